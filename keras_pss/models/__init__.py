@@ -1,0 +1,3 @@
+"""CTR models, Functional, with their embeddings passed in as a part."""
+
+from keras_pss.models.dlrm import DLRM as DLRM

@@ -1,0 +1,215 @@
+"""What every compressed embedding shares: ids in, rows out, sizes told."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.budget import Budget, parameters
+from keras_pss.layers.report import MemoryReport
+from keras_pss.layers.tables import TableLayer, cast_rows
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+LARGEST_DIM = 2**31 - 1
+
+
+class CompressedEmbedding(TableLayer):
+    """Base of the embedding layers: `ids -> address -> gather -> combine`.
+
+    A method declares `tables()`, maps ids to rows of them in `address`
+    (integers only) and rows to vectors in `combine` (floats only). One that
+    does not fit this form overrides `lookup`.
+
+    Call arguments:
+        inputs: Integer ids of any shape; dense, sparse (a missing entry is
+            id 0) or ragged. Float ids are taken only where every id is exact
+            in their dtype.
+
+    Input shape: `(...)`. Output shape: `(..., output_dim)`.
+
+    Raises:
+        ValueError: For an id without a row, in eager execution. A TensorFlow
+            graph raises `InvalidArgumentError`; code compiled by XLA cannot
+            raise and returns NaN for that id.
+    """
+
+    # Whether ids need no upper bound, so that `input_dim` may be None.
+    open_vocabulary = False
+
+    def __init__(
+        self,
+        input_dim: int | None,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            **kwargs,
+        )
+        if input_dim is not None or not self.open_vocabulary:
+            positive_int("input_dim", input_dim, LARGEST_DIM)
+        positive_int("output_dim", output_dim)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int | None, output_dim: int, **kwargs: Any
+    ) -> int:
+        """Parameters of the smallest layer of this method for a table."""
+        raise NotImplementedError
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Constructor arguments of the largest layer of `size` parameters."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_budget(
+        cls,
+        input_dim: int | None,
+        output_dim: int,
+        budget: Budget,
+        **kwargs: Any,
+    ) -> Self:
+        """The largest layer of this method within a budget.
+
+        Args:
+            input_dim, output_dim: Shape of the table that it replaces.
+            budget: `"1000x"`, parameters (int) or bytes (`"10MB"`).
+            **kwargs: Further arguments of the constructor.
+
+        Raises:
+            ValueError: If the method has no size within the budget.
+        """
+        if input_dim is not None or not cls.open_vocabulary:
+            positive_int("input_dim", input_dim, LARGEST_DIM)
+        positive_int("output_dim", output_dim)
+        full = None if input_dim is None else input_dim * output_dim
+        size = parameters(budget, full)
+        smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
+        if size < smallest:
+            raise ValueError(
+                f"{cls.__name__} needs a budget of at least {smallest} "
+                f"parameters for a table of {input_dim} x {output_dim}. Give "
+                "a larger budget or choose another method. Received: "
+                f"budget={budget!r}, which allows {size}"
+            )
+        found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
+        return cls(input_dim, output_dim, **{**kwargs, **found})
+
+    def address(self, ids: Tensor) -> dict[str, Tensor]:
+        """Row numbers for each table: `(n,)` ids to `(n, ...)` integers."""
+        raise NotImplementedError
+
+    def combine(self, rows: dict[str, Tensor]) -> Tensor:
+        """Gathered rows of each table to vectors `(n, output_dim)`."""
+        raise NotImplementedError
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        """Rows of valid ids: `(n,)` integers to `(n, output_dim)` floats."""
+        return self.combine(
+            {
+                name: self.gather_rows(name, index)
+                for name, index in self.address(ids).items()
+            }
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        def rows(ids: Tensor) -> Tensor:
+            ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
+            return cast_rows(self.lookup(ids), valid, self.compute_dtype)
+
+        ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
+        return ids_ops.map_flat(rows, inputs)
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
+        if not self.mask_zero:
+            return None
+        if not ids_ops.is_ragged(inputs):
+            inputs = ops.convert_to_tensor(inputs, sparse=False)
+        return ops.not_equal(inputs, 0)
+
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
+        return (*input_shape, self.output_dim)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
+        return keras.KerasTensor(
+            self.compute_output_shape(inputs.shape),
+            dtype=self.compute_dtype,
+            ragged=getattr(inputs, "ragged", False),
+        )
+
+    def materialize(
+        self, ids: Any = None, batch_size: int = 1 << 16
+    ) -> np.ndarray:
+        """The uncompressed rows, as a NumPy array.
+
+        Args:
+            ids: 1-D array of ids; None for all of `[0, input_dim)`.
+            batch_size: Ids looked up at once, to bound the memory.
+
+        Returns:
+            float32 array of shape `(len(ids), output_dim)`.
+        """
+        if ids is None:
+            if self.input_dim is None:
+                raise ValueError(
+                    f"Layer '{self.name}' has an open vocabulary "
+                    "(input_dim=None), which has no last row. Give `ids`."
+                )
+            ids = np.arange(self.input_dim, dtype="int32")
+        if not self.built:
+            self.build()
+        ids = np.asarray(ids)
+        out = np.empty((len(ids), self.output_dim), np.float32)
+        for begin in range(0, len(ids), batch_size):
+            part = ops.convert_to_tensor(ids[begin : begin + batch_size])
+            part, _ = ids_ops.checked(part, self.input_dim, self.name)
+            rows = ops.convert_to_numpy(self.lookup(part))
+            out[begin : begin + batch_size] = rows
+        return out
+
+    def memory_report(self, optimizer: str = "adam") -> MemoryReport:
+        """Parameters and bytes of the layer beside the table it replaces."""
+        full = None
+        if self.input_dim is not None:
+            full = self.input_dim * self.output_dim
+        return MemoryReport.of(self, full, optimizer)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {
+            **config,
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "mask_zero": self.mask_zero,
+        }
+
+
+def positive_int(name: str, value: Any, largest: int | None = None) -> int:
+    """Checks an integer argument; NumPy integers and bools are refused."""
+    ok = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not ok or (largest is not None and value > largest):
+        upper = "" if largest is None else f" of at most {largest}"
+        raise ValueError(
+            f"`{name}` must be a positive integer{upper}. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})"
+        )
+    return value

@@ -1,0 +1,45 @@
+"""DLRM's dot interaction."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class DotInteraction(keras.layers.Layer):
+    """Inner products of all pairs of feature vectors.
+
+        z[b] = (x[b, i] · x[b, j]  for i in 0 .. F-1, j < i)
+
+    Call arguments:
+        inputs: Feature vectors, float.
+
+    Input shape: `(batch, F, d)`. Output shape: `(batch, F (F - 1) / 2)`, the
+    lower triangle of the Gram matrix, row by row.
+
+    Example:
+
+    ```python
+    keras_pss.DotInteraction()(np.ones((4, 27, 16))).shape  # (4, 351)
+    ```
+
+    References: Naumov et al., "Deep learning recommendation model for
+    personalization and recommendation systems" (2019), section 2.1.2.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        features = inputs.shape[1]
+        gram = ops.matmul(inputs, ops.transpose(inputs, (0, 2, 1)))
+        flat = ops.reshape(gram, (-1, features * features))
+        row, column = np.tril_indices(features, -1)
+        return ops.take(flat, row * features + column, axis=1)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, int]:
+        batch, features, _ = input_shape
+        return batch, features * (features - 1) // 2

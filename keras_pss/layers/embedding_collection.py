@@ -1,0 +1,284 @@
+"""The tables of a model, as one layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import initializers, ops
+
+from keras_pss.layers import initial_scale
+from keras_pss.layers.allocation import allocate
+from keras_pss.layers.base import LARGEST_DIM, positive_int
+from keras_pss.layers.budget import Budget
+from keras_pss.layers.factory import method_class
+from keras_pss.layers.report import MemoryReport
+from keras_pss.layers.robe_group import ROBEGroup
+from keras_pss.layers.stacked_embedding import StackedEmbedding
+from keras_pss.layers.tables import Table, cast_rows
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class EmbeddingCollection(keras.layers.Layer):
+    """The embedding tables of all features, compressed within one budget.
+
+    Small tables stay uncompressed and are read by one gather. With ROBE the
+    large ones share one memory and one fused lookup; with another method each
+    has a layer of its own, and the budget is divided in proportion to their
+    sizes.
+
+    Args:
+        input_dims: Rows of each table; None for an open vocabulary (ROBE and
+            hashing).
+        output_dim: d, the length of a row, the same for all tables.
+        method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
+        budget: Of all tables together: `"1000x"`, an int (parameters) or
+            `"10MB"`. Never exceeded; `"full"` ignores it.
+        min_rows: Tables with fewer rows stay uncompressed. By default the
+            smallest tables do, up to a quarter of the budget.
+        options: Further arguments of the method's layer, as a dict:
+            `{"block_size": 8}`, `{"gauge": "last_core"}`.
+        embeddings_initializer: Of each `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of the parameters.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Integer ids; column f belongs to table f.
+
+    Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
+
+    Memory: at most the budget; see `memory_report()`.
+
+    Raises:
+        ValueError: If the method cannot meet the budget, naming the smallest
+            one; and for ids without a row, as every layer here.
+
+    Example:
+
+    ```python
+    layer = keras_pss.EmbeddingCollection(
+        [1_000_000, 50_000, 12], 16, method="robe", budget="100x"
+    )
+    layer(np.array([[999_999, 7, 11]])).shape  # (1, 3, 16)
+    ```
+
+    References: Desai et al., "Random Offset Block Embedding (ROBE)",
+    section 3 (one array for all tables).
+    """
+
+    def __init__(
+        self,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        method: str = "robe",
+        budget: Budget = "1000x",
+        min_rows: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_dims = _checked_dims(input_dims, method)
+        self.output_dim = positive_int("output_dim", output_dim)
+        self.method = method
+        self.budget = budget
+        self.min_rows = min_rows
+        self.options = dict(options or {})
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = keras.regularizers.get(
+            embeddings_regularizer
+        )
+        self.embeddings_constraint = keras.constraints.get(
+            embeddings_constraint
+        )
+        self.autocast = False
+        self._allocation = allocate(
+            self.input_dims,
+            output_dim,
+            method,
+            budget,
+            min_rows,
+            self.options,
+        )
+        common = {
+            "dtype": self.dtype_policy,
+            "embeddings_regularizer": self.embeddings_regularizer,
+            "embeddings_constraint": self.embeddings_constraint,
+        }
+        self.full: StackedEmbedding | None = self._full(common)
+        self.shared: ROBEGroup | None = self._shared(common)
+        self.single: list[Any] = self._single(common)
+
+    def _dims(self, columns: Sequence[int]) -> list[int | None]:
+        return [self.input_dims[column] for column in columns]
+
+    def _full(self, common: dict[str, Any]) -> StackedEmbedding | None:
+        if not self._allocation.full:
+            return None
+        return StackedEmbedding(
+            self._dims(self._allocation.full),
+            self.output_dim,
+            embeddings_initializer=self.embeddings_initializer,
+            name="full",
+            **common,
+        )
+
+    def _shared(self, common: dict[str, Any]) -> ROBEGroup | None:
+        columns = self._allocation.compressed
+        if self.method != "robe" or not columns:
+            return None
+        return ROBEGroup(
+            self._dims(columns),
+            self.output_dim,
+            self._allocation.sizes[0],
+            table_numbers=columns,
+            embeddings_initializer=self.embeddings_initializer,
+            name="shared",
+            **self.options,
+            **common,
+        )
+
+    def _single(self, common: dict[str, Any]) -> list[Any]:
+        if self.method == "robe":
+            return []
+        layers = []
+        for column, size in zip(
+            self._allocation.compressed, self._allocation.sizes, strict=True
+        ):
+            rows = self.input_dims[column]
+            layer = method_class(self.method).from_budget(
+                rows,
+                self.output_dim,
+                size,
+                embeddings_initializer=initial_scale.moved(
+                    self.embeddings_initializer, 100 * column
+                ),
+                name=f"table_{column}",
+                **self.options,
+                **common,
+            )
+            layers.append(layer)
+        return layers
+
+    def parts(self) -> list[Any]:
+        """The sub-layers that hold weights."""
+        parts = [self.full, self.shared, *self.single]
+        return [part for part in parts if part is not None]
+
+    def tables(self) -> dict[str, Table]:
+        return {}
+
+    def build(self, input_shape: Any = None) -> None:
+        for part in self.parts():
+            part.build()
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
+        ids_ops.check_dtype(inputs.dtype, limit, self.name)
+        self._check_columns(inputs.shape)
+        return ids_ops.map_flat(self._rows, inputs, suffix=1)
+
+    def _rows(self, ids: Tensor) -> Tensor:
+        """(n, F) ids to (n, F, d) rows."""
+        bounds = [LARGEST_DIM if n is None else n for n in self.input_dims]
+        ids, valid = ids_ops.checked(ids, bounds, self.name)
+        full, compressed = self._allocation.full, self._allocation.compressed
+        found = []
+        if self.full is not None:
+            found.append(self.full(_columns(ids, full)))
+        if self.shared is not None:
+            found.append(self.shared(_columns(ids, compressed)))
+        if self.single:
+            rows = [
+                layer.lookup(ids[:, column])
+                for layer, column in zip(self.single, compressed, strict=True)
+            ]
+            found.append(ops.stack(rows, axis=1))
+        rows = found[0] if len(found) == 1 else ops.concatenate(found, axis=1)
+        order = np.argsort([*full, *compressed])
+        return cast_rows(_columns(rows, order), valid, self.compute_dtype)
+
+    def _check_columns(self, shape: Sequence[int | None]) -> None:
+        if not len(shape) or shape[-1] != len(self.input_dims):
+            raise ValueError(
+                f"Layer '{self.name}' has {len(self.input_dims)} tables, so "
+                "the last axis of its ids must have as many columns. "
+                f"Received: ids of shape {tuple(shape)}"
+            )
+
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
+        return (*input_shape, self.output_dim)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
+        ids_ops.check_dtype(inputs.dtype, limit, self.name)
+        self._check_columns(inputs.shape)
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def memory_report(self, optimizer: str = "adam") -> MemoryReport:
+        """Parameters and bytes beside those of the uncompressed tables."""
+        full = None
+        if None not in self.input_dims:
+            full = sum(self.input_dims) * self.output_dim
+        return MemoryReport.of(self, full, optimizer)
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Packs every part to int8; see the layers."""
+        for part in self.parts():
+            part.quantize(mode)
+
+    def get_config(self) -> dict[str, Any]:
+        # The parts may have been quantised one by one by `model.quantize`;
+        # a copy must be built with what they hold.
+        policy = self.parts()[0].dtype_policy
+        return {
+            **super().get_config(),
+            "dtype": keras.dtype_policies.serialize(policy),
+            "input_dims": self.input_dims,
+            "output_dim": self.output_dim,
+            "method": self.method,
+            "budget": self.budget,
+            "min_rows": self.min_rows,
+            "options": self.options,
+            "embeddings_initializer": initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
+            "embeddings_constraint": keras.constraints.serialize(
+                self.embeddings_constraint
+            ),
+        }
+
+
+def _checked_dims(
+    input_dims: Sequence[int | None], method: str
+) -> tuple[int | None, ...]:
+    dims = tuple(input_dims)
+    if not dims:
+        raise ValueError(
+            "`input_dims` must name at least one table. Received: []"
+        )
+    for rows in dims:
+        if rows is not None or not method_class(method).open_vocabulary:
+            positive_int("input_dims", rows, LARGEST_DIM)
+    return dims
+
+
+def _columns(x: Tensor, columns: Sequence[int]) -> Tensor:
+    """Columns of axis 1, without a copy where they are all of them in order."""
+    if list(columns) == list(range(x.shape[1])):
+        return x
+    return ops.take(x, np.asarray(columns, np.int32), axis=1)

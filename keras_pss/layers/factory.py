@@ -1,0 +1,65 @@
+"""Any method by its name, size first."""
+
+from typing import Any
+
+from keras_pss.layers.base import CompressedEmbedding
+from keras_pss.layers.budget import Budget
+from keras_pss.layers.full_embedding import FullEmbedding
+from keras_pss.layers.hashed_embedding import HashedEmbedding
+from keras_pss.layers.qr_embedding import QREmbedding
+from keras_pss.layers.robe_embedding import ROBEEmbedding
+from keras_pss.layers.tt_embedding import TTEmbedding
+
+# The method strings of the factory, the collection and the command line.
+METHODS: dict[str, type[CompressedEmbedding]] = {
+    "full": FullEmbedding,
+    "robe": ROBEEmbedding,
+    "tt": TTEmbedding,
+    "qr": QREmbedding,
+    "hash": HashedEmbedding,
+}
+
+
+def method_class(method: str) -> type[CompressedEmbedding]:
+    """The layer of a method string, or an error that lists them."""
+    if method not in METHODS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(map(repr, METHODS))}. "
+            f"Received: method={method!r}"
+        )
+    return METHODS[method]
+
+
+def embedding(
+    input_dim: int | None,
+    output_dim: int,
+    method: str = "robe",
+    budget: Budget = "1000x",
+    **kwargs: Any,
+) -> CompressedEmbedding:
+    """An embedding layer of any method, within a budget.
+
+    Args:
+        input_dim: n, the number of ids; None where the method allows it.
+        output_dim: d, the length of a row.
+        method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
+        budget: `"1000x"` (a thousandth of the parameters), an int
+            (parameters) or `"10MB"` (bytes). It is never exceeded; `"full"`
+            ignores it.
+        **kwargs: Further arguments of the layer.
+
+    Raises:
+        ValueError: If the method has no size within the budget; the message
+            names the smallest one.
+
+    Example:
+
+    ```python
+    layer = keras_pss.embedding(1_000_000, 32, method="robe", budget="100x")
+    layer.memory_size  # 320000
+    ```
+    """
+    cls = method_class(method)
+    if cls is FullEmbedding:
+        return FullEmbedding(input_dim, output_dim, **kwargs)
+    return cls.from_budget(input_dim, output_dim, budget, **kwargs)

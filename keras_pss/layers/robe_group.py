@@ -1,0 +1,101 @@
+"""Several ROBE tables of one width in one memory, by one lookup."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_pss.layers import initial_scale
+from keras_pss.layers.base import positive_int
+from keras_pss.layers.robe_embedding import checked_block_size
+from keras_pss.layers.tables import Table, TableLayer
+from keras_pss.ops import hashing, robe
+
+Tensor = Any
+
+
+class ROBEGroup(TableLayer):
+    """The rows that as many `ROBEEmbedding`s in a shared memory would give.
+
+    A part of `EmbeddingCollection`, which checks the ids.
+
+    Args:
+        input_dims: Rows of each table, None for an open vocabulary.
+        output_dim: d, columns of all of them.
+        memory_size: m, parameters of all of them.
+        table_numbers: Their numbers in the memory, which the hash mixes in.
+        block_size, sign, mapping, hash, seed: As in `ROBEEmbedding`.
+        **kwargs: Of `TableLayer`.
+
+    Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
+
+    Memory: `memory_size` parameters.
+    """
+
+    def __init__(
+        self,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        memory_size: int,
+        table_numbers: Sequence[int],
+        block_size: int | None = None,
+        sign: bool = False,
+        mapping: str = "block",
+        hash: str = "pss1",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if mapping == "fold":
+            memory_size -= memory_size % output_dim
+        self.input_dims = tuple(input_dims)
+        self.output_dim = output_dim
+        self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
+        self.table_numbers = tuple(table_numbers)
+        self.block_size = checked_block_size(
+            block_size, mapping, output_dim, memory_size
+        )
+        self.sign = sign
+        self.hash = hashing.check_family(hash)
+        self.seed = seed
+        # Tables that should start with different scales share one memory:
+        # it has the largest one, and their rows are scaled down.
+        stds = [
+            initial_scale.table_std(self.embeddings_initializer, n, output_dim)
+            for n in self.input_dims
+        ]
+        self._std = max(stds)
+        self._scales = [std / self._std if self._std else 1.0 for std in stds]
+
+    def tables(self) -> dict[str, Table]:
+        if min(self._scales) < 1:
+            fill = initial_scale.scaled(self.embeddings_initializer, self._std)
+        else:
+            fill = initial_scale.shared(
+                self.embeddings_initializer,
+                self.input_dims[0],
+                self.output_dim,
+            )
+        return {"memory": Table(self.memory_size, 1, fill)}
+
+    def call(self, ids: Tensor) -> Tensor:
+        where = {
+            "table": self.table_numbers,
+            "seed": self.seed,
+            "family": self.hash,
+        }
+        positions = robe.positions(
+            ids,
+            memory_size=self.memory_size,
+            output_dim=self.output_dim,
+            block_size=self.block_size,
+            **where,
+        )
+        rows = self.gather_elements("memory", positions)
+        if self.sign:
+            rows = rows * hashing.signs(ids, self.output_dim, **where)
+        if min(self._scales) < 1:
+            scales = np.array(self._scales, np.float32)[:, None]
+            rows = rows * ops.cast(scales, rows.dtype)
+        return rows

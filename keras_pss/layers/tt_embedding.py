@@ -1,0 +1,242 @@
+"""Tensor-train embedding."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers import initial_scale
+from keras_pss.layers.base import CompressedEmbedding, positive_int
+from keras_pss.layers.tables import Table
+from keras_pss.ops import tensor_train
+
+Tensor = Any
+GAUGES = ("balanced", "last_core")
+SHAPES = ("balanced", "min_params")
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class TTEmbedding(CompressedEmbedding):
+    """A table as a train of small cores: `E[i, j] = Π_k G_k[i_k, j_k]`.
+
+    `i_k` and `j_k` are the digits of the id and of the column, the most
+    significant first; each `G_k[i_k, j_k]` is a matrix of `r_{k-1} x r_k`.
+
+    The cores start with a scale at which the product has the standard
+    deviation of the table that is replaced.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row; it is never rounded up.
+        embeddings_initializer: Of the `(n, d)` table; TT-Rec uses the
+            standard deviation `1 / sqrt(3 n)`.
+        embeddings_regularizer, embeddings_constraint: Of each core.
+        mask_zero: As in `keras.layers.Embedding`.
+        rank: r, or the ranks between the cores. A single rank is cut at
+            boundaries that cannot use it.
+        row_shape: The factors p of the rows, product at least n; or
+            `"balanced"`, TT-Rec's; or `"min_params"`, 2 to 4.5 times smaller
+            at the same rank, with more sharing in the outer cores.
+        column_shape: The factors q of the columns, product d; by default as
+            equal as they come.
+        num_cores: D, from 2, where `row_shape` does not give it. Default 3.
+        gauge: `"balanced"`: the same scale in each core, for Adam and
+            Adagrad. `"last_core"`: the last core carries the table's scale,
+            so that a step of SGD moves a row as it moves a dense one.
+        **kwargs: `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `Σ_k p_k r_{k-1} q_k r_k` parameters.
+
+    Example:
+
+    ```python
+    layer = keras_pss.TTEmbedding(10_131_227, 16, rank=16)
+    layer.row_shape  # (200, 220, 250)
+    layer(np.array([[3, 10_131_226]])).shape  # (1, 2, 16)
+    ```
+
+    References: Yin et al., "TT-Rec: tensor train compression for deep
+    learning recommendation models" (MLSys 2021), equations 3 to 5.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        rank: int | Sequence[int],
+        row_shape: str | Sequence[int] = "balanced",
+        column_shape: Sequence[int] | None = None,
+        num_cores: int | None = None,
+        gauge: str = "balanced",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        if gauge not in GAUGES:
+            raise ValueError(
+                "`gauge` must be 'balanced' or 'last_core'. "
+                f"Received: gauge={gauge!r}"
+            )
+        self.gauge = gauge
+        self._cores = _cores(
+            input_dim, output_dim, rank, row_shape, column_shape, num_cores
+        )
+        self.row_shape = tuple(rows for rows, *_ in self._cores)
+        self.column_shape = tuple(width for _, _, width, _ in self._cores)
+        self.num_cores = len(self._cores)
+        self.rank = rank if isinstance(rank, int) else tuple(rank)
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> int:
+        return _size(input_dim, output_dim, 1, **kwargs)
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        def fits(rank: int) -> bool:
+            return _size(input_dim, output_dim, rank, **kwargs) <= size
+
+        # No rank above the columns of the table's best split can be used.
+        low, high = 1, input_dim * output_dim
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle - 1)
+        return {"rank": low}
+
+    def tables(self) -> dict[str, Table]:
+        stds = self._core_stds()
+        return {
+            f"core{k}": Table(
+                rows,
+                left * width * right,
+                initial_scale.scaled(self.embeddings_initializer, stds[k], k),
+            )
+            for k, (rows, left, width, right) in enumerate(self._cores)
+        }
+
+    def _core_stds(self) -> list[float]:
+        """Σ over Π r paths of products of D entries has the table's variance."""
+        std = initial_scale.product_std(
+            self.embeddings_initializer,
+            self.input_dim,
+            self.output_dim,
+            self.name,
+        )
+        ranks = [right for *_, right in self._cores[:-1]]
+        if self.gauge == "last_core":
+            return [*(1 / math.sqrt(rank) for rank in ranks), std]
+        each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
+        return [each] * self.num_cores
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        digits = tensor_train.digits(ids, self.row_shape)
+        slices = [
+            self.gather_rows(f"core{k}", digit)
+            for k, digit in enumerate(digits)
+        ]
+        return tensor_train.contract(slices, self._cores)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "rank": self.rank,
+            "row_shape": self.row_shape,
+            "column_shape": self.column_shape,
+            "num_cores": self.num_cores,
+            "gauge": self.gauge,
+        }
+
+
+def _size(
+    input_dim: int,
+    output_dim: int,
+    rank: int,
+    row_shape: str | Sequence[int] = "balanced",
+    column_shape: Sequence[int] | None = None,
+    num_cores: int | None = None,
+    **kwargs: Any,
+) -> int:
+    """Parameters of all cores at a rank."""
+    cores = _cores(
+        input_dim, output_dim, rank, row_shape, column_shape, num_cores
+    )
+    return sum(math.prod(core) for core in cores)
+
+
+def _cores(
+    input_dim: int,
+    output_dim: int,
+    rank: int | Sequence[int],
+    row_shape: str | Sequence[int],
+    column_shape: Sequence[int] | None,
+    num_cores: int | None,
+) -> list[tuple[int, int, int, int]]:
+    """Shapes (p, r, q, r') of the cores, from what is given and by search."""
+    given = [s for s in (row_shape, column_shape) if s and not isinstance(s, str)]
+    count = num_cores or (len(given[0]) if given else 3)
+    if count < 2 or any(len(s) != count for s in given):
+        raise ValueError(
+            "A tensor train has two or more cores, and one factor of the rows "
+            "and of the columns for each. Received: "
+            f"num_cores={num_cores}, row_shape={row_shape}, "
+            f"column_shape={column_shape}"
+        )
+    _check_rank(rank, count)
+    if column_shape is None:
+        column_shape = tensor_train.column_shape(output_dim, count)
+    if math.prod(column_shape) != output_dim:
+        raise ValueError(
+            f"The product of `column_shape` must be output_dim={output_dim}, "
+            f"as of {tensor_train.column_shape(output_dim, count)}. "
+            f"Received: column_shape={tuple(column_shape)}"
+        )
+    if row_shape == "balanced":
+        row_shape = tensor_train.balanced_row_shape(input_dim, count)
+    elif row_shape == "min_params":
+        largest = rank if isinstance(rank, int) else max(rank)
+        row_shape = tensor_train.min_params_row_shape(
+            input_dim, column_shape, largest
+        )
+    elif isinstance(row_shape, str) or math.prod(row_shape) < input_dim:
+        example = tensor_train.balanced_row_shape(input_dim, count)
+        raise ValueError(
+            "`row_shape` must be 'balanced', 'min_params' or factors whose "
+            f"product is at least input_dim={input_dim}, such as {example}. "
+            f"Received: row_shape={row_shape!r}"
+        )
+    for name, shape in ("row_shape", row_shape), ("column_shape", column_shape):
+        for factor in shape:
+            positive_int(name, factor)
+    ranks = tensor_train.ranks(rank, row_shape, column_shape)
+    return tensor_train.core_shapes(row_shape, column_shape, ranks)
+
+
+def _check_rank(rank: int | Sequence[int], num_cores: int) -> None:
+    if isinstance(rank, int):
+        positive_int("rank", rank)
+        return
+    if len(rank) != num_cores - 1:
+        raise ValueError(
+            f"`rank` must be one integer or {num_cores - 1}, one between each "
+            f"two of the {num_cores} cores. Received: rank={rank}"
+        )
+    for r in rank:
+        positive_int("rank", r)

@@ -1,0 +1,192 @@
+"""Hash families inside a graph, in 32-bit integer lanes.
+
+The numbers are those of `pss1` and `universal`, the definitions on the host.
+Only wrap-around int32 multiplication and addition and arithmetic shifts are
+used, because int64 is truncated on JAX and uint32 is not 32 bits wide on
+PyTorch.
+
+Shapes: ids are `(..., )` with one `table` number, or `(..., F)` with a
+sequence of F table numbers, one a column; results add one axis of chunks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import backend, ops
+
+from keras_pss.ops import pss1, universal
+
+Tensor = Any
+FAMILIES = ("pss1", "universal")
+
+
+def check_family(family: str) -> str:
+    if family not in FAMILIES:
+        raise ValueError(
+            f"`hash` must be one of {', '.join(map(repr, FAMILIES))}. "
+            f"Received: hash={family!r}"
+        )
+    return family
+
+
+def starts(
+    ids: Tensor,
+    size: int,
+    *,
+    seed: int,
+    table: int | Sequence[int] = 0,
+    chunks: int = 1,
+    family: str = "pss1",
+) -> Tensor:
+    """Offsets in [0, size), int32, shape `ids.shape + (chunks,)`.
+
+    Args:
+        ids: Non-negative int32 or int64 ids.
+        size: Positive and below 2^31.
+        seed: Names the hash function together with table and chunk.
+        table: A table number, or one for each index of the last axis of ids.
+        chunks: Number of independent hashes an id, chunk 0, 1, ...
+        family: `"pss1"` or `"universal"`.
+    """
+    if family == "universal":
+        mixed = _universal_mod_prime(ids, seed, table, range(chunks), 0)
+        return ops.mod(mixed, size)
+    return _reduce(_pss1_words(ids, seed, table, range(chunks), 0), size)
+
+
+def signs(
+    ids: Tensor,
+    count: int,
+    *,
+    seed: int,
+    table: int | Sequence[int] = 0,
+    family: str = "pss1",
+) -> Tensor:
+    """+1.0 or -1.0, float32, shape `ids.shape + (count,)`."""
+    if family == "universal":
+        mixed = _universal_mod_prime(ids, seed, table, range(count), 1)
+        return ops.cast(2 * ops.mod(mixed, 2) - 1, "float32")
+    parts = []
+    for word in range(-(-count // 32)):
+        x = _pss1_words(ids, seed, table, (0,), 1 + word)
+        bits = np.arange(min(32, count - 32 * word), dtype=np.uint32)
+        # A multiplication by 2^i brings bit 31 - i to the sign.
+        parts.append(x * _constant(_as_int32(np.uint32(1) << bits)))
+    x = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+    return ops.where(x < 0, -1.0, 1.0)
+
+
+def _as_int32(values: Any) -> np.ndarray:
+    return np.asarray(values, np.uint32).view(np.int32)
+
+
+def _constant(values: Any) -> Tensor:
+    return ops.convert_to_tensor(np.asarray(values, np.int32), dtype="int32")
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    return ops.right_shift(x, bits)
+
+
+def _split(ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    """(low, high) int32 words; high is None where it is known to be zero."""
+    if backend.standardize_dtype(ids.dtype) == "int64":
+        high = ops.cast(ops.right_shift(ids, 32), "int32")
+        return ops.cast(ids, "int32"), high
+    return ops.cast(ids, "int32"), None
+
+
+C1, C2 = (int(v) for v in _as_int32([pss1.C1, pss1.C2]))
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = x + _shifted(x, pss1.SHIFT1)
+    x = x * (x + x + C1)
+    x = x + _shifted(x, pss1.SHIFT2)
+    x = x * (x + x + C2)
+    return x + _shifted(x, pss1.SHIFT3)
+
+
+def _mix_high(high: Tensor) -> Tensor:
+    y = high * (high + high + C1)
+    y = y + _shifted(y, pss1.SHIFT1)
+    return y * (y + y + C2)
+
+
+def _pss1_words(
+    ids: Tensor,
+    seed: int,
+    table: int | Sequence[int],
+    chunks: Sequence[int],
+    purpose: int,
+) -> Tensor:
+    """int32 words, shape `ids.shape + (len(chunks),)`."""
+    tables = [table] if isinstance(table, int) else table
+    keys = _as_int32(
+        [[pss1.key(seed, t, c, purpose) for c in chunks] for t in tables]
+    )  # (F, chunks, 3)
+    low_key, high_key, add = np.moveaxis(keys, -1, 0)
+    low, high = _split(ids)
+    x = ops.expand_dims(low, -1) * _constant(low_key) + _constant(add)
+    if high is not None:
+        mixed = ops.expand_dims(_mix_high(high), -1)
+        x = x + mixed * _constant(high_key)
+    x = _mix(x)
+    return x if ops.ndim(x) == ops.ndim(ids) + 1 else x[0]
+
+
+def _reduce(x: Tensor, size: int) -> Tensor:
+    """floor((x + 2^31 mod 2^32) size / 2^32) without a 64-bit product.
+
+    The word and the size are cut into halves of 16 bits; sums of their
+    products stay in 32 bits or wrap harmlessly. The constants fold the
+    shift by 2^31 and the centring of the lower halves.
+    """
+    if size & (size - 1) == 0:  # a power of two: the word's top bits
+        if size == 1:
+            return x * 0
+        return _shifted(x, 33 - size.bit_length()) + size // 2
+    size1 = (size + 32768) >> 16
+    size0 = size - (size1 << 16)
+    centre = size * 65537 << 15
+    k0 = centre & 0xFFFF
+    k1 = (centre >> 16) & 0xFFFF
+    k1 -= 65536 if k1 >= 32768 else 0
+    k2 = (centre - k0 - (k1 << 16)) >> 32
+    high = _shifted(x, 16)
+    low = x - high * 65536 - 32768
+    carry = _shifted(low * size0 + k0, 16) + high * size0 + low * size1 + k1
+    return high * size1 + _shifted(carry, 16) + k2
+
+
+def _universal_mod_prime(
+    ids: Tensor,
+    seed: int,
+    table: int | Sequence[int],
+    chunks: Sequence[int],
+    purpose: int,
+) -> Tensor:
+    """`(A e + B x + C c + D) mod P`, int32, `ids.shape + (len(chunks),)`."""
+    tables = [table] if isinstance(table, int) else table
+    constant = [
+        [universal.offset(seed, t, c, purpose) for c in chunks] for t in tables
+    ]
+    low, high = _split(ids)
+    words = [low] if high is None else [low, high]
+    products = universal.byte_products(seed, 4 * len(words), purpose)
+    total = None
+    for k in range(len(products)):
+        byte = _shifted(words[k // 4], 8 * (k % 4))
+        byte = byte - _shifted(byte, 8) * 256
+        term = ops.take(_constant(products[k]), byte, axis=0)
+        total = term if total is None else _add_mod_prime(total, term)
+    total = ops.expand_dims(total, -1)
+    result = _add_mod_prime(total, _constant(constant))
+    return result if ops.ndim(result) == ops.ndim(ids) + 1 else result[0]
+
+
+def _add_mod_prime(a: Tensor, b: Tensor) -> Tensor:
+    """(a + b) mod P for a, b in [0, P), with no sum above 2^31."""
+    difference = a - (universal.PRIME - b)
+    return ops.where(difference < 0, difference + universal.PRIME, difference)

@@ -1,0 +1,173 @@
+"""Tensor trains: shapes of the cores, digits of an id, the contraction.
+
+Row i, column j of the table is the product of one slice of each core,
+
+    E[i, j] = G_1[i_1, j_1] G_2[i_2, j_2] ... G_D[i_D, j_D],
+
+matrices of r_{k-1} x r_k with r_0 = r_D = 1; the digits i_k of the id and j_k
+of the column are taken most significant first.
+
+Reference: Yin et al., "TT-Rec: tensor train compression for deep learning
+recommendation models" (MLSys 2021), equations 3 to 5 and table 2.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+Shape = tuple[int, ...]
+
+
+@lru_cache
+def balanced_row_shape(rows: int, cores: int) -> Shape:
+    """TT-Rec's factors of the number of rows: as equal as they come.
+
+    The number is rounded up to each power of ten in turn; of all the ways to
+    write these as a product of `cores` factors the one of largest entropy
+    (of the factors over their sum) is taken.
+
+    Returns:
+        Factors in the order of TT-Rec's table 2, product at least `rows`.
+    """
+    best: tuple[float, Shape] = (-math.inf, ())
+    for power in range(len(str(rows))):
+        step = 10**power
+        rounded = -(-rows // step) * step
+        for shape in _factorizations(rounded, cores):
+            total = sum(shape)
+            entropy = -sum(f / total * math.log(f / total) for f in shape)
+            # A tie of equal factors written twice must not change the choice.
+            if entropy > best[0] + 1e-12:
+                best = entropy, shape
+    # Ascending halves dealt in turn: x0 x2 x1 x3 for four cores.
+    ascending = sorted(best[1])
+    half = -(-cores // 2)
+    pairs = itertools.zip_longest(ascending[:half], ascending[half:])
+    dealt = [f for pair in pairs for f in pair if f is not None]
+    return tuple(ascending) if cores < 4 else tuple(dealt)
+
+
+def min_params_row_shape(rows: int, columns: Sequence[int], rank: int) -> Shape:
+    """The row factors that need the fewest parameters at a given rank.
+
+    A digit of an inner core costs r² q parameters and one of an outer core
+    r q, so inner factors come out smaller than with equal ones.
+
+    Args:
+        rows: n; the product of the factors is at least this.
+        columns: The factors q of a row, one for each core.
+        rank: r.
+    """
+    cost = _digit_costs(columns, rank)
+
+    def total(shape: Sequence[int]) -> int:
+        return sum(c * p for c, p in zip(cost, shape, strict=True))
+
+    # For real factors, equal cost in every core is the optimum; the integers
+    # are searched around it, the last factor closing the product.
+    scale = (rows * math.prod(cost)) ** (1 / len(cost))
+    ideal = [max(1.0, scale / c) for c in cost]
+    tried = 200 if len(cost) < 4 else 10
+    heads = itertools.product(*(_around(x, tried) for x in ideal[:-1]))
+    shapes = [(*head, -(-rows // math.prod(head))) for head in heads]
+    return min([balanced_row_shape(rows, len(cost)), *shapes], key=total)
+
+
+def column_shape(columns: int, cores: int) -> Shape:
+    """Factors of a row's length, never rounded up, largest last.
+
+    The last core has the fewest parameters for its size, so it takes the
+    largest factor: 16 in three is (2, 2, 4).
+    """
+    best = min(_factorizations(columns, cores), key=lambda f: (sum(f), f))
+    return tuple(sorted(best))
+
+
+def ranks(
+    rank: int | Sequence[int], rows: Sequence[int], columns: Sequence[int]
+) -> Shape:
+    """Ranks r_0 .. r_D; a single one is cut where a core cannot use it.
+
+    No boundary needs a rank above the number of entries on either side.
+    """
+    sizes = [p * q for p, q in zip(rows, columns, strict=True)]
+    if isinstance(rank, int):
+        inner = [
+            min(rank, math.prod(sizes[:k]), math.prod(sizes[k:]))
+            for k in range(1, len(sizes))
+        ]
+    else:
+        inner = list(rank)
+    return (1, *inner, 1)
+
+
+def core_shapes(
+    rows: Sequence[int], columns: Sequence[int], ranks: Sequence[int]
+) -> list[tuple[int, int, int, int]]:
+    """(p_k, r_{k-1}, q_k, r_k) of each core."""
+    return [
+        (p, ranks[k], q, ranks[k + 1])
+        for k, (p, q) in enumerate(zip(rows, columns, strict=True))
+    ]
+
+
+def digits(ids: Tensor, rows: Sequence[int]) -> list[Tensor]:
+    """Digits of ids in the mixed radix `rows`, most significant first."""
+    found = []
+    for base in reversed(rows[1:]):
+        quotient = ids // base
+        found.append(ids - quotient * base)
+        ids = quotient
+    return [ids, *reversed(found)]
+
+
+def contract(
+    slices: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
+) -> Tensor:
+    """Product of core slices: `(n, r q r')` each to rows `(n, prod(q))`.
+
+    One batched matrix product after the other; an einsum of three operands
+    would choose a far slower order.
+    """
+    _, _, columns, rank = shapes[0]
+    result = ops.reshape(slices[0], (-1, columns, rank))
+    for part, (_, left, width, right) in zip(slices[1:], shapes[1:], strict=True):
+        part = ops.reshape(part, (-1, left, width * right))
+        columns *= width
+        # (n, Q, r) x (n, r, q r') -> (n, Q q, r')
+        result = ops.reshape(ops.matmul(result, part), (-1, columns, right))
+    return ops.reshape(result, (-1, columns))
+
+
+def _digit_costs(columns: Sequence[int], rank: int) -> list[int]:
+    """Parameters of one more row digit in each core."""
+    last = len(columns) - 1
+    return [
+        q * (1 if k == 0 else rank) * (1 if k == last else rank)
+        for k, q in enumerate(columns)
+    ]
+
+
+def _around(x: float, count: int) -> range:
+    """Integers within a tenth of x, about `count` of them at most."""
+    low, high = max(1, math.floor(0.9 * x)), math.ceil(1.1 * x) + 1
+    return range(low, high, max(1, (high - low) // count))
+
+
+def _factorizations(number: int, count: int, least: int = 1) -> Iterator[Shape]:
+    """All ascending tuples of `count` factors whose product is `number`."""
+    if count == 1:
+        if number >= least:
+            yield (number,)
+        return
+    factor = least
+    while factor**count <= number:
+        if number % factor == 0:
+            for rest in _factorizations(number // factor, count - 1, factor):
+                yield (factor, *rest)
+        factor += 1
