@@ -51,8 +51,8 @@ class TableLayer(keras.layers.Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        # Rows are cast after they were gathered: a mixed policy must not cast
-        # whole tables at each step.
+        # Ids are not to be cast, and neither are whole tables (the weights say
+        # so as well): rows are, once they are gathered.
         self.autocast = False
 
     def tables(self) -> dict[str, Table]:
@@ -74,6 +74,7 @@ class TableLayer(keras.layers.Layer):
                     initializer=table.initializer,
                     regularizer=self.embeddings_regularizer,
                     constraint=self.embeddings_constraint,
+                    autocast=False,
                 )
                 setattr(self, f"{name}_table", weight)
             else:
@@ -95,6 +96,7 @@ class TableLayer(keras.layers.Layer):
                 initializer="zeros",
                 dtype=dtype,
                 trainable=False,
+                autocast=False,
             )
             setattr(self, f"{name}_{suffix}", weight)
 

@@ -1,10 +1,11 @@
 """Tensor-train embedding."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import CompressedEmbedding, positive_int
@@ -122,15 +123,37 @@ class TTEmbedding(CompressedEmbedding):
         return {"rank": low}
 
     def tables(self) -> dict[str, Table]:
-        stds = self._core_stds()
+        sizes = [(p, left * q * right) for p, left, q, right in self._cores]
+        fills = [
+            initial_scale.scaled(self.embeddings_initializer, std, k)
+            for k, std in enumerate(self._core_stds())
+        ]
+        fills[-1] = self._normalized(fills, sizes)
         return {
-            f"core{k}": Table(
-                rows,
-                left * width * right,
-                initial_scale.scaled(self.embeddings_initializer, stds[k], k),
-            )
-            for k, (rows, left, width, right) in enumerate(self._cores)
+            f"core{k}": Table(*size, fill)
+            for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
         }
+
+    def _normalized(
+        self, fills: list[Any], sizes: list[tuple[int, int]]
+    ) -> Callable[..., Tensor]:
+        """Draws the last core so that the table's own variance is right.
+
+        Few numbers make many rows: their variance can be far from its mean
+        over draws. An initializer repeats its draw, so the other cores are
+        known here.
+        """
+        std = initial_scale.table_std(
+            self.embeddings_initializer, self.input_dim, self.output_dim
+        )
+
+        def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+            cores = [draw(size) for draw, size in zip(fills, sizes, strict=True)]
+            found = ops.sqrt(tensor_train.mean_square(cores, self._cores))
+            return ops.cast(cores[-1] * (std / found), dtype or "float32")
+
+        fills = list(fills)
+        return fill
 
     def _core_stds(self) -> list[float]:
         """Σ over Π r paths of products of D entries has the table's variance."""

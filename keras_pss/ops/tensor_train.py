@@ -144,6 +144,21 @@ def contract(
     return ops.reshape(result, (-1, columns))
 
 
+def mean_square(
+    cores: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
+) -> Tensor:
+    """Mean of the squared entries of the whole table, never built.
+
+    One r x r Gram matrix goes along the train: V <- Σ_{i,j} G[i,j]' V G[i,j].
+    """
+    gram = ops.ones((1, 1))
+    for core, (rows, left, width, right) in zip(cores, shapes, strict=True):
+        core = ops.reshape(core, (rows, left, width, right))
+        turned = ops.einsum("rt,prqs->ptqs", gram, core)
+        gram = ops.einsum("ptqs,ptqu->su", turned, core) / (rows * width)
+    return gram[0, 0]
+
+
 def _digit_costs(columns: Sequence[int], rank: int) -> list[int]:
     """Parameters of one more row digit in each core."""
     last = len(columns) - 1

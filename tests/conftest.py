@@ -1,0 +1,29 @@
+"""Seeds, and the tests that belong to one backend only."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+
+if keras.backend.backend() == "jax":
+    # JAX's allocator and TensorFlow's would both want the whole machine.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves tests of TensorFlow's own features to the TensorFlow run."""
+    if keras.backend.backend() == "tensorflow":
+        return
+    other = [item for item in items if item.get_closest_marker("tf_only")]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in other]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    keras.utils.set_random_seed(2026)
+    yield
+    keras.utils.clear_session(free_memory=False)

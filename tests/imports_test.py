@@ -1,0 +1,90 @@
+"""Who may import whom, and what `import keras_pss` must not load."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "keras_pss"
+
+# A folder may import from those to its right, and from itself.
+ALLOWED = {
+    "ops": set(),
+    "layers": {"ops"},
+    "models": {"layers", "ops"},
+    "data": {"ops.pss1", "version"},
+    "training": {"data", "models", "layers", "ops", "serving", "version"},
+    "serving": {"models", "layers", "ops", "version"},
+}
+TENSORFLOW = ("data/", "serving/", "training/")
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(tree):
+    """(module, whether at the top level) of every import of a file."""
+    top = set(tree.body)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node in top
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node in top
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p)[-40:])
+def test_imports_go_one_way(path):
+    relative = path.relative_to(PACKAGE).as_posix()
+    folder = relative.split("/")[0] if "/" in relative else None
+    tree = ast.parse(path.read_text())
+    for name, at_top in imported(tree):
+        if name.startswith("keras_pss.") and folder in ALLOWED:
+            target = name.removeprefix("keras_pss.")
+            allowed = {folder, *ALLOWED[folder]}
+            ok = any(f"{target}.".startswith(f"{a}.") for a in allowed)
+            assert ok, f"{relative} imports {name}"
+        if name.split(".")[0] == "tensorflow":
+            ok = relative.startswith(TENSORFLOW)
+            ok = ok or (relative == "ops/ids.py" and not at_top)
+            assert ok, f"{relative} imports TensorFlow"
+        assert not name.startswith("keras.src"), f"{relative}: private Keras"
+
+
+def loaded_by(code, backend):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(result.stdout.split())
+
+
+@pytest.mark.tf_only
+def test_the_package_loads_no_framework_but_keras_own():
+    heavy = {"tensorflow", "polars", "matplotlib", "sklearn", "typer"}
+    for backend in ("jax", "torch"):
+        found = loaded_by("import keras_pss", backend)
+        assert "keras_pss.layers" in found
+        assert not heavy & found
+    assert not (heavy - {"tensorflow"}) & loaded_by(
+        "import keras_pss", "tensorflow"
+    )
+
+
+def test_public_names_are_there():
+    import keras_pss
+
+    for name in (
+        "ROBEEmbedding TTEmbedding QREmbedding HashedEmbedding FullEmbedding "
+        "SharedMemory EmbeddingCollection DotInteraction embedding models"
+    ).split():
+        assert hasattr(keras_pss, name)

@@ -1,0 +1,132 @@
+"""The contract's parts that only TensorFlow has: graphs, export, ragged."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from methods import DIM, METHODS, WIDTH
+
+pytestmark = pytest.mark.tf_only
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+
+IDS = np.random.RandomState(0).randint(0, DIM, (5, 3)).astype("int32")
+
+
+@every_method
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+def test_compiled_lookups_equal_the_table(method, jit):
+    import tensorflow as tf
+
+    layer = method.make()
+    table = layer.materialize()
+    signature = tf.TensorSpec((None, 3), "int32")
+    function = tf.function(layer, jit_compile=jit, input_signature=[signature])
+    for ids in (IDS, IDS[:1]):
+        np.testing.assert_allclose(
+            function(ids).numpy(), table[ids], rtol=1e-6, atol=1e-7
+        )
+
+
+@every_method
+def test_an_id_without_a_row_stops_a_graph_and_is_nan_under_xla(method):
+    import tensorflow as tf
+
+    layer = method.make()
+    layer.build()
+    wrong = tf.constant([1, DIM, -1, 2])
+    graph = tf.function(layer)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"integers in \[0, input_dim\)"
+    ):
+        graph(wrong)
+    rows = tf.function(layer, jit_compile=True)(wrong).numpy()
+    np.testing.assert_array_equal(
+        np.isnan(rows).all(axis=1), [False, True, True, False]
+    )
+    assert np.isfinite(rows[[0, 3]]).all()
+
+
+@every_method
+def test_ragged_and_sparse_ids(method):
+    import tensorflow as tf
+
+    layer = method.make()
+    table = layer.materialize()
+    ragged = tf.ragged.constant([[1, 2, 3], [], [DIM - 1]], dtype="int32")
+    rows = layer(ragged)
+    assert [len(row) for row in rows] == [3, 0, 1]
+    np.testing.assert_array_equal(
+        rows.flat_values.numpy(), table[[1, 2, 3, DIM - 1]]
+    )
+    sparse = tf.sparse.from_dense(tf.constant([[1, 0], [0, 7]]))
+    dense = layer(sparse).numpy()
+    np.testing.assert_array_equal(dense, table[[[1, 0], [0, 7]]])
+    symbolic = layer(keras.Input((None,), dtype="int32", ragged=True))
+    assert symbolic.ragged
+    assert symbolic.shape == (None, None, WIDTH)
+
+
+@every_method
+def test_int8_lookup_unpacks_only_what_it_needs(method):
+    """No float in the graph is of the size of a table."""
+    import tensorflow as tf
+
+    layer = method.make(input_dim=100_000, **method.arguments_large)
+    layer.build()
+    sizes = {
+        table.size
+        for owner in [layer, *layer.parts()]
+        for table in owner.tables().values()
+    }
+    layer.quantize("int8")
+    graph = tf.function(layer).get_concrete_function(
+        tf.TensorSpec((1,), "int32")
+    )
+    floats = [
+        output.shape.num_elements()
+        for operation in graph.graph.get_operations()
+        for output in operation.outputs
+        if output.dtype.is_floating and output.shape.is_fully_defined()
+    ]
+    assert floats
+    assert not sizes & set(floats)
+    assert max(floats) < max(sizes) / 3
+
+
+def test_saved_models_load_without_the_package(tmp_path):
+    """Every method and its quantised twin, in one fresh process."""
+    import tensorflow as tf
+
+    expected = {}
+    for method in METHODS:
+        layer = method.make()
+        inputs = keras.Input((3,), dtype="int32")
+        model = keras.Model(inputs, layer(inputs))
+        for name in (method.id, f"{method.id}_int8"):
+            if name.endswith("int8"):
+                layer.quantize("int8")
+            model.export(tmp_path / name, verbose=False)
+            expected[name] = tf.function(model)(IDS).numpy()
+    np.savez(tmp_path / "expected.npz", ids=IDS, **expected)
+    script = """
+import sys, numpy as np, tensorflow as tf
+folder = sys.argv[1]
+expected = dict(np.load(folder + "/expected.npz"))
+ids = tf.constant(expected.pop("ids"))
+for name, rows in expected.items():
+    loaded = tf.saved_model.load(f"{folder}/{name}")
+    found = loaded.serve(ids).numpy()
+    assert found.tobytes() == rows.tobytes(), name
+assert "keras_pss" not in sys.modules
+print(len(expected), "equal")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{2 * len(METHODS)} equal" in result.stdout

@@ -1,0 +1,362 @@
+"""The contract that every exported embedding layer keeps (no skip list)."""
+
+import inspect
+
+import gradients
+import keras
+import methods
+import numpy as np
+import pytest
+from keras import ops
+from methods import DIM, METHODS, WIDTH
+
+import keras_pss
+from keras_pss.layers.base import CompressedEmbedding
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+
+# Ids of a batch: duplicates, both ends, every row of a small table.
+IDS = np.concatenate(
+    [[0, DIM - 1, 3, 3, 3], np.random.RandomState(0).randint(0, DIM, 40)]
+).astype("int32")
+
+
+def rows_of(layer, ids):
+    return ops.convert_to_numpy(layer(ids))
+
+
+def test_every_exported_embedding_has_a_row():
+    exported = {
+        value
+        for _, value in inspect.getmembers(keras_pss, inspect.isclass)
+        if issubclass(value, CompressedEmbedding)
+    }
+    assert exported == {method.cls for method in METHODS}
+
+
+@every_method
+def test_equals_its_formula_and_its_materialized_table(method):
+    layer = method.make()
+    table = layer.materialize()
+    expected = method.formula(layer, methods.weights(layer))
+    np.testing.assert_allclose(table, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(rows_of(layer, IDS), table[IDS])
+    np.testing.assert_array_equal(layer.materialize(IDS, 7), table[IDS])
+
+
+@every_method
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        keras.initializers.RandomUniform(-0.01, 0.01, seed=7),
+        keras.initializers.RandomNormal(stddev=0.3, seed=7),
+        keras.initializers.VarianceScaling(0.5, mode="fan_in", seed=7),
+    ],
+    ids=["uniform", "normal", "fan_in"],
+)
+def test_initial_standard_deviation_is_the_initializers(method, initializer):
+    rows, width = 100_000, 16
+    wanted = {
+        "RandomUniform": 0.01 / np.sqrt(3),
+        "RandomNormal": 0.3,
+        "VarianceScaling": np.sqrt(0.5 / rows),
+    }[type(initializer).__name__]
+    shared = method.arguments.get("share")
+    if shared and isinstance(initializer, keras.initializers.VarianceScaling):
+        # A shared memory has no rows; it asks for a scale that has none.
+        with pytest.raises(ValueError, match="needs `input_dim`"):
+            method.make(embeddings_initializer=initializer).build()
+        return
+    layer = method.make(
+        input_dim=rows,
+        output_dim=width,
+        embeddings_initializer=initializer,
+        **large_arguments(method, width),
+    )
+    ids = np.random.RandomState(4).randint(0, rows, 20_000)
+    sample = layer.materialize(ids.astype("int32"))
+    scale = method.arguments.get("output_scale", 1.0)
+    assert sample.std() == pytest.approx(wanted * scale, rel=0.05)
+    assert abs(sample.mean()) < 0.05 * wanted
+
+
+def large_arguments(method, width):
+    """The method's arguments for a table with thousands of parameters."""
+    large = dict(method.arguments_large)
+    block = method.arguments.get("block_size")
+    if block is not None and block >= WIDTH:
+        large["block_size"] = block // WIDTH * width
+    return large
+
+
+@every_method
+def test_saved_whole_gives_equal_bits(method, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((None,), dtype="int32"), method.make()]
+    )
+    before = model.predict(IDS[None], verbose=0)
+    model.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+    model.save_weights(tmp_path / "model.weights.h5")
+    for weight in after.weights:
+        weight.assign(ops.zeros(weight.shape))
+    after.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+
+
+@every_method
+def test_config_round_trip(method):
+    layer = method.make(embeddings_regularizer="l2", mask_zero=True)
+    config = layer.get_config()
+    arguments = inspect.signature(method.cls.__init__).parameters
+    own = {"self", "kwargs", "args"}
+    assert set(arguments) - own <= set(config)
+    twin = method.cls.from_config(config)
+    assert twin.get_config() == config
+    assert twin.name == layer.name
+    layer.build()
+    twin.build()
+    for owner, other in zip(layer.weights, twin.weights, strict=True):
+        other.assign(owner)
+    np.testing.assert_array_equal(rows_of(layer, IDS), rows_of(twin, IDS))
+
+
+@every_method
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_keeps_float32_weights(method, dtype):
+    layer = method.make(dtype=dtype)
+    rows = layer(IDS)
+    assert all(w.dtype == "float32" for w in layer.weights)
+    assert keras.backend.standardize_dtype(rows.dtype) == dtype[6:]
+    expected = layer.materialize()[IDS]
+    epsilon = {"mixed_float16": 2**-11, "mixed_bfloat16": 2**-8}[dtype]
+    rows = ops.convert_to_numpy(ops.cast(rows, "float32"))
+    np.testing.assert_allclose(rows, expected, rtol=epsilon, atol=1e-7)
+
+
+@every_method
+def test_shapes_from_a_scalar_to_rank_three(method):
+    layer = method.make()
+    table = layer.materialize()
+    for shape in [(), (1,), (45,), (9, 5), (3, 3, 5)]:
+        ids = IDS[: int(np.prod(shape))].reshape(shape)
+        rows = rows_of(layer, ids)
+        np.testing.assert_array_equal(rows, table[ids])
+        spec = layer.compute_output_spec(keras.KerasTensor(shape, "int32"))
+        assert spec.shape == rows.shape
+    empty = rows_of(layer, np.zeros((0, 4), "int32"))
+    assert empty.shape == (0, 4, WIDTH)
+
+
+@every_method
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64"])
+def test_integer_dtypes_give_the_same_rows(method, dtype):
+    layer = method.make()
+    rows = rows_of(layer, ops.convert_to_tensor(IDS.astype(dtype)))
+    np.testing.assert_array_equal(rows, layer.materialize()[IDS])
+
+
+@every_method
+def test_gradient_is_the_dense_tables_pulled_back(method):
+    """d loss / dw_k = <d loss / d table, d table / dw_k>.
+
+    Every row is linear in each single weight, so the central difference of
+    the NumPy formula is exact whatever its step.
+    """
+    layer = method.make()
+    layer.build()
+    upstream = np.random.RandomState(1).normal(size=(len(IDS), WIDTH))
+    upstream = upstream.astype("float32")
+    dense = np.zeros((DIM, WIDTH))
+    np.add.at(dense, IDS, upstream.astype("float64"))
+    found = gradients.weight_gradients(layer, IDS, upstream)
+    tables = methods.weights(layer)
+    assert len(found) == len(tables)
+    random = np.random.RandomState(2)
+    for gradient, (name, table) in zip(found, tables.items(), strict=True):
+        for k in random.choice(table.size, min(table.size, 12), replace=False):
+            up, down = table.copy(), table.copy()
+            up.flat[k] += 1
+            down.flat[k] -= 1
+            slope = (
+                method.formula(layer, tables | {name: up})
+                - method.formula(layer, tables | {name: down})
+            ) / 2
+            assert gradient.flat[k] == pytest.approx(
+                (slope * dense).sum(), rel=2e-5, abs=1e-6
+            )
+
+
+@every_method
+def test_adam_sees_the_sum_over_colliding_ids(method):
+    layer = method.make()
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    upstream = np.random.RandomState(1).normal(size=(len(IDS), WIDTH))
+    upstream = upstream.astype("float32")
+    found = gradients.weight_gradients(layer, IDS, upstream / len(IDS))
+    before = [ops.convert_to_numpy(w).copy() for w in layer.trainable_weights]
+    model.compile(
+        keras.optimizers.Adam(0.1, epsilon=1e-3),
+        lambda y, rows: ops.sum(y * rows, axis=-1),
+    )
+    model.train_on_batch(IDS, upstream)
+    for weight, start, gradient in zip(
+        layer.trainable_weights, before, found, strict=True
+    ):
+        # The first step of Adam, where Keras adds epsilon to sqrt(v) before
+        # the bias correction.
+        epsilon = 1e-3 / np.sqrt(1 - 0.999)
+        step = 0.1 * gradient / (np.abs(gradient) + epsilon)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(weight), start - step, rtol=1e-4, atol=1e-5
+        )
+
+
+@every_method
+def test_fit_trains_every_weight_table(method):
+    layer = method.make()
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), layer])
+    before = [ops.convert_to_numpy(w).copy() for w in layer.trainable_weights]
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    ids = IDS.reshape(15, 3)
+    target = np.random.RandomState(3).normal(size=(15, 3, WIDTH))
+    losses = model.fit(ids, target, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    for weight, start in zip(layer.trainable_weights, before, strict=True):
+        assert np.abs(ops.convert_to_numpy(weight) - start).max() > 0
+
+
+@every_method
+@pytest.mark.parametrize("wrong", [-1, DIM, 2**31 - 1])
+def test_an_id_without_a_row_is_an_error(method, wrong):
+    layer = method.make()
+    message = rf"integers in \[0, input_dim\) = \[0, {DIM}\).*{wrong}"
+    with pytest.raises(ValueError, match=message):
+        layer(np.array([[1, wrong]], "int32"))
+
+
+@every_method
+def test_float_ids_are_exact_or_refused(method):
+    layer = method.make()
+    rows = rows_of(layer, ops.convert_to_tensor(IDS.astype("float32")))
+    np.testing.assert_array_equal(rows, layer.materialize()[IDS])
+    with pytest.raises(ValueError, match="Ids of layer"):
+        layer(np.array([1.5], "float32"))
+    with pytest.raises(ValueError, match="Ids of layer"):
+        layer(np.array([np.nan], "float32"))
+    large = method.make(
+        input_dim=2**24 + 2, output_dim=16, **large_arguments(method, 16)
+    )
+    for dtype in "float32", "float16", "bfloat16":
+        with pytest.raises(ValueError, match=r"rounded.*dtype=\"int32\""):
+            large(keras.Input((3,), dtype=dtype))
+    with pytest.raises(ValueError, match="looks up integer ids"):
+        layer(keras.Input((3,), dtype="bool"))
+
+
+@every_method
+def test_reports_tell_the_truth(method):
+    layer = method.make()
+    layer.build()
+    report = layer.memory_report("adam")
+    size = sum(int(np.prod(w.shape)) for w in layer.weights)
+    assert report.parameters == layer.count_params() == size
+    assert method.parameters in (0, size)
+    assert report.full_parameters == DIM * WIDTH
+    assert report.compression == DIM * WIDTH / size
+    assert report.optimizer_bytes == 2 * 4 * size
+    assert report.serving_bytes == 4 * size
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), layer])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    slots = sum(
+        int(np.prod(v.shape))
+        for v in model.optimizer.variables
+        if len(v.shape)
+    )
+    assert 4 * slots == report.optimizer_bytes
+    layer.memory_report("sgd")
+    with pytest.raises(ValueError, match="`optimizer` must be one of"):
+        layer.memory_report("sdg")
+
+
+@every_method
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+def test_int8_is_close_and_survives_saving(method, tmp_path):
+    layer = method.make()
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), layer])
+    exact = layer.materialize()
+    promised = layer.memory_report().serving_bytes_int8
+    model.quantize("int8")
+    packed = layer.materialize()
+    # Each weight is off by at most half a 254th of its group's span; a row is
+    # a sum of products of weights.
+    assert np.abs(packed - exact).max() < 0.03 * np.abs(exact).max()
+    assert np.abs(packed - exact).max() > 0
+    owners = [layer, *layer.parts()]
+    held = sum(
+        int(np.prod(w.shape)) * (1 if w.dtype == "int8" else 4)
+        for owner in owners
+        for w in owner._non_trainable_variables
+    )
+    assert held == promised == layer.memory_report().serving_bytes
+    assert not model.trainable_weights
+    model.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        after.predict(IDS[None], verbose=0), model.predict(IDS[None], verbose=0)
+    )
+
+
+@every_method
+def test_quantize_refuses_what_it_cannot_do(method):
+    layer = method.make()
+    layer.build()
+    with pytest.raises(NotImplementedError, match="quantization"):
+        layer.quantize("float8")
+    layer.quantize("int8")
+    with pytest.raises(ValueError, match="already quantized"):
+        layer.quantize("int8")
+
+
+@every_method
+def test_mask_zero(method):
+    layer = method.make(mask_zero=True)
+    mask = layer.compute_mask(ops.convert_to_tensor([[0, 1, 2, 0]]))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(mask), [[False, True, True, False]]
+    )
+    assert layer.supports_masking
+    assert method.make().compute_mask(np.array([0])) is None
+
+
+@every_method
+@pytest.mark.parametrize("budget", ["2x", "5x", 500, "1.5KB"])
+def test_from_budget_is_never_above_it(method, budget):
+    arguments = {
+        k: v
+        for k, v in method.arguments.items()
+        if k in ("operation", "mapping", "hash", "sign", "num_cores")
+    }
+    allowed = {"2x": 1440, "5x": 576, 500: 500, "1.5KB": 375}[budget]
+    smallest = method.cls.smallest_size(120, 24, **arguments)
+    if allowed < smallest:
+        with pytest.raises(ValueError, match=f"at least {smallest} param"):
+            method.cls.from_budget(120, 24, budget, **arguments)
+        return
+    layer = method.cls.from_budget(120, 24, budget, **arguments)
+    layer.build()
+    assert smallest <= layer.count_params() <= allowed
+    with pytest.raises(ValueError, match="`budget` must be a ratio"):
+        method.cls.from_budget(120, 24, "huge")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("input_dim", 0), ("input_dim", 2**31), ("output_dim", 2.0)],
+)
+@every_method
+def test_sizes_must_be_positive_integers(method, argument, value):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be a positive"):
+        method.make(**{argument: value})
