@@ -1,0 +1,73 @@
+"""Plots of a run: learning curves, ROC curve, calibration."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
+
+from keras_pss.training.metrics import Metrics
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+
+def learning_curves(
+    history: dict[str, list[float]], best_epoch: int, folder: Path
+) -> None:
+    """Training loss and validation AUC over the epochs."""
+    figure, left = plt.subplots(figsize=(6, 4), layout="constrained")
+    right = left.twinx()
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    (loss,) = left.plot(epochs, history["loss"], "o-", color="tab:blue")
+    (val_loss,) = left.plot(
+        epochs, history["val_logloss"], "o--", color="tab:blue"
+    )
+    (auc,) = right.plot(epochs, history["val_auc"], "s-", color="tab:orange")
+    line = left.axvline(best_epoch, color="0.7", zorder=0)
+    left.set(xlabel="epoch", ylabel="log loss", xticks=epochs)
+    right.set_ylabel("validation AUC")
+    left.legend(
+        [loss, val_loss, auc, line],
+        ["train log loss", "validation log loss", "validation AUC", "kept"],
+        loc="center right",
+    )
+    _save(figure, folder / "learning_curves.png")
+
+
+def roc(
+    labels: np.ndarray, probabilities: np.ndarray, metrics: Metrics, folder: Path
+) -> None:
+    """The ROC curve of the test rows."""
+    false_rate, true_rate, _ = roc_curve(labels, probabilities)
+    figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+    axes.plot(false_rate, true_rate, label=f"AUC {metrics.auc:.4f}")
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
+    axes.legend(loc="lower right")
+    _save(figure, folder / "roc.png")
+
+
+def calibration(
+    labels: np.ndarray, probabilities: np.ndarray, folder: Path
+) -> None:
+    """Observed click rate over predicted probability, 20 equal bins."""
+    observed, predicted = calibration_curve(
+        labels, probabilities, n_bins=20, strategy="quantile"
+    )
+    figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
+    axes.plot(predicted, observed, "o-", label="test rows")
+    top = max(observed.max(), predicted.max()) * 1.05
+    axes.plot([0, top], [0, top], color="0.7", linewidth=1, label="ideal")
+    axes.set(xlabel="predicted probability", ylabel="observed click rate")
+    axes.legend(loc="upper left")
+    _save(figure, folder / "calibration.png")
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,30 @@
+"""What was run where: versions and machine, for reports and benchmarks."""
+
+import importlib.metadata
+import os
+import platform
+
+from keras_pss.version import __version__
+
+
+def versions() -> dict[str, str]:
+    """Versions of the package and of what its numbers depend on."""
+    found = {"keras_pss": __version__, "python": platform.python_version()}
+    for name in ("keras", "tensorflow", "tensorflow-cpu", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Processor and cores; no host name."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line for line in lines if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    except OSError:
+        pass  # Not Linux: the name above will do.
+    return {"cpu": model, "cores": os.cpu_count() or 1}
