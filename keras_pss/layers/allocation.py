@@ -79,7 +79,9 @@ def allocate(
             spent += size
     compressed = tuple(t for t in everything if t not in full)
     least = [smallest(t) for t in compressed]
-    needed = spent + (max(least) if method == "robe" else sum(least))
+    needed = spent
+    if least:
+        needed += max(least) if method == "robe" else sum(least)
     if needed > allowed:
         raise ValueError(
             f"method={method!r} needs a budget of at least {needed} "
@@ -88,7 +90,9 @@ def allocate(
             "budget, a smaller `min_rows`, or another method. "
             f"Received: budget={budget!r}, which allows {allowed}"
         )
-    if method == "robe":
+    if not least:
+        sizes = []
+    elif method == "robe":
         sizes = [allowed - spent]
     else:
         weights = [rows[t] * output_dim for t in compressed]

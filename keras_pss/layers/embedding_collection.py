@@ -238,6 +238,10 @@ class EmbeddingCollection(keras.layers.Layer):
         for part in self.parts():
             part.quantize(mode)
 
+    def _int8_call(self, inputs: Tensor) -> Tensor:
+        # Keras calls this in place of `call` under an int8 policy.
+        return self.call(inputs)
+
     def get_config(self) -> dict[str, Any]:
         # The parts may have been quantised one by one by `model.quantize`;
         # a copy must be built with what they hold.

@@ -36,7 +36,8 @@ class ROBEEmbedding(CompressedEmbedding):
         block_size: Z. Up to `output_dim`, a row is cut into chunks of Z (a
             short last one is fine); above, it must be a multiple of
             `output_dim` and consecutive ids share a chunk. `Z = 1` is
-            HashedNet. Default: `min(output_dim, 32)`.
+            HashedNet. Default: `ceil(output_dim / 4)`, four chunks a row, so
+            that ids which meet in one chunk differ in the others.
         sign: Whether an independent hash turns the sign of each element.
         mapping: `"block"`, or `"fold"` (Z = m): `m / d` consecutive ids fill
             the memory evenly, then the next ones at another offset. Best
@@ -207,7 +208,7 @@ class ROBEEmbedding(CompressedEmbedding):
             "mapping": self.mapping,
             "hash": self.hash,
             "seed": self.seed,
-            "memory": keras.saving.serialize_keras_object(self.memory),
+            "memory": _serialized(self.memory),
             "table": self.table,
             "output_scale": self.output_scale,
         }
@@ -216,6 +217,18 @@ class ROBEEmbedding(CompressedEmbedding):
     def from_config(cls, config: dict[str, Any]) -> Self:
         memory = keras.saving.deserialize_keras_object(config["memory"])
         return cls(**{**config, "memory": memory})
+
+
+def _serialized(memory: SharedMemory | None) -> dict[str, Any] | None:
+    """A memory's config, marked so that layers that share it do so again.
+
+    Keras marks an object only from its second occurrence on, and by then the
+    first one's config has been copied.
+    """
+    if memory is None:
+        return None
+    config = keras.saving.serialize_keras_object(memory)
+    return {**config, "shared_object_id": id(memory)}
 
 
 def checked_block_size(
@@ -243,7 +256,7 @@ def checked_block_size(
             )
         return memory_size
     if block_size is None:
-        block_size = min(output_dim, 32)
+        block_size = -(-output_dim // 4)
     positive_int("block_size", block_size)
     if block_size > memory_size:
         raise ValueError(

@@ -29,6 +29,9 @@ class SharedMemory(TableLayer):
 
     Memory: `memory_size` parameters.
 
+    A saved model shares it again once loaded. `keras.models.clone_model`
+    copies layer by layer, so each copy gets a memory of its own.
+
     Example:
 
     ```python

@@ -113,7 +113,11 @@ def test_config_round_trip(method):
     own = {"self", "kwargs", "args"}
     assert set(arguments) - own <= set(config)
     twin = method.cls.from_config(config)
-    assert twin.get_config() == config
+    copied = twin.get_config()
+    for found in (config, copied):
+        if found.get("memory"):  # names the object, of which there are two
+            found["memory"].pop("shared_object_id")
+    assert copied == config
     assert twin.name == layer.name
     layer.build()
     twin.build()

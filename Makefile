@@ -1,0 +1,47 @@
+# make demo: train a compressed model beside the uncompressed one.
+# make test: everything that must hold.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+# Parallel test processes; each needs about 2 GiB.
+JOBS ?= 2
+
+.PHONY: demo test test-fast lint clean
+
+demo: $(VENV)/.demo
+	rm -rf $(DEMO)
+	$(BIN)/python examples/demo.py --out $(DEMO)
+
+test: $(VENV)/.test lint
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(JOBS) -m "not real_data"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
+
+# What must hold on every backend.
+PORTABLE := tests/ops tests/layers tests/models
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[tensorflow-cpu]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c requirements-test.txt \
+	    -e '.[tensorflow-cpu,jax,torch,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

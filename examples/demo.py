@@ -1,0 +1,136 @@
+"""Full tables against ROBE at 100x and 1000x, on generated Criteo rows.
+
+    python examples/demo.py --out demo
+
+Generates a click log with a known best possible AUC, prepares it, trains the
+same DLRM three times, prints one table, exports the 1000x model and asks a
+fresh process that imports nothing but TensorFlow for the same answers.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_pss.data import criteo, synthetic
+from keras_pss.training.config import RunConfig
+from keras_pss.training.run import load_model, train
+
+RUNS = (("full", "1x"), ("robe", "100x"), ("robe", "1000x"))
+
+# What a server does: TensorFlow alone, no Keras model, no keras_pss.
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+folder, rows, answers = sys.argv[1:]
+model = tf.saved_model.load(folder)
+rows = np.load(rows)
+scores = model.serve({name: tf.constant(rows[name]) for name in rows})
+np.save(answers, scores.numpy())
+assert "keras_pss" not in sys.modules
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo"))
+    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1024)
+    arguments = parser.parse_args()
+    out = arguments.out
+    if out.exists():
+        parser.error(f"{out} is there already: remove it or choose another")
+    console = Console()
+
+    console.rule("1. A click log with a known best possible AUC")
+    log = out / "clicks.tsv"
+    out.mkdir(parents=True)
+    best = synthetic.generate(log, rows=arguments.rows)
+    data = criteo.prepare(log, out / "data")
+    console.print(
+        f"{arguments.rows:,} rows, {sum(data.cardinalities):,} ids; scored by "
+        f"the true probabilities they have AUC {best.bayes_auc:.4f}"
+    )
+
+    reports = []
+    for number, (method, budget) in enumerate(RUNS, start=2):
+        console.rule(f"{number}. DLRM, {method} embeddings, {budget}")
+        config = RunConfig(
+            method=method,
+            budget=budget,
+            epochs=arguments.epochs,
+            patience=1,
+            batch_size=arguments.batch_size,
+        )
+        verbose = 1 if sys.stdout.isatty() else 2
+        reports.append(train(data, config, out / f"{method}_{budget}", verbose))
+
+    console.rule("5. Side by side, on rows that no run has seen")
+    console.print(comparison(reports, best))
+
+    console.rule("6. The 1000x model, served by TensorFlow alone")
+    difference = served_difference(data, out / "robe_1000x", out)
+    console.print(
+        f"{out / 'robe_1000x' / 'saved_model'}: largest difference between "
+        f"Keras and a process without it: {difference:g}"
+    )
+    if difference:
+        sys.exit("The served answers differ from the model's.")
+
+
+def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
+    """One row a run, and the best that is possible."""
+    table = Table()
+    for name in ("embeddings", "AUC", "log loss", "parameters", "bytes",
+                 "ms a step", "epoch"):
+        table.add_column(name, justify="right")
+    for report in reports:
+        table.add_row(
+            f"{report['method']} {report['compression']:,.0f}x",
+            f"{report['auc']:.4f}",
+            f"{report['logloss']:.4f}",
+            f"{report['embedding_params']:,}",
+            f"{report['embedding_bytes']:,}",
+            f"{report['step_ms_median']:.1f}",
+            f"{report['best_epoch']} of {report['epochs']}",
+        )
+    table.add_row(
+        "best possible", f"{best.bayes_auc:.4f}", f"{best.bayes_log_loss:.4f}"
+    )
+    return table
+
+
+def served_difference(data: criteo.Prepared, run: Path, out: Path) -> float:
+    """Largest |Keras - SavedModel in a fresh process| over test rows."""
+    test = criteo.dataset(data, "test", batch_size=4096, shuffle=False)
+    rows = {k: v.numpy() for k, v in next(iter(test))[0].items()}
+    np.savez(out / "rows.npz", **rows)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            SERVE,
+            str(run / "saved_model"),
+            str(out / "rows.npz"),
+            str(out / "answers.npy"),
+        ],
+        check=True,
+    )
+    model = load_model(run)
+    expected = model.predict(rows, batch_size=4096, verbose=0)
+    return float(np.abs(np.load(out / "answers.npy") - expected).max())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The collection against its parts, its budget and its own saved copies."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+import keras_pss
+from keras_pss.layers.allocation import FULL_SHARE, allocate, divide
+
+DIMS = (900, 7, 5000, 40, 2500)
+CASES = [
+    ("full", "1x", {}),
+    ("robe", "20x", {}),
+    ("robe", "20x", {"sign": True, "block_size": 4, "seed": 5}),
+    ("robe", "20x", {"mapping": "fold"}),
+    ("hash", "20x", {}),
+    ("qr", "8x", {"operation": "add"}),
+    ("tt", "20x", {"gauge": "last_core"}),
+]
+every_case = pytest.mark.parametrize(
+    ("method", "budget", "options"), CASES, ids=lambda v: str(v)
+)
+IDS = np.stack(
+    [np.random.RandomState(0).randint(0, n, 30) for n in DIMS], axis=1
+).astype("int32")
+
+
+def make(method, budget, options, **kwargs):
+    return keras_pss.EmbeddingCollection(
+        DIMS, 8, method, budget, options=options, **kwargs
+    )
+
+
+@every_case
+def test_columns_are_what_single_layers_would_give(method, budget, options):
+    collection = make(method, budget, options)
+    found = ops.convert_to_numpy(collection(IDS))
+    assert found.shape == (30, len(DIMS), 8)
+    allocation = collection._allocation
+    assert sorted(allocation.full + allocation.compressed) == list(range(5))
+    stacked = None
+    if collection.full is not None:
+        stacked = ops.convert_to_numpy(collection.full.embeddings_table.value)
+    first = 0
+    for column in allocation.full:
+        rows = stacked[first + IDS[:, column]]
+        np.testing.assert_array_equal(found[:, column], rows)
+        first += DIMS[column]
+    if collection.shared is not None:
+        group = collection.shared
+        memory = keras_pss.SharedMemory(group.memory_size)
+        memory.build()
+        memory.memory_table.assign(group.memory_table)
+        for column in allocation.compressed:
+            single = keras_pss.ROBEEmbedding(
+                DIMS[column], 8, memory=memory, table=column, **options
+            )
+            np.testing.assert_array_equal(
+                found[:, column], single.materialize(IDS[:, column])
+            )
+    for layer, column in zip(
+        collection.single, allocation.compressed, strict=False
+    ):
+        np.testing.assert_array_equal(
+            found[:, column], layer.materialize(IDS[:, column])
+        )
+
+
+@every_case
+def test_the_budget_holds_and_small_tables_stay_full(method, budget, options):
+    collection = make(method, budget, options)
+    collection.build()
+    report = collection.memory_report()
+    full = sum(DIMS) * 8
+    allowed = full // int(budget[:-1])
+    assert report.parameters == collection.count_params() <= allowed
+    assert report.full_parameters == full
+    assert report.parameters > 0.7 * allowed
+    if method != "full":
+        # 7 x 8 and 40 x 8 parameters are within a quarter of the budget.
+        assert {1, 3} <= set(collection._allocation.full)
+
+
+@every_case
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+def test_saving_and_int8(method, budget, options, tmp_path):
+    inputs = keras.Input((len(DIMS),), dtype="int32")
+    model = keras.Model(inputs, make(method, budget, options)(inputs))
+    exact = model.predict(IDS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(after.predict(IDS, verbose=0), exact)
+    assert after.layers[-1].get_config() == model.layers[-1].get_config()
+    model.quantize("int8")
+    packed = model.predict(IDS, verbose=0)
+    assert 0 < np.abs(packed - exact).max() < 0.05 * np.abs(exact).max()
+    model.save(tmp_path / "packed.keras")
+    after = keras.saving.load_model(tmp_path / "packed.keras")
+    np.testing.assert_array_equal(after.predict(IDS, verbose=0), packed)
+
+
+@every_case
+def test_ids_are_checked_against_their_own_table(method, budget, options):
+    collection = make(method, budget, options)
+    wrong = IDS[:2].copy()
+    wrong[1, 3] = 40
+    with pytest.raises(ValueError, match=r"first 40 \(table 3, input_dim=40\)"):
+        collection(wrong)
+    with pytest.raises(ValueError, match="has 5 tables.*shape"):
+        collection(IDS[:, :4])
+    with pytest.raises(ValueError, match="has 5 tables.*shape"):
+        collection(keras.Input((4,), dtype="int32"))
+    assert collection(IDS.reshape(5, 6, 5)).shape == (5, 6, 5, 8)
+
+
+def test_min_rows_is_the_users_choice():
+    for min_rows, full in ((0, ()), (41, (1, 3)), (901, (0, 1, 3))):
+        allocation = allocate(DIMS, 8, "robe", "5x", min_rows, {})
+        assert allocation.full == full
+    with pytest.raises(ValueError, match="at least 67576.*a smaller `min_rows`"):
+        allocate(DIMS, 8, "robe", "20x", 10_000, {"mapping": "block"})
+
+
+def test_a_budget_that_cannot_be_met_names_the_smallest():
+    with pytest.raises(ValueError, match="needs a budget of at least"):
+        make("qr", "100x", {})
+    with pytest.raises(ValueError, match="`input_dims` must name at least one"):
+        keras_pss.EmbeddingCollection([], 8)
+    with pytest.raises(ValueError, match="`input_dims` must be a positive"):
+        keras_pss.EmbeddingCollection([10, None], 8, "tt", 1000)
+
+
+def test_open_vocabularies():
+    collection = keras_pss.EmbeddingCollection(
+        [None, 5, None], 8, "robe", "64KB"
+    )
+    ids = np.array([[2**31 - 2, 4, 0]], "int32")
+    assert np.isfinite(ops.convert_to_numpy(collection(ids))).all()
+    assert collection.count_params() == 16_000
+    assert collection.memory_report().compression is None
+    hashed = keras_pss.EmbeddingCollection([None, None], 8, "hash", "64KB")
+    assert hashed(ids[:, :2]).shape == (1, 2, 8)
+    with pytest.raises(ValueError, match="`input_dim` is None"):
+        keras_pss.EmbeddingCollection([None, 5], 8, "robe", "10x")
+
+
+def test_each_table_starts_with_its_own_scale():
+    """Fan-in initialisers in one shared memory: one scale a table."""
+    initializer = keras.initializers.VarianceScaling(mode="fan_in", seed=1)
+    collection = keras_pss.EmbeddingCollection(
+        [200_000, 30_000, 50],
+        16,
+        "robe",
+        "20x",
+        embeddings_initializer=initializer,
+    )
+    random = np.random.RandomState(0)
+    ids = np.stack(
+        [random.randint(0, n, 20_000) for n in (200_000, 30_000, 50)], axis=1
+    )
+    rows = ops.convert_to_numpy(collection(ids.astype("int32")))
+    wanted = 1 / np.sqrt([200_000, 30_000, 50])
+    np.testing.assert_allclose(rows.std(axis=(0, 2)), wanted, rtol=0.05)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(1, 10**6), st.integers(1, 1000)),
+        min_size=1,
+        max_size=20,
+    ),
+    extra=st.integers(0, 10**7),
+)
+def test_divide_gives_each_its_least_and_never_more_than_all(parts, extra):
+    weights, least = zip(*parts, strict=True)
+    total = sum(least) + extra
+    sizes = divide(total, weights, least)
+    assert all(s >= low for s, low in zip(sizes, least, strict=True))
+    assert sum(sizes) <= total
+    assert sum(sizes) >= total - 2 * len(sizes) - total * 1e-9
+
+
+def test_full_share_is_what_the_docstring_says():
+    assert FULL_SHARE == 0.25
+    assert "a quarter of the budget" in keras_pss.EmbeddingCollection.__doc__

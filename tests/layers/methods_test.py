@@ -1,0 +1,268 @@
+"""What is particular to a method: golden sizes, sharing, errors."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_pss
+from keras_pss.layers.qr_embedding import _fewest_buckets, _rows
+
+# Ids of Criteo Kaggle's 26 columns.
+KAGGLE = (
+    [1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683]
+    + [8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15]
+    + [286181, 105, 142572]
+)
+
+
+@pytest.mark.parametrize(
+    ("collisions", "rows"),
+    [(4, 8440878), (10, 3376633), (60, 564002), (250, 139764)],
+)
+def test_qr_rows_on_criteo_kaggle_are_dlrms(collisions, rows):
+    """DLRM's `--qr-collisions`, tables of 200 ids and fewer left full."""
+    found = sum(
+        _rows(n, collisions) if n > 200 else n
+        for n in KAGGLE
+    )
+    assert found == rows
+
+
+def test_qr_has_a_floor():
+    """Two tables of ceil(sqrt(n)) rows: 28,813 for Criteo Kaggle."""
+    smallest = [keras_pss.QREmbedding.smallest_size(n, 1) for n in KAGGLE]
+    floor = sum(min(n, s) for n, s in zip(KAGGLE, smallest, strict=True))
+    roots = [math.isqrt(n - 1) + 1 for n in KAGGLE]
+    assert sum(min(n, 2 * r) for n, r in zip(KAGGLE, roots, strict=True)) == 28813
+    assert 28800 <= floor <= 28813
+    with pytest.raises(ValueError, match="at least 128 parameters"):
+        keras_pss.QREmbedding.from_budget(1000, 2, 127)
+    assert keras_pss.QREmbedding.from_budget(1000, 2, 128).num_buckets == 28
+
+
+@pytest.mark.parametrize("rows", [64, 65, 100, 505, 1001])
+def test_qr_takes_the_smallest_remainder_table_that_fits(rows):
+    found = _fewest_buckets(1000, rows)
+    fitting = [c for c in range(1, 1001) if _rows(1000, c) <= rows]
+    assert found == min(fitting)
+
+
+def test_tables_of_a_shared_memory_read_other_places():
+    memory = keras_pss.SharedMemory(1000)
+    first = keras_pss.ROBEEmbedding(500, 8, memory=memory)
+    second = keras_pss.ROBEEmbedding(400, 16, memory=memory)
+    ids = np.arange(400, dtype="int32")
+    assert (first.table, second.table) == (0, 1)
+    rows = first.materialize(ids), second.materialize(ids)
+    # By chance a row in a thousand starts at the same place.
+    assert (rows[0] == rows[1][:, :8]).all(axis=1).mean() < 0.02
+    with pytest.raises(ValueError, match="already has a table 1"):
+        keras_pss.ROBEEmbedding(5, 8, memory=memory, table=1)
+    assert keras_pss.ROBEEmbedding(5, 8, memory=memory, table=7).table == 7
+    assert keras_pss.ROBEEmbedding(5, 8, memory=memory).table == 8
+
+
+def test_a_shared_memory_is_counted_trained_and_saved_once(tmp_path):
+    memory = keras_pss.SharedMemory(300)
+    ids = keras.Input((2,), dtype="int32")
+    joined = keras.layers.Concatenate()(
+        [
+            keras_pss.ROBEEmbedding(500, 8, memory=memory)(ids),
+            keras_pss.ROBEEmbedding(900, 4, memory=memory)(ids),
+        ]
+    )
+    model = keras.Model(ids, joined)
+    assert model.count_params() == 300
+    assert len(model.trainable_weights) == 1
+    model.compile("adam", "mse")
+    batch = np.array([[1, 2], [3, 499]], "int32")
+    model.fit(batch, np.ones((2, 2, 12)), verbose=0)
+    before = model.predict(batch, verbose=0)
+    model.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(after.predict(batch, verbose=0), before)
+    first, second = (
+        layer for layer in after.layers if hasattr(layer, "memory_size")
+    )
+    assert first.memory is second.memory
+    assert after.count_params() == 300
+    after.fit(batch, np.ones((2, 2, 12)), verbose=0)
+
+
+def test_fold_at_ratio_one_is_the_table_itself():
+    """The memory holds each row once, so nothing is shared at 1x."""
+    layer = keras_pss.ROBEEmbedding(50, 4, memory_size=200, mapping="fold")
+    places = ops.convert_to_numpy(layer.positions(np.arange(50, dtype="int32")))
+    assert sorted(places.ravel()) == list(range(200))
+
+
+def test_fold_loads_the_memory_evenly():
+    layer = keras_pss.ROBEEmbedding(500, 4, memory_size=200, mapping="fold")
+    ids = np.arange(500, dtype="int32")
+    places = ops.convert_to_numpy(layer.positions(ids))
+    np.testing.assert_array_equal(np.bincount(places.ravel()), 10)
+
+
+def test_open_vocabularies_take_any_id():
+    wide = np.array([0, 2**31 - 1], "int32")
+    if keras.backend.backend() != "jax":
+        wide = np.array([0, 2**31 + 5, 2**62 + 1])
+    for cls, arguments in (
+        (keras_pss.ROBEEmbedding, {"memory_size": 100}),
+        (keras_pss.ROBEEmbedding, {"memory_size": 96, "mapping": "fold"}),
+        (keras_pss.HashedEmbedding, {"num_buckets": 10}),
+    ):
+        layer = cls(None, 8, **arguments)
+        rows = ops.convert_to_numpy(layer(ops.convert_to_tensor(wide)))
+        assert np.isfinite(rows).all()
+        assert layer.memory_report().compression is None
+        with pytest.raises(ValueError, match="non-negative integers"):
+            layer(np.array([-1], "int32"))
+        with pytest.raises(ValueError, match="no last row. Give `ids`"):
+            layer.materialize()
+        with pytest.raises(ValueError, match="an open vocabulary.*rounded"):
+            layer(np.array([1.0], "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either `memory_size`.*or `memory`"),
+        ({"memory_size": 7}, "at least `output_dim`"),
+        ({"memory_size": 100, "block_size": 101}, "not exceed `memory_size`"),
+        ({"memory_size": 100, "block_size": 20}, "such as 16. Received"),
+        ({"memory_size": 100, "mapping": "fold"}, "such as 96. Received"),
+        ({"memory_size": 100, "mapping": "flod"}, "'block' or 'fold'"),
+        ({"memory_size": 100, "hash": "md5"}, "'pss1', 'universal'"),
+        ({"memory": "m"}, "must be a `keras_pss.SharedMemory`"),
+        ({"memory_size": 2**31}, "positive integer of at most 2147483647"),
+    ],
+)
+def test_robe_errors_name_the_fix(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_pss.ROBEEmbedding(50, 8, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rank": 0}, "`rank` must be a positive integer"),
+        ({"rank": (2, 2, 2)}, "one integer or 2, one between"),
+        ({"rank": 2, "num_cores": 1}, "two or more cores"),
+        ({"rank": 2, "row_shape": (2, 3, 4)}, r"at least input_dim=50, such"),
+        ({"rank": 2, "row_shape": "square"}, "'min_params' or factors"),
+        ({"rank": 2, "column_shape": (2, 2, 3)}, r"as of \(2, 2, 2\)"),
+        ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor of"),
+        ({"rank": 2, "gauge": "left"}, "'balanced' or 'last_core'"),
+    ],
+)
+def test_tensor_train_errors_name_the_fix(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_pss.TTEmbedding(50, 8, **arguments)
+
+
+def test_products_refuse_an_initializer_that_cannot_train():
+    for layer in (
+        keras_pss.TTEmbedding(50, 8, "zeros", rank=2),
+        keras_pss.QREmbedding(50, 8, "ones", num_buckets=7),
+    ):
+        with pytest.raises(ValueError, match="multiplies its parameters"):
+            layer.build()
+
+
+def test_tables_of_one_initializer_start_differently():
+    layer = keras_pss.QREmbedding(
+        49, 8, keras.initializers.RandomUniform(seed=3), num_buckets=7
+    )
+    layer.build()
+    quotient, remainder = (ops.convert_to_numpy(w) for w in layer.weights)
+    assert quotient.shape == remainder.shape
+    assert not np.any(quotient == remainder)
+
+
+def test_last_core_gauge_moves_a_row_as_a_dense_table_does():
+    """Squared partials of an entry sum to about 1; balanced, to far less."""
+    sums = {}
+    for gauge in ("balanced", "last_core"):
+        layer = keras_pss.TTEmbedding(
+            100_000,
+            16,
+            keras.initializers.RandomUniform(-0.003, 0.003),
+            rank=8,
+            gauge=gauge,
+        )
+        layer.build()
+        rows, columns = layer.row_shape, layer.column_shape
+        squares = [np.mean(ops.convert_to_numpy(w) ** 2) for w in layer.weights]
+        variance = np.prod(squares) * 8 * 8
+        # Leaving one core out of the product: one partial derivative each,
+        # as many as paths run through it.
+        sums[gauge] = sum(variance / s for s in squares)
+        assert len(rows) == len(columns) == 3
+    assert sums["last_core"] == pytest.approx(1, rel=0.1)
+    assert sums["balanced"] < 0.01
+
+
+def test_factory_builds_any_method_within_its_budget():
+    for method in ("robe", "tt", "qr", "hash"):
+        layer = keras_pss.embedding(100_000, 16, method, "50x")
+        layer.build()
+        assert 0.5 * 32_000 < layer.count_params() <= 32_000
+    assert keras_pss.embedding(10, 4, "full").input_dim == 10
+    with pytest.raises(ValueError, match="one of 'full', 'robe', 'tt', 'qr'"):
+        keras_pss.embedding(10, 4, "rob")
+
+
+@pytest.mark.parametrize(
+    "budget", ["0x", "0.5x", "10", "ten", 0, -5, True, "10XB", None, 1.5]
+)
+def test_budget_errors_list_the_forms(budget):
+    with pytest.raises(ValueError, match="`budget` must be a ratio of at"):
+        keras_pss.embedding(1000, 16, "robe", budget)
+
+
+def test_budget_forms():
+    for budget, size in {
+        "10x": 1600,
+        "2.5x": 6400,
+        777: 777,
+        "4KB": 1000,
+        "4KiB": 1024,
+        "0.004 mb": 1000,
+    }.items():
+        assert keras_pss.embedding(1000, 16, "robe", budget).memory_size == size
+    with pytest.raises(ValueError, match="`input_dim` is None"):
+        keras_pss.embedding(None, 16, "robe", "10x")
+    assert keras_pss.embedding(None, 16, "robe", "4KB").memory_size == 1000
+
+
+def test_model_add_as_a_reader_of_the_readme_types_it():
+    model = keras.Sequential()
+    model.add(keras.Input((4,), dtype="int32"))
+    model.add(keras_pss.ROBEEmbedding(10_000, 8, memory_size=1000))
+    model.add(keras.layers.GlobalAveragePooling1D())
+    model.add(keras.layers.Dense(1, activation="sigmoid"))
+    model.compile("adam", "binary_crossentropy")
+    ids = np.random.RandomState(0).randint(0, 10_000, (64, 4))
+    history = model.fit(ids, ids[:, 0] % 2, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    no_input = keras.Sequential([keras_pss.ROBEEmbedding(100, 8, memory_size=50)])
+    assert no_input(np.array([[1, 99]])).shape == (1, 2, 8)
+
+
+def test_regularizer_and_constraint_reach_the_parameters():
+    layer = keras_pss.HashedEmbedding(
+        100,
+        4,
+        embeddings_regularizer=keras.regularizers.L2(0.5),
+        embeddings_constraint="non_neg",
+        num_buckets=5,
+    )
+    layer(np.array([1]))
+    weight = ops.convert_to_numpy(layer.weights[0])
+    loss = float(ops.convert_to_numpy(layer.losses[0]))
+    assert loss == pytest.approx(0.5 * (weight**2).sum(), rel=1e-5)
+    assert layer.weights[0].constraint is not None
