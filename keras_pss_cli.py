@@ -444,3 +444,7 @@ def _progress(unit: str) -> Iterator[Callable[[int, int, str], None]]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+if __name__ == "__main__":
+    main()

@@ -70,7 +70,7 @@ def loaded_by(code, backend):
 
 @pytest.mark.tf_only
 def test_the_package_loads_no_framework_but_keras_own():
-    heavy = {"tensorflow", "polars", "matplotlib", "sklearn", "typer"}
+    heavy = {"tensorflow", "matplotlib", "sklearn", "typer"}
     for backend in ("jax", "torch"):
         found = loaded_by("import keras_pss", backend)
         assert "keras_pss.layers" in found

@@ -1,0 +1,202 @@
+"""tf.data pipelines of prepared folders and of TSV files.
+
+An element is `({"dense": float32 (B, 13), "categorical": int32 (B, 26)},
+label float32 (B,))`, with dense = log(1 + integer). TensorFlow is imported
+when a pipeline is made, not with this module.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_pss.data import schema
+from keras_pss.data.batches import (
+    OnRejects,
+    check_batch_size,
+    encoded_blocks,
+)
+from keras_pss.data.encoder import IdEncoder
+from keras_pss.data.prepared import Prepared, load
+from keras_pss.data.records import FIRST_ID
+from keras_pss.data.source import Sources, as_sources
+from keras_pss.data.tsv import TsvReader
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+WINDOW_ROWS = 1 << 20  # rows that are shuffled at once
+
+_PIECE_ROWS = 1 << 14  # rows that leave a window at once
+
+
+def dataset(
+    prepared: Prepared | str | Path,
+    split: str = "train",
+    *,
+    batch_size: int = 2048,
+    shuffle: bool | None = None,
+    seed: int = 0,
+    drop_remainder: bool = False,
+    repeat: bool = False,
+) -> "tf.data.Dataset":
+    """Batches of one part of a prepared folder.
+
+    Shuffling is new in each epoch and the same for the same seed. The shards
+    are taken in random order, and as many as hold up to 1,048,576 rows
+    (`WINDOW_ROWS`; at least one shard) form a window, whose rows are permuted
+    uniformly. So a part that fits into one window is shuffled exactly; in a
+    larger one, rows mix within windows that are made of other shards each
+    epoch. Memory: about 500 bytes a row of a window, and the batches.
+
+    Args:
+        prepared: What `criteo.prepare` or `criteo.load` returned, or the
+            folder.
+        split: "train", "validation" or "test".
+        batch_size: Rows of all batches but the last.
+        shuffle: True, False, or None for True in the training part only.
+        seed: Of the shuffling.
+        drop_remainder: Leave out a last batch with fewer rows.
+        repeat: Begin again without end.
+
+    Returns:
+        A prefetched dataset whose `cardinality()` is known.
+
+    Raises:
+        ValueError: No such part, or `batch_size` below 1.
+    """
+    import tensorflow as tf
+
+    check_batch_size(batch_size)
+    if not isinstance(prepared, Prepared):
+        prepared = load(prepared)
+    shards = [str(path) for path in prepared.shards(split)]
+    num_rows = prepared.rows(split)
+    in_window = 1
+    names = tf.data.Dataset.from_tensor_slices(shards)
+    if shuffle is None:
+        shuffle = split == "train"
+    if shuffle:
+        rows_per_shard = prepared.metadata["rows_per_shard"]
+        in_window = max(1, WINDOW_ROWS // rows_per_shard)
+        names = names.shuffle(len(shards), seed=seed)
+    windows = names.batch(in_window)
+    if shuffle:
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        windows = tf.data.Dataset.zip(windows, seeds.batch(2))
+        pieces = windows.flat_map(_shuffled_window)
+    else:
+        pieces = windows.flat_map(_window)
+    batches = pieces.rebatch(batch_size, drop_remainder)
+    batches = batches.map(_features, num_parallel_calls=2)
+    count = num_rows // batch_size
+    if num_rows % batch_size and not drop_remainder:
+        count += 1
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    if repeat:
+        batches = batches.repeat()
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def tsv_dataset(
+    sources: Sources,
+    encoder: IdEncoder,
+    *,
+    batch_size: int,
+    strict: bool = False,
+    labelled: bool = True,
+    on_rejects: OnRejects | None = None,
+) -> "tf.data.Dataset":
+    """Batches straight from TSV files, in order; memory is a few blocks.
+
+    Args:
+        sources, encoder, batch_size, strict, labelled, on_rejects: As in
+            `tsv_batches`.
+
+    Returns:
+        A prefetched dataset of the same elements as `dataset`'s. Under
+        `strict`, the error that TensorFlow raises holds the text of
+        `BrokenRowError`.
+    """
+    import tensorflow as tf
+
+    check_batch_size(batch_size)
+    as_sources(sources)  # a missing file is an error here, not while training
+
+    def elements() -> Iterator[tuple[dict[str, Any], Any]]:
+        reader = TsvReader(sources, strict=strict, labelled=labelled)
+        for batch in encoded_blocks(reader, encoder, on_rejects):
+            features = {"dense": batch.dense, "categorical": batch.categorical}
+            yield features, batch.labels
+
+    dense = tf.TensorSpec((None, schema.NUM_INTEGERS), tf.float32)
+    categorical = tf.TensorSpec((None, schema.NUM_CATEGORIES), tf.int32)
+    signature = (
+        {"dense": dense, "categorical": categorical},
+        tf.TensorSpec((None,), tf.float32),
+    )
+    made = tf.data.Dataset.from_generator(elements, output_signature=signature)
+    return made.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _read(names: "tf.Tensor") -> "tf.Tensor":
+    """Records of some shards, int32 (rows, 40)."""
+    import tensorflow as tf
+
+    shape = (None, schema.NUM_COLUMNS)
+    parts = tf.TensorArray(
+        tf.int32, tf.size(names), infer_shape=False, element_shape=shape
+    )
+
+    def read(index: Any, parts: Any) -> Any:
+        data = tf.io.decode_raw(tf.io.read_file(names[index]), tf.int32)
+        return index + 1, parts.write(
+            index, tf.reshape(data, (-1, schema.NUM_COLUMNS))
+        )
+
+    _, parts = tf.while_loop(
+        lambda index, _: index < tf.size(names), read, (0, parts)
+    )
+    return tf.ensure_shape(parts.concat(), shape)
+
+
+def _window(names: "tf.Tensor") -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    records = _read(names)
+    return _pieces(tf.shape(records)[0], lambda at: records[at[0] : at[1]])
+
+
+def _shuffled_window(
+    names: "tf.Tensor", seed: "tf.Tensor"
+) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    records = _read(names)
+    count = tf.shape(records)[0]
+    order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
+    return _pieces(count, lambda at: tf.gather(records, order[at[0] : at[1]]))
+
+
+def _pieces(count: "tf.Tensor", take: Any) -> "tf.data.Dataset":
+    """A dataset of `take((first row, row after the last))`."""
+    import tensorflow as tf
+
+    starts = tf.data.Dataset.range(0, tf.cast(count, tf.int64), _PIECE_ROWS)
+    return starts.map(
+        lambda start: take(
+            (start, tf.minimum(start + _PIECE_ROWS, tf.cast(count, tf.int64)))
+        )
+    )
+
+
+def _features(
+    records: "tf.Tensor",
+) -> tuple[dict[str, "tf.Tensor"], "tf.Tensor"]:
+    import tensorflow as tf
+
+    integers = tf.cast(records[:, 1:FIRST_ID], tf.float32)
+    features = {
+        "dense": tf.math.log1p(integers),
+        "categorical": records[:, FIRST_ID:],
+    }
+    return features, tf.cast(records[:, 0], tf.float32)

@@ -1,0 +1,67 @@
+"""Open ids: the hash of the raw value, no state and no vocabulary."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_pss.data import schema
+from keras_pss.data.encoder import IdEncoder
+from keras_pss.data.schema import Int32Array, UInt32Array
+from keras_pss.ops import pss1
+
+OPEN_SIZE = 2**31 - 1  # ids of an open space lie below this
+
+
+class HashEncoder(IdEncoder):
+    """Ids `pss1.starts(value, size, seed=seed, table=column)`.
+
+    Without `buckets` the ids spread over [0, 2^31 - 1): 10 million values of
+    a column then share an id with a probability of about 0.5 % each. Layers
+    with an open vocabulary (`input_dim=None`) take such ids.
+
+    Args:
+        seed: In [0, 2^64).
+        buckets: Number of ids of each column, or None for open ids.
+
+    Raises:
+        ValueError: `buckets` outside [1, 2^31 - 1].
+    """
+
+    def __init__(self, seed: int = 0, buckets: int | None = None):
+        if buckets is not None and not 1 <= buckets <= OPEN_SIZE:
+            raise ValueError(
+                "`hash_buckets` must lie in [1, 2147483647]. Received: "
+                f"hash_buckets={buckets}. Pass None for open ids."
+            )
+        self.seed = seed
+        self.buckets = buckets
+
+    @property
+    def cardinalities(self) -> list[int] | None:
+        """`buckets` for each column, None where ids are open."""
+        if self.buckets is None:
+            return None
+        return [self.buckets] * schema.NUM_CATEGORIES
+
+    def config(self) -> dict[str, Any]:
+        """The policy and its parameters as JSON values."""
+        return {
+            "policy": "hash",
+            "hash": "pss1",
+            "seed": self.seed,
+            "buckets": self.buckets,
+        }
+
+    def arrays(self) -> dict[str, Any]:
+        """Nothing: the hash has no state."""
+        return {}
+
+    def encode(self, categories: UInt32Array) -> Int32Array:
+        """Ids int32 (n, 26) of raw values uint32 (n, 26)."""
+        size = OPEN_SIZE if self.buckets is None else self.buckets
+        ids = np.empty(categories.shape, np.int32)
+        for column in range(schema.NUM_CATEGORIES):
+            values = np.ascontiguousarray(categories[:, column])
+            starts = pss1.starts(values, size, self.seed, table=column)
+            ids[:, column] = starts[:, 0]
+        return ids

@@ -1,0 +1,124 @@
+"""A prepared click log on disk."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_pss.data import metadata
+from keras_pss.data.encoder import IdEncoder
+from keras_pss.data.encoder_file import from_config, load_encoder
+from keras_pss.data.vocabulary import VocabularyEncoder
+
+VOCABULARY = "vocabulary.npz"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder that `criteo.prepare` made; `criteo.load` gives it again.
+
+    Args:
+        directory: The folder.
+        metadata: Content of its `metadata.json`.
+    """
+
+    directory: Path
+    metadata: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def cardinalities(self) -> list[int] | None:
+        """Number of ids of each column (26), None where ids are open."""
+        return self.metadata["cardinalities"]
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the parts that have rows."""
+        return list(self.metadata["splits"])
+
+    @property
+    def rejects(self) -> dict[str, int]:
+        """Broken rows of the sources by reason."""
+        return self.metadata["rejects"]
+
+    def rows(self, split: str) -> int:
+        """Number of rows of a part; 0 where there is none."""
+        return self.metadata["splits"].get(split, {}).get("rows", 0)
+
+    def clicks(self, split: str) -> int:
+        """Number of rows with label 1 of a part."""
+        return self.metadata["splits"].get(split, {}).get("clicks", 0)
+
+    def shards(self, split: str) -> list[Path]:
+        """Files of a part, in order.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+        if split not in self.metadata["splits"]:
+            raise ValueError(
+                f"`split` must be one of {', '.join(self.splits)} in "
+                f"{self.directory}. Received: split={split!r}. Prepare the "
+                "data with a fraction above 0 for this part."
+            )
+        entries = self.metadata["splits"][split]["shards"]
+        return [self.directory / entry["name"] for entry in entries]
+
+    def encoder(self) -> IdEncoder:
+        """Maps raw categories as the shards' ids were made."""
+        policy = self.metadata["ids"]
+        if policy["policy"] == "vocabulary":
+            return load_encoder(self.directory / VOCABULARY)
+        return from_config(policy, {})
+
+    def counts(self, column: int) -> npt.NDArray[np.int64]:
+        """How often each id of a column occurs in the development rows.
+
+        Those are all rows that are not for testing.
+
+        Args:
+            column: 0 to 25.
+
+        Returns:
+            int64 (cardinality,); at id 0 the rows whose value was dropped.
+
+        Raises:
+            ValueError: The ids are hashes, which are not counted.
+        """
+        encoder = self.encoder()
+        if not isinstance(encoder, VocabularyEncoder):
+            raise ValueError(
+                "`counts` must be asked of a vocabulary. Received: a folder "
+                "with ids='hash'. Prepare the data with ids='vocabulary'."
+            )
+        return encoder.counts[column]
+
+    def verify(self) -> None:
+        """Compares every shard with its checksum; reads all of them.
+
+        Raises:
+            ValueError: A shard has changed.
+        """
+        for part in self.metadata["splits"].values():
+            for shard in part["shards"]:
+                with open(self.directory / shard["name"], "rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if digest != shard["sha256"]:
+                    raise ValueError(
+                        f"{self.directory / shard['name']} must have sha256 "
+                        f"{shard['sha256']}. Received: {digest}. Copy the "
+                        "folder again or prepare the data again."
+                    )
+
+
+def load(directory: str | Path) -> Prepared:
+    """Opens a folder that `prepare` made.
+
+    Raises:
+        FileNotFoundError: It has no metadata, or lacks a shard.
+        ValueError: Another version, or a shard of a wrong size.
+    """
+    directory = Path(directory)
+    return Prepared(directory, metadata.read(directory))

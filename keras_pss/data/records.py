@@ -1,0 +1,82 @@
+"""Shards of records: the binary rows that training reads.
+
+A record is the convention of facebookresearch/dlrm: 40 little-endian int32,
+the label, 13 integers without logarithm (at least 0), and 26 ids.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_pss.data import schema
+from keras_pss.data.encoder import IdEncoder
+from keras_pss.data.schema import Int32Array
+from keras_pss.data.splits import Rows
+from keras_pss.data.staging import Staging, pieces
+from keras_pss.data.threads import ordered_map
+
+DTYPE = np.dtype("<i4")
+RECORD_BYTES = schema.NUM_COLUMNS * DTYPE.itemsize
+FIRST_ID = 1 + schema.NUM_INTEGERS
+
+_CHUNK_ROWS = 1 << 13  # a chunk's arrays stay within the caches
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """For example `train-00000-of-00004.bin`."""
+    return f"{split}-{index:05d}-of-{count:05d}.bin"
+
+
+def write_shard(
+    path: Path, staging: Staging, rows: Rows, encoder: IdEncoder, workers: int
+) -> dict[str, Any]:
+    """Writes the records of some staged rows.
+
+    Args:
+        path: The new file.
+        staging: Where the rows lie.
+        rows: Their numbers.
+        encoder: Makes their ids.
+        workers: Threads that encode.
+
+    Returns:
+        The shard's entry in the metadata: `name`, `rows`, `clicks`, `sha256`.
+    """
+
+    def encode(part: Rows) -> Int32Array:
+        records = np.empty((len(part), schema.NUM_COLUMNS), DTYPE)
+        records[:, :FIRST_ID] = staging.head(part)
+        raw = np.empty((len(part), schema.NUM_CATEGORIES), np.uint32)
+        for column in range(schema.NUM_CATEGORIES):
+            raw[:, column] = staging.column(column, part)
+        records[:, FIRST_ID:] = encoder(raw)
+        return records
+
+    digest = hashlib.sha256()
+    clicks = 0
+    with open(path, "wb", buffering=0) as file:
+        chunks = pieces(rows, _CHUNK_ROWS)
+        for records in ordered_map(encode, chunks, workers):
+            clicks += int(records[:, 0].sum())
+            digest.update(records.data)
+            _write(file, records.data)
+    return {
+        "name": path.name,
+        "rows": len(rows),
+        "clicks": clicks,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def read_shard(path: Path) -> Int32Array:
+    """The records of a shard, int32 (rows, 40), mapped and read-only."""
+    return np.memmap(path, DTYPE, "r").reshape(-1, schema.NUM_COLUMNS)
+
+
+def _write(file: Any, data: memoryview) -> None:
+    """Writes all bytes; a raw file may take a part of them at a time."""
+    view = data.cast("B")
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,212 @@
+"""Bytes of plain and compressed files, and whole lines out of them.
+
+A truncated or corrupt archive gives every byte that could be decompressed and
+then `ArchiveError`.
+"""
+
+import hashlib
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_pss.data import schema
+
+Sources = str | Path | Sequence[str | Path]
+
+MAX_LINE = 1 << 20  # bytes; a Criteo row has about 250
+MAX_RAW = 4096  # bytes of a broken line that are kept
+
+_PLAIN_CHUNK = 1 << 20
+# Small enough that even the highest ratio of compression fits into memory.
+_PACKED_CHUNK = 1 << 15
+
+
+class ArchiveError(OSError):
+    """An archive ends too early or cannot be decompressed."""
+
+
+class Piece(NamedTuple):
+    """Whole lines, or one broken line with the reason."""
+
+    data: bytes
+    reason: str = ""
+
+
+@dataclass
+class Source:
+    """One input file, and what reading it to its end has found.
+
+    Args:
+        path: Where it lies.
+    """
+
+    path: Path
+    size: int = field(init=False)  # bytes of the file
+    bytes_read: int = field(default=0, init=False)
+    lines: int = field(default=0, init=False)
+    rows: int = field(default=0, init=False)
+    sha256: str = field(default="", init=False)  # of the file as it lies
+
+    def __post_init__(self) -> None:
+        self.size = self.path.stat().st_size
+
+    def chunks(self) -> Iterator[bytes]:
+        """Decompressed bytes; fills in `bytes_read` and `sha256`."""
+        digest = hashlib.sha256()
+        make = _decompressors().get(self.path.suffix.lower())
+        read = self._read(digest, _PACKED_CHUNK if make else _PLAIN_CHUNK)
+        try:
+            yield from decompress(read, make) if make else read
+        except ArchiveError:
+            for _ in read:  # the digest is that of the whole file
+                pass
+            raise
+        finally:
+            self.sha256 = digest.hexdigest()
+
+    def _read(self, digest: Any, size: int) -> Iterator[bytes]:
+        with open(self.path, "rb", buffering=0) as file:
+            while chunk := file.read(size):
+                digest.update(chunk)
+                self.bytes_read += len(chunk)
+                yield chunk
+
+
+def as_sources(sources: Sources) -> list[Source]:
+    """Checks one path or several.
+
+    Raises:
+        ValueError: No source, or a directory.
+        FileNotFoundError: A file that is not there.
+    """
+    paths = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not paths:
+        raise ValueError(
+            "`sources` must name at least one file. Received: sources=[]. "
+            "Check the pattern that the list was made from."
+        )
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            raise ValueError(
+                "`sources` must be files, not directories. Received: "
+                f"{str(path)!r}. Pass sorted(Path({str(path)!r}).glob"
+                "('*.tsv'))."
+            )
+        if not path.exists():
+            raise FileNotFoundError(
+                "`sources` must name files that exist. Received: "
+                f"{str(path)!r}. Check the path."
+            )
+        found.append(Source(path))
+    return found
+
+
+def decompress(
+    chunks: Iterable[bytes], make: Callable[[], Any]
+) -> Iterator[bytes]:
+    """Decompresses a file of one or several members.
+
+    Args:
+        chunks: The file's bytes.
+        make: Makes a decompressor with `decompress`, `eof`, `unused_data`.
+
+    Raises:
+        ArchiveError: The archive is corrupt or ends within a member.
+    """
+    machine = make()
+    started = True  # an empty file is no archive either
+    try:
+        for chunk in chunks:
+            while chunk:
+                yield machine.decompress(chunk)
+                started = not machine.eof
+                if started:
+                    break
+                # gzip and xz allow zero bytes after a member.
+                chunk = machine.unused_data.lstrip(b"\0")
+                machine = make()
+    except _archive_errors() as error:
+        raise ArchiveError(str(error)) from error
+    if started:
+        raise ArchiveError("ends within a compressed member")
+
+
+def whole_lines(
+    chunks: Iterable[bytes], block_bytes: int, max_line: int = MAX_LINE
+) -> Iterator[Piece]:
+    """Cuts a stream of bytes into blocks of whole lines.
+
+    Args:
+        chunks: The bytes; `ArchiveError` in it ends the stream with a piece
+            that has a reason.
+        block_bytes: Size above which a block is given out.
+        max_line: Size above which a line is given out as broken.
+    """
+    carry = b""
+    skipping = False  # within the rest of a line that was too long
+    try:
+        for chunk in _at_most(chunks, block_bytes):
+            if skipping:
+                end = chunk.find(b"\n") + 1
+                if not end:
+                    continue
+                chunk, skipping = chunk[end:], False
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                yield Piece(carry + chunk[:cut])
+                carry = chunk[cut:]
+            else:
+                carry += chunk
+            if len(carry) > max_line:
+                yield Piece(carry[:MAX_RAW], schema.TOO_LONG)
+                carry, skipping = b"", True
+    except ArchiveError:
+        yield Piece(carry[:MAX_RAW], schema.BAD_ARCHIVE)
+        return
+    if carry:
+        yield Piece(carry)
+
+
+def _at_most(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Chunks of about `size` bytes: large ones cut, small ones joined."""
+    parts: list[bytes] = []
+    held = 0
+    try:
+        for chunk in chunks:
+            parts.append(chunk)
+            held += len(chunk)
+            if held >= size:
+                joined = b"".join(parts)
+                for start in range(0, len(joined), size):
+                    yield joined[start : start + size]
+                parts, held = [], 0
+    except ArchiveError:
+        yield b"".join(parts)
+        raise
+    yield b"".join(parts)
+
+
+def _decompressors() -> dict[str, Callable[[], Any]]:
+    return {
+        ".gz": lambda: zlib.decompressobj(wbits=31),
+        ".xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
+        ".zst": _zstandard,
+    }
+
+
+def _zstandard() -> Any:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+def _archive_errors() -> tuple[type[Exception], ...]:
+    try:
+        import zstandard
+    except ImportError:
+        return zlib.error, lzma.LZMAError, EOFError
+    return zlib.error, lzma.LZMAError, EOFError, zstandard.ZstdError

@@ -1,0 +1,103 @@
+"""Which rows are for training, for choosing the epoch, and for testing."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "validation", "test")
+POLICIES = ("chronological", "random", "none")
+
+# Row numbers in ascending order: a range where they are consecutive.
+Rows = range | npt.NDArray[np.int64]
+
+
+def split_rows(
+    num_rows: int,
+    policy: str,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+) -> dict[str, Rows]:
+    """Cuts rows 0..num_rows into parts; a part keeps the source's order.
+
+    `chronological`: the last `test_fraction` is for testing, the last
+    `validation_fraction` of the remainder for validation. `random`: the same
+    sizes, assigned as two calls of scikit-learn's `train_test_split` with
+    `random_state=seed` do, the second on the training rows of the first.
+    `none`: all rows are for training. Fractions of rows are rounded up.
+
+    Args:
+        num_rows: Number of rows.
+        policy: One of `POLICIES`.
+        test_fraction: In [0, 1), of all rows.
+        validation_fraction: In [0, 1), of those that are not for testing.
+        seed: For `random`, in [0, 2^32).
+
+    Returns:
+        Row numbers by name; parts without rows are left out.
+
+    Raises:
+        ValueError: An argument is out of range, or no row is left for
+            training.
+    """
+    check(policy, test_fraction, validation_fraction, seed)
+    if policy == "none":
+        test_fraction = validation_fraction = 0.0
+    num_test = math.ceil(num_rows * test_fraction)
+    num_develop = num_rows - num_test
+    num_validation = math.ceil(num_develop * validation_fraction)
+    num_train = num_develop - num_validation
+    if num_train < 1:
+        raise ValueError(
+            "At least one row must be left for training. Received: "
+            f"{num_rows} rows, test_fraction={test_fraction}, "
+            f"validation_fraction={validation_fraction}. Lower the fractions "
+            "or check the rejected rows."
+        )
+    parts: dict[str, Rows]
+    if policy == "random":
+        order = develop = np.arange(num_rows)
+        if num_test:
+            order = np.random.RandomState(seed).permutation(num_rows)
+            develop = order[num_test:]
+        if num_validation:  # the second call starts from the same seed
+            again = np.random.RandomState(seed).permutation(num_develop)
+            develop = develop[again]
+        parts = {
+            "train": np.sort(develop[num_validation:]),
+            "validation": np.sort(develop[:num_validation]),
+            "test": np.sort(order[:num_test]),
+        }
+    else:
+        parts = {
+            "train": range(num_train),
+            "validation": range(num_train, num_develop),
+            "test": range(num_develop, num_rows),
+        }
+    return {name: rows for name, rows in parts.items() if len(rows)}
+
+
+def check(
+    policy: str, test_fraction: float, validation_fraction: float, seed: int
+) -> None:
+    """Raises ValueError where an argument of `split_rows` is out of range."""
+    if policy not in POLICIES:
+        raise ValueError(
+            f"`split` must be one of {', '.join(POLICIES)}. "
+            f"Received: split={policy!r}."
+        )
+    for name, value in (
+        ("test_fraction", test_fraction),
+        ("validation_fraction", validation_fraction),
+    ):
+        if not 0 <= value < 1:
+            raise ValueError(
+                f"`{name}` must lie in [0, 1). Received: {name}={value}. "
+                "Pass 0 for no such part."
+            )
+    if not 0 <= seed < 2**32:
+        raise ValueError(
+            "`split_seed` must lie in [0, 2^32). "
+            f"Received: split_seed={seed}. Take it modulo 2^32."
+        )

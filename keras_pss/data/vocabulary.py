@@ -1,0 +1,111 @@
+"""Ids by frequency: counting values, and the encoder made of the counts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_pss.data import schema
+from keras_pss.data.encoder import IdEncoder
+from keras_pss.data.lookup import Lookup
+from keras_pss.data.schema import Int32Array, UInt32Array
+
+Int64Array = npt.NDArray[np.int64]
+Counts = tuple[UInt32Array, Int64Array]
+
+
+class VocabularyEncoder(IdEncoder):
+    """Ids of the values that were counted, most frequent first.
+
+    Id 0 is out of vocabulary: values never counted, and those dropped as too
+    rare. The value with id i >= 1 is `values[column][i - 1]`.
+
+    Args:
+        values: For each column the kept raw values in the ids' order, uint32.
+        counts: For each column the count of each id, int64 (kept + 1,);
+            `counts[column][0]` is the rows whose value was dropped.
+        min_count: Count below which values were dropped.
+    """
+
+    def __init__(
+        self,
+        values: Sequence[UInt32Array],
+        counts: Sequence[Int64Array],
+        min_count: int = 1,
+    ):
+        self.values = list(values)
+        self.counts = list(counts)
+        self.min_count = min_count
+        self._lookup = Lookup(self.values)
+
+    @property
+    def cardinalities(self) -> list[int]:
+        """One more than the kept values of each column."""
+        return [len(kept) + 1 for kept in self.values]
+
+    def config(self) -> dict[str, Any]:
+        """The policy and its parameters as JSON values."""
+        return {"policy": "vocabulary", "min_count": self.min_count}
+
+    def arrays(self) -> dict[str, Any]:
+        """`values_C1` to `values_C26`, `counts_C1` to `counts_C26`."""
+        state: dict[str, Any] = {}
+        for name, kept, counts in zip(
+            schema.CATEGORIES, self.values, self.counts, strict=True
+        ):
+            state[f"values_{name}"] = kept
+            state[f"counts_{name}"] = counts
+        return state
+
+    def encode(self, categories: UInt32Array) -> Int32Array:
+        """Ids int32 (n, 26) of raw values uint32 (n, 26)."""
+        return self._lookup(categories)
+
+
+def count_values(chunks: Iterable[UInt32Array]) -> Counts:
+    """Distinct values in ascending order and how often each occurs.
+
+    Memory is that of the distinct values: partial counts of similar size are
+    merged as they come, so that a value is touched log(chunks) times.
+    """
+    partial: list[Counts] = []
+    for chunk in chunks:
+        last: Counts = np.unique(chunk, return_counts=True)
+        while partial and len(partial[-1][0]) < 2 * len(last[0]):
+            last = _merge(partial.pop(), last)
+        partial.append(last)
+    total: Counts = np.zeros(0, np.uint32), np.zeros(0, np.int64)
+    while partial:
+        total = _merge(partial.pop(), total)
+    return total
+
+
+def by_frequency(counted: Counts, min_count: int) -> Counts:
+    """Kept values in the order of their ids, and counts of all ids.
+
+    Args:
+        counted: Distinct values ascending and their counts.
+        min_count: Values with lower counts are dropped.
+
+    Returns:
+        `values` uint32 (kept,) by descending count, ties by ascending value,
+        and `counts` int64 (kept + 1,) whose first is the dropped rows.
+    """
+    values, counts = counted
+    keep = counts >= min_count
+    dropped = counts[~keep].sum(dtype=np.int64)
+    values, counts = values[keep], counts[keep]
+    order = np.argsort(-counts, kind="stable")
+    return values[order], np.concatenate([[dropped], counts[order]])
+
+
+def _merge(first: Counts, second: Counts) -> Counts:
+    if not len(second[0]):
+        return first
+    values = np.concatenate([first[0], second[0]])
+    counts = np.concatenate([first[1], second[1]])
+    order = np.argsort(values, kind="stable")  # merges the two sorted runs
+    values, counts = values[order], counts[order]
+    starts = np.flatnonzero(np.diff(values, prepend=~values[:1]))
+    return values[starts], np.add.reduceat(counts, starts)

@@ -1,0 +1,125 @@
+"""The command line as a user types it: answers, exit codes, one-line errors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tf_only
+
+
+def keras_pss(*arguments, folder=None):
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, "-m", "keras_pss_cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A log, its records and a run, all made by the command line."""
+    folder = tmp_path_factory.mktemp("cli")
+    for command in (
+        "synth --out log.tsv.gz --rows 6000 --scale 0.001",
+        "prepare log.tsv.gz --out data",
+        "train --data data --out run --budget 20x --epochs 1 --batch-size 512",
+    ):
+        done = keras_pss(*command.split(), folder=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_way_of_a_user(folder):
+    report = json.loads((folder / "run" / "report.json").read_text())
+    assert report["method"] == "robe"
+    done = keras_pss(
+        *"evaluate --run run --data log.tsv.gz --json".split(), folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 6000
+    done = keras_pss(
+        *"export --run run --out served/1 --int8".split(), folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "served" / "1" / "saved_model.pb").is_file()
+
+
+def test_training_from_a_file_keeps_its_records(folder):
+    done = keras_pss(
+        *"train --data log.tsv.gz --out from_file --method hash --budget 20x "
+        "--epochs 1 --option hash=universal".split(),
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "from_file" / "data" / "metadata.json").is_file()
+    report = json.loads((folder / "from_file" / "report.json").read_text())
+    assert report["options"] == {"hash": "universal"}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("trian", "No such command 'trian'. Did you mean 'train'?"),
+        ("train --out r", "Missing option '--data'"),
+        ("train --data nowhere --out r", "--data must be 'synthetic', a Cr"),
+        ("train --data data --out run", "--out must be a new or empty folder"),
+        ("train --data data --out r --epochs x", "'--epochs': Input should be a valid integer"),
+        ("train --data data --out r --epochs 0", "`epochs` must be at least 1"),
+        ("train --data data --out r --budget huge", "`budget` must be a ratio"),
+        ("train --data data --out r --method rob", "`method` must be one of"),
+        ("train --data data --out r --option k", "--option must be name=value"),
+        ("train --data data --out r --option k=1", "k"),
+        ("train --data . --out r", "metadata.json"),
+        ("evaluate --run data --data log.tsv.gz", "--run must be a folder that"),
+        ("evaluate --run run --data nothing.tsv", "does not exist"),
+        ("export --run run --out run", "is there already"),
+        ("prepare log.tsv.gz --out data", "data"),
+        ("prepare log.tsv.gz --out d --ids vocab", "vocab"),
+        ("prepare log.tsv.gz --out d --test-fraction 2", "test_fraction"),
+        ("prepare nothing.tsv --out d", "does not exist"),
+        ("synth --out log.tsv.gz", "log.tsv.gz"),
+        ("synth --out new.tsv --rows 0", "rows"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_the_fix(folder, command, message):
+    done = keras_pss(*command.split(), folder=folder)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert message in lines[-1]
+    assert lines[-1].startswith("keras-pss: ")
+    assert "Traceback" not in done.stderr
+    assert len([line for line in lines if not is_progress(line)]) == 1
+    assert not (folder / "r" / "report.json").exists()
+
+
+def is_progress(line):
+    return "━" in line or "%" in line
+
+
+def test_strict_stops_at_the_first_broken_row(folder):
+    (folder / "broken.tsv").write_text("1\tnot a row\n")
+    done = keras_pss(
+        *"prepare broken.tsv --out d --strict".split(), folder=folder
+    )
+    assert done.returncode == 2
+    assert "broken.tsv:1" in done.stderr.splitlines()[-1]
+    assert not (folder / "d").exists()
+
+
+def test_help_names_every_command_and_needs_no_tensorflow():
+    code = (
+        "import sys, keras_pss_cli; assert 'tensorflow' not in sys.modules; "
+        "sys.argv = ['keras-pss', '--help']; keras_pss_cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    for command in ("prepare", "synth", "train", "evaluate", "export"):
+        assert command in done.stdout

@@ -1,0 +1,31 @@
+"""Small logs in Criteo's format, made for the tests of a session."""
+
+from pathlib import Path
+
+import pytest
+
+from keras_pss.data import criteo, synthetic
+
+ROWS = 3_000
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory) -> Path:
+    """A plain file of `ROWS` good rows."""
+    path = tmp_path_factory.mktemp("log") / "log.tsv"
+    synthetic.generate(path, rows=ROWS, scale=0.0001, seed=5)
+    return path
+
+
+@pytest.fixture(scope="session")
+def rows(log):
+    """The parsed rows of `log`: labels, integers and categories."""
+    (block,) = criteo.TsvReader(log, block_bytes=1 << 30)
+    return block
+
+
+@pytest.fixture(scope="session")
+def prepared(log, tmp_path_factory) -> criteo.Prepared:
+    """`log`, prepared with a vocabulary in several shards."""
+    out = tmp_path_factory.mktemp("prepared") / "out"
+    return criteo.prepare(log, out, min_count=2, rows_per_shard=700)

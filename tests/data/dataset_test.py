@@ -1,0 +1,186 @@
+"""tf.data pipelines against the records that they read."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_pss.data import criteo
+from keras_pss.data import dataset as dataset_module
+from keras_pss.data.records import read_shard
+
+pytestmark = pytest.mark.tf_only
+
+
+def records(prepared, split="train"):
+    return np.concatenate([read_shard(p) for p in prepared.shards(split)])
+
+
+def table(dataset):
+    """Elements as one array (rows, 40) of float64, dense as it comes."""
+    parts = [
+        np.column_stack([label, x["dense"], x["categorical"]])
+        for x, label in dataset.as_numpy_iterator()
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def expected(records):
+    rows = records.astype(np.float64)
+    rows[:, 1:14] = np.log1p(rows[:, 1:14]).astype(np.float32)
+    return rows
+
+
+def ordered(rows):
+    """Rows sorted by their ids and label, which tell all but a few apart."""
+    return rows[np.lexsort(np.column_stack([rows[:, :1], rows[:, 14:]]).T)]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("batch_size", [100, 1009, 100_000])
+def test_unshuffled_equals_records(prepared, split, batch_size):
+    data = criteo.dataset(prepared, split, batch_size=batch_size, shuffle=False)
+    np.testing.assert_allclose(
+        table(data), expected(records(prepared, split)), rtol=1e-6
+    )
+    sizes = [len(label) for _, label in data.as_numpy_iterator()]
+    assert len(sizes) == data.cardinality()
+    assert all(size == batch_size for size in sizes[:-1])
+
+
+def test_elements(prepared):
+    data = criteo.dataset(str(prepared.directory), batch_size=64)
+    features, label = next(iter(data))
+    assert features["dense"].dtype == label.dtype == tf.float32
+    assert features["categorical"].dtype == tf.int32
+    assert features["dense"].shape == (64, 13)
+    assert features["categorical"].shape == (64, 26)
+    assert label.shape == (64,)
+    spec = data.element_spec
+    assert spec[0]["dense"].shape.as_list() == [None, 13]
+    assert spec[0]["categorical"].shape.as_list() == [None, 26]
+
+
+def test_shuffling_keeps_the_rows_and_repeats_by_seed(prepared):
+    plain = expected(records(prepared))
+    first = criteo.dataset(prepared, batch_size=128, seed=1)
+    epochs = [table(first), table(first)]
+    for epoch in epochs:
+        np.testing.assert_allclose(ordered(epoch), ordered(plain), atol=1e-4)
+        assert not np.array_equal(epoch, plain)
+    assert not np.array_equal(*epochs)
+    again = criteo.dataset(prepared, batch_size=128, seed=1)
+    np.testing.assert_array_equal(table(again), epochs[0])
+    np.testing.assert_array_equal(table(again), epochs[1])
+    other = criteo.dataset(prepared, batch_size=128, seed=2)
+    assert not np.array_equal(table(other), epochs[0])
+
+
+def test_only_training_rows_are_shuffled_by_default(prepared):
+    data = criteo.dataset(prepared, "test", batch_size=128)
+    np.testing.assert_allclose(
+        table(data), expected(records(prepared, "test")), rtol=1e-6
+    )
+
+
+def positions(prepared, dataset):
+    """For each row of the pipeline its position in the records."""
+    ids = records(prepared)[:, 14:]
+    place = {row.tobytes(): i for i, row in enumerate(ids)}
+    assert len(place) > 0.99 * len(ids)
+    found = table(dataset)[:, 14:].astype(np.int32)
+    return np.array([place[row.tobytes()] for row in found])
+
+
+def test_one_window_is_shuffled_exactly(prepared):
+    """Mean displacement of a uniform permutation is a third of the rows."""
+    count = prepared.rows("train")
+    where = positions(prepared, criteo.dataset(prepared, seed=4))
+    moved = np.abs(where - np.arange(count)).mean() / count
+    assert moved == pytest.approx(1 / 3, abs=0.03)
+    # Each quarter of the epoch holds a quarter of each quarter.
+    shares = np.histogram2d(where, np.arange(count), bins=4)[0] * 16 / count
+    np.testing.assert_allclose(shares, 1, atol=0.25)
+
+
+def test_windows_mix_some_shards(prepared, monkeypatch):
+    monkeypatch.setattr(dataset_module, "WINDOW_ROWS", 1400)
+    shards = len(prepared.shards("train"))
+    assert shards > 2
+    data = criteo.dataset(prepared, batch_size=90, seed=4)
+    np.testing.assert_allclose(
+        ordered(table(data)), ordered(expected(records(prepared))), atol=1e-4
+    )
+    # Two shards of 700 rows are used up before the next ones begin.
+    first, second = (positions(prepared, data)[:500] // 700 for _ in "ab")
+    assert len(set(first)) == len(set(second)) == 2
+
+
+def test_drop_remainder_and_repeat(prepared):
+    count = prepared.rows("train")
+    data = criteo.dataset(prepared, batch_size=1000, drop_remainder=True)
+    assert data.cardinality() == count // 1000 == len(list(data))
+    endless = criteo.dataset(prepared, batch_size=1000, repeat=True)
+    assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert len(list(endless.take(10))) == 10
+
+
+def test_tsv_dataset_equals_prepared_records(prepared, log):
+    data = criteo.tsv_dataset(log, prepared.encoder(), batch_size=128)
+    plain = np.concatenate([records(prepared, s) for s in prepared.splits])
+    for _ in range(2):
+        np.testing.assert_allclose(table(data), expected(plain), rtol=1e-6)
+    sizes = [len(label) for _, label in data.as_numpy_iterator()]
+    assert set(sizes[:-1]) == {128}
+
+
+def test_tsv_batches_equal_tsv_dataset(prepared, log):
+    for batch_size in (7, 500, 10_000):
+        batches = list(
+            criteo.tsv_batches(log, prepared.encoder(), batch_size=batch_size)
+        )
+        assert {len(b.labels) for b in batches[:-1]} <= {batch_size}
+        rows = np.concatenate(
+            [
+                np.column_stack([b.labels, b.dense, b.categorical])
+                for b in batches
+            ]
+        )
+        data = criteo.tsv_dataset(log, prepared.encoder(), batch_size=500)
+        np.testing.assert_array_equal(rows, table(data))
+
+
+def test_rejects_of_a_tsv_dataset(prepared, log, tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"x\n" + log.read_bytes())
+    seen = []
+    encoder = prepared.encoder()
+    data = criteo.tsv_dataset(
+        path, encoder, batch_size=500, on_rejects=seen.extend
+    )
+    assert len(table(data)) == 3000
+    assert [(r.line, r.raw) for r in seen] == [(1, b"x")]
+    strict = criteo.tsv_dataset(path, encoder, batch_size=500, strict=True)
+    with pytest.raises(tf.errors.OpError, match=r"a\.tsv:1: wrong column"):
+        list(strict)
+
+
+def test_rows_without_labels(prepared, log, tmp_path):
+    path = tmp_path / "a.tsv"
+    rows = log.read_bytes().splitlines()
+    path.write_bytes(b"\n".join(row[2:] for row in rows))
+    encoder = prepared.encoder()
+    data = criteo.tsv_dataset(path, encoder, batch_size=500, labelled=False)
+    whole = table(criteo.tsv_dataset(log, encoder, batch_size=500))
+    whole[:, 0] = 0
+    np.testing.assert_array_equal(table(data), whole)
+
+
+def test_errors(prepared, tmp_path):
+    with pytest.raises(ValueError, match=r"at least 1.*batch_size=0"):
+        criteo.dataset(prepared, batch_size=0)
+    with pytest.raises(ValueError, match=r"train, validation.*split='dev'"):
+        criteo.dataset(prepared, "dev")
+    with pytest.raises(FileNotFoundError, match=r"that exist"):
+        criteo.tsv_dataset(tmp_path / "x", prepared.encoder(), batch_size=1)
+    with pytest.raises(ValueError, match=r"batch_size=0"):
+        criteo.tsv_batches(tmp_path / "x", prepared.encoder(), batch_size=0)

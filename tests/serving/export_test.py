@@ -1,0 +1,52 @@
+"""Exported folders are whole, and never replaced unasked."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pss
+from keras_pss.serving.export import export_saved_model
+
+pytestmark = pytest.mark.tf_only
+
+
+@pytest.fixture
+def model():
+    ids = keras.Input((2,), dtype="int32", name="ids")
+    layer = keras_pss.ROBEEmbedding(100, 4, memory_size=50)
+    return keras.Model({"ids": ids}, layer(ids))
+
+
+def test_signature_and_answers(model, tmp_path):
+    import tensorflow as tf
+
+    path = export_saved_model(model, tmp_path / "served" / "1")
+    loaded = tf.saved_model.load(str(path))
+    assert list(loaded.signatures) == ["serve", "serving_default"]
+    ids = np.array([[1, 99], [5, 5]], "int32")
+    by_name = loaded.signatures["serving_default"](ids=tf.constant(ids))
+    (rows,) = by_name.values()
+    np.testing.assert_array_equal(
+        rows.numpy(), model.predict({"ids": ids}, verbose=0)
+    )
+
+
+def test_an_existing_folder_is_kept(model, tmp_path):
+    path = export_saved_model(model, tmp_path / "m")
+    before = sorted(p.name for p in path.rglob("*"))
+    with pytest.raises(ValueError, match="is there already.*`overwrite`"):
+        export_saved_model(model, path)
+    export_saved_model(model, path, overwrite=True)
+    assert sorted(p.name for p in path.rglob("*")) == before
+
+
+def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
+    def fail(path, **kwargs):
+        path.mkdir()
+        (path / "half").write_text("")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model, "export", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export_saved_model(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
