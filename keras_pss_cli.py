@@ -20,7 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 try:
     import typer
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.table import Table
     from typer.exceptions import TyperException
 except ImportError as error:  # the layers alone do not need these
@@ -96,9 +101,7 @@ def prepare(
     validation_fraction: Annotated[
         float, typer.Option(help="Part of the rest to choose the epoch on.")
     ] = 0.1,
-    split_seed: Annotated[
-        int, typer.Option(help="Of --split random.")
-    ] = 2020,
+    split_seed: Annotated[int, typer.Option(help="Of --split random.")] = 2020,
     seed: Annotated[int, typer.Option(help="Of --ids hash.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first broken row.")
@@ -215,9 +218,7 @@ def train(
     seed: Annotated[
         int, typer.Option(help="Of initial values, order and hashing.")
     ] = 0,
-    rows: Annotated[
-        int, typer.Option(help="Of --data synthetic.")
-    ] = 300_000,
+    rows: Annotated[int, typer.Option(help="Of --data synthetic.")] = 300_000,
     scale: Annotated[
         float, typer.Option(help="Of --data synthetic; see `synth`.")
     ] = 0.01,
@@ -322,7 +323,7 @@ def export(
 
 
 def main() -> None:
-    """Runs the command line; a mistake in a call is one line and exit code 2."""
+    """Runs the command line; a mistake in a call is one line, exit code 2."""
     try:
         status = app(standalone_mode=False)
     except TyperException as error:
@@ -382,7 +383,9 @@ def _prepared(data: str, out: Path, rows: int, scale: float) -> Any:
         out.mkdir(parents=True, exist_ok=True)
         source = out / "synthetic.tsv"
         with _progress("rows") as progress:
-            synthetic.generate(source, rows=rows, scale=scale, progress=progress)
+            synthetic.generate(
+                source, rows=rows, scale=scale, progress=progress
+            )
     elif source.is_dir():
         return criteo.load(source)
     elif not source.is_file():

@@ -92,8 +92,15 @@ def main() -> None:
 def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
     """One row a run, and the best that is possible."""
     table = Table()
-    for name in ("embeddings", "AUC", "log loss", "parameters", "bytes",
-                 "ms a step", "epoch"):
+    for name in (
+        "embeddings",
+        "AUC",
+        "log loss",
+        "parameters",
+        "bytes",
+        "ms a step",
+        "epoch",
+    ):
         table.add_column(name, justify="right")
     for report in reports:
         table.add_row(

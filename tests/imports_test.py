@@ -83,8 +83,16 @@ def test_the_package_loads_no_framework_but_keras_own():
 def test_public_names_are_there():
     import keras_pss
 
-    for name in (
-        "ROBEEmbedding TTEmbedding QREmbedding HashedEmbedding FullEmbedding "
-        "SharedMemory EmbeddingCollection DotInteraction embedding models"
-    ).split():
+    for name in [
+        "ROBEEmbedding",
+        "TTEmbedding",
+        "QREmbedding",
+        "HashedEmbedding",
+        "FullEmbedding",
+        "SharedMemory",
+        "EmbeddingCollection",
+        "DotInteraction",
+        "embedding",
+        "models",
+    ]:
         assert hasattr(keras_pss, name)

@@ -65,9 +65,7 @@ def hashed(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
     return tables["buckets"][bucket]
 
 
-def quotient_remainder(
-    layer: Any, tables: dict[str, np.ndarray]
-) -> np.ndarray:
+def quotient_remainder(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
     ids = np.arange(layer.input_dim)
     quotient = tables["quotient"][ids // layer.num_buckets]
     remainder = tables["remainder"][ids % layer.num_buckets]
@@ -187,7 +185,12 @@ METHODS = [
     ),
     *(
         Method(
-            f"tt_{name}", TT, {"rank": 3, **arguments}, tensor_train, size, large
+            f"tt_{name}",
+            TT,
+            {"rank": 3, **arguments},
+            tensor_train,
+            size,
+            large,
         )
         for name, arguments, size, large in (
             ("default", {}, 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3, LARGE_TT),

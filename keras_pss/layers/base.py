@@ -58,21 +58,28 @@ class CompressedEmbedding(TableLayer):
         if input_dim is not None or not self.open_vocabulary:
             positive_int("input_dim", input_dim, LARGEST_DIM)
         positive_int("output_dim", output_dim)
-        self.input_dim = input_dim
+        # An integer, or None where the method has an open vocabulary.
+        self.input_dim: Any = input_dim
         self.output_dim = output_dim
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
 
     @classmethod
     def smallest_size(
-        cls, input_dim: int | None, output_dim: int, **kwargs: Any
+        cls, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> int:
-        """Parameters of the smallest layer of this method for a table."""
+        """Parameters of the smallest layer of this method for a table.
+
+        Args:
+            input_dim: An integer; None for an open vocabulary.
+            output_dim: Columns of the table.
+            **kwargs: Further arguments of the constructor.
+        """
         raise NotImplementedError
 
     @classmethod
     def arguments_within(
-        cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
+        cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
         """Constructor arguments of the largest layer of `size` parameters."""
         raise NotImplementedError

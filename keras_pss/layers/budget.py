@@ -48,4 +48,3 @@ def parameters(budget: Budget, full: int | None) -> int:
         "of parameters (50000) or bytes ('10MB', '64KiB'). "
         f"Received: budget={budget!r}"
     )
-

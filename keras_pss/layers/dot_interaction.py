@@ -39,7 +39,7 @@ class DotInteraction(keras.layers.Layer):
         return ops.take(flat, row * features + column, axis=1)
 
     def compute_output_shape(
-        self, input_shape: tuple[int | None, ...]
+        self, input_shape: tuple[Any, ...]
     ) -> tuple[int | None, int]:
         batch, features, _ = input_shape
         return batch, features * (features - 1) // 2

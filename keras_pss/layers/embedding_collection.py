@@ -114,7 +114,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.shared: ROBEGroup | None = self._shared(common)
         self.single: list[Any] = self._single(common)
 
-    def _dims(self, columns: Sequence[int]) -> list[int | None]:
+    def _dims(self, columns: Sequence[int]) -> list[Any]:
         return [self.input_dims[column] for column in columns]
 
     def _full(self, common: dict[str, Any]) -> StackedEmbedding | None:
@@ -202,7 +202,9 @@ class EmbeddingCollection(keras.layers.Layer):
             found.append(ops.stack(rows, axis=1))
         rows = found[0] if len(found) == 1 else ops.concatenate(found, axis=1)
         order = np.argsort([*full, *compressed])
-        return cast_rows(_columns(rows, order), valid, self.compute_dtype)
+        return cast_rows(
+            _columns(rows, order.tolist()), valid, self.compute_dtype
+        )
 
     def _check_columns(self, shape: Sequence[int | None]) -> None:
         if not len(shape) or shape[-1] != len(self.input_dims):
@@ -228,7 +230,7 @@ class EmbeddingCollection(keras.layers.Layer):
         """Parameters and bytes beside those of the uncompressed tables."""
         full = None
         if None not in self.input_dims:
-            full = sum(self.input_dims) * self.output_dim
+            full = sum(filter(None, self.input_dims)) * self.output_dim
         return MemoryReport.of(self, full, optimizer)
 
     def quantize(

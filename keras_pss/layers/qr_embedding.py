@@ -80,6 +80,7 @@ class QREmbedding(CompressedEmbedding):
         cls,
         input_dim: int,
         output_dim: int,
+        *,
         operation: str = "mult",
         **kwargs: Any,
     ) -> int:
@@ -92,6 +93,7 @@ class QREmbedding(CompressedEmbedding):
         size: int,
         input_dim: int,
         output_dim: int,
+        *,
         operation: str = "mult",
         **kwargs: Any,
     ) -> dict[str, Any]:

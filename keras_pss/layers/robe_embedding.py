@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import keras
-from keras import ops
 
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import CompressedEmbedding, positive_int
@@ -112,10 +111,12 @@ class ROBEEmbedding(CompressedEmbedding):
                 "`memory` must be a `keras_pss.SharedMemory`. "
                 f"Received: memory={memory!r}"
             )
-        if memory is None:
-            positive_int("memory_size", memory_size, 2**31 - 1)
         self.memory = memory
-        self.memory_size = memory.memory_size if memory else memory_size
+        self.memory_size = (
+            positive_int("memory_size", memory_size, 2**31 - 1)
+            if memory is None
+            else memory.memory_size
+        )
         self.mapping = mapping
         self.block_size = checked_block_size(
             block_size, mapping, output_dim, self.memory_size
@@ -134,6 +135,7 @@ class ROBEEmbedding(CompressedEmbedding):
         cls,
         input_dim: int | None,
         output_dim: int,
+        *,
         block_size: int | None = None,
         **kwargs: Any,
     ) -> int:
@@ -145,6 +147,7 @@ class ROBEEmbedding(CompressedEmbedding):
         size: int,
         input_dim: int | None,
         output_dim: int,
+        *,
         mapping: str = "block",
         **kwargs: Any,
     ) -> dict[str, Any]:
@@ -237,7 +240,8 @@ def checked_block_size(
     """Z for a mapping, after a check that it fits the row and the memory."""
     if mapping not in MAPPINGS:
         raise ValueError(
-            f"`mapping` must be 'block' or 'fold'. Received: mapping={mapping!r}"
+            "`mapping` must be 'block' or 'fold'. "
+            f"Received: mapping={mapping!r}"
         )
     if memory_size < output_dim:
         raise ValueError(

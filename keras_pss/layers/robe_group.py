@@ -80,7 +80,7 @@ class ROBEGroup(TableLayer):
         return {"memory": Table(self.memory_size, 1, fill)}
 
     def call(self, ids: Tensor) -> Tensor:
-        where = {
+        where: dict[str, Any] = {
             "table": self.table_numbers,
             "seed": self.seed,
             "family": self.hash,

@@ -40,6 +40,9 @@ class TableLayer(keras.layers.Layer):
     quantised to int8 it holds bytes, and `x_scale` their scales.
     """
 
+    built: bool
+    dtype_policy: Any
+
     def __init__(
         self,
         embeddings_initializer: Any = "uniform",

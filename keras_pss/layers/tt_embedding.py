@@ -148,7 +148,9 @@ class TTEmbedding(CompressedEmbedding):
         )
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-            cores = [draw(size) for draw, size in zip(fills, sizes, strict=True)]
+            cores = [
+                draw(size) for draw, size in zip(fills, sizes, strict=True)
+            ]
             found = ops.sqrt(tensor_train.mean_square(cores, self._cores))
             return ops.cast(cores[-1] * (std / found), dtype or "float32")
 
@@ -156,7 +158,7 @@ class TTEmbedding(CompressedEmbedding):
         return fill
 
     def _core_stds(self) -> list[float]:
-        """Σ over Π r paths of products of D entries has the table's variance."""
+        """The sum of Π r products of D entries has the table's variance."""
         std = initial_scale.product_std(
             self.embeddings_initializer,
             self.input_dim,
@@ -213,7 +215,9 @@ def _cores(
     num_cores: int | None,
 ) -> list[tuple[int, int, int, int]]:
     """Shapes (p, r, q, r') of the cores, from what is given and by search."""
-    given = [s for s in (row_shape, column_shape) if s and not isinstance(s, str)]
+    given = [
+        s for s in (row_shape, column_shape) if s and not isinstance(s, str)
+    ]
     count = num_cores or (len(given[0]) if given else 3)
     if count < 2 or any(len(s) != count for s in given):
         raise ValueError(

@@ -62,9 +62,7 @@ def key(seed: int, table: int, chunk: int = 0, purpose: int = 0) -> Key:
         state = _fmix64(state + _GOLDEN + value)
     first = _fmix64(state + _GOLDEN)
     second = _fmix64(state + 2 * _GOLDEN)
-    return Key(
-        (first & 0xFFFFFFFF) | 1, (first >> 32) | 1, second & 0xFFFFFFFF
-    )
+    return Key((first & 0xFFFFFFFF) | 1, (first >> 32) | 1, second & 0xFFFFFFFF)
 
 
 def split(ids: npt.ArrayLike) -> tuple[UInt32Array, UInt32Array]:

@@ -44,12 +44,14 @@ def positions(
         table: The tables' numbers, one for each column of the ids.
         seed, family: Of the hash.
     """
-    where = {"seed": seed, "table": table, "family": family}
+    where: dict[str, Any] = {"seed": seed, "table": table, "family": family}
     if block_size <= output_dim:
         chunks = -(-output_dim // block_size)
         start = hashing.starts(ids, memory_size, chunks=chunks, **where)
         # (..., chunks) -> (..., chunks, Z) -> (..., d)
-        at = _turned(ops.expand_dims(start, -1), np.arange(block_size), memory_size)
+        at = _turned(
+            ops.expand_dims(start, -1), np.arange(block_size), memory_size
+        )
         shape = (*ops.shape(ids), chunks * block_size)
         return ops.reshape(at, shape)[..., :output_dim]
     ids_a_chunk = block_size // output_dim

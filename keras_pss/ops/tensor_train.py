@@ -136,7 +136,9 @@ def contract(
     """
     _, _, columns, rank = shapes[0]
     result = ops.reshape(slices[0], (-1, columns, rank))
-    for part, (_, left, width, right) in zip(slices[1:], shapes[1:], strict=True):
+    for part, (_, left, width, right) in zip(
+        slices[1:], shapes[1:], strict=True
+    ):
         part = ops.reshape(part, (-1, left, width * right))
         columns *= width
         # (n, Q, r) x (n, r, q r') -> (n, Q q, r')

@@ -40,7 +40,9 @@ class BestEpoch(keras.callbacks.Callback):
         self.best_epoch = 0
         self.epochs = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self.epochs = epoch + 1
         predicted = self.model.predict(self.data, verbose=0)
         metrics = Metrics.of(self.labels, predicted)

@@ -12,7 +12,7 @@ from keras_pss.training.metrics import Metrics
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 
 def learning_curves(
@@ -39,7 +39,10 @@ def learning_curves(
 
 
 def roc(
-    labels: np.ndarray, probabilities: np.ndarray, metrics: Metrics, folder: Path
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    metrics: Metrics,
+    folder: Path,
 ) -> None:
     """The ROC curve of the test rows."""
     false_rate, true_rate, _ = roc_curve(labels, probabilities)

@@ -81,9 +81,7 @@ def train(
     probabilities = model.predict(test, verbose=0).ravel()
     metrics = Metrics.of(labels, probabilities)
     export_saved_model(model, out / "saved_model")
-    report = _report(
-        prepared, config, model, metrics, history, best, times
-    )
+    report = _report(prepared, config, model, metrics, history, best, times)
     plots.learning_curves(history, best.best_epoch, out / "plots")
     plots.roc(labels, probabilities, metrics, out / "plots")
     plots.calibration(labels, probabilities, out / "plots")

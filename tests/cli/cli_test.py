@@ -40,12 +40,14 @@ def test_the_way_of_a_user(folder):
     report = json.loads((folder / "run" / "report.json").read_text())
     assert report["method"] == "robe"
     done = keras_pss(
-        *"evaluate --run run --data log.tsv.gz --json".split(), folder=folder
+        *["evaluate", "--run", "run", "--data", "log.tsv.gz", "--json"],
+        folder=folder,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"] == 6000
     done = keras_pss(
-        *"export --run run --out served/1 --int8".split(), folder=folder
+        *["export", "--run", "run", "--out", "served/1", "--int8"],
+        folder=folder,
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
@@ -53,8 +55,21 @@ def test_the_way_of_a_user(folder):
 
 def test_training_from_a_file_keeps_its_records(folder):
     done = keras_pss(
-        *"train --data log.tsv.gz --out from_file --method hash --budget 20x "
-        "--epochs 1 --option hash=universal".split(),
+        *[
+            "train",
+            "--data",
+            "log.tsv.gz",
+            "--out",
+            "from_file",
+            "--method",
+            "hash",
+            "--budget",
+            "20x",
+            "--epochs",
+            "1",
+            "--option",
+            "hash=universal",
+        ],
         folder=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -70,14 +85,20 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("train --out r", "Missing option '--data'"),
         ("train --data nowhere --out r", "--data must be 'synthetic', a Cr"),
         ("train --data data --out run", "--out must be a new or empty folder"),
-        ("train --data data --out r --epochs x", "'--epochs': Input should be a valid integer"),
+        (
+            "train --data data --out r --epochs x",
+            "'--epochs': Input should be a valid integer",
+        ),
         ("train --data data --out r --epochs 0", "`epochs` must be at least 1"),
         ("train --data data --out r --budget huge", "`budget` must be a ratio"),
         ("train --data data --out r --method rob", "`method` must be one of"),
         ("train --data data --out r --option k", "--option must be name=value"),
         ("train --data data --out r --option k=1", "k"),
         ("train --data . --out r", "metadata.json"),
-        ("evaluate --run data --data log.tsv.gz", "--run must be a folder that"),
+        (
+            "evaluate --run data --data log.tsv.gz",
+            "--run must be a folder that",
+        ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
         ("export --run run --out run", "is there already"),
         ("prepare log.tsv.gz --out data", "data"),
@@ -106,7 +127,7 @@ def is_progress(line):
 def test_strict_stops_at_the_first_broken_row(folder):
     (folder / "broken.tsv").write_text("1\tnot a row\n")
     done = keras_pss(
-        *"prepare broken.tsv --out d --strict".split(), folder=folder
+        *["prepare", "broken.tsv", "--out", "d", "--strict"], folder=folder
     )
     assert done.returncode == 2
     assert "broken.tsv:1" in done.stderr.splitlines()[-1]

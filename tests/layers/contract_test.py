@@ -275,9 +275,7 @@ def test_reports_tell_the_truth(method):
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
     slots = sum(
-        int(np.prod(v.shape))
-        for v in model.optimizer.variables
-        if len(v.shape)
+        int(np.prod(v.shape)) for v in model.optimizer.variables if len(v.shape)
     )
     assert 4 * slots == report.optimizer_bytes
     layer.memory_report("sgd")

@@ -109,9 +109,9 @@ def test_ids_are_checked_against_their_own_table(method, budget, options):
     wrong[1, 3] = 40
     with pytest.raises(ValueError, match=r"first 40 \(table 3, input_dim=40\)"):
         collection(wrong)
-    with pytest.raises(ValueError, match="has 5 tables.*shape"):
+    with pytest.raises(ValueError, match=r"has 5 tables.*shape"):
         collection(IDS[:, :4])
-    with pytest.raises(ValueError, match="has 5 tables.*shape"):
+    with pytest.raises(ValueError, match=r"has 5 tables.*shape"):
         collection(keras.Input((4,), dtype="int32"))
     assert collection(IDS.reshape(5, 6, 5)).shape == (5, 6, 5, 8)
 
@@ -120,7 +120,9 @@ def test_min_rows_is_the_users_choice():
     for min_rows, full in ((0, ()), (41, (1, 3)), (901, (0, 1, 3))):
         allocation = allocate(DIMS, 8, "robe", "5x", min_rows, {})
         assert allocation.full == full
-    with pytest.raises(ValueError, match="at least 67576.*a smaller `min_rows`"):
+    with pytest.raises(
+        ValueError, match=r"at least 67576.*a smaller `min_rows`"
+    ):
         allocate(DIMS, 8, "robe", "20x", 10_000, {"mapping": "block"})
 
 

@@ -11,11 +11,34 @@ import keras_pss
 from keras_pss.layers.qr_embedding import _fewest_buckets, _rows
 
 # Ids of Criteo Kaggle's 26 columns.
-KAGGLE = (
-    [1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683]
-    + [8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15]
-    + [286181, 105, 142572]
-)
+KAGGLE = [
+    1460,
+    583,
+    10131227,
+    2202608,
+    305,
+    24,
+    12517,
+    633,
+    3,
+    93145,
+    5683,
+    8351593,
+    3194,
+    27,
+    14992,
+    5461306,
+    10,
+    5652,
+    2173,
+    4,
+    7046547,
+    18,
+    15,
+    286181,
+    105,
+    142572,
+]
 
 
 @pytest.mark.parametrize(
@@ -24,10 +47,7 @@ KAGGLE = (
 )
 def test_qr_rows_on_criteo_kaggle_are_dlrms(collisions, rows):
     """DLRM's `--qr-collisions`, tables of 200 ids and fewer left full."""
-    found = sum(
-        _rows(n, collisions) if n > 200 else n
-        for n in KAGGLE
-    )
+    found = sum(_rows(n, collisions) if n > 200 else n for n in KAGGLE)
     assert found == rows
 
 
@@ -36,7 +56,9 @@ def test_qr_has_a_floor():
     smallest = [keras_pss.QREmbedding.smallest_size(n, 1) for n in KAGGLE]
     floor = sum(min(n, s) for n, s in zip(KAGGLE, smallest, strict=True))
     roots = [math.isqrt(n - 1) + 1 for n in KAGGLE]
-    assert sum(min(n, 2 * r) for n, r in zip(KAGGLE, roots, strict=True)) == 28813
+    assert (
+        sum(min(n, 2 * r) for n, r in zip(KAGGLE, roots, strict=True)) == 28813
+    )
     assert 28800 <= floor <= 28813
     with pytest.raises(ValueError, match="at least 128 parameters"):
         keras_pss.QREmbedding.from_budget(1000, 2, 127)
@@ -121,9 +143,9 @@ def test_open_vocabularies_take_any_id():
         assert layer.memory_report().compression is None
         with pytest.raises(ValueError, match="non-negative integers"):
             layer(np.array([-1], "int32"))
-        with pytest.raises(ValueError, match="no last row. Give `ids`"):
+        with pytest.raises(ValueError, match=r"no last row. Give `ids`"):
             layer.materialize()
-        with pytest.raises(ValueError, match="an open vocabulary.*rounded"):
+        with pytest.raises(ValueError, match=r"an open vocabulary.*rounded"):
             layer(np.array([1.0], "float32"))
 
 
@@ -249,7 +271,9 @@ def test_model_add_as_a_reader_of_the_readme_types_it():
     ids = np.random.RandomState(0).randint(0, 10_000, (64, 4))
     history = model.fit(ids, ids[:, 0] % 2, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    no_input = keras.Sequential([keras_pss.ROBEEmbedding(100, 8, memory_size=50)])
+    no_input = keras.Sequential(
+        [keras_pss.ROBEEmbedding(100, 8, memory_size=50)]
+    )
     assert no_input(np.array([[1, 99]])).shape == (1, 2, 8)
 
 

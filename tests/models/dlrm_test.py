@@ -1,5 +1,7 @@
 """DLRM against an independent forward pass in NumPy."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -46,7 +48,9 @@ def test_equals_numpy():
     bottom = mlp(x["dense"].astype("float64"), model, "bottom", 3)
     vectors = np.concatenate([bottom[:, None], rows], axis=1)
     products = [
-        (vectors[:, i] * vectors[:, j]).sum(-1) for i in range(5) for j in range(i)
+        (vectors[:, i] * vectors[:, j]).sum(-1)
+        for i in range(5)
+        for j in range(i)
     ]
     joined = np.concatenate([bottom, np.stack(products, 1)], axis=1)
     top = mlp(joined, model, "top", 2)
@@ -67,7 +71,7 @@ def test_parameters_of_the_defaults_are_table_8s():
     expected = sum(
         (a + 1) * b
         for widths in (bottom, top)
-        for a, b in zip(widths, widths[1:], strict=False)
+        for a, b in itertools.pairwise(widths)
     )
     assert model.count_params() == expected + 26_000 * 16
 

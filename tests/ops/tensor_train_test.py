@@ -126,7 +126,9 @@ def test_golden_tables(rows, columns, rank, total, known):
     ]
     ids = ops.arange(math.prod(rows), dtype="int32")
     digits = tensor_train.digits(ids, rows)
-    slices = [ops.take(c, d, axis=0) for c, d in zip(cores, digits, strict=True)]
+    slices = [
+        ops.take(c, d, axis=0) for c, d in zip(cores, digits, strict=True)
+    ]
     table = ops.convert_to_numpy(tensor_train.contract(slices, shapes))
     assert table.sum(dtype=np.float64) == total
     for row, values in known.items():
