@@ -196,15 +196,17 @@ def test_gradient_is_the_dense_tables_pulled_back(method):
 def test_adam_sees_the_sum_over_colliding_ids(method):
     layer = method.make()
     model = keras.Sequential([keras.Input((), dtype="int32"), layer])
-    upstream = np.random.RandomState(1).normal(size=(len(IDS), WIDTH))
-    upstream = upstream.astype("float32")
-    found = gradients.weight_gradients(layer, IDS, upstream / len(IDS))
+    target = np.random.RandomState(1).normal(size=(len(IDS), WIDTH))
+    target = target.astype("float32")
+    # Of half the squared error, summed over columns, averaged over ids.
+    upstream = (rows_of(layer, IDS) - target) / len(IDS)
+    found = gradients.weight_gradients(layer, IDS, upstream)
     before = [ops.convert_to_numpy(w).copy() for w in layer.trainable_weights]
     model.compile(
         keras.optimizers.Adam(0.1, epsilon=1e-3),
-        lambda y, rows: ops.sum(y * rows, axis=-1),
+        lambda y, rows: ops.sum((rows - y) ** 2, axis=-1) / 2,
     )
-    model.train_on_batch(IDS, upstream)
+    model.train_on_batch(IDS, target)
     for weight, start, gradient in zip(
         layer.trainable_weights, before, found, strict=True
     ):

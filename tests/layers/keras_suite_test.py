@@ -41,6 +41,7 @@ def test_keras_layer_test(method, shape):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
 def test_keras_layer_test_of_the_interaction():
     layer = DotInteraction()
     Suite().run_layer_test(
