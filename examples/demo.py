@@ -92,23 +92,17 @@ def main() -> None:
 def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
     """One row a run, and the best that is possible."""
     table = Table()
-    for name in (
-        "embeddings",
-        "AUC",
-        "log loss",
-        "parameters",
-        "bytes",
-        "ms a step",
-        "epoch",
-    ):
-        table.add_column(name, justify="right")
+    for name in ("embeddings", "AUC", "log loss", "parameters", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("ms a step", justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
     for report in reports:
         table.add_row(
-            f"{report['method']} {report['compression']:,.0f}x",
+            f"{report['method']} {report['compression']:.0f}x",
             f"{report['auc']:.4f}",
             f"{report['logloss']:.4f}",
             f"{report['embedding_params']:,}",
-            f"{report['embedding_bytes']:,}",
+            f"{report['embedding_bytes'] / 1000:,.0f} kB",
             f"{report['step_ms_median']:.1f}",
             f"{report['best_epoch']} of {report['epochs']}",
         )

@@ -1,5 +1,8 @@
 """Keras 3 layers that replace huge embedding tables by small ones."""
 
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
 from keras_pss import models as models
 from keras_pss.layers import DotInteraction as DotInteraction
 from keras_pss.layers import EmbeddingCollection as EmbeddingCollection
@@ -11,3 +14,13 @@ from keras_pss.layers import SharedMemory as SharedMemory
 from keras_pss.layers import TTEmbedding as TTEmbedding
 from keras_pss.layers import embedding as embedding
 from keras_pss.version import __version__ as __version__
+
+# Click logs, runs and export need more packages than the layers do, and
+# TensorFlow: they are imported when they are first named.
+_ON_DEMAND = ("data", "serving", "training")
+
+
+def __getattr__(name: str) -> _ModuleType:
+    if name in _ON_DEMAND:
+        return _import_module(f"keras_pss.{name}")
+    raise AttributeError(f"module 'keras_pss' has no attribute {name!r}")

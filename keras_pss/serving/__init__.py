@@ -1,0 +1,3 @@
+"""Models on their way to a server."""
+
+from keras_pss.serving.export import export_saved_model as export_saved_model

@@ -1,0 +1,72 @@
+"""Every Python example of README and docstrings runs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pss
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+DOCUMENTED = {
+    "DLRM": keras_pss.models.DLRM,
+    **{
+        name: value
+        for name, value in inspect.getmembers(keras_pss)
+        if callable(value) and not name.startswith("_")
+    },
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring_examples_run(name):
+    value = DOCUMENTED[name]
+    blocks = BLOCK.findall(inspect.getdoc(value))
+    assert blocks, f"{name} has no example"
+    for block in blocks:
+        exec(block, {"keras": keras, "keras_pss": keras_pss, "np": np})
+        for line in block.splitlines():
+            check_comment(line, block)
+
+
+def check_comment(line, block):
+    """`expression  # value`: what the comment says is what comes."""
+    expression, mark, value = line.partition("  # ")
+    if mark and re.fullmatch(r"[\d(].*", value):
+        scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
+        exec(block, scope)
+        found = eval(expression, scope)
+        assert str(tuple(found) if "(" in value else found) == value
+
+
+def test_readme_examples_run():
+    scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
+    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+    assert len(blocks) >= 4
+    for block in blocks:
+        exec(block, scope)
+        for line in block.splitlines():
+            check_comment(line, block)
+
+
+@pytest.mark.tf_only
+def test_submodules_are_there_when_named():
+    assert callable(keras_pss.data.criteo.prepare)
+    assert callable(keras_pss.training.train)
+    assert callable(keras_pss.serving.export_saved_model)
+    with pytest.raises(AttributeError, match="no attribute 'trainning'"):
+        _ = keras_pss.trainning
+
+
+def test_makefile_and_readme_name_the_two_commands():
+    makefile = (ROOT / "Makefile").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for command in ("demo", "test"):
+        assert f"\n{command}:" in makefile
+        assert f"make {command}" in readme
