@@ -1,5 +1,6 @@
 """Batches of NumPy arrays straight from TSV, without preparation."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -27,6 +28,13 @@ class Batch(NamedTuple):
 
 OnRejects = Callable[[list[Reject]], None]
 
+_logger = logging.getLogger(__name__)
+
+
+def log_rejects(rejects: list[Reject]) -> None:
+    """Logs a warning of how many rows are left out, and of the first."""
+    _logger.warning("%d broken rows left out: %s", len(rejects), rejects[0])
+
 
 def tsv_batches(
     sources: Sources,
@@ -35,7 +43,7 @@ def tsv_batches(
     batch_size: int,
     strict: bool = False,
     labelled: bool = True,
-    on_rejects: OnRejects | None = None,
+    on_rejects: OnRejects = log_rejects,
 ) -> Iterator[Batch]:
     """Reads TSV files in batches, in order; memory is a few blocks.
 
@@ -45,7 +53,8 @@ def tsv_batches(
         batch_size: Rows of all batches but the last.
         strict: Raise at the first broken row.
         labelled: False for rows without the label, which then reads as 0.
-        on_rejects: Called with each block's broken rows.
+        on_rejects: Called with the broken rows of each block that has some;
+            logs a warning by default.
 
     Raises:
         ValueError: `batch_size` below 1, and what `TsvReader` raises.
@@ -53,7 +62,7 @@ def tsv_batches(
     """
     check_batch_size(batch_size)
     reader = TsvReader(sources, strict=strict, labelled=labelled)
-    return _rebatch(encoded_blocks(reader, encoder, on_rejects), batch_size)
+    return _rebatch(_encoded(reader, encoder, on_rejects), batch_size)
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -65,14 +74,14 @@ def check_batch_size(batch_size: int) -> None:
         )
 
 
-def encoded_blocks(
-    reader: TsvReader, encoder: IdEncoder, on_rejects: OnRejects | None
+def _encoded(
+    reader: TsvReader, encoder: IdEncoder, on_rejects: OnRejects
 ) -> Iterator[Batch]:
     """One batch a block of the reader, of any size, encoded in threads."""
 
     def blocks() -> Iterator[Block]:
         for block in reader:
-            if block.rejects and on_rejects:
+            if block.rejects:
                 on_rejects(block.rejects)
             yield block
 

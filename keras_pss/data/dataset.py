@@ -13,13 +13,13 @@ from keras_pss.data import schema
 from keras_pss.data.batches import (
     OnRejects,
     check_batch_size,
-    encoded_blocks,
+    log_rejects,
+    tsv_batches,
 )
 from keras_pss.data.encoder import IdEncoder
 from keras_pss.data.prepared import Prepared, load
 from keras_pss.data.records import FIRST_ID
 from keras_pss.data.source import Sources, as_sources
-from keras_pss.data.tsv import TsvReader
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -104,7 +104,7 @@ def tsv_dataset(
     batch_size: int,
     strict: bool = False,
     labelled: bool = True,
-    on_rejects: OnRejects | None = None,
+    on_rejects: OnRejects = log_rejects,
 ) -> "tf.data.Dataset":
     """Batches straight from TSV files, in order; memory is a few blocks.
 
@@ -120,11 +120,18 @@ def tsv_dataset(
     import tensorflow as tf
 
     check_batch_size(batch_size)
-    as_sources(sources)  # a missing file is an error here, not while training
+    # A missing file is an error here, not while training.
+    paths = [source.path for source in as_sources(sources)]
 
     def elements() -> Iterator[tuple[dict[str, Any], Any]]:
-        reader = TsvReader(sources, strict=strict, labelled=labelled)
-        for batch in encoded_blocks(reader, encoder, on_rejects):
+        for batch in tsv_batches(
+            paths,
+            encoder,
+            batch_size=batch_size,
+            strict=strict,
+            labelled=labelled,
+            on_rejects=on_rejects,
+        ):
             features = {"dense": batch.dense, "categorical": batch.categorical}
             yield features, batch.labels
 
@@ -135,7 +142,7 @@ def tsv_dataset(
         tf.TensorSpec((None,), tf.float32),
     )
     made = tf.data.Dataset.from_generator(elements, output_signature=signature)
-    return made.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return made.prefetch(tf.data.AUTOTUNE)
 
 
 def _read(names: "tf.Tensor") -> "tf.Tensor":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_pss.data import schema
+from keras_pss.data.output import complete_file
 from keras_pss.data.schema import Int32Array, UInt32Array
 
 
@@ -60,5 +61,8 @@ class IdEncoder(ABC):
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file that `load_encoder` reads."""
         config = json.dumps(self.config(), sort_keys=True)
-        with open(path, "wb") as file:
+        with (
+            complete_file(Path(path)) as temporary,
+            open(temporary, "wb") as file,
+        ):
             np.savez(file, config=np.array(config), **self.arrays())

@@ -24,10 +24,14 @@ class HashEncoder(IdEncoder):
         buckets: Number of ids of each column, or None for open ids.
 
     Raises:
-        ValueError: `buckets` outside [1, 2^31 - 1].
+        ValueError: `seed` or `buckets` is out of range.
     """
 
     def __init__(self, seed: int = 0, buckets: int | None = None):
+        if not 0 <= seed < 2**64:
+            raise ValueError(
+                f"`seed` must lie in [0, 2^64). Received: seed={seed}."
+            )
         if buckets is not None and not 1 <= buckets <= OPEN_SIZE:
             raise ValueError(
                 "`hash_buckets` must lie in [1, 2147483647]. Received: "

@@ -42,6 +42,7 @@ def complete_folder(
             f"`{argument}` must hold {marker} to be replaced. Received: "
             f"{argument}={str(path)!r}, which does not. Choose another name."
         )
+    path = path.resolve()  # behind a link, the folder itself is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
     temporary.mkdir()
@@ -50,7 +51,11 @@ def complete_folder(
         if path.exists():
             old = _sibling(path)
             path.rename(old)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
             shutil.rmtree(old)
         else:
             temporary.rename(path)

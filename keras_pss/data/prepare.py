@@ -1,6 +1,5 @@
 """Criteo TSV to ids and record shards."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from keras_pss.data.schema import Reject, UInt32Array
 from keras_pss.data.source import Sources
 from keras_pss.data.splits import Rows
 from keras_pss.data.staging import Staging, pieces
-from keras_pss.data.threads import ordered_map
+from keras_pss.data.threads import WORKERS, ordered_map
 from keras_pss.data.tsv import TsvReader
 from keras_pss.data.vocabulary import (
     VocabularyEncoder,
@@ -32,7 +31,6 @@ from keras_pss.version import __version__
 REJECTS = "rejects.tsv"
 POLICIES = ("vocabulary", "hash")
 
-_WORKERS = min(4, os.cpu_count() or 1)
 _COUNT_ROWS = 1 << 20  # rows whose values are sorted at once
 
 # (bytes done, bytes in all, stage); the stages are read, count, write.
@@ -61,10 +59,11 @@ def prepare(
     The folder `out` gets `metadata.json`, shards `train-00000-of-00004.bin`
     and so on for each part, `vocabulary.npz` (only for ids="vocabulary") and
     `rejects.tsv` (only if a row was broken: file, line, reason, column, and
-    the row itself up to the end of the line). It appears when it is complete.
+    the row itself up to the end of the line, of lines that are too long the
+    first 4,096 bytes). The folder appears when it is complete.
 
     Memory: some 100 MB, and the distinct values of the columns; with
-    split="random" 24 bytes a row as well. Disk: 160 bytes a row, and as many
+    split="random" 30 bytes a row as well. Disk: 160 bytes a row, and as many
     again until it ends.
 
     Args:
@@ -92,7 +91,8 @@ def prepare(
         The folder, opened.
 
     Raises:
-        ValueError: An argument is out of range, or no row is left to train.
+        ValueError: An argument is out of range, no row is good, or none is
+            left to train.
         FileExistsError: `out` exists.
         BrokenRowError: The first broken row, under `strict`.
 
@@ -106,13 +106,20 @@ def prepare(
     splits.check(split, test_fraction, validation_fraction, split_seed)
     report = progress or (lambda done, total, stage: None)
     hasher = HashEncoder(seed, hash_buckets)
-    reader = TsvReader(sources, strict=strict, workers=_WORKERS)
+    reader = TsvReader(sources, strict=strict, workers=WORKERS)
     out = Path(out)
     with complete_folder(out, overwrite, metadata.NAME) as folder:
         work = folder / "work"
         work.mkdir()
         staging = _stage(reader, work, folder / REJECTS, report)
         try:
+            if not staging.num_rows:
+                raise ValueError(
+                    "`sources` must hold at least one good row. Received: "
+                    f"{reader.bytes_total} bytes with the broken rows "
+                    f"{dict(reader.rejects)}. Check the files, or pass "
+                    "strict=True to see the first broken row."
+                )
             parts = splits.split_rows(
                 staging.num_rows,
                 split,
@@ -198,7 +205,7 @@ def _count(
 
     kept, counts = [], []
     columns = range(schema.NUM_CATEGORIES)
-    for values, often in ordered_map(column_ids, columns, _WORKERS):
+    for values, often in ordered_map(column_ids, columns, WORKERS):
         kept.append(values)
         counts.append(often)
         report(len(kept) * total // len(columns), total, "count")
@@ -223,7 +230,7 @@ def _write(
         for index, piece in enumerate(pieces(rows, rows_per_shard)):
             path = folder / records.shard_name(name, index, count)
             shards.append(
-                records.write_shard(path, staging, piece, encoder, _WORKERS)
+                records.write_shard(path, staging, piece, encoder, WORKERS)
             )
             done += len(piece) * records.RECORD_BYTES
             report(done, total, "write")

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import metadata
+from keras_pss.data import metadata, schema
 from keras_pss.data.encoder import IdEncoder
 from keras_pss.data.encoder_file import from_config, load_encoder
-from keras_pss.data.vocabulary import VocabularyEncoder
 
 VOCABULARY = "vocabulary.npz"
 
@@ -87,13 +86,13 @@ class Prepared:
         Raises:
             ValueError: The ids are hashes, which are not counted.
         """
-        encoder = self.encoder()
-        if not isinstance(encoder, VocabularyEncoder):
+        if self.metadata["ids"]["policy"] != "vocabulary":
             raise ValueError(
                 "`counts` must be asked of a vocabulary. Received: a folder "
                 "with ids='hash'. Prepare the data with ids='vocabulary'."
             )
-        return encoder.counts[column]
+        with np.load(self.directory / VOCABULARY) as arrays:
+            return arrays[f"counts_{schema.CATEGORIES[column]}"]
 
     def verify(self) -> None:
         """Compares every shard with its checksum; reads all of them.

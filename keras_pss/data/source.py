@@ -7,6 +7,7 @@ then `ArchiveError`.
 import hashlib
 import lzma
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,8 @@ MAX_LINE = 1 << 20  # bytes; a Criteo row has about 250
 MAX_RAW = 4096  # bytes of a broken line that are kept
 
 _PLAIN_CHUNK = 1 << 20
-# Small enough that even the highest ratio of compression fits into memory.
-_PACKED_CHUNK = 1 << 15
+# A zstd archive can hold 32,768 times its size: 128 MiB a chunk at most.
+_PACKED_CHUNK = 1 << 12
 
 
 class ArchiveError(OSError):
@@ -79,7 +80,7 @@ def as_sources(sources: Sources) -> list[Source]:
     """Checks one path or several.
 
     Raises:
-        ValueError: No source, or a directory.
+        ValueError: No source, a directory, or a file that is named twice.
         FileNotFoundError: A file that is not there.
     """
     paths = [sources] if isinstance(sources, str | Path) else list(sources)
@@ -102,6 +103,12 @@ def as_sources(sources: Sources) -> list[Source]:
                 f"{str(path)!r}. Check the path."
             )
         found.append(Source(path))
+    for path, times in Counter(s.path.resolve() for s in found).items():
+        if times > 1:  # its rows would be in training and test alike
+            raise ValueError(
+                "`sources` must name each file once. Received: "
+                f"{str(path)!r} {times} times. Remove the repetition."
+            )
     return found
 
 
@@ -118,20 +125,21 @@ def decompress(
         ArchiveError: The archive is corrupt or ends within a member.
     """
     machine = make()
-    started = True  # an empty file is no archive either
+    inside = True  # a member; an empty file is no archive either
     try:
         for chunk in chunks:
-            while chunk:
-                yield machine.decompress(chunk)
-                started = not machine.eof
-                if started:
-                    break
-                # gzip and xz allow zero bytes after a member.
-                chunk = machine.unused_data.lstrip(b"\0")
-                machine = make()
+            rest = chunk
+            # gzip and xz allow zero bytes after a member.
+            while rest := rest if inside else rest.lstrip(b"\0"):
+                yield machine.decompress(rest)
+                inside = not machine.eof
+                rest = b""
+                if not inside:
+                    rest = machine.unused_data
+                    machine = make()
     except _archive_errors() as error:
         raise ArchiveError(str(error)) from error
-    if started:
+    if inside:
         raise ArchiveError("ends within a compressed member")
 
 

@@ -6,7 +6,6 @@ those of the real log (scaled), and the AUC that no model can exceed is known.
 
 import json
 import lzma
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -16,14 +15,12 @@ from typing import IO, Any
 
 from keras_pss.data.bayes import BayesScore
 from keras_pss.data.output import complete_file, complete_folder
-from keras_pss.data.threads import ordered_map
+from keras_pss.data.threads import WORKERS, ordered_map
 from keras_pss.data.tsv_text import format_rows
 from keras_pss.data.world import BLOCK_ROWS, Rows, World
 
 REPORT = "synthetic.json"
 SUFFIXES = (".gz", ".xz", ".zst")
-
-_WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ class SyntheticReport:
     def save(self, path: str | Path) -> None:
         """Writes a JSON file."""
         text = json.dumps(asdict(self), indent=2) + "\n"
-        Path(path).write_text(text, encoding="utf-8")
+        with complete_file(Path(path)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "SyntheticReport":
@@ -86,7 +84,8 @@ def generate(
         rows: Number of rows.
         seed: Of the rows, at least 0.
         scale: Factor of the tables that have more than 1,000 ids in Criteo
-            Kaggle; they keep at least 1,000. Smaller ones keep their size.
+            Kaggle, at most 423 (values have 32 bits). They keep at least
+            1,000, and smaller tables keep their size.
         zipf_exponent: Skew of the ids; not 1.
         click_rate: Expected part of clicks, in (0, 1).
         bayes_auc: AUC of the true probabilities, in [0.5, 0.99].
@@ -187,7 +186,7 @@ def _texts(
 
     planted.block(seed, 0)  # calibrates once, before the threads would
     blocks = range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS))
-    return ordered_map(make, blocks, _WORKERS)
+    return ordered_map(make, blocks, WORKERS)
 
 
 @contextmanager

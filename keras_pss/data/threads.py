@@ -2,104 +2,64 @@
 
 NumPy, hashing, decompression and file input release the interpreter lock, so
 threads are enough. Closing the returned generators early, as `break` and
-Ctrl-C do, stops their threads.
+Ctrl-C do, stops their threads; a process may also end without closing them.
 """
 
-import ctypes
-import queue
-import sys
-import threading
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from contextlib import closing
+from itertools import islice, repeat
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of <malloc.h>, in bytes.
-_MALLOC_LIMITS = {-3: 1 << 25, -1: 1 << 26, -2: 1 << 24}
-_POLL = 0.1  # seconds after which a blocked producer looks whether to stop
-
-
-@lru_cache
-def _keep_freed_memory() -> None:
-    """Lets threads use freed memory again, once for the process.
-
-    glibc gives the free end of a thread's heap back to the system early, so
-    that arrays of a few 100 KiB fault every page in anew: parsing and encoding
-    in threads took twice to four times the time. Raising its limits keeps up
-    to 64 MiB a heap; on other systems this does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in _MALLOC_LIMITS.items():
-            mallopt(parameter, value)
+WORKERS = min(4, os.cpu_count() or 1)
 
 
 def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yields `items`, made ahead of time by a background thread.
 
     Args:
-        items: What to iterate over; an exception in it is raised here.
+        items: What to iterate over, from that thread only; an exception in it
+            is raised here.
         depth: Items that may wait; bounds the memory.
     """
-    waiting: queue.Queue[tuple[str, T | BaseException | None]]
-    waiting = queue.Queue(depth)
-    stop = threading.Event()
+    source = iter(items)
 
-    def put(kind: str, value: T | BaseException | None = None) -> None:
-        while not stop.is_set():
-            try:
-                return waiting.put((kind, value), timeout=_POLL)
-            except queue.Full:
-                continue
+    def take(_: None) -> list[T]:
+        return list(islice(source, 1))  # empty at the end
 
-    def produce() -> None:
-        try:
-            for item in items:
-                put("item", item)
-                if stop.is_set():
-                    return
-            put("end")
-        except BaseException as error:
-            put("error", error)
-
-    thread = threading.Thread(target=produce, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = waiting.get()
-            if kind == "end":
+    with closing(ordered_map(take, repeat(None), 1, depth)) as made:
+        for item in made:
+            if not item:
                 return
-            if isinstance(value, BaseException) and kind == "error":
-                raise value
-            yield value  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
+            yield item[0]
 
 
 def ordered_map(
-    function: Callable[[T], R], items: Iterable[T], workers: int
+    function: Callable[[T], R],
+    items: Iterable[T],
+    workers: int,
+    ahead: int | None = None,
 ) -> Generator[R, None, None]:
     """Yields `function(item)` in order, computed by a few threads.
 
     Args:
         function: Called in the threads; an exception is raised here.
-        items: Consumed only `workers + 1` items ahead.
+        items: Consumed only `ahead` items before the results.
         workers: Number of threads.
+        ahead: Bounds the memory; None for one more than `workers`.
     """
-    _keep_freed_memory()
+    ahead = ahead or workers + 1
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > workers:
+            if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

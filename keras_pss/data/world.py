@@ -21,6 +21,7 @@ KAGGLE_CARDINALITIES = (
     8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15,
     286181, 105, 142572,
 )  # fmt: skip
+MAX_SCALE = 2**32 // max(KAGGLE_CARDINALITIES)  # values have 32 bits
 SMALL_TABLE = 1000  # ids up to which a table is not scaled
 
 # Log-normal integers: mean and standard deviation of log(x), part missing.
@@ -79,7 +80,7 @@ class World:
 
     def __post_init__(self) -> None:
         for name, good, rule in (
-            ("scale", self.scale > 0, "be above 0"),
+            ("scale", 0 < self.scale <= MAX_SCALE, f"lie in (0, {MAX_SCALE}]"),
             (
                 "zipf_exponent",
                 self.zipf_exponent > 0 and self.zipf_exponent != 1,

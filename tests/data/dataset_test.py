@@ -164,6 +164,34 @@ def test_rejects_of_a_tsv_dataset(prepared, log, tmp_path):
         list(strict)
 
 
+def test_rejects_are_logged_unless_taken(prepared, log, tmp_path, caplog):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"x\ny\n" + log.read_bytes())
+    encoder = prepared.encoder()
+    assert len(list(criteo.tsv_batches(path, encoder, batch_size=3000))) == 1
+    (record,) = caplog.records
+    message = f"2 broken rows left out: {path}:1: wrong column count"
+    assert (record.levelname, record.getMessage()) == ("WARNING", message)
+    assert len(list(criteo.tsv_dataset(path, encoder, batch_size=3000))) == 1
+    assert len(caplog.records) == 2
+
+
+def test_files_without_good_rows_have_no_batches(prepared, tmp_path):
+    broken, empty = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    broken.write_bytes(b"x\n" * 5)
+    empty.touch()
+    encoder = prepared.encoder()
+    for sources in (broken, empty, [empty, broken]):
+        assert not list(criteo.tsv_batches(sources, encoder, batch_size=3))
+        assert not list(criteo.tsv_dataset(sources, encoder, batch_size=3))
+
+
+def test_sources_may_be_a_generator(prepared, log):
+    sources = log.parent.glob("*.tsv")
+    data = criteo.tsv_dataset(sources, prepared.encoder(), batch_size=1000)
+    assert [len(list(data)) for _ in range(2)] == [3, 3]
+
+
 def test_rows_without_labels(prepared, log, tmp_path):
     path = tmp_path / "a.tsv"
     rows = log.read_bytes().splitlines()

@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,48 @@ def test_existing_output(log, tmp_path):
     assert (other / "thesis.txt").exists()
 
 
+def test_a_link_is_followed(log, tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to(target)
+    criteo.prepare(log, link, ids="hash")
+    criteo.prepare(log, link, ids="hash", seed=7, overwrite=True)
+    assert criteo.load(target).metadata["ids"]["seed"] == 7
+    assert {p.name for p in tmp_path.iterdir()} == {"target", "link"}
+    assert link.is_symlink()
+
+
+def test_a_failure_while_replacing_restores_the_folder(
+    log, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    old = criteo.prepare(log, out, ids="hash")
+    rename, calls = Path.rename, []
+
+    def second_fails(path, target):
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        criteo.prepare(log, out, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert criteo.load(out).metadata == old.metadata
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", r"0 bytes .*\{\}"), (b"x\n" * 3, r"'wrong column count': 3")],
+)
+def test_no_good_row_is_an_error(tmp_path, content, message):
+    source = tmp_path / "a.tsv"
+    source.write_bytes(content)
+    with pytest.raises(ValueError, match=f"one good row.*{message}.*strict"):
+        criteo.prepare(source, tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tsv"]
+
+
 def test_argument_errors(log, tmp_path):
     for arguments, message in (
         ({"ids": "words"}, r"`ids` must be.*ids='words'"),
@@ -208,6 +251,7 @@ def test_argument_errors(log, tmp_path):
         ({"min_count": 0}, r"`min_count`.*at least 1"),
         ({"rows_per_shard": 0}, r"`rows_per_shard`.*at least 1"),
         ({"split": "x"}, r"`split` must be one of"),
+        ({"ids": "hash", "seed": -1}, r"`seed`.*2\^64.*seed=-1"),
     ):
         with pytest.raises(ValueError, match=message):
             criteo.prepare(log, tmp_path / "out", **arguments)

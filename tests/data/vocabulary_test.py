@@ -96,6 +96,21 @@ def test_vocabulary_round_trip(prepared, rows, tmp_path):
     )
 
 
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "encoder.npz"
+    criteo.HashEncoder(seed=3).save(path)
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="full"):
+        criteo.HashEncoder(seed=4).save(path)
+    assert criteo.load_encoder(path).config()["seed"] == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_unknown_values_are_id_zero(prepared):
     unknown = np.full((3, 26), 0x01234567, np.uint32)
     assert not prepared.encoder()(unknown).any()

@@ -243,6 +243,21 @@ def test_an_id_without_a_row_is_an_error(method, wrong):
 
 
 @every_method
+def test_predict_never_gives_another_ids_row(method):
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), method.make()])
+    wrong = np.array([[0, DIM, -1, 1]], "int32")
+    if keras.backend.backend() == "jax":  # compiled, so it cannot raise
+        rows = model.predict(wrong, verbose=0)[0]
+        missing = np.isnan(rows).all(axis=1)
+        np.testing.assert_array_equal(missing, [False, True, True, False])
+        assert np.isfinite(rows[[0, 3]]).all()
+        return
+    # ValueError where ids are known, InvalidArgumentError in a graph.
+    with pytest.raises(Exception, match=r"integers in \[0, input_dim\)"):
+        model.predict(wrong, verbose=0)
+
+
+@every_method
 def test_float_ids_are_exact_or_refused(method):
     layer = method.make()
     rows = rows_of(layer, ops.convert_to_tensor(IDS.astype("float32")))

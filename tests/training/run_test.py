@@ -1,6 +1,7 @@
 """Whole runs on generated rows: what they leave behind, and what they know."""
 
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,9 @@ from keras_pss.training.config import RunConfig, build_model
 from keras_pss.training.run import evaluate, load_model, train
 
 pytestmark = pytest.mark.tf_only
+
+# Real click logs lie beside the project where there are any.
+REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 # Named by the issue tracker of every tool that reads a report.
 REPORT_KEYS = [
@@ -191,3 +195,15 @@ def test_hash_seed_follows_the_run():
     model = build_model(config, [100] * 26)
     assert model.get_layer("embeddings").options["seed"] == 9
     assert isinstance(model.optimizer, keras.optimizers.Adam)
+
+
+@pytest.mark.real_data
+def test_quality_on_real_clicks(tmp_path):
+    """A floor far below what is measured: it falls when something breaks."""
+    log = REAL_DATA / "criteo_week.train.tsv.xz"
+    prepared = criteo.prepare(log, tmp_path / "data")
+    config = RunConfig(budget="100x", epochs=1, batch_size=512, seed=1)
+    report = train(prepared, config, tmp_path / "run", verbose=0)
+    assert report["rows"] == 19_592
+    assert report["auc"] > 0.745
+    assert report["compression"] >= 100
