@@ -70,11 +70,6 @@ def write_shard(
     }
 
 
-def read_shard(path: Path) -> Int32Array:
-    """The records of a shard, int32 (rows, 40), mapped and read-only."""
-    return np.memmap(path, DTYPE, "r").reshape(-1, schema.NUM_COLUMNS)
-
-
 def _write(file: Any, data: memoryview) -> None:
     """Writes all bytes; a raw file may take a part of them at a time."""
     view = data.cast("B")

@@ -135,6 +135,10 @@ class CompressedEmbedding(TableLayer):
             }
         )
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        ids_ops.check_not_cut(inputs, self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Tensor) -> Tensor:
         def rows(ids: Tensor) -> Tensor:
             ids, valid = ids_ops.checked(ids, self.input_dim, self.name)

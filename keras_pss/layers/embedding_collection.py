@@ -178,6 +178,10 @@ class EmbeddingCollection(keras.layers.Layer):
             part.build()
         self.built = True
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        ids_ops.check_not_cut(inputs, self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Tensor) -> Tensor:
         limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
         ids_ops.check_dtype(inputs.dtype, limit, self.name)

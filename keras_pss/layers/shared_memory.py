@@ -8,8 +8,6 @@ from keras_pss.layers import initial_scale
 from keras_pss.layers.base import positive_int
 from keras_pss.layers.tables import Table, TableLayer
 
-Tensor = Any
-
 
 @keras.saving.register_keras_serializable("keras_pss")
 class SharedMemory(TableLayer):
@@ -81,10 +79,6 @@ class SharedMemory(TableLayer):
     def tables(self) -> dict[str, Table]:
         fill = initial_scale.shared(self.embeddings_initializer, None, 1)
         return {"memory": Table(self.memory_size, 1, fill)}
-
-    def call(self, positions: Tensor) -> Tensor:
-        """Elements at integer positions in [0, memory_size)."""
-        return self.gather_elements("memory", positions)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_size": self.memory_size}

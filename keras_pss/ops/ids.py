@@ -50,6 +50,30 @@ def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
         )
 
 
+def check_not_cut(inputs: Any, name: str) -> None:
+    """Raises for 64-bit ids that JAX would cut to 32 bits on their way in.
+
+    Only NumPy arrays can be looked at in time; `model.fit` hands ids on as
+    they are, so wide ids belong hashed in the input pipeline there.
+    """
+    if backend.backend() != "jax" or not isinstance(inputs, np.ndarray):
+        return
+    import jax
+
+    wide = inputs.dtype in (np.int64, np.uint64) and inputs.size
+    if (
+        wide
+        and not jax.config.read("jax_enable_x64")
+        and inputs.max() > 2**31 - 1
+    ):
+        raise ValueError(
+            f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
+            "does with 64-bit integers. Hash them into [0, 2^31) in the input "
+            "pipeline, or set JAX_ENABLE_X64=1. "
+            f"Received: an id of {inputs.max()}"
+        )
+
+
 def map_flat(
     function: Callable[[Tensor], Tensor], inputs: Tensor, suffix: int = 0
 ) -> Tensor:

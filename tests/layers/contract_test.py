@@ -1,6 +1,8 @@
 """The contract that every exported embedding layer keeps (no skip list)."""
 
 import inspect
+import subprocess
+import sys
 
 import gradients
 import keras
@@ -103,6 +105,39 @@ def test_saved_whole_gives_equal_bits(method, tmp_path):
         weight.assign(ops.zeros(weight.shape))
     after.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+
+
+def test_a_fresh_process_loads_equal_bits(tmp_path):
+    """Every method and its int8 twin, after `import keras_pss` alone."""
+    expected = {}
+    for method in METHODS:
+        layer = method.make()
+        model = keras.Sequential([keras.Input((None,), dtype="int32"), layer])
+        for name in (method.id, f"{method.id}_int8"):
+            if name.endswith("int8"):
+                layer.quantize("int8")
+                model.predict_function = None  # traced with the float tables
+            model.save(tmp_path / f"{name}.keras")
+            expected[name] = model.predict(IDS[None], verbose=0)
+    np.savez(tmp_path / "expected.npz", ids=IDS[None], **expected)
+    script = """
+import sys, numpy as np, keras, keras_pss
+folder = sys.argv[1]
+expected = dict(np.load(folder + "/expected.npz"))
+ids = expected.pop("ids")
+for name, rows in expected.items():
+    model = keras.saving.load_model(f"{folder}/{name}.keras")
+    assert model.predict(ids, verbose=0).tobytes() == rows.tobytes(), name
+print(len(expected), "equal")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{2 * len(METHODS)} equal" in result.stdout
 
 
 @every_method

@@ -149,6 +149,18 @@ def test_open_vocabularies_take_any_id():
             layer(np.array([1.0], "float32"))
 
 
+def test_wide_ids_are_used_whole_or_refused():
+    """An id above 32 bits must not read the row of its low word."""
+    layer = keras_pss.ROBEEmbedding(None, 8, memory_size=1000)
+    wide = np.array([2**33 + 1])
+    if keras.backend.backend() == "jax":
+        with pytest.raises(ValueError, match=r"cut to 32 bits.*8589934593"):
+            layer(wide)
+        return
+    low, whole = layer(np.array([1])), layer(wide)
+    assert np.any(ops.convert_to_numpy(low) != ops.convert_to_numpy(whole))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tf_only
 # Real click logs lie beside the project where there are any.
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
-# Named by the issue tracker of every tool that reads a report.
+# What tools that read a report rely on.
 REPORT_KEYS = [
     "model",
     "method",
