@@ -6,7 +6,9 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.budget import Budget
+from keras_pss.layers.base import LARGEST_DIM
+from keras_pss.layers.budget import Budget, parameters
+from keras_pss.layers.factory import method_class
 from keras_pss.models import DLRM
 
 NUM_CATEGORICAL = 26
@@ -59,6 +61,9 @@ class RunConfig:
     jit_compile: bool | str = "auto"
 
     def __post_init__(self) -> None:
+        # Before any data is read, which can take long.
+        method_class(self.method)
+        parameters(self.budget, full=LARGEST_DIM)
         for name, value, allowed in (
             ("model", self.model, MODELS),
             ("optimizer", self.optimizer, OPTIMIZERS),

@@ -179,6 +179,8 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
     [
         ({"model": "dlmr"}, "`model` must be one of dlrm"),
         ({"optimizer": "sdg"}, "`optimizer` must be one of adam, adagrad, sgd"),
+        ({"method": "rob"}, "`method` must be one of 'full', 'robe'"),
+        ({"budget": "0x"}, "`budget` must be a ratio"),
         ({"epochs": 0}, "`epochs` must be at least 1"),
         ({"batch_size": -2}, "`batch_size` must be at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
