@@ -17,6 +17,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -91,18 +92,17 @@ def main() -> None:
 
 def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
     """One row a run, and the best that is possible."""
-    table = Table()
-    for name in ("embeddings", "AUC", "log loss", "parameters", "size"):
+    table = Table(box=box.SIMPLE)
+    names = "embeddings,AUC,log loss,parameters,kB,ms/step,epoch"
+    for name in names.split(","):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("ms a step", justify="right", no_wrap=True)
-    table.add_column("epoch", justify="right", no_wrap=True)
     for report in reports:
         table.add_row(
             f"{report['method']} {report['compression']:.0f}x",
             f"{report['auc']:.4f}",
             f"{report['logloss']:.4f}",
             f"{report['embedding_params']:,}",
-            f"{report['embedding_bytes'] / 1000:,.0f} kB",
+            f"{report['embedding_bytes'] / 1000:,.0f}",
             f"{report['step_ms_median']:.1f}",
             f"{report['best_epoch']} of {report['epochs']}",
         )
