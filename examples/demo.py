@@ -107,7 +107,7 @@ def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
             f"{report['best_epoch']} of {report['epochs']}",
         )
     table.add_row(
-        "best possible", f"{best.bayes_auc:.4f}", f"{best.bayes_log_loss:.4f}"
+        "Bayes optimal", f"{best.bayes_auc:.4f}", f"{best.bayes_log_loss:.4f}"
     )
     return table
 

@@ -30,10 +30,11 @@ def learning_curves(
     line = left.axvline(best_epoch, color="0.7", zorder=0)
     left.set(xlabel="epoch", ylabel="log loss", xticks=epochs)
     right.set_ylabel("validation AUC")
-    left.legend(
+    figure.legend(
         [loss, val_loss, auc, line],
         ["train log loss", "validation log loss", "validation AUC", "kept"],
-        loc="center right",
+        loc="outside upper center",
+        ncols=2,
     )
     _save(figure, folder / "learning_curves.png")
 
