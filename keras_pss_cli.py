@@ -1,8 +1,9 @@
 """The command line `keras-pss`: parses, calls, prints.
 
-It stands beside the package, not in it, because importing the package loads
-Keras and its backend: seconds that `--help` and a mistyped option need not
-wait for, and log lines that must be silenced before they are written.
+Most of its lines are the options and their help. It stands beside the package,
+not in it, because importing the package loads Keras and its backend: seconds
+that `--help` and a mistyped option need not wait for, and log lines that must
+be silenced before they are written.
 """
 
 import importlib.metadata
@@ -157,7 +158,7 @@ def synth(
             overwrite=overwrite,
             progress=progress,
         )
-    Console().print(
+    typer.echo(
         f"{rows} rows in {out}: click rate {report.click_rate:.4f}, Bayes AUC "
         f"{report.bayes_auc:.4f}, Bayes log loss {report.bayes_log_loss:.4f}"
     )
@@ -262,7 +263,7 @@ def train(
     table.add_row("ms a step", f"{report['step_ms_median']:.1f}")
     table.add_row("best epoch", f"{report['best_epoch']} of {report['epochs']}")
     Console().print(table)
-    Console().print(f"Report, model, SavedModel and plots are in {out}")
+    typer.echo(f"Report, model, SavedModel and plots are in {out}")
 
 
 @app.command()
@@ -317,9 +318,8 @@ def export(
     model = load_model(run)
     if int8:
         model.get_layer("embeddings").quantize("int8")
-    Console().print(
-        f"SavedModel in {export_saved_model(model, out, overwrite=overwrite)}"
-    )
+    export_saved_model(model, out, overwrite=overwrite)
+    typer.echo(f"SavedModel in {out}")
 
 
 def main() -> None:
@@ -402,12 +402,12 @@ def _prepared(data: str, out: Path, rows: int, scale: float) -> Any:
 
 def _show_prepared(prepared: Any) -> None:
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
-    console = Console(stderr=True)
-    console.print(f"{prepared.directory}: {', '.join(parts)} rows")
+    typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)
     for reason, count in prepared.rejects.items():
-        console.print(
+        typer.echo(
             f"  {count:,} rows left out: {reason} (see "
-            f"{prepared.directory / 'rejects.tsv'})"
+            f"{prepared.directory / 'rejects.tsv'})",
+            err=True,
         )
 
 

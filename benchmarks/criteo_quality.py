@@ -9,6 +9,7 @@ deviation over seeds. Finished cells are kept, so a stopped run continues.
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def main() -> None:
             run = arguments.out / f"{cell.replace(':', '_')}_{seed}"
             if not (run / "report.json").exists():
                 method, budget = cell.split(":")
-                subprocess.run(["rm", "-rf", run], check=True)
+                shutil.rmtree(run, ignore_errors=True)
                 keras_pss(
                     "train",
                     "--data",

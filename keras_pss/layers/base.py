@@ -189,6 +189,8 @@ class CompressedEmbedding(TableLayer):
         if not self.built:
             self.build()
         ids = np.asarray(ids)
+        ids_ops.check_not_cut(ids, self.name)
+        ids_ops.check_dtype(ids.dtype, self.input_dim, self.name)
         out = np.empty((len(ids), self.output_dim), np.float32)
         for begin in range(0, len(ids), batch_size):
             part = ops.convert_to_tensor(ids[begin : begin + batch_size])

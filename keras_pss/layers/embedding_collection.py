@@ -32,7 +32,7 @@ class EmbeddingCollection(keras.layers.Layer):
 
     Args:
         input_dims: Rows of each table; None for an open vocabulary (ROBE and
-            hashing).
+            hashing), of ids below 2^31 - 1 here.
         output_dim: d, the length of a row, the same for all tables.
         method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
         budget: Of all tables together: `"1000x"`, an int (parameters) or
@@ -228,7 +228,11 @@ class EmbeddingCollection(keras.layers.Layer):
         ids_ops.check_dtype(inputs.dtype, limit, self.name)
         self._check_columns(inputs.shape)
         shape = self.compute_output_shape(inputs.shape)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+        return keras.KerasTensor(
+            shape,
+            dtype=self.compute_dtype,
+            ragged=getattr(inputs, "ragged", False),
+        )
 
     def memory_report(self, optimizer: str = "adam") -> MemoryReport:
         """Parameters and bytes beside those of the uncompressed tables."""

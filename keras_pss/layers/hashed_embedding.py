@@ -73,7 +73,7 @@ class HashedEmbedding(CompressedEmbedding):
         )
         self.num_buckets = positive_int("num_buckets", num_buckets, 2**31 - 1)
         self.hash = hashing.check_family(hash)
-        self.seed = seed
+        self.seed = hashing.check_seed(seed)
 
     @classmethod
     def smallest_size(
@@ -85,7 +85,9 @@ class HashedEmbedding(CompressedEmbedding):
     def arguments_within(
         cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        return {"num_buckets": size // output_dim}
+        # More buckets than ids would never be read.
+        rows = 2**31 - 1 if input_dim is None else input_dim
+        return {"num_buckets": min(size // output_dim, rows)}
 
     def tables(self) -> dict[str, Table]:
         fill = initial_scale.shared(

@@ -80,8 +80,12 @@ def moved(initializer: Any, index: int) -> Any:
     """The same initializer with its seed moved, so that it draws afresh."""
     if not isinstance(initializer, initializers.Initializer):
         return initializer
+    if type(initializer).__module__.split(".")[0] != "keras":
+        return initializer  # its config may not tell all of it
     config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
+    if "seed" not in config:
+        return initializer
+    if isinstance(config["seed"], int):
         config["seed"] += index
     return initializer.__class__.from_config(config)
 

@@ -27,7 +27,7 @@ class MemoryReport:
             open vocabulary.
         index_bytes: Bytes of tables that are not trained: codes, permutations.
         optimizer_bytes: Bytes that the named optimizer keeps while training.
-        training_bytes: Parameters, gradients and optimizer, in float32.
+        training_bytes: Parameters, gradients and optimizer.
         serving_bytes: Bytes of the weights as they are now.
         serving_bytes_int8: Bytes after `quantize("int8")`.
     """
@@ -62,24 +62,30 @@ class MemoryReport:
             for table in part.tables().values()
         ]
         parameters = sum(table.size for _, table in tables)
-        packed = sum(t.size + 4 * _groups(t) for _, t in tables)
         slots = OPTIMIZER_SLOTS[optimizer]
+        floats = sum(_itemsize(part) * t.size for part, t in tables)
+        packed = [t.size + _itemsize(part) * _groups(t) for part, t in tables]
         serving = sum(
-            t.size + 4 * _groups(t) if part.quantization_mode else 4 * t.size
-            for part, t in tables
+            size if part.quantization_mode else _itemsize(part) * table.size
+            for (part, table), size in zip(tables, packed, strict=True)
         )
         return cls(
             parameters=parameters,
             full_parameters=full,
             index_bytes=0,
-            optimizer_bytes=4 * slots * parameters,
-            training_bytes=4 * (slots + 2) * parameters,
+            optimizer_bytes=slots * floats,
+            training_bytes=(slots + 2) * floats,
             serving_bytes=serving,
-            serving_bytes_int8=packed,
+            serving_bytes_int8=sum(packed),
         )
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
+
+
+def _itemsize(layer: Any) -> int:
+    """Bytes of a float of the layer's variables."""
+    return {"float64": 8, "float32": 4}.get(layer.variable_dtype, 2)
 
 
 def _groups(table: Any) -> int:

@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 import keras
+from keras import ops
 
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import CompressedEmbedding, positive_int
@@ -12,6 +13,7 @@ from keras_pss.ops import hashing, robe
 
 Tensor = Any
 MAPPINGS = ("block", "fold")
+LARGEST_MEMORY = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable("keras_pss")
@@ -113,7 +115,7 @@ class ROBEEmbedding(CompressedEmbedding):
             )
         self.memory = memory
         self.memory_size = (
-            positive_int("memory_size", memory_size, 2**31 - 1)
+            positive_int("memory_size", memory_size, LARGEST_MEMORY)
             if memory is None
             else memory.memory_size
         )
@@ -123,7 +125,7 @@ class ROBEEmbedding(CompressedEmbedding):
         )
         self.sign = sign
         self.hash = hashing.check_family(hash)
-        self.seed = seed
+        self.seed = hashing.check_seed(seed)
         if memory is None:
             self.table = 0 if table is None else table
         else:
@@ -151,6 +153,7 @@ class ROBEEmbedding(CompressedEmbedding):
         mapping: str = "block",
         **kwargs: Any,
     ) -> dict[str, Any]:
+        size = min(size, LARGEST_MEMORY)
         folded = size - size % output_dim
         return {"memory_size": folded if mapping == "fold" else size}
 
@@ -193,13 +196,14 @@ class ROBEEmbedding(CompressedEmbedding):
         owner = self if self.memory is None else self.memory
         rows = owner.gather_elements("memory", self.positions(ids))
         if self.sign:
-            rows = rows * hashing.signs(
+            signs = hashing.signs(
                 ids,
                 self.output_dim,
                 seed=self.seed,
                 table=self.table,
                 family=self.hash,
             )
+            rows = rows * ops.cast(signs, rows.dtype)
         return rows if self.output_scale == 1 else rows * self.output_scale
 
     def get_config(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class ROBEGroup(TableLayer):
         )
         self.sign = sign
         self.hash = hashing.check_family(hash)
-        self.seed = seed
+        self.seed = hashing.check_seed(seed)
         # Tables that should start with different scales share one memory:
         # it has the largest one, and their rows are scaled down.
         stds = [
@@ -94,7 +94,8 @@ class ROBEGroup(TableLayer):
         )
         rows = self.gather_elements("memory", positions)
         if self.sign:
-            rows = rows * hashing.signs(ids, self.output_dim, **where)
+            signs = hashing.signs(ids, self.output_dim, **where)
+            rows = rows * ops.cast(signs, rows.dtype)
         if min(self._scales) < 1:
             scales = np.array(self._scales, np.float32)[:, None]
             rows = rows * ops.cast(scales, rows.dtype)

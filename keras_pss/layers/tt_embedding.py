@@ -218,6 +218,8 @@ def _cores(
     given = [
         s for s in (row_shape, column_shape) if s and not isinstance(s, str)
     ]
+    if num_cores is not None:
+        positive_int("num_cores", num_cores)
     count = num_cores or (len(given[0]) if given else 3)
     if count < 2 or any(len(s) != count for s in given):
         raise ValueError(
@@ -257,7 +259,7 @@ def _cores(
 
 
 def _check_rank(rank: int | Sequence[int], num_cores: int) -> None:
-    if isinstance(rank, int):
+    if not isinstance(rank, list | tuple):
         positive_int("rank", rank)
         return
     if len(rank) != num_cores - 1:

@@ -30,6 +30,15 @@ def check_family(family: str) -> str:
     return family
 
 
+def check_seed(seed: int) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(
+            "`seed` of the hash must be a non-negative integer. "
+            f"Received: seed={seed!r}"
+        )
+    return seed
+
+
 def starts(
     ids: Tensor,
     size: int,

@@ -60,17 +60,16 @@ def check_not_cut(inputs: Any, name: str) -> None:
         return
     import jax
 
-    wide = inputs.dtype in (np.int64, np.uint64) and inputs.size
-    if (
-        wide
-        and not jax.config.read("jax_enable_x64")
-        and inputs.max() > 2**31 - 1
-    ):
+    if not inputs.size or jax.config.read("jax_enable_x64"):
+        return
+    # Python integers, since uint64 and int64 compare as rounded floats.
+    low, high = int(inputs.min()), int(inputs.max())
+    if inputs.dtype.kind in "iu" and not -(2**31) <= low <= high < 2**31:
         raise ValueError(
             f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
             "does with 64-bit integers. Hash them into [0, 2^31) in the input "
             "pipeline, or set JAX_ENABLE_X64=1. "
-            f"Received: an id of {inputs.max()}"
+            f"Received: ids from {low} to {high}"
         )
 
 

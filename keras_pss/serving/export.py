@@ -26,8 +26,8 @@ def export_saved_model(
         The folder.
 
     Raises:
-        ValueError: If the folder is there already, or Keras does not run on
-            TensorFlow.
+        ValueError: If the folder is there already, or holds something else
+            than a SavedModel, or Keras does not run on TensorFlow.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -40,6 +40,11 @@ def export_saved_model(
         raise ValueError(
             "The folder is there already. Choose another one or give "
             f"`overwrite`. Received: path={path}"
+        )
+    if path.exists() and not (path / "saved_model.pb").is_file():
+        raise ValueError(
+            "`overwrite` replaces a SavedModel and nothing else. Choose "
+            f"another folder. Received: path={path}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -19,7 +19,7 @@ class BestEpoch(keras.callbacks.Callback):
     Click models overfit after an epoch or two, so the epoch is a
     hyperparameter; it is chosen here, on rows that are neither trained on nor
     tested. The exact AUC joins the logs as `val_auc`, the log loss as
-    `val_logloss`.
+    `val_logloss`. Where training diverges, the best epoch so far stands.
 
     Args:
         data: A dataset of `(features, label)`, in a fixed order.
@@ -39,12 +39,24 @@ class BestEpoch(keras.callbacks.Callback):
         self.best_auc = -np.inf
         self.best_epoch = 0
         self.epochs = 0
+        self.diverged = False
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self.epochs = epoch + 1
         predicted = self.model.predict(self.data, verbose=0)
+        if self.best_epoch and not np.isfinite(predicted).all():
+            logger.warning(
+                "Training diverged in epoch %d; epoch %d is kept.",
+                self.epochs,
+                self.best_epoch,
+            )
+            self.diverged = True
+            self.model.stop_training = True
+            if logs is not None:
+                logs["val_auc"] = logs["val_logloss"] = float("nan")
+            return
         metrics = Metrics.of(self.labels, predicted)
         if logs is not None:
             logs["val_auc"] = metrics.auc

@@ -22,7 +22,10 @@ ENCODER_FILE = "encoder"
 
 
 def train(
-    prepared: Any, config: RunConfig, out: Path, verbose: str | int = "auto"
+    prepared: Any,
+    config: RunConfig,
+    out: Path | str,
+    verbose: str | int = "auto",
 ) -> dict[str, Any]:
     """Trains a model on prepared rows.
 
@@ -40,6 +43,13 @@ def train(
     Returns:
         The report, as written.
     """
+    out = Path(out)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "A run trains and exports on TensorFlow. Set "
+            "KERAS_BACKEND=tensorflow. "
+            f"Received: backend={keras.backend.backend()}"
+        )
     if (out / "report.json").exists():
         raise ValueError(
             "The folder already holds a run. Choose another one or remove it. "
@@ -51,6 +61,13 @@ def train(
                 "Training needs train, validation and test rows. Prepare the "
                 "data with fractions above 0. "
                 f"Received: no {split} rows in {prepared.directory}"
+            )
+        if not 0 < prepared.clicks(split) < prepared.rows(split):
+            raise ValueError(
+                "Each split needs rows with and without a click. Prepare more "
+                "rows, or another split. Received: "
+                f"{prepared.clicks(split)} clicks in {prepared.rows(split)} "
+                f"{split} rows in {prepared.directory}"
             )
     model = build_model(config, prepared.cardinalities)
     out.mkdir(parents=True, exist_ok=True)
@@ -80,7 +97,7 @@ def train(
     test, labels = _evaluation(prepared, "test")
     probabilities = model.predict(test, verbose=0).ravel()
     metrics = Metrics.of(labels, probabilities)
-    export_saved_model(model, out / "saved_model")
+    export_saved_model(model, out / "saved_model", overwrite=True)
     report = _report(prepared, config, model, metrics, history, best, times)
     plots.learning_curves(history, best.best_epoch, out / "plots")
     plots.roc(labels, probabilities, metrics, out / "plots")
@@ -90,7 +107,7 @@ def train(
 
 
 def evaluate(
-    run: Path, sources: list[Path], batch_size: int = EVALUATION_BATCH
+    run: Path | str, sources: list[Path], batch_size: int = EVALUATION_BATCH
 ) -> Metrics:
     """Scores labelled rows of a click log with a run's model and its ids.
 
@@ -99,6 +116,7 @@ def evaluate(
         sources: Criteo TSV files, plain or compressed.
         batch_size: Rows scored at once.
     """
+    run = Path(run)
     model = load_model(run)
     encoder = criteo.load_encoder(run / ENCODER_FILE)
     data = criteo.tsv_dataset(sources, encoder, batch_size=batch_size)
@@ -113,8 +131,9 @@ def evaluate(
     return Metrics.of(np.concatenate(labels), np.concatenate(scores))
 
 
-def load_model(run: Path) -> keras.Model:
+def load_model(run: Path | str) -> keras.Model:
     """The best model of a run."""
+    run = Path(run)
     if not (run / "report.json").is_file():
         raise ValueError(
             f"`run` must be a folder that `keras-pss train --out` filled to "
@@ -163,6 +182,7 @@ def _report(
         "samples_per_second": config.batch_size / float(seconds.mean()),
         "epochs": best.epochs,
         "best_epoch": best.best_epoch,
+        "diverged": best.diverged,
         "validation_auc": best.best_auc,
         "max_epochs": config.epochs,
         "history": {k: [float(v) for v in vs] for k, vs in history.items()},
