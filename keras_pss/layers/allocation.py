@@ -67,33 +67,43 @@ def allocate(
     def gains(table: int) -> bool:
         return smallest(table) < rows[table] * output_dim
 
-    full, spent = set(), 0
-    for table in sorted(everything, key=lambda t: rows[t]):
-        size = rows[table] * output_dim
-        if min_rows is None:
-            stays = spent + size <= FULL_SHARE * allowed
-        else:
-            stays = rows[table] < min_rows
-        if stays or not gains(table):
-            full.add(table)
-            spent += size
-    compressed = tuple(t for t in everything if t not in full)
-    least = [smallest(t) for t in compressed]
-    needed = spent
-    if least:
-        needed += max(least) if method == "robe" else sum(least)
-    if needed > allowed:
+    def choice(share: float) -> tuple[set[int], int, list[int]]:
+        """Full tables, what they cost, the least sizes of the others."""
+        full, spent = set(), 0
+        for table in sorted(everything, key=lambda t: rows[t]):
+            size = rows[table] * output_dim
+            if min_rows is None:
+                stays = spent + size <= share * allowed
+            else:
+                stays = rows[table] < min_rows
+            if stays or not gains(table):
+                full.add(table)
+                spent += size
+        return full, spent, [smallest(t) for t in everything if t not in full]
+
+    def needed(spent: int, least: list[int]) -> int:
+        if not least:
+            return spent
+        return spent + (max(least) if method == "robe" else sum(least))
+
+    full, spent, least = choice(FULL_SHARE)
+    if min_rows is None and needed(spent, least) > allowed:
+        # The tables that were to stay full leave too little for the others.
+        full, spent, least = choice(0)
+    if needed(spent, least) > allowed:
+        fix = "" if min_rows is None else "a smaller `min_rows`, "
         raise ValueError(
-            f"method={method!r} needs a budget of at least {needed} "
-            f"parameters for these {len(rows)} tables with min_rows="
-            f"{min_rows}: {spent} for {len(full)} full ones. Give a larger "
-            "budget, a smaller `min_rows`, or another method. "
+            f"method={method!r} needs a budget of at least "
+            f"{needed(spent, least)} parameters for these {len(rows)} tables, "
+            f"{spent} of them for {len(full)} full ones. Give a larger budget, "
+            f"{fix}or another method. "
             f"Received: budget={budget!r}, which allows {allowed}"
         )
+    compressed = tuple(t for t in everything if t not in full)
     if not least:
         sizes = []
     elif method == "robe":
-        sizes = [allowed - spent]
+        sizes = [min(allowed - spent, LARGEST_DIM)]
     else:
         weights = [rows[t] * output_dim for t in compressed]
         sizes = divide(allowed - spent, weights, least)

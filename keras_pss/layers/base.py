@@ -39,6 +39,9 @@ class CompressedEmbedding(TableLayer):
     # Whether ids need no upper bound, so that `input_dim` may be None.
     open_vocabulary = False
 
+    # The argument that a budget decides.
+    sized_by = ""
+
     def __init__(
         self,
         input_dim: int | None,
@@ -105,6 +108,12 @@ class CompressedEmbedding(TableLayer):
         if input_dim is not None or not cls.open_vocabulary:
             positive_int("input_dim", input_dim, LARGEST_DIM)
         positive_int("output_dim", output_dim)
+        for name in {cls.sized_by, "memory"} & set(kwargs):
+            raise ValueError(
+                f"The budget decides about `{name}` of {cls.__name__}. Leave "
+                f"it out, or call {cls.__name__} itself. "
+                f"Received: {name}={kwargs[name]!r}"
+            )
         full = None if input_dim is None else input_dim * output_dim
         size = parameters(budget, full)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)

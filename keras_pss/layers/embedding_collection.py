@@ -11,7 +11,7 @@ from keras_pss.layers import initial_scale
 from keras_pss.layers.allocation import allocate
 from keras_pss.layers.base import LARGEST_DIM, positive_int
 from keras_pss.layers.budget import Budget
-from keras_pss.layers.factory import method_class
+from keras_pss.layers.factory import checked_options, method_class
 from keras_pss.layers.report import MemoryReport
 from keras_pss.layers.robe_group import ROBEGroup
 from keras_pss.layers.stacked_embedding import StackedEmbedding
@@ -88,7 +88,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.method = method
         self.budget = budget
         self.min_rows = min_rows
-        self.options = dict(options or {})
+        self.options = checked_options(method, options or {})
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = keras.regularizers.get(
             embeddings_regularizer

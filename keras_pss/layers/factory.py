@@ -1,5 +1,7 @@
 """Any method by its name, size first."""
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from keras_pss.layers.base import CompressedEmbedding
@@ -28,6 +30,27 @@ def method_class(method: str) -> type[CompressedEmbedding]:
             f"Received: method={method!r}"
         )
     return METHODS[method]
+
+
+def checked_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A collection's options, which must be the method's own arguments."""
+    cls = method_class(method)
+    # Those of every layer, of the budget, and of a memory of one's own.
+    given = {*inspect.signature(CompressedEmbedding.__init__).parameters}
+    given |= {cls.sized_by, "memory", "table", "output_scale"}
+    known = [
+        name
+        for name in inspect.signature(cls.__init__).parameters
+        if name not in given
+    ]
+    for name in options:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(
+                f"`options` of method={method!r} are: {allowed}. "
+                f"Received: {name}={options[name]!r}"
+            )
+    return dict(options)
 
 
 def embedding(

@@ -47,6 +47,7 @@ class HashedEmbedding(CompressedEmbedding):
     """
 
     open_vocabulary = True
+    sized_by = "num_buckets"
 
     def __init__(
         self,

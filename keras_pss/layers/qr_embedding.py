@@ -49,6 +49,8 @@ class QREmbedding(CompressedEmbedding):
     equations 3 and 4.
     """
 
+    sized_by = "num_buckets"
+
     def __init__(
         self,
         input_dim: int,

@@ -73,6 +73,7 @@ class ROBEEmbedding(CompressedEmbedding):
     """
 
     open_vocabulary = True
+    sized_by = "memory_size"
 
     def __init__(
         self,
@@ -141,7 +142,9 @@ class ROBEEmbedding(CompressedEmbedding):
         block_size: int | None = None,
         **kwargs: Any,
     ) -> int:
-        return max(output_dim, block_size or 1)
+        if block_size is None:
+            return output_dim
+        return max(output_dim, positive_int("block_size", block_size))
 
     @classmethod
     def arguments_within(

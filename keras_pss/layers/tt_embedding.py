@@ -63,6 +63,8 @@ class TTEmbedding(CompressedEmbedding):
     learning recommendation models" (MLSys 2021), equations 3 to 5.
     """
 
+    sized_by = "rank"
+
     def __init__(
         self,
         input_dim: int,

@@ -8,7 +8,7 @@ import keras
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base import LARGEST_DIM
 from keras_pss.layers.budget import Budget, parameters
-from keras_pss.layers.factory import method_class
+from keras_pss.layers.factory import checked_options
 from keras_pss.models import DLRM
 
 NUM_CATEGORICAL = 26
@@ -62,7 +62,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         # Before any data is read, which can take long.
-        method_class(self.method)
+        checked_options(self.method, self.options)
         parameters(self.budget, full=LARGEST_DIM)
         for name, value, allowed in (
             ("model", self.model, MODELS),

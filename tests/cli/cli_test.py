@@ -93,7 +93,8 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("train --data data --out r --budget huge", "`budget` must be a ratio"),
         ("train --data data --out r --method rob", "`method` must be one of"),
         ("train --data data --out r --option k", "--option must be name=value"),
-        ("train --data data --out r --option k=1", "k"),
+        ("train --data data --out r --option k=1", "`options` of method="),
+        ("train --data data --out r --option block_size=x", "`block_size`"),
         ("train --data . --out r", "metadata.json"),
         (
             "evaluate --run data --data log.tsv.gz",
@@ -101,6 +102,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
         ("export --run run --out run", "is there already"),
+        ("export --run run --out run --overwrite", "a SavedModel and nothing"),
         ("prepare log.tsv.gz --out data", "data"),
         ("prepare log.tsv.gz --out d --ids vocab", "vocab"),
         ("prepare log.tsv.gz --out d --test-fraction 2", "test_fraction"),

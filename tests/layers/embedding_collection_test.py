@@ -126,6 +126,52 @@ def test_min_rows_is_the_users_choice():
         allocate(DIMS, 8, "robe", "20x", 10_000, {"mapping": "block"})
 
 
+def test_the_named_minimum_is_one():
+    dims = [30, 5000, 70_000]
+    with pytest.raises(ValueError, match="at least") as error:
+        keras_pss.EmbeddingCollection(dims, 8, "qr", 1)
+    least = int(str(error.value).split("at least ")[1].split()[0])
+    collection = keras_pss.EmbeddingCollection(dims, 8, "qr", least)
+    collection.build()
+    assert collection.count_params() <= least
+    with pytest.raises(ValueError, match=f"at least {least}"):
+        keras_pss.EmbeddingCollection(dims, 8, "qr", least - 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "known"),
+    [
+        ("robe", "mask_zero", "block_size, sign, mapping, hash, seed"),
+        ("robe", "memory_size", "block_size, sign, mapping, hash, seed"),
+        ("tt", "rank", "row_shape, column_shape, num_cores, gauge"),
+        ("full", "seed", "none"),
+    ],
+)
+def test_options_are_the_methods_own(method, option, known):
+    with pytest.raises(ValueError, match=f"are: {known}. Received: {option}=4"):
+        keras_pss.EmbeddingCollection(
+            DIMS, 8, method, "5x", options={option: 4}
+        )
+
+
+def test_ragged_ids_keep_their_flag():
+    spec = make("robe", "20x", {}).compute_output_spec(
+        keras.KerasTensor((None, None, 5), "int32", ragged=True)
+    )
+    assert spec.ragged
+    assert spec.shape == (None, None, 5, 8)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_other_float_dtypes(dtype):
+    collection = make("robe", "20x", {"sign": True}, dtype=dtype)
+    rows = collection(IDS)
+    assert keras.backend.standardize_dtype(rows.dtype) == dtype
+    size = {"bfloat16": 2, "float64": 8}[dtype]
+    report = collection.memory_report()
+    assert report.serving_bytes == size * collection.count_params()
+
+
 def test_a_budget_that_cannot_be_met_names_the_smallest():
     with pytest.raises(ValueError, match="needs a budget of at least"):
         make("qr", "100x", {})

@@ -149,6 +149,58 @@ def test_open_vocabularies_take_any_id():
             layer(np.array([1.0], "float32"))
 
 
+def test_a_budget_decides_about_the_size():
+    memory = keras_pss.SharedMemory(64)
+    for cls, arguments in (
+        (keras_pss.TTEmbedding, {"rank": 4}),
+        (keras_pss.QREmbedding, {"num_buckets": 4}),
+        (keras_pss.HashedEmbedding, {"num_buckets": 4}),
+        (keras_pss.ROBEEmbedding, {"memory_size": 400}),
+        (keras_pss.ROBEEmbedding, {"memory": memory}),
+    ):
+        name = next(iter(arguments))
+        with pytest.raises(ValueError, match=f"decides about `{name}`"):
+            cls.from_budget(1000, 8, 4000, **arguments)
+    large = keras_pss.ROBEEmbedding.from_budget(300_000_000, 16, "1x")
+    assert large.memory_size == 2**31 - 1
+    assert keras_pss.HashedEmbedding.from_budget(10, 4, 10**5).num_buckets == 10
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, True])
+def test_hash_seeds_are_checked_at_once(seed):
+    for cls, size in (
+        (keras_pss.ROBEEmbedding, {"memory_size": 64}),
+        (keras_pss.HashedEmbedding, {"num_buckets": 4}),
+    ):
+        with pytest.raises(ValueError, match="`seed` of the hash must be"):
+            cls(100, 8, seed=seed, **size)
+
+
+def test_an_initializer_of_ones_own_needs_no_config():
+    class Threes(keras.initializers.Initializer):
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, shape, dtype=None):
+            return ops.full(shape, self.value, dtype)
+
+    layer = keras_pss.FullEmbedding(5, 2, Threes(3.0))
+    np.testing.assert_array_equal(layer.materialize(), np.full((5, 2), 3.0))
+
+
+def test_materialize_checks_ids_as_a_call_does():
+    with pytest.raises(ValueError, match="rounded to another"):
+        keras_pss.HashedEmbedding(2**25, 2, num_buckets=3).materialize(
+            np.array([1.0], "float32")
+        )
+    if keras.backend.backend() == "jax":
+        for wide in (2**32 + 5, -(2**32) + 5):
+            layer = keras_pss.FullEmbedding(10, 2)
+            for look_up in (layer, layer.materialize):
+                with pytest.raises(ValueError, match="cut to 32 bits"):
+                    look_up(np.array([wide]))
+
+
 def test_wide_ids_are_used_whole_or_refused():
     """An id above 32 bits must not read the row of its low word."""
     layer = keras_pss.ROBEEmbedding(None, 8, memory_size=1000)

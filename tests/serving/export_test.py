@@ -40,6 +40,16 @@ def test_an_existing_folder_is_kept(model, tmp_path):
     assert sorted(p.name for p in path.rglob("*")) == before
 
 
+def test_overwrite_replaces_a_saved_model_only(model, tmp_path):
+    kept = tmp_path / "run"
+    kept.mkdir()
+    (kept / "report.json").write_text("{}")
+    for path in (kept, kept / "report.json"):
+        with pytest.raises(ValueError, match="a SavedModel and nothing else"):
+            export_saved_model(model, path, overwrite=True)
+    assert (kept / "report.json").read_text() == "{}"
+
+
 def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     def fail(path, **kwargs):
         path.mkdir()

@@ -192,6 +192,55 @@ def test_config_errors(arguments, message):
         RunConfig(**arguments)
 
 
+def test_a_split_of_one_class_is_refused_before_training(tmp_path):
+    synthetic.generate(tmp_path / "log.tsv", rows=700, scale=0.001)
+    rows = (tmp_path / "log.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "log.tsv").write_text(
+        "".join(rows[:600]) + "".join("0" + row[1:] for row in rows[600:])
+    )
+    prepared = criteo.prepare(tmp_path / "log.tsv", tmp_path / "data")
+    with pytest.raises(ValueError, match="0 clicks in 100 test rows"):
+        train(prepared, RunConfig(), tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_best_epoch_outlives_a_divergence(data, tmp_path, monkeypatch):
+    from keras_pss.training import run as module
+
+    class Diverges(module.BestEpoch):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                weight = self.model.get_layer("probability").bias
+                weight.assign([float("nan")])
+            super().on_epoch_end(epoch, logs)
+
+    monkeypatch.setattr(module, "BestEpoch", Diverges)
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    report = train(prepared, config, tmp_path / "run", verbose=0)
+    assert report["diverged"]
+    assert (report["best_epoch"], report["epochs"]) == (1, 2)
+    assert 0.5 < report["auc"] < 1
+
+
+def test_a_run_that_was_stopped_can_be_run_again(data, tmp_path, monkeypatch):
+    from keras_pss.training import run as module
+
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(budget="20x", epochs=1, batch_size=1024)
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.plots, "roc", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, config, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run" / "report.json").exists()
+    train(prepared, config, str(tmp_path / "run"), verbose=0)
+    assert (tmp_path / "run" / "report.json").exists()
+
+
 def test_hash_seed_follows_the_run():
     config = RunConfig(budget="2x", seed=9)
     model = build_model(config, [100] * 26)
