@@ -126,6 +126,8 @@ class TableLayer(keras.layers.Layer):
         Raises:
             NotImplementedError: For a mode other than `"int8"`; Keras'
                 `model.quantize` turns it into a warning.
+            ValueError: If the layer is not built, is packed already, or
+                computes in float16, which Keras excludes.
         """
         if mode != "int8":
             raise self._quantization_mode_error(mode)
