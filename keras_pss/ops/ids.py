@@ -60,11 +60,12 @@ def check_not_cut(inputs: Any, name: str) -> None:
         return
     import jax
 
-    if not inputs.size or jax.config.read("jax_enable_x64"):
+    if inputs.dtype.kind not in "iu" or not inputs.size:
         return
     # Python integers, since uint64 and int64 compare as rounded floats.
     low, high = int(inputs.min()), int(inputs.max())
-    if inputs.dtype.kind in "iu" and not -(2**31) <= low <= high < 2**31:
+    fits = -(2**31) <= low <= high < 2**31
+    if not fits and not jax.config.read("jax_enable_x64"):
         raise ValueError(
             f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
             "does with 64-bit integers. Hash them into [0, 2^31) in the input "
