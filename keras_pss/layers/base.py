@@ -1,6 +1,6 @@
 """What every compressed embedding shares: ids in, rows out, sizes told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
@@ -22,6 +22,14 @@ class CompressedEmbedding(TableLayer):
     A method declares `tables()`, maps ids to rows of them in `address`
     (integers only) and rows to vectors in `combine` (floats only). One that
     does not fit this form overrides `lookup`.
+
+    Further argument of every method:
+        gradient: How the gradient of a gathered table reaches the optimizer.
+            `"dense"`: as a tensor of the table's shape. `"sparse"`: as the
+            rows that a batch reads, each once, its duplicates summed; on
+            TensorFlow graphs only, and dense elsewhere. `"auto"`: sparse from
+            2^24 numbers on. Keras' SGD then takes time in proportion to the
+            batch; its Adam and Adagrad touch every row either way.
 
     Call arguments:
         inputs: Integer ids of any shape; dense, sparse (a missing entry is
@@ -50,12 +58,14 @@ class CompressedEmbedding(TableLayer):
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
+        gradient: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(
             embeddings_initializer,
             embeddings_regularizer,
             embeddings_constraint,
+            gradient,
             **kwargs,
         )
         if input_dim is not None or not self.open_vocabulary:
@@ -144,14 +154,45 @@ class CompressedEmbedding(TableLayer):
             }
         )
 
+    def latent(self, ids: Tensor) -> Tensor:
+        """Rows before the method's last linear map: `(n,)` ids to `(n, k)`.
+
+        `lookup(ids)` is `project(latent(ids))`. A method that ends in a
+        linear map overrides all three, and a bag pools before that map.
+        """
+        return self.lookup(ids)
+
+    def project(self, latent: Tensor) -> Tensor:
+        """The method's last linear map: `(..., k)` to `(..., output_dim)`."""
+        return latent
+
+    def observe(self, inputs: Tensor) -> None:
+        """Sees the ids of each training step; for layers that count them."""
+
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         ids_ops.check_not_cut(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
+        return self.mapped(self.lookup, inputs)
+
+    def mapped(
+        self, function: Callable[[Tensor], Tensor], inputs: Tensor
+    ) -> Tensor:
+        """A function of valid flat ids, on ids as they come.
+
+        Args:
+            function: `(n,)` valid ids to `(n, k)` floats, as `lookup`.
+            inputs: Ids of any shape; dense, sparse or ragged.
+
+        Returns:
+            Floats of the compute dtype, `inputs.shape + (k,)`; NaN for ids
+            without a row where nothing can be raised.
+        """
+
         def rows(ids: Tensor) -> Tensor:
             ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
-            return cast_rows(self.lookup(ids), valid, self.compute_dtype)
+            return cast_rows(function(ids), valid, self.compute_dtype)
 
         ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
         return ids_ops.map_flat(rows, inputs)

@@ -173,6 +173,12 @@ class EmbeddingCollection(keras.layers.Layer):
     def tables(self) -> dict[str, Table]:
         return {}
 
+    def lookup_bytes(self) -> int:
+        return 0  # the parts' own
+
+    def lookup_flops(self) -> int:
+        return 0
+
     def build(self, input_shape: Any = None) -> None:
         for part in self.parts():
             part.build()

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Self
 
-from keras_pss.ops import gather
+import numpy as np
 
 # Float copies of each trainable weight that Keras' optimizers keep.
 OPTIMIZER_SLOTS = {
@@ -19,17 +19,21 @@ OPTIMIZER_SLOTS = {
 
 @dataclasses.dataclass(frozen=True)
 class MemoryReport:
-    """Sizes of an embedding layer.
+    """Sizes of an embedding layer, and what one lookup costs.
 
     Attributes:
-        parameters: Numbers that the layer keeps (trained, or packed).
+        parameters: Numbers that the layer learned (trained, or packed).
         full_parameters: Numbers of the table that it stands for; None for an
             open vocabulary.
-        index_bytes: Bytes of tables that are not trained: codes, permutations.
+        index_bytes: Bytes of tables that are not trained: pointers, counters.
         optimizer_bytes: Bytes that the named optimizer keeps while training.
-        training_bytes: Parameters, gradients and optimizer.
-        serving_bytes: Bytes of the weights as they are now.
-        serving_bytes_int8: Bytes after `quantize("int8")`.
+        training_bytes: Parameters, gradients, optimizer and index tables.
+        serving_bytes: Bytes of the weights as they are now, index tables
+            included.
+        serving_bytes_int8: The same after `quantize("int8")`.
+        lookup_bytes: Bytes gathered for one id (of a collection: for one id
+            of each table); matrices that a whole batch shares do not count.
+        lookup_flops: Floating-point additions and multiplications for it.
     """
 
     parameters: int
@@ -39,6 +43,8 @@ class MemoryReport:
     training_bytes: int
     serving_bytes: int
     serving_bytes_int8: int
+    lookup_bytes: int
+    lookup_flops: int
 
     @property
     def compression(self) -> float | None:
@@ -56,44 +62,45 @@ class MemoryReport:
                 f"{', '.join(map(repr, OPTIMIZER_SLOTS))}. "
                 f"Received: optimizer={optimizer!r}"
             )
-        tables = [
-            (part, table)
-            for part in _flatten(layer)
-            for table in part.tables().values()
-        ]
-        parameters = sum(table.size for _, table in tables)
+        parts = layers_within(layer)
         slots = OPTIMIZER_SLOTS[optimizer]
-        floats = sum(_itemsize(part) * t.size for part, t in tables)
-        packed = [t.size + _itemsize(part) * _groups(t) for part, t in tables]
-        serving = sum(
-            size if part.quantization_mode else _itemsize(part) * table.size
-            for (part, table), size in zip(tables, packed, strict=True)
-        )
+        parameters = floats = index = packed = serving = 0
+        for part in parts:
+            size = itemsize(part.variable_dtype)
+            for table in part.tables().values():
+                if table.dtype is not None:
+                    index += table.bytes
+                    continue
+                small = part.packed_bytes(table)
+                parameters += table.size
+                floats += size * table.size
+                packed += small
+                serving += (
+                    small if part.quantization_mode else (size * table.size)
+                )
         return cls(
             parameters=parameters,
             full_parameters=full,
-            index_bytes=0,
+            index_bytes=index,
             optimizer_bytes=slots * floats,
-            training_bytes=(slots + 2) * floats,
-            serving_bytes=serving,
-            serving_bytes_int8=sum(packed),
+            training_bytes=(slots + 2) * floats + index,
+            serving_bytes=serving + index,
+            serving_bytes_int8=packed + index,
+            lookup_bytes=sum(part.lookup_bytes() for part in parts),
+            lookup_flops=sum(part.lookup_flops() for part in parts),
         )
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
 
 
-def _itemsize(layer: Any) -> int:
-    """Bytes of a float of the layer's variables."""
-    return {"float64": 8, "float32": 4}.get(layer.variable_dtype, 2)
+def itemsize(dtype: str) -> int:
+    """Bytes of a number of a Keras dtype."""
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-def _groups(table: Any) -> int:
-    return -(-table.rows // gather.int8_group(table.width))
-
-
-def _flatten(layer: Any) -> list[Any]:
-    """The layer and its sub-layers, each once."""
+def layers_within(layer: Any) -> list[Any]:
+    """The layer and the sub-layers that hold its tables, each once."""
     found: dict[int, Any] = {}
     stack = [layer]
     while stack:

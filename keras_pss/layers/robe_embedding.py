@@ -183,6 +183,12 @@ class ROBEEmbedding(CompressedEmbedding):
             self.memory.build()
         super().build(input_shape)
 
+    def lookup_numbers(self) -> int:
+        return self.output_dim
+
+    def lookup_flops(self) -> int:
+        return self.output_dim * (self.sign + (self.output_scale != 1))
+
     def positions(self, ids: Tensor) -> Tensor:
         """Places in the memory, int32: `(n,)` ids to `(n, output_dim)`."""
         return robe.positions(

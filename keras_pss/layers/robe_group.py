@@ -79,6 +79,12 @@ class ROBEGroup(TableLayer):
             )
         return {"memory": Table(self.memory_size, 1, fill)}
 
+    def lookup_numbers(self) -> int:
+        return len(self.input_dims) * self.output_dim
+
+    def lookup_flops(self) -> int:
+        return self.lookup_numbers() * (self.sign + (min(self._scales) < 1))
+
     def call(self, ids: Tensor) -> Tensor:
         where: dict[str, Any] = {
             "table": self.table_numbers,

@@ -80,5 +80,8 @@ class SharedMemory(TableLayer):
         fill = initial_scale.shared(self.embeddings_initializer, None, 1)
         return {"memory": Table(self.memory_size, 1, fill)}
 
+    def lookup_numbers(self) -> int:
+        return 0  # what is read from it is the tables' own
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_size": self.memory_size}

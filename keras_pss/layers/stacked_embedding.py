@@ -42,6 +42,9 @@ class StackedEmbedding(TableLayer):
         rows = sum(self.input_dims)
         return {"embeddings": Table(rows, self.output_dim, fill)}
 
+    def lookup_numbers(self) -> int:
+        return len(self.input_dims) * self.output_dim
+
     def call(self, ids: Tensor) -> Tensor:
         firsts = [0, *accumulate(self.input_dims)][:-1]
         index = ids + ops.cast(np.array(firsts, np.int32), ids.dtype)

@@ -7,14 +7,15 @@ import keras
 import numpy as np
 from keras import constraints, initializers, ops, regularizers
 
-from keras_pss.ops import gather
+from keras_pss.layers.report import itemsize
+from keras_pss.ops import gather, sparse_gradient
 
 Tensor = Any
 
 
 @dataclass(frozen=True)
 class Table:
-    """One trainable weight of shape `(rows, width)`.
+    """One weight of shape `(rows, width)`.
 
     All weights are 2-D, so that quantisation, sharding and export treat every
     method alike.
@@ -22,15 +23,26 @@ class Table:
     Attributes:
         rows, width: The shape.
         initializer: Fills it; takes a shape and a dtype.
+        whole: Whether every lookup multiplies with all of it, as with a
+            matrix of a network; else its rows are gathered.
+        dtype: None for trained floats; an integer type for an index table,
+            which is kept beside them and neither trained nor packed.
     """
 
     rows: int
     width: int
     initializer: Any
+    whole: bool = False
+    dtype: str | None = None
 
     @property
     def size(self) -> int:
         return self.rows * self.width
+
+    @property
+    def bytes(self) -> int:
+        """Of an index table, whose dtype does not follow the policy."""
+        return self.size * itemsize(str(self.dtype))
 
 
 class TableLayer(keras.layers.Layer):
@@ -48,9 +60,11 @@ class TableLayer(keras.layers.Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        gradient: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.gradient = sparse_gradient.check_mode(gradient)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
@@ -62,15 +76,55 @@ class TableLayer(keras.layers.Layer):
         """Names and shapes of the weights, in the order they are saved."""
         raise NotImplementedError
 
+    def float_tables(self) -> dict[str, Table]:
+        """Those that are trained, and packed by `quantize`."""
+        return {k: t for k, t in self.tables().items() if t.dtype is None}
+
     def parts(self) -> list[Any]:
         """Sub-layers that hold further tables."""
         return []
+
+    def packed_bytes(self, table: Table) -> int:
+        """Bytes of a trained table after `quantize("int8")`."""
+        groups = -(-table.rows // gather.int8_group(table.width))
+        return table.size + groups * itemsize(self.variable_dtype)
+
+    def lookup_numbers(self) -> int:
+        """Numbers that one id reads from tables whose rows are gathered."""
+        return sum(
+            table.width
+            for table in self.float_tables().values()
+            if not table.whole
+        )
+
+    def lookup_bytes(self) -> int:
+        """Bytes that one id reads from tables, packed ones without scales."""
+        packed = self.quantization_mode is not None
+        size = 1 if packed else itemsize(self.variable_dtype)
+        index = [t for t in self.tables().values() if t.dtype is not None]
+        return self.lookup_numbers() * size + sum(
+            table.bytes // table.rows for table in index
+        )
+
+    def lookup_flops(self) -> int:
+        """Additions and multiplications of one lookup."""
+        return 0
 
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
         for name, table in self.tables().items():
-            if self.quantization_mode is None:
+            if table.dtype is not None:
+                weight = self.add_weight(
+                    name=f"{name}_table",
+                    shape=(table.rows, table.width),
+                    initializer=table.initializer,
+                    dtype=table.dtype,
+                    trainable=False,
+                    autocast=False,
+                )
+                setattr(self, f"{name}_table", weight)
+            elif self.quantization_mode is None:
                 weight = self.add_weight(
                     name=f"{name}_table",
                     shape=(table.rows, table.width),
@@ -107,16 +161,33 @@ class TableLayer(keras.layers.Layer):
         """Rows of table `name`, shape `index.shape + (width,)`, float."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
-            return gather.rows(table, index)
+            return gather.rows(table, index, self._sparse(table))
         return gather.rows_int8(table, getattr(self, f"{name}_scale"), index)
 
     def gather_elements(self, name: str, index: Tensor) -> Tensor:
         """Elements of table `name` read as one array, `index.shape`, float."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
-            return gather.elements(table, index)
+            return gather.elements(table, index, self._sparse(table))
         scale = getattr(self, f"{name}_scale")
         return gather.elements_int8(table, scale, index)
+
+    def gather_index(self, name: str, index: Tensor) -> Tensor:
+        """Rows of index table `name`, int32, `index.shape + (width,)`."""
+        table = getattr(self, f"{name}_table")
+        return ops.cast(ops.take(table, index, axis=0), "int32")
+
+    def whole_table(self, name: str) -> Tensor:
+        """All of a table that every lookup needs all of, float."""
+        table = getattr(self, f"{name}_table")
+        if self.quantization_mode is None:
+            return ops.convert_to_tensor(table)
+        return gather.all_int8(table, getattr(self, f"{name}_scale"))
+
+    def _sparse(self, table: Any) -> bool:
+        if self.gradient == "auto":
+            return sparse_gradient.pays(table)
+        return self.gradient == "sparse"
 
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
@@ -136,12 +207,12 @@ class TableLayer(keras.layers.Layer):
             name: gather.pack_int8(
                 ops.convert_to_numpy(getattr(self, f"{name}_table"))
             )
-            for name in self.tables()
+            for name in self.float_tables()
         }
         # Keras would quantise again when it sees the new policy.
         self._is_quantized = True
         self.dtype_policy = policy
-        for name, table in self.tables().items():
+        for name, table in self.float_tables().items():
             delattr(self, f"{name}_table")
             self._build_int8(name, table)
             values, scales = packed[name]
@@ -164,6 +235,7 @@ class TableLayer(keras.layers.Layer):
             "embeddings_constraint": constraints.serialize(
                 self.embeddings_constraint
             ),
+            "gradient": self.gradient,
         }
 
 

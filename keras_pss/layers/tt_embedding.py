@@ -173,6 +173,9 @@ class TTEmbedding(CompressedEmbedding):
         each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
         return [each] * self.num_cores
 
+    def lookup_flops(self) -> int:
+        return tensor_train.flops(self._cores)
+
     def lookup(self, ids: Tensor) -> Tensor:
         digits = tensor_train.digits(ids, self.row_shape)
         slices = [

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_pss.ops import sparse_gradient
+
 Tensor = Any
 
 INT8_GROUP = 64
 
 
-def rows(table: Any, index: Tensor) -> Tensor:
-    """`table[index]`, with a dense gradient on every backend.
+def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
+    """`table[index]`, with a dense gradient or a sparse one without duplicates.
 
     The reshape is not idle. On TensorFlow it makes the gradient a dense
     tensor: several ids share a row by design, and Keras' optimizers use
@@ -21,15 +23,23 @@ def rows(table: Any, index: Tensor) -> Tensor:
     Args:
         table: Variable or tensor of shape `(rows, width)`.
         index: Integers of any shape, in range.
+        sparse: Whether a sparse gradient is wanted where there is one.
 
     Returns:
         Tensor of shape `index.shape + (width,)`.
     """
+    if sparse and sparse_gradient.possible(table):
+        return sparse_gradient.rows(table, index)
     return ops.take(ops.reshape(table, table.shape), index, axis=0)
 
 
-def elements(table: Any, index: Tensor) -> Tensor:
-    """Elements of a table read as one flat array, shape `index.shape`."""
+def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
+    """Elements of a table read as one flat array, shape `index.shape`.
+
+    A sparse gradient needs a table of one column.
+    """
+    if sparse and table.shape[1] == 1 and sparse_gradient.possible(table):
+        return ops.squeeze(sparse_gradient.rows(table, index), -1)
     return ops.take(ops.reshape(table, (-1,)), index, axis=0)
 
 
@@ -71,6 +81,13 @@ def rows_int8(values: Any, scales: Any, index: Tensor) -> Tensor:
     scale = ops.take(scales, index // group, axis=0)
     packed = ops.take(values, index, axis=0)
     return ops.cast(packed, scale.dtype) * ops.expand_dims(scale, -1)
+
+
+def all_int8(values: Any, scales: Any) -> Tensor:
+    """The whole of a packed table, for one that every lookup reads whole."""
+    count, width = values.shape
+    scale = ops.repeat(scales, int8_group(width))[:count]
+    return ops.cast(values, scale.dtype) * ops.expand_dims(scale, -1)
 
 
 def elements_int8(values: Any, scales: Any, index: Tensor) -> Tensor:

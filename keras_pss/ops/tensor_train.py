@@ -146,6 +146,15 @@ def contract(
     return ops.reshape(result, (-1, columns))
 
 
+def flops(shapes: Sequence[tuple[int, int, int, int]]) -> int:
+    """Additions and multiplications of `contract` for one row."""
+    total, columns = 0, shapes[0][2]
+    for _, left, width, right in shapes[1:]:
+        total += 2 * columns * left * width * right
+        columns *= width
+    return total
+
+
 def mean_square(
     cores: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
 ) -> Tensor:

@@ -1,0 +1,103 @@
+"""Sparse gradients of gathered rows, with the entries of equal rows summed.
+
+TensorFlow alone has them in Keras: JAX's gradients are dense, and Keras'
+optimizers on PyTorch take dense ones. Stock layers hand Adam, Adagrad and
+RMSprop one entry for each occurrence of an id, which they square one by one;
+here each row occurs once, so that every optimizer sees the true gradient.
+"""
+
+import weakref
+from typing import Any
+
+from keras import backend
+
+Tensor = Any
+MODES = ("auto", "dense", "sparse")
+
+# Numbers in a table from which on a sparse gradient is the faster one (SGD and
+# Adagrad) or as fast (Adam); measured by benchmarks/gradient_crossover.py.
+CROSSOVER = 1 << 24
+
+# Tables that were read with a sparse gradient, by the graph that did.
+_read_in: weakref.WeakKeyDictionary[Any, set[int]]
+_read_in = weakref.WeakKeyDictionary()
+
+
+def check_mode(gradient: str) -> str:
+    if gradient not in MODES:
+        raise ValueError(
+            "`gradient` must be 'auto', 'dense' or 'sparse'. "
+            f"Received: gradient={gradient!r}"
+        )
+    return gradient
+
+
+def pays(table: Any) -> bool:
+    """Whether a table is so large that `"auto"` takes a sparse gradient."""
+    rows, width = table.shape
+    return rows * width >= CROSSOVER
+
+
+def possible(table: Any) -> bool:
+    """Whether rows of a table can have a sparse gradient here and now.
+
+    In one graph a table may be read so once: the entries of two reads would
+    be joined unsummed. Further reads are dense, which makes the sum of all of
+    them dense, and right.
+    """
+    if backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    value = getattr(table, "value", None)
+    if not isinstance(value, tf.Variable) or tf.executing_eagerly():
+        return False
+    read = _read_in.setdefault(tf.compat.v1.get_default_graph(), set())
+    if id(table) in read:
+        return False
+    read.add(id(table))
+    return True
+
+
+def rows(table: Any, index: Tensor) -> Tensor:
+    """`table[index]` of a TensorFlow variable, for `possible` tables."""
+    import tensorflow as tf
+
+    flat = tf.reshape(index, (-1,))
+    found = _summed_once(tf.gather(table.value, flat), flat)
+    return tf.reshape(found, (*_shape(index), table.shape[1]))
+
+
+def _summed_once(rows: Tensor, index: Tensor) -> Tensor:
+    """The rows; their gradient is summed at the first row of equal index.
+
+    The others get zeros. (Taking part in the variable's own gradient instead
+    would read it whole, which TensorFlow copies after each sparse update.)
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def identity(rows: Tensor) -> Any:
+        def gradient(upstream: Tensor) -> Tensor:
+            unique, group = tf.unique(index)
+            count = tf.size(unique)
+            place = tf.range(tf.size(index))
+            first = tf.math.unsorted_segment_min(place, group, count)
+            sums = tf.math.unsorted_segment_sum(upstream, group, count)
+            is_first = tf.equal(tf.gather(first, group), place)
+            return tf.where(is_first[:, None], tf.gather(sums, group), 0)
+
+        return rows, gradient
+
+    return identity(rows)
+
+
+def _shape(x: Tensor) -> list[Any]:
+    """Lengths of the axes, as integers where they are known."""
+    import tensorflow as tf
+
+    dynamic = tf.shape(x)
+    return [
+        dynamic[axis] if length is None else length
+        for axis, length in enumerate(x.shape)
+    ]
