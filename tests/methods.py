@@ -1,4 +1,4 @@
-"""One row a method: how to make it, and its formula in NumPy.
+"""One row a method: how to make it, and its formula (see formulas.py).
 
 A new layer gets a row here, and the whole contract runs on it.
 """
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import formulas
 import numpy as np
+from keras import ops
 
 import keras_pss
-from keras_pss.ops import pss1, universal
 
 DIM = 60
 WIDTH = 12
@@ -20,7 +21,9 @@ def weights(layer: Any) -> dict[str, np.ndarray]:
     """Tables by name in float64, those of a shared memory included."""
     owners = [layer, *layer.parts()]
     return {
-        name: np.array(getattr(owner, f"{name}_table").numpy(), np.float64)
+        name: ops.convert_to_numpy(getattr(owner, f"{name}_table")).astype(
+            np.float64
+        )
         for owner in owners
         for name in owner.tables()
     }
@@ -36,6 +39,11 @@ class Method:
     formula: Callable[[Any, dict[str, np.ndarray]], np.ndarray]
     parameters: int
     arguments_large: dict[str, Any] = field(default_factory=dict)
+    # Another shape or option of a class that has a row before: it is tested
+    # where its mathematics show, not once more where the base class is.
+    variant: bool = False
+    # Whether a row is linear in each single weight.
+    linear: bool = True
 
     def make(self, **changes: Any) -> Any:
         arguments = {"input_dim": DIM, "output_dim": WIDTH}
@@ -52,172 +60,208 @@ class Method:
         return self.cls(**arguments)
 
 
-def full(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
-    return tables["embeddings"]
+def rows(
+    cls: type,
+    formula: Callable[[Any, Any], np.ndarray],
+    large: dict[str, Any],
+    cases: dict[str, tuple[dict[str, Any], int]],
+    **common: Any,
+) -> list[Method]:
+    """A row for each case of a class; all but the first are variants."""
+    return [
+        Method(name, cls, arguments, formula, size, large, k > 0, **common)
+        for k, (name, (arguments, size)) in enumerate(cases.items())
+    ]
 
-
-def hashed(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
-    ids = np.arange(layer.input_dim)
-    if layer.hash == "universal":
-        bucket = universal.starts(ids, layer.num_buckets, layer.seed)
-    else:
-        bucket = pss1.starts(ids, layer.num_buckets, layer.seed)[:, 0]
-    return tables["buckets"][bucket]
-
-
-def quotient_remainder(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
-    ids = np.arange(layer.input_dim)
-    quotient = tables["quotient"][ids // layer.num_buckets]
-    remainder = tables["remainder"][ids % layer.num_buckets]
-    if layer.operation == "concat":
-        return np.concatenate([quotient, remainder], axis=1)
-    product = quotient * remainder
-    return product if layer.operation == "mult" else quotient + remainder
-
-
-def robe(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
-    """ROBE's equation, element by element."""
-    memory = tables["memory"][:, 0]
-    m, d, z = len(memory), layer.output_dim, layer.block_size
-    where = {"seed": layer.seed, "table": layer.table}
-
-    def h(x: int, c: int) -> int:
-        if layer.hash == "universal":
-            return int(universal.starts(x, m, chunk=c, **where))
-        return int(pss1.starts(np.array([x]), m, chunks=(c,), **where)[0, 0])
-
-    def g(x: int) -> np.ndarray:
-        if not layer.sign:
-            return np.ones(d)
-        if layer.hash == "universal":
-            c = universal.constants(layer.seed, 1)
-            mixed = [
-                (c.table * layer.table + c.id * x + c.chunk * j + c.add)
-                % universal.PRIME
-                for j in range(d)
-            ]
-            return 2.0 * (np.array(mixed) % 2) - 1
-        return pss1.signs(np.array([x]), d, **where)[0, 0].astype(float)
-
-    table = np.empty((layer.input_dim, d))
-    for i in range(layer.input_dim):
-        for j in range(d):
-            if z <= d:
-                at = h(i, j // z) + j % z
-            else:
-                at = h(i // (z // d), 0) + i % (z // d) * d + j
-            table[i, j] = memory[at % m]
-        table[i] *= g(i)
-    return table * layer.output_scale
-
-
-def tensor_train(layer: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
-    """The whole train as one tensor, rows and columns unravelled in C order."""
-    product = np.ones((1, 1, 1))  # (rows, columns, rank)
-    for k, (p, left, q, right) in enumerate(layer._cores):
-        core = tables[f"core{k}"].reshape(p, left, q, right)
-        product = np.einsum("acr,prqs->apcqs", product, core)
-        rows, _, columns, *_ = product.shape
-        product = product.reshape(rows * p, columns * q, right)
-    return product[: layer.input_dim, :, 0]
-
-
-ROBE, QR, TT = (
-    keras_pss.ROBEEmbedding,
-    keras_pss.QREmbedding,
-    keras_pss.TTEmbedding,
-)
-LARGE_ROBE = {"memory_size": 48_000}
-LARGE_TT = {"rank": 16, "row_shape": "balanced", "column_shape": None}
 
 METHODS = [
-    Method("full", keras_pss.FullEmbedding, {}, full, DIM * WIDTH),
-    Method(
-        "hash",
+    Method("full", keras_pss.FullEmbedding, {}, formulas.full, DIM * WIDTH),
+    *rows(
         keras_pss.HashedEmbedding,
-        {"num_buckets": 17},
-        hashed,
-        17 * WIDTH,
+        formulas.hashed,
         {"num_buckets": 2_000},
+        {
+            "hash": ({"num_buckets": 17}, 17 * WIDTH),
+            "hash_universal": (
+                {"num_buckets": 17, "hash": "universal", "seed": 5},
+                17 * WIDTH,
+            ),
+            "hash_sum": ({"num_buckets": 17, "num_hashes": 3}, 17 * WIDTH),
+            "hash_embeddings": (
+                {
+                    "num_buckets": 17,
+                    "num_hashes": 2,
+                    "weighted": True,
+                    "importance_rows": 31,
+                },
+                17 * WIDTH + 31 * 2,
+            ),
+            "hash_embeddings_own_importance": (
+                {
+                    "num_buckets": 9,
+                    "num_hashes": 3,
+                    "weighted": True,
+                    "hash": "universal",
+                },
+                9 * WIDTH + DIM * 3,
+            ),
+        },
     ),
-    Method(
-        "hash_universal",
-        keras_pss.HashedEmbedding,
-        {"num_buckets": 17, "hash": "universal", "seed": 5},
-        hashed,
-        17 * WIDTH,
-        {"num_buckets": 2_000},
+    *rows(
+        keras_pss.QREmbedding,
+        formulas.quotient_remainder,
+        {"num_buckets": 300},
+        {
+            "qr_mult": ({"num_buckets": 7}, (7 + 9) * WIDTH),
+            "qr_add": ({"num_buckets": 7, "operation": "add"}, 16 * WIDTH),
+            "qr_concat": (
+                {"num_buckets": 7, "operation": "concat"},
+                16 * WIDTH // 2,
+            ),
+        },
     ),
-    *(
-        Method(
-            f"qr_{operation}",
-            QR,
-            {"num_buckets": 7, "operation": operation},
-            quotient_remainder,
-            (7 + 9) * (WIDTH // 2 if operation == "concat" else WIDTH),
-            {"num_buckets": 300},
-        )
-        for operation in ("mult", "add", "concat")
+    *rows(
+        keras_pss.QREmbedding,
+        formulas.quotient_remainder,
+        {"num_buckets": 40},
+        {
+            "qr_three": (
+                {"num_buckets": 4, "num_partitions": 3},
+                (4 + 4 + 4) * WIDTH,
+            ),
+            "qr_mixed_radix": (
+                {"num_buckets": (3, 5), "operation": "concat"},
+                (3 + 5 + 4) * WIDTH // 3,
+            ),
+        },
     ),
-    *(
-        Method(
-            f"robe_{name}",
-            ROBE,
-            {"memory_size": 101, **arguments},
-            robe,
-            arguments.get("memory_size", 101),
-            LARGE_ROBE,
-        )
-        for name, arguments in {
-            "default": {},
-            "hashednet": {"block_size": 1},
-            "short_last_chunk": {"block_size": 5},
-            "sign": {"block_size": 4, "sign": True, "seed": 9},
-            "row": {"block_size": WIDTH},
-            "ids_share_a_chunk": {"block_size": 4 * WIDTH, "sign": True},
-            "fold": {"mapping": "fold", "memory_size": 96},
-            "universal": {"hash": "universal", "block_size": 4, "sign": True},
-            "power_of_two": {"memory_size": 128, "block_size": 4},
-            "whole_memory": {"memory_size": 24, "block_size": 24},
-            "scaled": {"output_scale": 0.5},
-            "shared": {"share": True, "block_size": 4},
-        }.items()
+    *rows(
+        keras_pss.ROBEEmbedding,
+        formulas.robe,
+        {"memory_size": 48_000},
+        {
+            f"robe_{name}": (
+                {"memory_size": 101, **arguments},
+                arguments.get("memory_size", 101),
+            )
+            for name, arguments in {
+                "default": {},
+                "shared": {"share": True, "block_size": 4},
+                "hashednet": {"block_size": 1},
+                "short_last_chunk": {"block_size": 5},
+                "sign": {"block_size": 4, "sign": True, "seed": 9},
+                "row": {"block_size": WIDTH},
+                "ids_share_a_chunk": {"block_size": 4 * WIDTH, "sign": True},
+                "fold": {"mapping": "fold", "memory_size": 96},
+                "universal": {
+                    "hash": "universal",
+                    "block_size": 4,
+                    "sign": True,
+                },
+                "power_of_two": {"memory_size": 128, "block_size": 4},
+                "whole_memory": {"memory_size": 24, "block_size": 24},
+                "scaled": {"output_scale": 0.5},
+            }.items()
+        },
     ),
-    *(
-        Method(
-            f"tt_{name}",
-            TT,
-            {"rank": 3, **arguments},
-            tensor_train,
-            size,
-            large,
-        )
-        for name, arguments, size, large in (
-            ("default", {}, 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3, LARGE_TT),
-            (
-                "two_cores",
-                {"num_cores": 2},
+    *rows(
+        keras_pss.TTEmbedding,
+        formulas.tensor_train,
+        {"rank": 16, "row_shape": "balanced", "column_shape": None},
+        {
+            "tt_default": (
+                {"rank": 3},
+                3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3,
+            ),
+            "tt_two_cores": (
+                {"rank": 3, "num_cores": 2},
                 6 * 3 * 3 + 10 * 3 * 4,
-                LARGE_TT | {"num_cores": 2},
             ),
-            (
-                "four_cores",
-                {"row_shape": (2, 3, 3, 4), "rank": (2, 3, 2)},
+            "tt_four_cores": (
+                {
+                    "row_shape": (2, 3, 3, 4),
+                    "rank": (2, 3, 2),
+                    "num_cores": 4,
+                },
                 2 * 2 + 3 * 2 * 2 * 3 + 3 * 3 * 2 * 2 + 4 * 2 * 3,
-                LARGE_TT | {"num_cores": 4},
             ),
-            (
-                "last_core",
-                {"gauge": "last_core", "column_shape": (3, 2, 2)},
+            "tt_last_core": (
+                {"rank": 3, "gauge": "last_core", "column_shape": (3, 2, 2)},
                 3 * 3 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 2,
-                LARGE_TT,
             ),
-            (
-                "min_params",
-                {"row_shape": "min_params", "rank": 2},
-                0,
-                LARGE_TT | {"row_shape": "min_params"},
+            "tt_min_params": ({"row_shape": "min_params", "rank": 2}, 0),
+        },
+    ),
+    *rows(
+        keras_pss.TensorRingEmbedding,
+        formulas.tensor_ring,
+        {"rank": 6, "row_shape": "balanced", "column_shape": None},
+        {
+            "tensor_ring": (
+                {"rank": 2},
+                (3 * 2 + 4 * 2 + 5 * 3) * 2 * 2,
             ),
-        )
+            "tensor_ring_ranks": (
+                {"rank": (2, 3), "row_shape": (7, 9), "num_cores": 2},
+                7 * 2 * 3 * 3 + 9 * 3 * 4 * 2,
+            ),
+        },
+    ),
+    *rows(
+        keras_pss.FPDEmbedding,
+        formulas.decomposed,
+        {"rank": 8, "terms": 4},
+        {
+            "fpd": ({"rank": 3, "terms": 2}, 3 * (2 * 16 + WIDTH)),
+            "fpd_one_term": ({"rank": 5}, 5 * (16 + WIDTH)),
+        },
+    ),
+    *rows(
+        keras_pss.MEMComEmbedding,
+        formulas.memcom,
+        {"num_buckets": 2_000},
+        {
+            "memcom": ({"num_buckets": 7}, 7 * WIDTH + DIM),
+            "memcom_bias": (
+                {"num_buckets": 7, "bias": True},
+                7 * WIDTH + 2 * DIM,
+            ),
+        },
+    ),
+    *rows(
+        keras_pss.MixedDimensionEmbedding,
+        formulas.low_rank,
+        {"inner_dim": 4},
+        {
+            "mixed_dimension": ({"inner_dim": 3}, 3 * (DIM + WIDTH)),
+            "mixed_dimension_full": ({"inner_dim": WIDTH}, DIM * WIDTH),
+        },
+    ),
+    *rows(
+        keras_pss.SketchEmbedding,
+        formulas.sketch,
+        {"num_buckets": 2_000},
+        {
+            "sketch": ({"num_buckets": 17}, 17 * WIDTH),
+            "sketch_one": (
+                {"num_buckets": 17, "num_nonzeros": 1, "seed": 3},
+                17 * WIDTH,
+            ),
+        },
+    ),
+    *rows(
+        keras_pss.DeepHashEmbedding,
+        formulas.network,
+        {"hidden_units": (64, 64), "num_hashes": 64},
+        {
+            "deep_hash": (
+                {"hidden_units": (8, 6), "num_hashes": 5},
+                6 * 8 + 9 * 6 + 7 * WIDTH,
+            ),
+        },
+        linear=False,
     ),
 ]
+
+# One row a class, for what the base class does alike for all of its options.
+CLASSES = [method for method in METHODS if not method.variant]

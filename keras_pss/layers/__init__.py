@@ -1,15 +1,33 @@
 """Embedding layers."""
 
+from keras_pss.layers.deep_hash_embedding import (
+    DeepHashEmbedding as DeepHashEmbedding,
+)
 from keras_pss.layers.dot_interaction import DotInteraction as DotInteraction
 from keras_pss.layers.embedding_collection import (
     EmbeddingCollection as EmbeddingCollection,
 )
 from keras_pss.layers.factory import embedding as embedding
+from keras_pss.layers.fpd_embedding import (
+    FPDEmbedding as FPDEmbedding,
+)
 from keras_pss.layers.full_embedding import FullEmbedding as FullEmbedding
 from keras_pss.layers.hashed_embedding import (
     HashedEmbedding as HashedEmbedding,
 )
+from keras_pss.layers.memcom_embedding import (
+    MEMComEmbedding as MEMComEmbedding,
+)
+from keras_pss.layers.mixed_dimension_embedding import (
+    MixedDimensionEmbedding as MixedDimensionEmbedding,
+)
 from keras_pss.layers.qr_embedding import QREmbedding as QREmbedding
 from keras_pss.layers.robe_embedding import ROBEEmbedding as ROBEEmbedding
 from keras_pss.layers.shared_memory import SharedMemory as SharedMemory
+from keras_pss.layers.sketch_embedding import (
+    SketchEmbedding as SketchEmbedding,
+)
+from keras_pss.layers.tensor_ring_embedding import (
+    TensorRingEmbedding as TensorRingEmbedding,
+)
 from keras_pss.layers.tt_embedding import TTEmbedding as TTEmbedding

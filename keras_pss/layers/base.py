@@ -128,11 +128,12 @@ class CompressedEmbedding(TableLayer):
         size = parameters(budget, full)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
         if size < smallest:
+            ratio = "" if full is None else f" ({full / smallest:.3g}x)"
             raise ValueError(
                 f"{cls.__name__} needs a budget of at least {smallest} "
-                f"parameters for a table of {input_dim} x {output_dim}. Give "
-                "a larger budget or choose another method. Received: "
-                f"budget={budget!r}, which allows {size}"
+                f"parameters{ratio} for a table of {input_dim} x "
+                f"{output_dim}. Give a larger budget or choose another "
+                f"method. Received: budget={budget!r}, which allows {size}"
             )
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})

@@ -1,16 +1,27 @@
 """Any method by its name, size first."""
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from keras_pss.layers.base import CompressedEmbedding
-from keras_pss.layers.budget import Budget
+from keras_pss.layers.budget import Budget, parameters
+from keras_pss.layers.deep_hash_embedding import DeepHashEmbedding
+from keras_pss.layers.fpd_embedding import FPDEmbedding
 from keras_pss.layers.full_embedding import FullEmbedding
 from keras_pss.layers.hashed_embedding import HashedEmbedding
+from keras_pss.layers.memcom_embedding import MEMComEmbedding
+from keras_pss.layers.mixed_dimension_embedding import (
+    MixedDimensionEmbedding,
+)
 from keras_pss.layers.qr_embedding import QREmbedding
 from keras_pss.layers.robe_embedding import ROBEEmbedding
+from keras_pss.layers.sketch_embedding import SketchEmbedding
+from keras_pss.layers.tensor_ring_embedding import TensorRingEmbedding
 from keras_pss.layers.tt_embedding import TTEmbedding
+
+_logger = logging.getLogger("keras_pss")
 
 # The method strings of the factory, the collection and the command line.
 METHODS: dict[str, type[CompressedEmbedding]] = {
@@ -19,6 +30,12 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "tt": TTEmbedding,
     "qr": QREmbedding,
     "hash": HashedEmbedding,
+    "fpd": FPDEmbedding,
+    "memcom": MEMComEmbedding,
+    "mixed_dimension": MixedDimensionEmbedding,
+    "tensor_ring": TensorRingEmbedding,
+    "sketch": SketchEmbedding,
+    "deep_hash": DeepHashEmbedding,
 }
 
 
@@ -65,15 +82,18 @@ def embedding(
     Args:
         input_dim: n, the number of ids; None where the method allows it.
         output_dim: d, the length of a row.
-        method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
+        method: `"full"`, `"robe"`, `"tt"`, `"qr"`, `"hash"`, `"fpd"`,
+            `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
+            `"quantized"`, `"deep_hash"` or `"clustered"`.
         budget: `"1000x"` (a thousandth of the parameters), an int
             (parameters) or `"10MB"` (bytes). It is never exceeded; `"full"`
-            ignores it.
+            ignores it. Where the uncompressed table fits into it, that is
+            what comes back, and a warning is logged.
         **kwargs: Further arguments of the layer.
 
     Raises:
         ValueError: If the method has no size within the budget; the message
-            names the smallest one.
+            names the feasible range.
 
     Example:
 
@@ -85,4 +105,19 @@ def embedding(
     cls = method_class(method)
     if cls is FullEmbedding:
         return FullEmbedding(input_dim, output_dim, **kwargs)
+    full = None if input_dim is None else input_dim * output_dim
+    if full is not None and full <= parameters(budget, full):
+        _logger.warning(
+            "The table of %d x %d fits into budget=%r uncompressed: "
+            "FullEmbedding instead of %s.",
+            input_dim,
+            output_dim,
+            budget,
+            cls.__name__,
+        )
+        # Options of the method have no meaning for a table.
+        known = {*inspect.signature(FullEmbedding.__init__).parameters}
+        own = {*inspect.signature(cls.__init__).parameters} - known
+        common = {k: v for k, v in kwargs.items() if k not in own}
+        return FullEmbedding(input_dim, output_dim, **common)
     return cls.from_budget(input_dim, output_dim, budget, **kwargs)

@@ -118,6 +118,30 @@ def scaled(initializer: Any, std: float, index: int = 0) -> Any:
     )
 
 
+def signs(initializer: Any, size: float, index: int = 0) -> Any:
+    """Fills with +size or -size, half of the numbers each on average."""
+    draw = scaled(initializer, 1.0, index)
+
+    def fill(shape: Sequence[int], dtype: Any = None) -> Any:
+        drawn = ops.where(draw(shape) < 0, -size, size)
+        return ops.cast(drawn, dtype or "float32")
+
+    return fill
+
+
+def projection(initializer: Any, inner: int, outer: int, index: int = 0) -> Any:
+    """An (inner, outer) matrix of orthogonal rows that keeps the variance.
+
+    A vector of `inner` numbers of deviation s becomes `outer` ones of
+    deviation s, on average over them; its gradient keeps its length.
+    """
+    seed = getattr(initializer, "seed", None)
+    return keras.initializers.Orthogonal(
+        gain=math.sqrt(outer / inner),
+        seed=seed + index if isinstance(seed, int) else None,
+    )
+
+
 def product_std(
     initializer: Any, rows: int | None, width: int, layer: str
 ) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers import initial_scale
-from keras_pss.layers.base import CompressedEmbedding, positive_int
+from keras_pss.layers import core_shapes, initial_scale
+from keras_pss.layers.base import CompressedEmbedding
 from keras_pss.layers.tables import Table
 from keras_pss.ops import tensor_train
 
@@ -96,7 +96,7 @@ class TTEmbedding(CompressedEmbedding):
                 f"Received: gauge={gauge!r}"
             )
         self.gauge = gauge
-        self._cores = _cores(
+        self._cores = core_shapes.cores(
             input_dim, output_dim, rank, row_shape, column_shape, num_cores
         )
         self.row_shape = tuple(rows for rows, *_ in self._cores)
@@ -108,21 +108,20 @@ class TTEmbedding(CompressedEmbedding):
     def smallest_size(
         cls, input_dim: int, output_dim: int, **kwargs: Any
     ) -> int:
-        return _size(input_dim, output_dim, 1, **kwargs)
+        cores = core_shapes.cores(input_dim, output_dim, 1, **kwargs)
+        return core_shapes.size(cores)
 
     @classmethod
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
         def fits(rank: int) -> bool:
-            return _size(input_dim, output_dim, rank, **kwargs) <= size
+            cores = core_shapes.cores(input_dim, output_dim, rank, **kwargs)
+            return core_shapes.size(cores) <= size
 
         # No rank above the columns of the table's best split can be used.
-        low, high = 1, input_dim * output_dim
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle - 1)
-        return {"rank": low}
+        largest = input_dim * output_dim
+        return {"rank": core_shapes.largest_rank(largest, fits)}
 
     def tables(self) -> dict[str, Table]:
         sizes = [(p, left * q * right) for p, left, q, right in self._cores]
@@ -193,84 +192,3 @@ class TTEmbedding(CompressedEmbedding):
             "num_cores": self.num_cores,
             "gauge": self.gauge,
         }
-
-
-def _size(
-    input_dim: int,
-    output_dim: int,
-    rank: int,
-    row_shape: str | Sequence[int] = "balanced",
-    column_shape: Sequence[int] | None = None,
-    num_cores: int | None = None,
-    **kwargs: Any,
-) -> int:
-    """Parameters of all cores at a rank."""
-    cores = _cores(
-        input_dim, output_dim, rank, row_shape, column_shape, num_cores
-    )
-    return sum(math.prod(core) for core in cores)
-
-
-def _cores(
-    input_dim: int,
-    output_dim: int,
-    rank: int | Sequence[int],
-    row_shape: str | Sequence[int],
-    column_shape: Sequence[int] | None,
-    num_cores: int | None,
-) -> list[tuple[int, int, int, int]]:
-    """Shapes (p, r, q, r') of the cores, from what is given and by search."""
-    given = [
-        s for s in (row_shape, column_shape) if s and not isinstance(s, str)
-    ]
-    if num_cores is not None:
-        positive_int("num_cores", num_cores)
-    count = num_cores or (len(given[0]) if given else 3)
-    if count < 2 or any(len(s) != count for s in given):
-        raise ValueError(
-            "A tensor train has two or more cores, and one factor of the rows "
-            "and of the columns for each. Received: "
-            f"num_cores={num_cores}, row_shape={row_shape}, "
-            f"column_shape={column_shape}"
-        )
-    _check_rank(rank, count)
-    if column_shape is None:
-        column_shape = tensor_train.column_shape(output_dim, count)
-    if math.prod(column_shape) != output_dim:
-        raise ValueError(
-            f"The product of `column_shape` must be output_dim={output_dim}, "
-            f"as of {tensor_train.column_shape(output_dim, count)}. "
-            f"Received: column_shape={tuple(column_shape)}"
-        )
-    if row_shape == "balanced":
-        row_shape = tensor_train.balanced_row_shape(input_dim, count)
-    elif row_shape == "min_params":
-        largest = rank if isinstance(rank, int) else max(rank)
-        row_shape = tensor_train.min_params_row_shape(
-            input_dim, column_shape, largest
-        )
-    elif isinstance(row_shape, str) or math.prod(row_shape) < input_dim:
-        example = tensor_train.balanced_row_shape(input_dim, count)
-        raise ValueError(
-            "`row_shape` must be 'balanced', 'min_params' or factors whose "
-            f"product is at least input_dim={input_dim}, such as {example}. "
-            f"Received: row_shape={row_shape!r}"
-        )
-    for name, shape in ("row_shape", row_shape), ("column_shape", column_shape):
-        for factor in shape:
-            positive_int(name, factor)
-    ranks = tensor_train.ranks(rank, row_shape, column_shape)
-    return tensor_train.core_shapes(row_shape, column_shape, ranks)
-
-
-def _check_rank(rank: int | Sequence[int], num_cores: int) -> None:
-    if not isinstance(rank, list | tuple):
-        positive_int("rank", rank)
-        return
-    if len(rank) != num_cores - 1:
-        raise ValueError(
-            f"`rank` must be one integer or {num_cores - 1}, one between each "
-            f"two of the {num_cores} cores. Received: rank={rank}"
-        )
-    for r in rank:
-        positive_int("rank", r)

@@ -52,7 +52,9 @@ def balanced_row_shape(rows: int, cores: int) -> Shape:
     return tuple(ascending) if cores < 4 else tuple(dealt)
 
 
-def min_params_row_shape(rows: int, columns: Sequence[int], rank: int) -> Shape:
+def min_params_row_shape(
+    rows: int, columns: Sequence[int], rank: int, ring: bool = False
+) -> Shape:
     """The row factors that need the fewest parameters at a given rank.
 
     A digit of an inner core costs r² q parameters and one of an outer core
@@ -62,8 +64,9 @@ def min_params_row_shape(rows: int, columns: Sequence[int], rank: int) -> Shape:
         rows: n; the product of the factors is at least this.
         columns: The factors q of a row, one for each core.
         rank: r.
+        ring: Whether the outer cores have the rank on both sides as well.
     """
-    cost = _digit_costs(columns, rank)
+    cost = _digit_costs(columns, rank, ring)
 
     def total(shape: Sequence[int]) -> int:
         return sum(c * p for c, p in zip(cost, shape, strict=True))
@@ -132,27 +135,44 @@ def contract(
     """Product of core slices: `(n, r q r')` each to rows `(n, prod(q))`.
 
     One batched matrix product after the other; an einsum of three operands
-    would choose a far slower order.
+    would choose a far slower order. In a ring the first core has the rank of
+    the last one on its left, and a row is the trace over it.
     """
-    _, _, columns, rank = shapes[0]
+    _, first, columns, rank = shapes[0]
+    columns *= first
     result = ops.reshape(slices[0], (-1, columns, rank))
-    for part, (_, left, width, right) in zip(
-        slices[1:], shapes[1:], strict=True
-    ):
+    *inner, last = list(zip(slices, shapes, strict=True))[1:]
+    for part, (_, left, width, right) in inner:
         part = ops.reshape(part, (-1, left, width * right))
         columns *= width
-        # (n, Q, r) x (n, r, q r') -> (n, Q q, r')
+        # (n, Q, r) x (n, r, q r') -> (n, Q q, r'), Q with the first rank
         result = ops.reshape(ops.matmul(result, part), (-1, columns, right))
-    return ops.reshape(result, (-1, columns))
+    part, (_, left, width, right) = last
+    if right == 1:
+        part = ops.reshape(part, (-1, left, width))
+        return ops.reshape(ops.matmul(result, part), (-1, columns * width))
+    # The trace sums over the rank on the left of the first core as well as
+    # over the one before the last: (n, Q, a r) x (n, a r, q) -> (n, Q q).
+    columns //= first
+    result = ops.reshape(result, (-1, first, columns, left))
+    result = ops.reshape(
+        ops.transpose(result, (0, 2, 1, 3)), (-1, columns, first * left)
+    )
+    part = ops.reshape(part, (-1, left, width, right))
+    part = ops.reshape(
+        ops.transpose(part, (0, 3, 1, 2)), (-1, right * left, width)
+    )
+    return ops.reshape(ops.matmul(result, part), (-1, columns * width))
 
 
 def flops(shapes: Sequence[tuple[int, int, int, int]]) -> int:
     """Additions and multiplications of `contract` for one row."""
-    total, columns = 0, shapes[0][2]
-    for _, left, width, right in shapes[1:]:
+    total, columns = 0, shapes[0][1] * shapes[0][2]
+    for _, left, width, right in shapes[1:-1]:
         total += 2 * columns * left * width * right
         columns *= width
-    return total
+    _, left, width, _ = shapes[-1]
+    return total + 2 * columns * left * width
 
 
 def mean_square(
@@ -170,8 +190,10 @@ def mean_square(
     return gram[0, 0]
 
 
-def _digit_costs(columns: Sequence[int], rank: int) -> list[int]:
+def _digit_costs(columns: Sequence[int], rank: int, ring: bool) -> list[int]:
     """Parameters of one more row digit in each core."""
+    if ring:
+        return [q * rank * rank for q in columns]
     last = len(columns) - 1
     return [
         q * (1 if k == 0 else rank) * (1 if k == last else rank)

@@ -6,10 +6,11 @@ import sys
 import keras
 import numpy as np
 import pytest
-from methods import DIM, METHODS, WIDTH
+from methods import CLASSES, DIM, METHODS, WIDTH
 
 pytestmark = pytest.mark.tf_only
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
 IDS = np.random.RandomState(0).randint(0, DIM, (5, 3)).astype("int32")
 
@@ -29,7 +30,7 @@ def test_compiled_lookups_equal_the_table(method, jit):
         )
 
 
-@every_method
+@every_class
 def test_an_id_without_a_row_stops_a_graph_and_is_nan_under_xla(method):
     import tensorflow as tf
 
@@ -48,7 +49,7 @@ def test_an_id_without_a_row_stops_a_graph_and_is_nan_under_xla(method):
     assert np.isfinite(rows[[0, 3]]).all()
 
 
-@every_method
+@every_class
 def test_ragged_and_sparse_ids(method):
     import tensorflow as tf
 
@@ -57,12 +58,12 @@ def test_ragged_and_sparse_ids(method):
     ragged = tf.ragged.constant([[1, 2, 3], [], [DIM - 1]], dtype="int32")
     rows = layer(ragged)
     assert [len(row) for row in rows] == [3, 0, 1]
-    np.testing.assert_array_equal(
-        rows.flat_values.numpy(), table[[1, 2, 3, DIM - 1]]
+    np.testing.assert_allclose(
+        rows.flat_values.numpy(), table[[1, 2, 3, DIM - 1]], 1e-6, 2e-8
     )
     sparse = tf.sparse.from_dense(tf.constant([[1, 0], [0, 7]]))
     dense = layer(sparse).numpy()
-    np.testing.assert_array_equal(dense, table[[[1, 0], [0, 7]]])
+    np.testing.assert_allclose(dense, table[[[1, 0], [0, 7]]], 1e-6, 2e-8)
     symbolic = layer(keras.Input((None,), dtype="int32", ragged=True))
     assert symbolic.ragged
     assert symbolic.shape == (None, None, WIDTH)
@@ -78,8 +79,12 @@ def test_int8_lookup_unpacks_only_what_it_needs(method):
     sizes = {
         table.size
         for owner in [layer, *layer.parts()]
-        for table in owner.tables().values()
+        for table in owner.float_tables().values()
+        if not table.whole
     }
+    if not sizes:  # a network: each lookup multiplies with all of it
+        assert all(table.whole for table in layer.float_tables().values())
+        return
     layer.quantize("int8")
     graph = tf.function(layer).get_concrete_function(
         tf.TensorSpec((1,), "int32")
@@ -118,7 +123,11 @@ ids = tf.constant(expected.pop("ids"))
 for name, rows in expected.items():
     loaded = tf.saved_model.load(f"{folder}/{name}")
     found = loaded.serve(ids).numpy()
-    assert found.tobytes() == rows.tobytes(), name
+    if name.endswith("int8"):
+        # Up to the order in which the graph's optimiser multiplies.
+        np.testing.assert_allclose(found, rows, rtol=3e-7, err_msg=name)
+    else:
+        assert found.tobytes() == rows.tobytes(), name
 assert "keras_pss" not in sys.modules
 print(len(expected), "equal")
 """

@@ -9,8 +9,6 @@ from keras.src.testing import TestCase
 
 from keras_pss import DotInteraction
 
-METHODS = [m for m in methods.METHODS if not m.arguments.get("share")]
-
 
 class Suite(TestCase):
     def runTest(self):
@@ -19,7 +17,7 @@ class Suite(TestCase):
 
 # Keras' test hands `fit` a generator and is told so by `fit`.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+@pytest.mark.parametrize("method", methods.CLASSES, ids=lambda m: m.id)
 @pytest.mark.parametrize("shape", [(4,), (2, 3)], ids=str)
 def test_keras_layer_test(method, shape):
     arguments = {"input_dim": methods.DIM, "output_dim": methods.WIDTH}

@@ -5,10 +5,12 @@ import math
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.qr_embedding import _fewest_buckets, _rows
+from keras_pss.layers.qr_embedding import _limit, _most_buckets, _rows
 
 # Ids of Criteo Kaggle's 26 columns.
 KAGGLE = [
@@ -60,16 +62,145 @@ def test_qr_has_a_floor():
         sum(min(n, 2 * r) for n, r in zip(KAGGLE, roots, strict=True)) == 28813
     )
     assert 28800 <= floor <= 28813
-    with pytest.raises(ValueError, match="at least 128 parameters"):
+    with pytest.raises(ValueError, match=r"at least 128 parameters \(15.6x\)"):
         keras_pss.QREmbedding.from_budget(1000, 2, 127)
-    assert keras_pss.QREmbedding.from_budget(1000, 2, 128).num_buckets == 28
+    assert keras_pss.QREmbedding.from_budget(1000, 2, 128).num_buckets == 36
 
 
-@pytest.mark.parametrize("rows", [64, 65, 100, 505, 1001])
-def test_qr_takes_the_smallest_remainder_table_that_fits(rows):
-    found = _fewest_buckets(1000, rows)
-    fitting = [c for c in range(1, 1001) if _rows(1000, c) <= rows]
-    assert found == min(fitting)
+@pytest.mark.parametrize("partitions", [2, 3, 4])
+@given(rows=st.integers(1, 3000), extra=st.integers(0, 500))
+def test_qr_takes_the_largest_remainder_tables_that_fit(
+    partitions, rows, extra
+):
+    smallest = keras_pss.QREmbedding.smallest_size(
+        rows, 1, num_partitions=partitions
+    )
+    budget = smallest + extra
+    sizes = {
+        c: _rows(rows, c, partitions)
+        for c in range(1, _limit(rows, partitions) + 1)
+    }
+    assert smallest == min(sizes.values())
+    fitting = [c for c, size in sizes.items() if size <= budget]
+    assert _most_buckets(rows, budget, partitions) == max(fitting)
+
+
+def test_qr_partitions_must_fit_each_other():
+    make = keras_pss.QREmbedding
+    with pytest.raises(ValueError, match=r"one integer for each partition"):
+        make(60, 12, num_buckets=(3, 4), num_partitions=2)
+    with pytest.raises(ValueError, match=r"`num_partitions` must be at least"):
+        make(60, 12, num_buckets=4, num_partitions=1)
+    with pytest.raises(ValueError, match=r"as 5 do 20.*output_dim=12"):
+        make(60, 12, num_buckets=2, num_partitions=5, operation="concat")
+
+
+# Ids of the five largest columns of Criteo 1TB with rare values dropped, and
+# of the others.
+TERABYTE = [8165896, 7912889, 7156453, 5554114, 2675940]
+OTHERS = [
+    33823, 17139, 7339, 20046, 4, 7105, 1382, 63, 582469, 245828, 11, 2209,
+    10667, 104, 4, 968, 15, 302516, 12022, 97, 35,
+]  # fmt: skip
+
+
+def mebibytes(tables):
+    """The review rounds each table's size before it adds them."""
+    return round(sum(round(4 * size / 2**20, 4) for size in tables), 4)
+
+
+@pytest.mark.parametrize(
+    ("tables", "rank", "terms", "size"),
+    [
+        (5, 8, 1, 0.7739),
+        (5, 8, 2, 1.5284),
+        (5, 8, 4, 3.0371),
+        (5, 16, 2, 3.0566),
+        (5, 16, 4, 6.0742),
+        (4, 8, 1, 0.6699),
+        (4, 8, 2, 1.3243),
+        (4, 16, 2, 2.6484),
+    ],
+)
+def test_fpd_has_the_sizes_of_the_review(tables, rank, terms, size):
+    found = []
+    for rows in TERABYTE[:tables]:
+        layer = keras_pss.FPDEmbedding(rows, 128, rank=rank, terms=terms)
+        found.append(sum(table.size for table in layer.tables().values()))
+    assert mebibytes(found) == size
+
+
+def test_the_review_counts_the_other_tables_alike():
+    full = [128 * rows for rows in TERABYTE]
+    others = [128 * rows for rows in OTHERS]
+    assert mebibytes(full) == pytest.approx(15363.912, abs=2e-4)
+    assert mebibytes(others) == 607.3469
+    assert mebibytes([*others, full[4]]) == 1913.9582
+
+
+def test_fpd_spends_its_budget_on_rank_and_terms():
+    layer = keras_pss.FPDEmbedding.from_budget(6040, 32, "16x")
+    assert layer.memory_report().compression == pytest.approx(16, rel=0.02)
+    given = keras_pss.FPDEmbedding.from_budget(6040, 32, "16x", terms=2)
+    assert (given.rank, given.terms) == (32, 2)
+    with pytest.raises(ValueError, match="`rank` must be a positive integer"):
+        keras_pss.FPDEmbedding(100, 8, rank=9)
+
+
+def test_memcom_starts_as_shared_rows_and_has_a_floor():
+    layer = keras_pss.MEMComEmbedding(50, 8, num_buckets=10, bias=True)
+    table = layer.materialize()
+    np.testing.assert_array_equal(table[:10], table[10:20])
+    with pytest.raises(ValueError, match=r"at least 1032 parameters \(31x\)"):
+        keras_pss.MEMComEmbedding.from_budget(1000, 32, "32x")
+
+
+def test_low_rank_has_the_rank_that_fits():
+    make = keras_pss.MixedDimensionEmbedding
+    layer = make.from_budget(1000, 32, "16x")
+    assert layer.inner_dim == 1
+    assert np.linalg.matrix_rank(layer.materialize(), tol=1e-6) == 1
+    assert make.from_budget(1000, 32, "1x").inner_dim == 32
+    assert make.from_budget(1000, 32, "1.1x").inner_dim == 28
+
+
+def test_tensor_ring_of_rank_one_is_the_train_of_rank_one():
+    shape = {"row_shape": (3, 4, 5), "column_shape": (2, 2, 3)}
+    ring = keras_pss.TensorRingEmbedding(60, 12, rank=1, **shape)
+    train = keras_pss.TTEmbedding(60, 12, rank=1, **shape)
+    ring.build()
+    train.build()
+    for mine, theirs in zip(ring.weights, train.weights, strict=True):
+        theirs.assign(mine)
+    np.testing.assert_allclose(
+        ring.materialize(), train.materialize(), rtol=1e-6
+    )
+    with pytest.raises(ValueError, match=r"`rank` must be one integer or 3"):
+        keras_pss.TensorRingEmbedding(60, 12, rank=(2, 2))
+
+
+def test_hash_embeddings_start_as_the_plain_sum():
+    shape = {"num_buckets": 9, "num_hashes": 2}
+    initial = keras.initializers.RandomUniform(-1, 1, seed=1)
+    plain = keras_pss.HashedEmbedding(60, 4, initial, **shape)
+    weighted = keras_pss.HashedEmbedding(60, 4, initial, weighted=True, **shape)
+    assert weighted.importance_rows == 60
+    np.testing.assert_allclose(
+        weighted.materialize(), plain.materialize(), rtol=1e-6, atol=1e-7
+    )
+    with pytest.raises(ValueError, match="needs weighted=True"):
+        keras_pss.HashedEmbedding(60, 4, importance_rows=5, **shape)
+
+
+def test_a_table_that_fits_is_not_compressed(caplog):
+    layer = keras_pss.embedding(
+        100, 8, method="robe", budget=800, block_size=4, gradient="dense"
+    )
+    assert type(layer) is keras_pss.FullEmbedding
+    assert layer.gradient == "dense"
+    assert "fits into budget=800 uncompressed" in caplog.text
+    layer = keras_pss.embedding(100, 8, method="robe", budget=799)
+    assert type(layer) is keras_pss.ROBEEmbedding
 
 
 def test_tables_of_a_shared_memory_read_other_places():
@@ -136,6 +267,12 @@ def test_open_vocabularies_take_any_id():
         (keras_pss.ROBEEmbedding, {"memory_size": 100}),
         (keras_pss.ROBEEmbedding, {"memory_size": 96, "mapping": "fold"}),
         (keras_pss.HashedEmbedding, {"num_buckets": 10}),
+        (
+            keras_pss.HashedEmbedding,
+            {"num_buckets": 10, "num_hashes": 2, "weighted": True},
+        ),
+        (keras_pss.SketchEmbedding, {"num_buckets": 10}),
+        (keras_pss.DeepHashEmbedding, {"hidden_units": (8,)}),
     ):
         layer = cls(None, 8, **arguments)
         rows = ops.convert_to_numpy(layer(ops.convert_to_tensor(wide)))
@@ -236,7 +373,7 @@ def test_robe_errors_name_the_fix(arguments, message):
     ("arguments", "message"),
     [
         ({"rank": 0}, "`rank` must be a positive integer"),
-        ({"rank": (2, 2, 2)}, "one integer or 2, one between"),
+        ({"rank": (2, 2, 2)}, "one integer or 2, one for each place where two"),
         ({"rank": 2, "num_cores": 1}, "two or more cores"),
         ({"rank": 2, "row_shape": (2, 3, 4)}, r"at least input_dim=50, such"),
         ({"rank": 2, "row_shape": "square"}, "'min_params' or factors"),

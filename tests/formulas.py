@@ -1,0 +1,162 @@
+"""What each method's table is, written out in NumPy.
+
+A formula takes a layer, for its hyperparameters, and its weights in float64,
+and returns the `(input_dim, output_dim)` table.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from keras_pss.ops import pss1, universal
+
+Tables = dict[str, np.ndarray]
+
+
+def full(layer: Any, tables: Tables) -> np.ndarray:
+    return tables["embeddings"]
+
+
+def hashes(layer: Any, size: int, count: int = 1, table: int = 0) -> np.ndarray:
+    """(n, count) buckets of all ids."""
+    ids = np.arange(layer.input_dim)
+    if layer.hash == "universal":
+        columns = [
+            universal.starts(ids, size, layer.seed, table=table, chunk=k)
+            for k in range(count)
+        ]
+        return np.stack(columns, axis=1)
+    return pss1.starts(
+        ids, size, layer.seed, table=table, chunks=tuple(range(count))
+    )
+
+
+def hashed(layer: Any, tables: Tables) -> np.ndarray:
+    bucket = hashes(layer, layer.num_buckets, layer.num_hashes)
+    if not layer.weighted:
+        return tables["buckets"][bucket].sum(axis=1)
+    if layer.importance_rows == layer.input_dim:
+        importance = tables["importance"]
+    else:
+        own = hashes(layer, layer.importance_rows, table=1)[:, 0]
+        importance = tables["importance"][own]
+    return np.einsum("nk,nkd->nd", importance, tables["buckets"][bucket])
+
+
+def sketch(layer: Any, tables: Tables) -> np.ndarray:
+    """S' M with the sketching matrix written out."""
+    s = layer.num_nonzeros
+    rows = hashes(layer, layer.num_buckets, s)
+    ids = np.arange(layer.input_dim)
+    signs = pss1.signs(ids, s, seed=layer.seed, table=0)
+    matrix = np.zeros((layer.num_buckets, layer.input_dim))
+    for i in ids:
+        for k in range(s):
+            matrix[rows[i, k], i] += signs.reshape(-1, s)[i, k] / np.sqrt(s)
+    return matrix.T @ tables["buckets"]
+
+
+def quotient_remainder(layer: Any, tables: Tables) -> np.ndarray:
+    """The digits of each id by NumPy's own mixed radix."""
+    rows = [len(table) for table in tables.values()]
+    radix = (rows[0], *reversed(rows[1:]))  # most significant first
+    digits = np.unravel_index(np.arange(layer.input_dim), radix)
+    digits = [digits[0], *reversed(digits[1:])]
+    parts = [t[d] for t, d in zip(tables.values(), digits, strict=True)]
+    if layer.operation == "concat":
+        return np.concatenate(parts, axis=1)
+    stack = np.stack(parts)
+    return (
+        stack.prod(axis=0) if layer.operation == "mult" else stack.sum(axis=0)
+    )
+
+
+def memcom(layer: Any, tables: Tables) -> np.ndarray:
+    ids = np.arange(layer.input_dim)
+    rows = tables["scale"] * tables["shared"][ids % layer.num_buckets]
+    return rows + tables["bias"] if layer.bias else rows
+
+
+def low_rank(layer: Any, tables: Tables) -> np.ndarray:
+    return tables["narrow"] @ tables.get("projection", np.eye(layer.output_dim))
+
+
+def decomposed(layer: Any, tables: Tables) -> np.ndarray:
+    """FPD as the sum of rank-(p, p, 1) terms of the (s, s, d) cube."""
+    r, p = layer.rank, layer.terms
+    first, second = (
+        tables[name].reshape(-1, p, r) for name in ("first", "second")
+    )
+    cube = np.einsum("akr,bkr,rd->abd", first, second, tables["projection"])
+    return cube.reshape(-1, layer.output_dim)[: layer.input_dim]
+
+
+def network(layer: Any, tables: Tables) -> np.ndarray:
+    start = hashes(layer, 1_000_000, layer.num_hashes)
+    x = 2 * start / 999_999 - 1
+    last = len(layer.hidden_units)
+    for k in range(last + 1):
+        x = x @ tables[f"kernel{k}"] + tables[f"bias{k}"]
+        if k < last:
+            x = x * np.tanh(np.log1p(np.exp(x)))  # mish
+    return x
+
+
+def robe(layer: Any, tables: Tables) -> np.ndarray:
+    """ROBE's equation, element by element."""
+    memory = tables["memory"][:, 0]
+    m, d, z = len(memory), layer.output_dim, layer.block_size
+    where = {"seed": layer.seed, "table": layer.table}
+
+    def h(x: int, c: int) -> int:
+        if layer.hash == "universal":
+            return int(universal.starts(x, m, chunk=c, **where))
+        return int(pss1.starts(np.array([x]), m, chunks=(c,), **where)[0, 0])
+
+    def g(x: int) -> np.ndarray:
+        if not layer.sign:
+            return np.ones(d)
+        if layer.hash == "universal":
+            c = universal.constants(layer.seed, 1)
+            mixed = [
+                (c.table * layer.table + c.id * x + c.chunk * j + c.add)
+                % universal.PRIME
+                for j in range(d)
+            ]
+            return 2.0 * (np.array(mixed) % 2) - 1
+        return pss1.signs(np.array([x]), d, **where)[0, 0].astype(float)
+
+    table = np.empty((layer.input_dim, d))
+    for i in range(layer.input_dim):
+        for j in range(d):
+            if z <= d:
+                at = h(i, j // z) + j % z
+            else:
+                at = h(i // (z // d), 0) + i % (z // d) * d + j
+            table[i, j] = memory[at % m]
+        table[i] *= g(i)
+    return table * layer.output_scale
+
+
+def tensor_train(layer: Any, tables: Tables) -> np.ndarray:
+    """The whole train as one tensor, rows and columns unravelled in C order."""
+    product = np.ones((1, 1, 1))  # (rows, columns, rank)
+    for k, (p, left, q, right) in enumerate(layer._cores):
+        core = tables[f"core{k}"].reshape(p, left, q, right)
+        product = np.einsum("acr,prqs->apcqs", product, core)
+        rows, _, columns, *_ = product.shape
+        product = product.reshape(rows * p, columns * q, right)
+    return product[: layer.input_dim, :, 0]
+
+
+def tensor_ring(layer: Any, tables: Tables) -> np.ndarray:
+    """The trace over the rank that the first and the last core share."""
+    p, left, q, right = layer._cores[0]
+    product = tables["core0"].reshape(p, left, q, right)
+    product = product.transpose(1, 0, 2, 3)  # (rank, rows, columns, rank)
+    for k, (p, left, q, right) in list(enumerate(layer._cores))[1:]:
+        core = tables[f"core{k}"].reshape(p, left, q, right)
+        product = np.einsum("tacr,prqs->tapcqs", product, core)
+        first, rows, _, columns, *_ = product.shape
+        product = product.reshape(first, rows * p, columns * q, right)
+    return np.einsum("tact->ac", product)[: layer.input_dim]
