@@ -19,6 +19,7 @@ from keras_pss.layers import SketchEmbedding as SketchEmbedding
 from keras_pss.layers import TensorRingEmbedding as TensorRingEmbedding
 from keras_pss.layers import TTEmbedding as TTEmbedding
 from keras_pss.layers import embedding as embedding
+from keras_pss.planning import memory_report as memory_report
 from keras_pss.version import __version__ as __version__
 
 # Click logs, runs and export need more packages than the layers do, and

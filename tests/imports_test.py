@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "keras_pss"
 ALLOWED = {
     "ops": set(),
     "layers": {"ops"},
+    "planning": {"layers", "ops"},
+    "callbacks": {"layers", "ops"},
     "models": {"layers", "ops"},
     "data": {"ops.pss1", "version"},
     "training": {"data", "models", "layers", "ops", "serving", "version"},

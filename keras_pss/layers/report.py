@@ -1,6 +1,7 @@
 """The memory report of a layer: what is trained, kept beside it and served."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,11 @@ OPTIMIZER_SLOTS = {
     "adam": 2,
     "adamw": 2,
     "ftrl": 2,
+    "nadam": 2,
+    "adamax": 2,
+    "adadelta": 2,
+    "lamb": 2,
+    "lion": 1,
 }
 
 
@@ -51,18 +57,26 @@ class MemoryReport:
         """How many times fewer parameters than the full table."""
         if self.full_parameters is None:
             return None
+        if not self.parameters:
+            return 1.0
         return self.full_parameters / self.parameters
 
     @classmethod
     def of(cls, layer: Any, full: int | None, optimizer: str) -> Self:
         """Reports on a layer made of `TableLayer`s, shared ones included."""
+        return cls.of_parts(layers_within(layer), full, optimizer)
+
+    @classmethod
+    def of_parts(
+        cls, parts: Sequence[Any], full: int | None, optimizer: str
+    ) -> Self:
+        """Reports on `TableLayer`s, each given once."""
         if optimizer not in OPTIMIZER_SLOTS:
             raise ValueError(
                 "`optimizer` must be one of "
                 f"{', '.join(map(repr, OPTIMIZER_SLOTS))}. "
                 f"Received: optimizer={optimizer!r}"
             )
-        parts = layers_within(layer)
         slots = OPTIMIZER_SLOTS[optimizer]
         parameters = floats = index = packed = serving = 0
         for part in parts:
@@ -89,6 +103,38 @@ class MemoryReport:
             lookup_bytes=sum(part.lookup_bytes() for part in parts),
             lookup_flops=sum(part.lookup_flops() for part in parts),
         )
+
+    @classmethod
+    def of_stock_embedding(cls, layer: Any, optimizer: str) -> Self:
+        """Reports on a `keras.layers.Embedding`, which is its own full table.
+
+        Keras packs it to int8 with one scale a row.
+        """
+        rows, width = layer.input_dim, layer.output_dim
+        size = itemsize(layer.variable_dtype)
+        held = rows * width * size
+        slots = OPTIMIZER_SLOTS[optimizer]
+        packed = rows * (width + size)
+        return cls(
+            parameters=rows * width,
+            full_parameters=rows * width,
+            index_bytes=0,
+            optimizer_bytes=slots * held,
+            training_bytes=(slots + 2) * held,
+            serving_bytes=packed if layer.quantization_mode else held,
+            serving_bytes_int8=packed,
+            lookup_bytes=width * (1 if layer.quantization_mode else size),
+            lookup_flops=0,
+        )
+
+    def plus(self, others: Sequence[Self]) -> Self:
+        """The sum of reports; `full_parameters` stays as it is."""
+        sums = {
+            field.name: sum(getattr(r, field.name) for r in (self, *others))
+            for field in dataclasses.fields(self)
+            if field.name != "full_parameters"
+        }
+        return dataclasses.replace(self, **sums)
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}

@@ -1,0 +1,184 @@
+"""The memory report of a model: its tables, one by one and together."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+
+from keras_pss.layers import walk
+from keras_pss.layers.report import (
+    OPTIMIZER_SLOTS,
+    MemoryReport,
+    layers_within,
+)
+
+_COLUMNS = {
+    "parameters": "parameters",
+    "full_parameters": "uncompressed",
+    "compression": "ratio",
+    "index_bytes": "index",
+    "optimizer_bytes": "optimizer",
+    "training_bytes": "training",
+    "serving_bytes": "serving",
+    "serving_bytes_int8": "int8",
+    "lookup_bytes": "a lookup",
+    "lookup_flops": "FLOPs",
+}
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """Reports of a model's embedding layers; `print` shows a table.
+
+    Attributes:
+        layers: One report for each embedding layer, by its name.
+        total: Of all of them; memory that several share is counted once.
+        other_parameters: Trained numbers of the rest of the model.
+        optimizer: The optimizer that the report is for.
+    """
+
+    layers: dict[str, MemoryReport]
+    total: MemoryReport
+    other_parameters: int
+    optimizer: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "layers": {k: r.as_dict() for k, r in self.layers.items()},
+            "total": self.total.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        reports = [*self.layers.items(), ("all tables", self.total)]
+        lines = [["layer", *_COLUMNS.values()]]
+        for name, report in reports:
+            numbers = report.as_dict()
+            lines.append([name, *(_shown(k, numbers[k]) for k in _COLUMNS)])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join(
+                cell.rjust(width) if k else cell.ljust(width)
+                for k, (cell, width) in enumerate(
+                    zip(line, widths, strict=True)
+                )
+            ).rstrip()
+            for line in lines
+        ]
+        text.insert(1, "-" * max(map(len, text)))
+        text.insert(-1, text[1])
+        text.append(
+            f"optimizer: {self.optimizer}; other trained parameters of the "
+            f"model: {self.other_parameters:,}"
+        )
+        return "\n".join(text)
+
+
+def memory_report(
+    model: keras.Model, optimizer: str | None = None
+) -> ModelReport:
+    """What the embedding tables of a model take, trained and served.
+
+    Args:
+        model: A built model; its stock `keras.layers.Embedding`s are listed
+            as well.
+        optimizer: `"adam"`, `"adagrad"`, `"sgd"`, ...; by default that of the
+            compiled model, else `"adam"`.
+
+    Returns:
+        A `ModelReport`: `print` it, or take `as_dict()`.
+
+    Raises:
+        ValueError: If the optimizer is not known.
+
+    Example:
+
+    ```python
+    ids = keras.Input((4,), dtype="int32")
+    rows = keras_pss.embedding(1_000_000, 16, method="robe", budget="100x")(ids)
+    report = keras_pss.memory_report(keras.Model(ids, rows))
+    report.total.parameters  # 160000
+    ```
+    """
+    if optimizer is None:
+        optimizer = _optimizer_of(model)
+    found = walk.outermost(
+        model,
+        lambda layer: (
+            hasattr(layer, "memory_report")
+            or isinstance(layer, keras.layers.Embedding)
+        ),
+    )
+    layers = list({id(layer): layer for layer in found}.values())
+    reports: dict[str, MemoryReport] = {}
+    for layer in layers:
+        name = layer.name
+        while name in reports:  # of another sub-model
+            name += "'"
+        reports[name] = _report(layer, optimizer)
+    tables = [layer for layer in layers if hasattr(layer, "memory_report")]
+    stock = [
+        _report(layer, optimizer) for layer in layers if layer not in tables
+    ]
+    fulls = [report.full_parameters for report in reports.values()]
+    parts = {id(p): p for layer in tables for p in layers_within(layer)}
+    total = MemoryReport.of_parts(
+        list(parts.values()),
+        None if None in fulls else sum(filter(None, fulls)),
+        optimizer,
+    ).plus(stock)
+    embedded = {id(w) for layer in layers for w in layer.trainable_weights}
+    others = [w for w in model.trainable_weights if id(w) not in embedded]
+    return ModelReport(
+        reports, total, sum(_size(weight) for weight in others), optimizer
+    )
+
+
+def _report(layer: Any, optimizer: str) -> MemoryReport:
+    if hasattr(layer, "memory_report"):
+        return layer.memory_report(optimizer)
+    return MemoryReport.of_stock_embedding(layer, optimizer)
+
+
+def _size(weight: Any) -> int:
+    size = 1
+    for length in weight.shape:
+        size *= length
+    return size
+
+
+def _optimizer_of(model: keras.Model) -> str:
+    """The name in OPTIMIZER_SLOTS of a compiled model's optimizer."""
+    optimizer: Any = getattr(model, "optimizer", None)
+    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
+        optimizer = optimizer.inner_optimizer
+    if optimizer is None:
+        return "adam"
+    name = type(optimizer).__name__.lower()
+    if name == "sgd" and optimizer.momentum:
+        return "momentum"
+    if name not in OPTIMIZER_SLOTS:
+        raise ValueError(
+            f"What {type(optimizer).__name__} keeps is not known. Name an "
+            "optimizer that keeps as much: `optimizer=` one of "
+            f"{', '.join(map(repr, OPTIMIZER_SLOTS))}."
+        )
+    return name
+
+
+def _shown(column: str, value: Any) -> str:
+    if value is None:
+        return "open"
+    if column == "compression":
+        return f"{value:,.4g}x"
+    if column.endswith("bytes") or column.endswith("int8"):
+        return _bytes(value)
+    return f"{value:,}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.4g} {unit}"

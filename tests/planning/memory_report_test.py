@@ -1,0 +1,109 @@
+"""The memory report of a model, against what Keras really keeps."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pss
+from keras_pss.layers.report import OPTIMIZER_SLOTS
+
+
+def model_of_tables():
+    memory = keras_pss.SharedMemory(300)
+    ids = keras.Input((2,), dtype="int32")
+    rows = [
+        keras_pss.ROBEEmbedding(500, 8, memory=memory, name="users")(ids),
+        keras_pss.ROBEEmbedding(900, 4, memory=memory, name="items")(ids),
+        keras_pss.TTEmbedding(1000, 4, rank=2, name="shops")(ids),
+        keras.layers.Embedding(50, 4, name="days")(ids),
+    ]
+    joined = keras.layers.Concatenate()(rows)
+    return keras.Model(ids, keras.layers.Dense(3, name="head")(joined))
+
+
+def test_shared_memory_is_counted_once():
+    model = model_of_tables()
+    report = keras_pss.memory_report(model)
+    assert set(report.layers) == {"users", "items", "shops", "days"}
+    assert report.layers["users"].parameters == 300
+    tables = model.count_params() - report.other_parameters
+    assert report.total.parameters == tables
+    assert report.other_parameters == 3 * 20 + 3
+    full = 500 * 8 + 900 * 4 + 1000 * 4 + 50 * 4
+    assert report.total.full_parameters == full
+    assert report.total.compression == full / tables
+    assert report.total.lookup_bytes == 4 * (8 + 4 + 4) + (
+        report.layers["shops"].lookup_bytes
+    )
+    assert json.loads(json.dumps(report.as_dict()))["optimizer"] == "adam"
+
+
+def test_printed_as_a_table():
+    text = str(keras_pss.memory_report(model_of_tables(), "sgd"))
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["layer", "parameters", "uncompressed"]
+    assert lines[2].split()[:2] == ["users", "300"]
+    assert lines[-2].startswith("all tables")
+    assert lines[-1].startswith("optimizer: sgd; ")
+    assert lines[-1].endswith(": 63")
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        ("adam", keras.optimizers.Adam),
+        ("adamw", keras.optimizers.AdamW),
+        ("sgd", keras.optimizers.SGD),
+        ("momentum", lambda: keras.optimizers.SGD(momentum=0.9)),
+        ("adagrad", keras.optimizers.Adagrad),
+        ("rmsprop", keras.optimizers.RMSprop),
+        ("ftrl", keras.optimizers.Ftrl),
+        ("nadam", keras.optimizers.Nadam),
+        ("adamax", keras.optimizers.Adamax),
+        ("adadelta", keras.optimizers.Adadelta),
+        ("lamb", keras.optimizers.Lamb),
+        ("lion", keras.optimizers.Lion),
+    ],
+)
+def test_the_optimizers_slots_are_those_that_keras_keeps(name, optimizer):
+    model = model_of_tables()
+    model.compile(optimizer(), "mse")
+    model.optimizer.build(model.trainable_variables)
+    report = keras_pss.memory_report(model)
+    assert report.optimizer == name
+    kept = sum(
+        4 * int(np.prod(v.shape))
+        for v in model.optimizer.variables
+        if len(v.shape)
+    )
+    others = 4 * report.other_parameters * OPTIMIZER_SLOTS[name]
+    assert report.total.optimizer_bytes == kept - others
+
+
+def test_collections_and_custom_layers_are_found():
+    class Tower(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="tower")
+            self.rows = [keras_pss.FullEmbedding(20, 4, name="inner")]
+
+        def call(self, x):
+            return self.rows[0](x)
+
+    ids = keras.Input((2,), dtype="int32")
+    collection = keras_pss.EmbeddingCollection([500, 40], 8, "hash", "5x")
+    model = keras.Model(ids, [Tower()(ids), collection(ids)])
+    report = keras_pss.memory_report(model)
+    assert set(report.layers) == {"inner", collection.name}
+    assert report.total.parameters == model.count_params()
+    assert report.other_parameters == 0
+
+
+def test_an_unknown_optimizer_is_an_error():
+    model = model_of_tables()
+    with pytest.raises(ValueError, match="`optimizer` must be one of"):
+        keras_pss.memory_report(model, "adama")
+    model.compile(keras.optimizers.Adafactor(), "mse")
+    with pytest.raises(ValueError, match="What Adafactor keeps is not known"):
+        keras_pss.memory_report(model)
