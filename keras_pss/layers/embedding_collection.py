@@ -34,7 +34,7 @@ class EmbeddingCollection(keras.layers.Layer):
         input_dims: Rows of each table; None for an open vocabulary (ROBE and
             hashing), of ids below 2^31 - 1 here.
         output_dim: d, the length of a row, the same for all tables.
-        method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
+        method: Any method string of `keras_pss.embedding`.
         budget: Of all tables together: `"1000x"`, an int (parameters) or
             `"10MB"`. Never exceeded; `"full"` ignores it.
         min_rows: Tables with fewer rows stay uncompressed. By default the
@@ -43,6 +43,7 @@ class EmbeddingCollection(keras.layers.Layer):
             `{"block_size": 8}`, `{"gauge": "last_core"}`.
         embeddings_initializer: Of each `(n, d)` table.
         embeddings_regularizer, embeddings_constraint: Of the parameters.
+        gradient: `"auto"`, `"dense"` or `"sparse"`; see `CompressedEmbedding`.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -80,6 +81,7 @@ class EmbeddingCollection(keras.layers.Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        gradient: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,6 +98,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.embeddings_constraint = keras.constraints.get(
             embeddings_constraint
         )
+        self.gradient = gradient
         self.autocast = False
         self._allocation = allocate(
             self.input_dims,
@@ -109,6 +112,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "dtype": self.dtype_policy,
             "embeddings_regularizer": self.embeddings_regularizer,
             "embeddings_constraint": self.embeddings_constraint,
+            "gradient": gradient,
         }
         self.full: StackedEmbedding | None = self._full(common)
         self.shared: ROBEGroup | None = self._shared(common)
@@ -280,6 +284,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "embeddings_constraint": keras.constraints.serialize(
                 self.embeddings_constraint
             ),
+            "gradient": self.gradient,
         }
 
 
