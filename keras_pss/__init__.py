@@ -3,16 +3,21 @@
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
+from keras_pss import callbacks as callbacks
 from keras_pss import models as models
+from keras_pss.layers import ClusteredEmbedding as ClusteredEmbedding
 from keras_pss.layers import DeepHashEmbedding as DeepHashEmbedding
 from keras_pss.layers import DotInteraction as DotInteraction
+from keras_pss.layers import EmbeddingBag as EmbeddingBag
 from keras_pss.layers import EmbeddingCollection as EmbeddingCollection
 from keras_pss.layers import FPDEmbedding as FPDEmbedding
 from keras_pss.layers import FullEmbedding as FullEmbedding
 from keras_pss.layers import HashedEmbedding as HashedEmbedding
+from keras_pss.layers import HotRows as HotRows
 from keras_pss.layers import MEMComEmbedding as MEMComEmbedding
 from keras_pss.layers import MixedDimensionEmbedding as MixedDimensionEmbedding
 from keras_pss.layers import QREmbedding as QREmbedding
+from keras_pss.layers import QuantizedEmbedding as QuantizedEmbedding
 from keras_pss.layers import ROBEEmbedding as ROBEEmbedding
 from keras_pss.layers import SharedMemory as SharedMemory
 from keras_pss.layers import SketchEmbedding as SketchEmbedding

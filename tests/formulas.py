@@ -160,3 +160,30 @@ def tensor_ring(layer: Any, tables: Tables) -> np.ndarray:
         first, rows, _, columns, *_ = product.shape
         product = product.reshape(first, rows * p, columns * q, right)
     return np.einsum("tact->ac", product)[: layer.input_dim]
+
+
+def clustered(layer: Any, tables: Tables) -> np.ndarray:
+    """Centroids by pointer, residuals by a hash of epoch and id."""
+    k, c = layer.num_clusters, layer.num_columns
+    ids = np.arange(layer.input_dim)
+    epoch = int(tables["epoch"][0, 0])
+    bucket = pss1.starts(
+        (epoch << 32) + ids, k, layer.seed, table=1, chunks=tuple(range(c))
+    )
+    pointers = tables["pointers"].astype(int)
+    columns = [
+        tables["centroids"][j * k + pointers[:, j]]
+        + tables["residuals"][j * k + bucket[:, j]]
+        for j in range(c)
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def hot_rows(layer: Any, tables: Tables) -> np.ndarray:
+    """The train's table, with the rows that are hot put in place of its own."""
+    table = tensor_train(layer.embedding, tables)
+    held = tables["ids"].astype(int)[:, 0]
+    slots = tables["slots"].astype(int)[:, 0]
+    hot = held < layer.input_dim  # the others are padding
+    table[held[hot]] = tables["embeddings"][slots[hot]]
+    return table

@@ -44,6 +44,8 @@ class Method:
     variant: bool = False
     # Whether a row is linear in each single weight.
     linear: bool = True
+    # The grid that a step ends on, relative to the largest weight.
+    grid: float = 0
 
     def make(self, **changes: Any) -> Any:
         arguments = {"input_dim": DIM, "output_dim": WIDTH}
@@ -57,7 +59,21 @@ class Method:
             # Another table is there first, so that this one is number 1.
             keras_pss.ROBEEmbedding(5, 3, memory=memory)
             arguments["memory"] = memory
+        if self.cls is keras_pss.HotRows:
+            return hot_rows(**arguments)
         return self.cls(**arguments)
+
+
+# What is hot in a `hot_rows` layer of DIM ids.
+HOT_IDS = [3, 10, 11, DIM - 1]
+
+
+def hot_rows(capacity: int, **arguments: Any) -> keras_pss.HotRows:
+    """Hot rows over a tensor train, which has all further arguments."""
+    layer = keras_pss.HotRows(keras_pss.TTEmbedding(**arguments), capacity)
+    if layer.input_dim == DIM:
+        layer.refresh(ids=HOT_IDS)
+    return layer
 
 
 def rows(
@@ -260,6 +276,42 @@ METHODS = [
             ),
         },
         linear=False,
+    ),
+    *(
+        Method(
+            f"quantized_{storage}",
+            keras_pss.QuantizedEmbedding,
+            {"storage": storage},
+            formulas.full,
+            DIM * WIDTH,
+            variant=storage != "int8",
+            grid=grid,
+        )
+        for storage, grid in {
+            "int8": 1 / 127,
+            "int4": 1 / 7,
+            "float16": 2**-11,
+        }.items()
+    ),
+    Method(
+        "hot_rows",
+        keras_pss.HotRows,
+        {"capacity": 7, "rank": 3},
+        formulas.hot_rows,
+        7 * WIDTH + 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3,
+        {"capacity": 1_000, "rank": 16},
+    ),
+    *rows(
+        keras_pss.ClusteredEmbedding,
+        formulas.clustered,
+        {"num_clusters": 1_000},
+        {
+            "clustered": ({"num_clusters": 7}, 2 * 7 * WIDTH),
+            "clustered_two_columns": (
+                {"num_clusters": 5, "num_columns": 2, "seed": 3},
+                2 * 5 * WIDTH,
+            ),
+        },
     ),
 ]
 

@@ -1,9 +1,15 @@
 """Embedding layers."""
 
+from keras_pss.layers.clustered_embedding import (
+    ClusteredEmbedding as ClusteredEmbedding,
+)
 from keras_pss.layers.deep_hash_embedding import (
     DeepHashEmbedding as DeepHashEmbedding,
 )
 from keras_pss.layers.dot_interaction import DotInteraction as DotInteraction
+from keras_pss.layers.embedding_bag import (
+    EmbeddingBag as EmbeddingBag,
+)
 from keras_pss.layers.embedding_collection import (
     EmbeddingCollection as EmbeddingCollection,
 )
@@ -15,6 +21,9 @@ from keras_pss.layers.full_embedding import FullEmbedding as FullEmbedding
 from keras_pss.layers.hashed_embedding import (
     HashedEmbedding as HashedEmbedding,
 )
+from keras_pss.layers.hot_rows import (
+    HotRows as HotRows,
+)
 from keras_pss.layers.memcom_embedding import (
     MEMComEmbedding as MEMComEmbedding,
 )
@@ -22,6 +31,9 @@ from keras_pss.layers.mixed_dimension_embedding import (
     MixedDimensionEmbedding as MixedDimensionEmbedding,
 )
 from keras_pss.layers.qr_embedding import QREmbedding as QREmbedding
+from keras_pss.layers.quantized_embedding import (
+    QuantizedEmbedding as QuantizedEmbedding,
+)
 from keras_pss.layers.robe_embedding import ROBEEmbedding as ROBEEmbedding
 from keras_pss.layers.shared_memory import SharedMemory as SharedMemory
 from keras_pss.layers.sketch_embedding import (

@@ -118,12 +118,7 @@ class CompressedEmbedding(TableLayer):
         if input_dim is not None or not cls.open_vocabulary:
             positive_int("input_dim", input_dim, LARGEST_DIM)
         positive_int("output_dim", output_dim)
-        for name in {cls.sized_by, "memory"} & set(kwargs):
-            raise ValueError(
-                f"The budget decides about `{name}` of {cls.__name__}. Leave "
-                f"it out, or call {cls.__name__} itself. "
-                f"Received: {name}={kwargs[name]!r}"
-            )
+        cls.check_unsized(kwargs)
         full = None if input_dim is None else input_dim * output_dim
         size = parameters(budget, full)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
@@ -135,6 +130,23 @@ class CompressedEmbedding(TableLayer):
                 f"{output_dim}. Give a larger budget or choose another "
                 f"method. Received: budget={budget!r}, which allows {size}"
             )
+        return cls.of_size(size, input_dim, output_dim, **kwargs)
+
+    @classmethod
+    def check_unsized(cls, arguments: dict[str, Any]) -> None:
+        """Raises for an argument that the budget decides about."""
+        for name in {cls.sized_by, "memory"} & set(arguments):
+            raise ValueError(
+                f"The budget decides about `{name}` of {cls.__name__}. Leave "
+                f"it out, or call {cls.__name__} itself. "
+                f"Received: {name}={arguments[name]!r}"
+            )
+
+    @classmethod
+    def of_size(
+        cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
+    ) -> Self:
+        """The largest layer of `size` parameters, which must be enough."""
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})
 
@@ -249,6 +261,14 @@ class CompressedEmbedding(TableLayer):
             rows = ops.convert_to_numpy(self.lookup(part))
             out[begin : begin + batch_size] = rows
         return out
+
+    def budget_size(self) -> int:
+        """What a budget counts, in parameters: the numbers that are trained.
+
+        A method whose served form is smaller than four bytes a number counts
+        those bytes, divided by four.
+        """
+        return self.memory_report().parameters
 
     def memory_report(self, optimizer: str = "adam") -> MemoryReport:
         """Parameters and bytes of the layer beside the table it replaces."""

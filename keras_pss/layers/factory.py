@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_pss.layers.base import CompressedEmbedding
 from keras_pss.layers.budget import Budget, parameters
+from keras_pss.layers.clustered_embedding import ClusteredEmbedding
 from keras_pss.layers.deep_hash_embedding import DeepHashEmbedding
 from keras_pss.layers.fpd_embedding import FPDEmbedding
 from keras_pss.layers.full_embedding import FullEmbedding
@@ -16,6 +17,7 @@ from keras_pss.layers.mixed_dimension_embedding import (
     MixedDimensionEmbedding,
 )
 from keras_pss.layers.qr_embedding import QREmbedding
+from keras_pss.layers.quantized_embedding import QuantizedEmbedding
 from keras_pss.layers.robe_embedding import ROBEEmbedding
 from keras_pss.layers.sketch_embedding import SketchEmbedding
 from keras_pss.layers.tensor_ring_embedding import TensorRingEmbedding
@@ -35,7 +37,9 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "mixed_dimension": MixedDimensionEmbedding,
     "tensor_ring": TensorRingEmbedding,
     "sketch": SketchEmbedding,
+    "quantized": QuantizedEmbedding,
     "deep_hash": DeepHashEmbedding,
+    "clustered": ClusteredEmbedding,
 }
 
 

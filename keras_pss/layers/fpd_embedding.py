@@ -12,6 +12,10 @@ from keras_pss.layers.tables import Table
 
 Tensor = Any
 
+# The rank that a budget aims at, and the share of it that is to be used.
+USUAL_RANK = 8
+WELL_USED = 0.95
+
 
 @keras.saving.register_keras_serializable("keras_pss")
 class FPDEmbedding(CompressedEmbedding):
@@ -110,8 +114,8 @@ class FPDEmbedding(CompressedEmbedding):
         if terms is not None:
             rank = size // _size(input_dim, output_dim, 1, terms)
             return {"rank": min(rank, output_dim)}
-        # The size is rank times a number that grows with the terms: of all
-        # pairs, the one nearest to the budget; the higher rank of equal ones.
+        # Terms pay more than ranks, down to the review's rank of 8. Of all
+        # pairs that use the budget well, the one whose rank is nearest to it.
         pairs = []
         for rank in range(1, output_dim + 1):
             most = (size // rank - output_dim) // (2 * _side(input_dim))
@@ -120,7 +124,11 @@ class FPDEmbedding(CompressedEmbedding):
             if terms >= 1:
                 used = _size(input_dim, output_dim, rank, terms)
                 pairs.append((used, rank, terms))
-        _, rank, terms = max(pairs)
+        largest, *_ = max(pairs)
+        _, rank, terms = min(
+            (pair for pair in pairs if pair[0] >= WELL_USED * largest),
+            key=lambda pair: (abs(math.log(pair[1] / USUAL_RANK)), -pair[0]),
+        )
         return {"rank": rank, "terms": terms}
 
     def tables(self) -> dict[str, Table]:

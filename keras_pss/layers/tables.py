@@ -1,5 +1,6 @@
 """Named weight tables of a layer: built, read, regularised and quantised."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ class Table:
             matrix of a network; else its rows are gathered.
         dtype: None for trained floats; an integer type for an index table,
             which is kept beside them and neither trained nor packed.
+        constraint: Applied after each step in place of the layer's own.
+        aggregation: How replicas of TensorFlow's strategies join what each
+            writes while training: `"sum"` for counters that are added to.
     """
 
     rows: int
@@ -34,6 +38,8 @@ class Table:
     initializer: Any
     whole: bool = False
     dtype: str | None = None
+    constraint: Any = None
+    aggregation: str = "none"
 
     @property
     def size(self) -> int:
@@ -86,8 +92,25 @@ class TableLayer(keras.layers.Layer):
 
     def packed_bytes(self, table: Table) -> int:
         """Bytes of a trained table after `quantize("int8")`."""
+        return sum(
+            math.prod(shape) * itemsize(dtype)
+            for shape, dtype in self.packed_form(table).values()
+        )
+
+    def packed_form(
+        self, table: Table
+    ) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shapes and dtypes of what a packed table is kept in, by suffix."""
         groups = -(-table.rows // gather.int8_group(table.width))
-        return table.size + groups * itemsize(self.variable_dtype)
+        return {
+            "table": ((table.rows, table.width), "int8"),
+            "scale": ((groups,), self.variable_dtype),
+        }
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """A trained table's numbers in the packed form, by suffix."""
+        packed, scales = gather.pack_int8(values)
+        return {"table": packed, "scale": scales}
 
     def lookup_numbers(self) -> int:
         """Numbers that one id reads from tables whose rows are gathered."""
@@ -103,7 +126,7 @@ class TableLayer(keras.layers.Layer):
         size = 1 if packed else itemsize(self.variable_dtype)
         index = [t for t in self.tables().values() if t.dtype is not None]
         return self.lookup_numbers() * size + sum(
-            table.bytes // table.rows for table in index
+            table.bytes // table.rows for table in index if not table.whole
         )
 
     def lookup_flops(self) -> int:
@@ -113,24 +136,29 @@ class TableLayer(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
+        # Index tables first: a layer that is packed later has them before its
+        # packed tables, and files name weights by their order.
         for name, table in self.tables().items():
-            if table.dtype is not None:
-                weight = self.add_weight(
-                    name=f"{name}_table",
-                    shape=(table.rows, table.width),
-                    initializer=table.initializer,
-                    dtype=table.dtype,
-                    trainable=False,
-                    autocast=False,
-                )
-                setattr(self, f"{name}_table", weight)
-            elif self.quantization_mode is None:
+            if table.dtype is None:
+                continue
+            weight = self.add_weight(
+                name=f"{name}_table",
+                shape=(table.rows, table.width),
+                initializer=table.initializer,
+                dtype=table.dtype,
+                trainable=False,
+                autocast=False,
+                aggregation=table.aggregation,
+            )
+            setattr(self, f"{name}_table", weight)
+        for name, table in self.float_tables().items():
+            if self.quantization_mode is None:
                 weight = self.add_weight(
                     name=f"{name}_table",
                     shape=(table.rows, table.width),
                     initializer=table.initializer,
                     regularizer=self.embeddings_regularizer,
-                    constraint=self.embeddings_constraint,
+                    constraint=table.constraint or self.embeddings_constraint,
                     autocast=False,
                 )
                 setattr(self, f"{name}_table", weight)
@@ -142,11 +170,7 @@ class TableLayer(keras.layers.Layer):
     def _build_int8(self, name: str, table: Table) -> None:
         if self.quantization_mode != "int8":
             raise self._quantization_mode_error(self.quantization_mode)
-        groups = -(-table.rows // gather.int8_group(table.width))
-        for suffix, shape, dtype in (
-            ("table", (table.rows, table.width), "int8"),
-            ("scale", (groups,), self.variable_dtype),
-        ):
+        for suffix, (shape, dtype) in self.packed_form(table).items():
             weight = self.add_weight(
                 name=f"{name}_{suffix}",
                 shape=shape,
@@ -204,7 +228,7 @@ class TableLayer(keras.layers.Layer):
             raise self._quantization_mode_error(mode)
         policy = keras.dtype_policies.get(f"int8_from_{self.dtype_policy.name}")
         packed = {
-            name: gather.pack_int8(
+            name: self.pack(
                 ops.convert_to_numpy(getattr(self, f"{name}_table"))
             )
             for name in self.float_tables()
@@ -215,9 +239,8 @@ class TableLayer(keras.layers.Layer):
         for name, table in self.float_tables().items():
             delattr(self, f"{name}_table")
             self._build_int8(name, table)
-            values, scales = packed[name]
-            getattr(self, f"{name}_table").assign(values)
-            getattr(self, f"{name}_scale").assign(scales)
+            for suffix, values in packed[name].items():
+                getattr(self, f"{name}_{suffix}").assign(values)
 
     def _int8_call(self, *args: Any, **kwargs: Any) -> Any:
         # Keras calls this in place of `call` under an int8 policy.

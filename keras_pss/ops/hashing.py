@@ -47,6 +47,7 @@ def starts(
     table: int | Sequence[int] = 0,
     chunks: int = 1,
     family: str = "pss1",
+    high: Tensor | None = None,
 ) -> Tensor:
     """Offsets in [0, size), int32, shape `ids.shape + (chunks,)`.
 
@@ -57,11 +58,16 @@ def starts(
         table: A table number, or one for each index of the last axis of ids.
         chunks: Number of independent hashes an id, chunk 0, 1, ...
         family: `"pss1"` or `"universal"`.
+        high: With `"pss1"`, int32 upper words that broadcast with the ids and
+            take the place of theirs: the hash is then that of the 64-bit id
+            `high * 2^32 + ids`, on backends without such integers as well,
+            and the ids may be any int32 words.
     """
     if family == "universal":
         mixed = _universal_mod_prime(ids, seed, table, range(chunks), 0)
         return ops.mod(mixed, size)
-    return _reduce(_pss1_words(ids, seed, table, range(chunks), 0), size)
+    words = _pss1_words(ids, seed, table, range(chunks), 0, high)
+    return _reduce(words, size)
 
 
 def signs(
@@ -129,6 +135,7 @@ def _pss1_words(
     table: int | Sequence[int],
     chunks: Sequence[int],
     purpose: int,
+    upper: Tensor | None = None,
 ) -> Tensor:
     """int32 words, shape `ids.shape + (len(chunks),)`."""
     tables = [table] if isinstance(table, int) else table
@@ -137,6 +144,7 @@ def _pss1_words(
     )  # (F, chunks, 3)
     low_key, high_key, add = np.moveaxis(keys, -1, 0)
     low, high = _split(ids)
+    high = high if upper is None else upper
     x = ops.expand_dims(low, -1) * _constant(low_key) + _constant(add)
     if high is not None:
         mixed = ops.expand_dims(_mix_high(high), -1)

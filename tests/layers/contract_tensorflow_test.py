@@ -93,7 +93,9 @@ def test_int8_lookup_unpacks_only_what_it_needs(method):
         output.shape.num_elements()
         for operation in graph.graph.get_operations()
         for output in operation.outputs
-        if output.dtype.is_floating and output.shape.is_fully_defined()
+        if output.dtype.is_floating
+        and output.shape.is_fully_defined()
+        and operation.type != "ReadVariableOp"  # hands on what is there
     ]
     assert floats
     assert not sizes & set(floats)

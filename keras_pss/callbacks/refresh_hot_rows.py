@@ -1,0 +1,175 @@
+"""Fills and refreshes the hot rows of a model while it trains."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base import positive_int
+from keras_pss.layers.hot_rows import HotRows
+from keras_pss.layers.walk import every as every_layer
+
+
+class RefreshHotRows(keras.callbacks.Callback):
+    """Makes the most counted ids hot, after a warm-up and every so often.
+
+    It finds each `keras_pss.HotRows` of the model, wherever it is nested.
+    What the optimizer keeps of a row (Adam's moments, Adagrad's accumulator)
+    stays with ids that stay hot, and starts afresh where a row is filled.
+
+    After each epoch the logs hold the share of the epoch's lookups that were
+    of hot ids: `hot_rows_hit_rate`, with `_` and the layer's name behind it
+    if there are several. List the callback before those that write logs, such
+    as `keras.callbacks.TensorBoard`.
+
+    Args:
+        warmup_steps: Training steps until the first rows are hot. TT-Rec
+            takes a tenth of the first epoch.
+        every: Steps from one refresh to the next; None for no other. TT-Rec:
+            hundreds to thousands. A refresh reads the counts of all ids, and
+            what an evicted id learned is lost.
+        decay: Whether each refresh halves the counts, so that the hot rows
+            follow traffic that drifts; see `HotRows.refresh`.
+
+    Steps are counted over all calls of `fit` with the same callback. Where
+    Keras runs several steps at once (`steps_per_execution`), a refresh comes
+    after the first execution that reaches it.
+
+    Raises:
+        ValueError: If the model has no `HotRows`.
+
+    Example:
+
+    ```python
+    embedding = keras_pss.TTEmbedding(100_000, 8, rank=4)
+    layer = keras_pss.HotRows(embedding, capacity=100)
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    model.compile("adam", "mse")
+    ids = np.random.default_rng(0).zipf(1.1, 1024).clip(max=100_000) - 1
+    refresh = keras_pss.callbacks.RefreshHotRows(warmup_steps=8, every=8)
+    history = model.fit(
+        ids, np.ones((1024, 8)), callbacks=[refresh], verbose=0
+    )
+    len(history.history["hot_rows_hit_rate"])  # 1
+    ```
+
+    References: Yin et al., "TT-Rec: Tensor train compression for deep
+    learning recommendation models" (MLSys 2021), section 4.2, figure 4.
+    """
+
+    def __init__(
+        self,
+        warmup_steps: int,
+        every: int | None = None,
+        decay: bool = False,
+    ) -> None:
+        super().__init__()
+        self.warmup_steps = positive_int("warmup_steps", warmup_steps)
+        self.every = None if every is None else positive_int("every", every)
+        self.decay = decay
+        self.steps = 0
+        self._next: int | None = warmup_steps
+        self._begin = 0
+        self._layers: dict[str, HotRows] = {}
+        self._before: dict[str, tuple[int, int]] = {}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        layers = every_layer(self.model, HotRows)
+        if not layers:
+            raise ValueError(
+                "RefreshHotRows needs a model with a keras_pss.HotRows layer. "
+                "Wrap an embedding in one, or leave the callback out. "
+                f"Received: model '{self.model.name}' without any"
+            )
+        self._layers = _named(layers)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._before = {
+            name: layer.count_hits() for name, layer in self._layers.items()
+        }
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._begin = batch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += batch - self._begin + 1
+        if self._next is None or self.steps < self._next:
+            return
+        self._next = self.steps + self.every if self.every else None
+        # On JAX the weights are elsewhere while an epoch runs: naming the
+        # model brings them back, and Keras then hands them out again.
+        optimizer = self.model.optimizer
+        for layer in self._layers.values():
+            change = layer.refresh(decay=self.decay)
+            reset_rows(optimizer, layer.hot.embeddings_table, change.slots)
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if logs is None:
+            return
+        for name, layer in self._layers.items():
+            pairs = zip(layer.count_hits(), self._before[name], strict=True)
+            hits, lookups = (after - before for after, before in pairs)
+            logs[name] = hits / lookups if lookups else float("nan")
+
+
+def _named(layers: list[HotRows]) -> dict[str, HotRows]:
+    """Layers by the name of their hit rate."""
+    name = "hot_rows_hit_rate"
+    if len(layers) == 1:
+        return {name: layers[0]}
+    found: dict[str, HotRows] = {}
+    for layer in layers:
+        own, number = f"{name}_{layer.name}", 1
+        while own in found:
+            number += 1
+            own = f"{name}_{layer.name}_{number}"
+        found[own] = layer
+    return found
+
+
+def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
+    """Gives rows of a variable the optimizer state that they started with.
+
+    Args:
+        optimizer: A Keras optimizer, or None.
+        variable: A weight that it may train.
+        rows: Numbers of the rows.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    for slot in slots_of(optimizer, variable):
+        # Named after the weight by `Optimizer.add_variable_from_reference`.
+        kind = slot.name.removeprefix(variable.path.replace("/", "_"))
+        values = np.array(ops.convert_to_numpy(slot))
+        if kind == "_average":  # of the weight itself
+            values[rows] = ops.convert_to_numpy(variable)[rows]
+        elif kind == "_accumulator":
+            values[rows] = optimizer.initial_accumulator_value
+        else:
+            values[rows] = 0
+        slot.assign(values)
+
+
+def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
+    """An optimizer's variables that belong to a weight and have its shape.
+
+    Optimizers keep lists with an entry for each weight that they train. Names
+    would not do: those of weights in different layers may be equal.
+    """
+    if optimizer is None or not optimizer.built:
+        return
+    try:
+        index = optimizer._get_variable_index(variable)
+    except KeyError:  # the weight is frozen
+        return
+    own = {id(slot) for slot in optimizer.variables}
+    trained = len(optimizer._trainable_variables)
+    for slots in vars(optimizer).values():
+        if not isinstance(slots, list) or len(slots) != trained:
+            continue
+        slot = slots[index]
+        if id(slot) in own and tuple(slot.shape) == tuple(variable.shape):
+            yield slot

@@ -1,0 +1,445 @@
+"""The most frequent rows of any compressed embedding, uncompressed."""
+
+from typing import Any, NamedTuple, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base import CompressedEmbedding, positive_int
+from keras_pss.layers.budget import Budget
+from keras_pss.layers.factory import method_class
+from keras_pss.layers.full_embedding import FullEmbedding
+from keras_pss.layers.id_counter import IdCounter
+from keras_pss.layers.tables import Table
+from keras_pss.ops import counting, hot_ids
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+
+
+class HotRowsChange(NamedTuple):
+    """What a refresh changed.
+
+    Attributes:
+        kept: Ids that were hot and stay so, with the rows they learned.
+        added: Ids that became hot.
+        evicted: Ids that are hot no longer; what they learned is dropped.
+        slots: Rows of `hot` that were filled anew or emptied.
+    """
+
+    kept: np.ndarray
+    added: np.ndarray
+    evicted: np.ndarray
+    slots: np.ndarray
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class HotRows(CompressedEmbedding):
+    """A compressed embedding whose most frequent rows are rows of their own.
+
+        E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
+        E[i] = embedding[i]      for all others.
+
+    Click logs ask for a few ids most of the time. Those get a row that nothing
+    else shares, and the compressed parameters are left to the rare ids: hits
+    train `hot` alone, misses the embedding alone.
+
+    The layer counts ids while it trains. No row is hot until `refresh()` takes
+    the most counted ids, which start from their compressed rows; the callback
+    `keras_pss.callbacks.RefreshHotRows` calls it after a warm-up and every so
+    many steps. An id that stays hot keeps its row of `hot` and what it learned
+    there; what an evicted one learned is dropped.
+
+    Args:
+        embedding: A layer of keras_pss with an `input_dim`, built or not.
+        capacity: Number of hot rows, at most `input_dim`. A thousandth of
+            the rows answers half of the lookups of a power law.
+        counts: `"exact"`: a counter for each id. `"sketch"`: a count-min
+            sketch, whose memory does not grow with `input_dim`; it can
+            overrate an id, never underrate it. `"auto"`: exact up to 2^20
+            rows, and where a sketch would not be smaller.
+        sketch_width: Counters in each of the sketch's four rows, a power of
+            two; by default the next one from `16 * capacity` on.
+        embeddings_regularizer, embeddings_constraint: Of the hot rows; the
+            embedding keeps its own.
+        **kwargs: `name`, `trainable`, `gradient` (of the hot rows), and
+            `dtype`, by default the embedding's.
+
+    Call arguments:
+        inputs: As in `CompressedEmbedding`.
+        training: Whether ids are counted. Those without a row are not, and
+            neither is id 0 where the embedding has `mask_zero=True`.
+
+    Input shape: `(...)`. Output shape: `(..., output_dim)`.
+
+    Memory: `capacity * output_dim` parameters beside the embedding's. Index
+        tables: `8 * capacity` bytes for lookups, and while training counters
+        of `4 * input_dim` bytes, or `16 * sketch_width` with a sketch.
+
+    Raises:
+        ValueError: For an embedding with an open vocabulary, one that is a
+            `HotRows` or no layer of keras_pss, and for a capacity that is
+            not in `[1, input_dim]`.
+
+    Example:
+
+    ```python
+    embedding = keras_pss.TTEmbedding(10_000_000, 16, rank=8)
+    layer = keras_pss.HotRows(embedding, capacity=1_000)
+    rows = layer(np.array([[3, 9_999_999], [3, 5]]), training=True)
+    layer.refresh().added.tolist() == [3, 5, 9_999_999]
+    rows = layer(np.array([3, 3, 7]), training=True)
+    layer.count_hits()  # (2, 7)
+    ```
+
+    References:
+        Yin et al., "TT-Rec: Tensor train compression for deep learning
+        recommendation models" (MLSys 2021), section 4.2; Cormode and
+        Muthukrishnan, "An improved data stream summary: the count-min sketch
+        and its applications" (Journal of Algorithms 55, 2005), theorem 1.
+    """
+
+    def __init__(
+        self,
+        embedding: CompressedEmbedding,
+        capacity: int,
+        counts: str = "auto",
+        sketch_width: int | None = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        _check_embedding(embedding)
+        super().__init__(
+            embedding.input_dim,
+            embedding.output_dim,
+            embeddings_initializer="zeros",
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+            mask_zero=embedding.mask_zero,
+            **{"dtype": embedding.dtype_policy, **kwargs},
+        )
+        self.embedding = embedding
+        self.capacity = _checked_capacity(capacity, self.input_dim)
+        # Layers of their own, so that Keras quantises them as such.
+        self.hot = FullEmbedding(
+            capacity,
+            self.output_dim,
+            embeddings_initializer="zeros",
+            embeddings_regularizer=self.embeddings_regularizer,
+            embeddings_constraint=self.embeddings_constraint,
+            gradient=self.gradient,
+            dtype=self.dtype_policy,
+            name="hot",
+        )
+        self.counter = IdCounter(
+            self.input_dim,
+            capacity,
+            counts,
+            sketch_width,
+            dtype=self.dtype_policy,
+            name="counter",
+        )
+        self.counts = self.counter.counts
+        self.sketch_width = self.counter.sketch_width
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> int:
+        _, options = _divided(kwargs)
+        inner = method_class(method)
+        inner.check_unsized(options)
+        capacity = _capacity(capacity, input_dim)
+        least = inner.smallest_size(input_dim, output_dim, **options)
+        return least + capacity * output_dim
+
+    @classmethod
+    def of_size(
+        cls,
+        size: int,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        own, options = _divided(kwargs)
+        capacity = _capacity(capacity, input_dim)
+        left = size - capacity * output_dim
+        embedding = method_class(method).from_budget(
+            input_dim, output_dim, left, **options
+        )
+        return cls(embedding, capacity, **own)
+
+    @classmethod
+    def from_budget(
+        cls,
+        input_dim: int | None,
+        output_dim: int,
+        budget: Budget,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """The largest embedding of a method that fits beside the hot rows.
+
+        Args:
+            input_dim, output_dim: Shape of the table that both replace.
+            budget: Of both: `"1000x"`, parameters (int) or bytes (`"10MB"`).
+            method: Of the embedding, as in `keras_pss.embedding`.
+            capacity: Number of hot rows; by default a thousandth of all.
+            **kwargs: `counts`, `sketch_width`, `name` and `trainable` of this
+                layer, and further arguments of the embedding.
+
+        Raises:
+            ValueError: If the method has no size within what is left.
+        """
+        return super().from_budget(
+            input_dim,
+            output_dim,
+            budget,
+            method=method,
+            capacity=capacity,
+            **kwargs,
+        )
+
+    def parts(self) -> list[Any]:
+        """The sub-layers that hold parameters, and the counters."""
+        return [self.embedding, self.hot, self.counter]
+
+    def tables(self) -> dict[str, Table]:
+        size, word = self.capacity, hot_ids.index_dtype()
+        return {
+            "ids": Table(size, 1, hot_ids.no_ids, dtype=word),
+            "slots": Table(size, 1, hot_ids.all_slots, dtype=word),
+            # Hits and lookups, then their upper words.
+            "hits": Table(4, 1, "zeros", dtype=word, aggregation="sum"),
+        }
+
+    def lookup_bytes(self) -> int:
+        # The ids that a binary search compares with, and the slot.
+        return 4 * (self.capacity.bit_length() + 1)
+
+    def budget_size(self) -> int:
+        return self.embedding.budget_size() + self.capacity * self.output_dim
+
+    def build(self, input_shape: Any = None) -> None:
+        for part in self.parts():
+            if not part.built:
+                part.build()
+        super().build(input_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if training and self.trainable:
+            self.observe(inputs)
+        return super().call(inputs)
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        return super().compute_output_spec(inputs)
+
+    def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of `hot` and whether an id is hot, of `(n,)` valid ids."""
+        hot, slots = (
+            ops.cast(ops.squeeze(ops.convert_to_tensor(table), -1), "int32")
+            for table in (self.ids_table, self.slots_table)
+        )
+        # Ids are below 2^31 whatever their dtype.
+        place, hit = hot_ids.find(hot, ops.cast(ids, "int32"))
+        return ops.take(slots, place, axis=0), hit
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        slot, hit = self.find(ids)
+        # Both, since shapes must not depend on values. The choice passes no
+        # gradient on to the one that is not taken.
+        hot = self.hot.lookup(slot)
+        cold = ops.cast(self.embedding.lookup(ids), hot.dtype)
+        return ops.where(ops.expand_dims(hit, -1), hot, cold)
+
+    def observe(self, inputs: Tensor) -> None:
+        """Counts the ids of a training step, and how many of them are hot."""
+        if ids_ops.is_ragged(inputs):
+            inputs = inputs.flat_values
+        inputs = ops.convert_to_tensor(inputs, sparse=False)
+        inputs = ops.reshape(inputs, (-1,))
+        ids, valid = ids_ops.checked(inputs, self.input_dim, self.name)
+        ids = ops.cast(ids, "int32")
+        counted = ids >= int(self.mask_zero)
+        if valid is not None:
+            counted = ops.logical_and(counted, valid)
+        _, hit = self.find(ids)
+        hits = ops.sum(ops.cast(ops.logical_and(hit, counted), "int32"))
+        amount = ops.cast(counted, "int32")
+        both = ops.stack([hits, ops.sum(amount)])
+        counting.add_at(self.hits_table, ops.arange(2, dtype="int32"), both)
+        self.counter.add(ids, amount)
+
+    def count_hits(self) -> tuple[int, int]:
+        """Lookups of hot ids, and all lookups, of the steps that trained.
+
+        Exact as long as there is a refresh every 2^31 lookups.
+        """
+        hits, lookups = counting.total(counting.read(self.hits_table))
+        return hits, lookups
+
+    def ids(self) -> np.ndarray:
+        """The ids that are hot, increasing."""
+        return hot_ids.held(counting.read(self.ids_table))
+
+    def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
+        """Makes the most counted ids hot; on the host, between two steps.
+
+        Args:
+            ids: Ids to make hot in place of the most counted ones, where
+                frequencies are known: at most `capacity` different ids.
+            decay: Whether all counts are halved afterwards. What was seen k
+                refreshes ago then weighs 2^-k, and the hot rows follow
+                traffic that drifts.
+
+        Raises:
+            ValueError: If the layer is quantised, and for wrong ids.
+        """
+        if not self.built:
+            self.build()
+        if self.hot.quantization_mode is not None:
+            raise ValueError(
+                f"Layer '{self.name}' is quantised, so its hot rows cannot "
+                "change. Refresh them before `quantize`. "
+                f"Received: dtype={self.hot.dtype_policy.name}"
+            )
+        held = self.ids()
+        if ids is None:
+            wanted = self.counter.most_counted(held)
+        else:
+            wanted = _checked_ids(ids, self.capacity, self.input_dim)
+        move = hot_ids.moved(held, counting.read(self.slots_table), wanted)
+        rows = np.array(ops.convert_to_numpy(self.hot.embeddings_table))
+        rows[move.emptied] = 0
+        rows[move.filled] = self._compressed(move.added)
+        self.hot.embeddings_table.assign(rows)
+        counting.write(self.ids_table, move.ids)
+        counting.write(self.slots_table, move.slots)
+        self.counter.settle(decay)
+        hits = counting.read(self.hits_table)
+        counting.write(self.hits_table, counting.carried(hits))
+        return HotRowsChange(
+            kept=np.intersect1d(held, wanted),
+            added=move.added,
+            evicted=np.setdiff1d(held, wanted),
+            slots=np.append(move.filled, move.emptied),
+        )
+
+    def _compressed(self, ids: np.ndarray) -> np.ndarray:
+        """Rows of the embedding, looked up by a power of two of ids.
+
+        JAX compiles each operation for each number of ids.
+        """
+        if not len(ids):
+            return np.zeros((0, self.output_dim), np.float32)
+        size = 1 << (len(ids) - 1).bit_length()
+        return self.embedding.materialize(np.resize(ids, size))[: len(ids)]
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Packs the hot rows and the embedding to int8; see the layers."""
+        super().quantize(mode, type_check, config)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.quantize(mode)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        for name in "input_dim", "output_dim", "mask_zero":
+            del config[name]
+        del config["embeddings_initializer"]
+        embedding = keras.saving.serialize_keras_object(self.embedding)
+        return {
+            **config,
+            # Keras' `model.quantize` packs the parts, one by one.
+            "dtype": keras.dtype_policies.serialize(self.hot.dtype_policy),
+            # Marked so that layers which share it do so again once loaded.
+            "embedding": {**embedding, "shared_object_id": id(self.embedding)},
+            "capacity": self.capacity,
+            "counts": self.counts,
+            "sketch_width": self.sketch_width,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        embedding = keras.saving.deserialize_keras_object(config["embedding"])
+        return cls(**{**config, "embedding": embedding})
+
+
+def _check_embedding(embedding: Any) -> None:
+    if isinstance(embedding, HotRows) or not isinstance(
+        embedding, CompressedEmbedding
+    ):
+        raise ValueError(
+            "`embedding` must be a compressed embedding of keras_pss, such as "
+            "keras_pss.TTEmbedding(...), and no HotRows: give that one a "
+            f"larger `capacity`. Received: embedding={embedding!r}"
+        )
+    if embedding.input_dim is None:
+        raise ValueError(
+            "`embedding` must have a closed vocabulary, since its ids are "
+            "counted. Give it an `input_dim`, and hash ids into [0, "
+            "input_dim) in the input pipeline. Received: "
+            f"embedding={embedding!r} with input_dim=None"
+        )
+
+
+def _capacity(capacity: int | None, input_dim: int) -> int:
+    """Number of hot rows, by default a thousandth of all."""
+    if capacity is None:
+        return max(1, input_dim // 1000)
+    return _checked_capacity(capacity, input_dim)
+
+
+def _checked_capacity(capacity: int, input_dim: int) -> int:
+    positive_int("capacity", capacity)
+    if capacity > input_dim:
+        raise ValueError(
+            "`capacity` must be at most `input_dim`. A table of which all rows "
+            "are hot is a keras_pss.FullEmbedding. "
+            f"Received: capacity={capacity}, input_dim={input_dim}"
+        )
+    return capacity
+
+
+def _checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
+    """Different ids of a table, increasing."""
+    given = np.asarray(ids)
+    ok = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
+    found = np.unique(given) if ok else given
+    if not ok or len(found) < len(given) or len(found) > capacity:
+        raise ValueError(
+            "`ids` must be a list of different integers, at most `capacity` "
+            "of them. Leave it out to take the most counted ids. Received: "
+            f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
+        )
+    if found.size and not 0 <= found[0] <= found[-1] < input_dim:
+        raise ValueError(
+            f"`ids` must be in [0, input_dim) = [0, {input_dim}). "
+            f"Received: ids from {found[0]} to {found[-1]}"
+        )
+    return found.astype(np.int32)
+
+
+def _divided(
+    arguments: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of `from_budget`: the layer's own, and the embedding's."""
+    names = ("counts", "sketch_width", "name", "trainable")
+    own = {k: v for k, v in arguments.items() if k in names}
+    return own, {k: v for k, v in arguments.items() if k not in names}

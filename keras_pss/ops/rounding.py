@@ -1,0 +1,239 @@
+"""Numbers on a low-precision grid: rounded to it, packed, and read back.
+
+Three grids, each a set of float32 numbers:
+
+    float16: every number that float16 has;
+    int8: q s with q in [-127, 127], a scale s for each row;
+    int4: q s with q in [-7, 7], a scale s for each row.
+
+A row's scale is its largest magnitude over 127 (or 7), in 16 significant bits.
+A product of such a scale and a code is exact in float32, so a row on the grid
+gives back its own scale and codes: rounding it again changes no bit, on any
+backend, whatever the last bit of its divisions.
+
+Stochastic rounding takes the upper or lower neighbour at random, so that the
+expected result is the number itself and steps smaller than the grid are not
+lost. Its noise is a hash of the number's bits, its place and the sum of the
+bits of all numbers: there is no state that a compiled step would have to hand
+on, and the noise of a number that comes back differs once anything moved.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_pss.ops import hashing
+
+Tensor = Any
+STORAGES = ("float16", "int8", "int4")  # widest first
+
+_LARGEST_CODE = {"int8": 127, "int4": 7}
+_LARGEST_HALF = 65504.0
+# Below, a row's grid stops shrinking with the row, far above denormals.
+_SMALLEST_SCALE = 2.0**-100
+_SCALE_BITS_CUT = 8
+_NOISE_BITS = 24
+
+
+def check_storage(storage: str) -> str:
+    if storage not in STORAGES:
+        raise ValueError(
+            f"`storage` must be one of {', '.join(map(repr, STORAGES))}. "
+            f"Received: storage={storage!r}"
+        )
+    return storage
+
+
+def nearest(x: Tensor, storage: str) -> Tensor:
+    """Rows of numbers, each rounded to the nearest one on the grid.
+
+    Args:
+        x: float32 tensor of shape `(rows, width)`.
+        storage: `"float16"`, `"int8"` or `"int4"`.
+    """
+    x = ops.convert_to_tensor(x)
+    if storage == "float16":
+        scaled, step = _half_grid(x)
+        return ops.round(scaled) * step
+    scale = _scales(_peaks(x), storage, None)
+    return ops.round(x * (1 / scale)) * scale
+
+
+def stochastic(x: Tensor, storage: str, seed: int = 0) -> Tensor:
+    """Rows of numbers, each rounded up or down at random, right on average.
+
+    Args:
+        x: float32 tensor of shape `(rows, width)`.
+        storage: `"float16"`, `"int8"` or `"int4"`.
+        seed: Of the noise; equal inputs and seeds give equal results.
+    """
+    x = ops.convert_to_tensor(x)
+    bits = ops.view(x, "int32")
+    rows, width = x.shape
+    # One hash a column, of a 64-bit id: the number's bits below, the row and
+    # all numbers' bits above.
+    above = ops.expand_dims(ops.arange(rows, dtype="int32"), -1)
+    above = above + ops.cast(ops.sum(bits), "int32")
+    noise = hashing.starts(
+        bits, 1 << _NOISE_BITS, seed=seed, table=range(width), high=above
+    )
+    noise = ops.cast(noise[..., 0], "float32") * 2.0**-_NOISE_BITS
+    if storage == "float16":
+        scaled, step = _half_grid(x)
+        return _up_or_down(scaled, noise) * step
+    peak = _peaks(x)
+    scale_noise = hashing.starts(
+        ops.view(peak, "int32"),
+        1 << _SCALE_BITS_CUT,
+        seed=seed,
+        table=(width,),
+        high=above,
+    )
+    scale = _scales(peak, storage, scale_noise[..., 0])
+    scaled = x * (1 / scale)
+    whole = ops.round(scaled)
+    codes = ops.where(
+        ops.equal(whole * scale, x), whole, _up_or_down(scaled, noise)
+    )
+    largest = _LARGEST_CODE[storage]
+    # The largest number is the last code by the definition of the scale; its
+    # own randomness is the scale's.
+    at_peak = ops.logical_and(
+        ops.equal(ops.abs(x), peak), ops.greater(scale, _SMALLEST_SCALE)
+    )
+    codes = ops.where(at_peak, largest * ops.sign(x), codes)
+    return ops.clip(codes, -largest, largest) * scale
+
+
+def _up_or_down(x: Tensor, noise: Tensor) -> Tensor:
+    """A whole number beside each x: the upper one where noise < fraction."""
+    below = ops.floor(x)
+    return below + ops.cast(ops.less(noise, x - below), x.dtype)
+
+
+def _half_grid(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers in units of their float16 grid, exactly, and those units."""
+    x = ops.clip(x, -_LARGEST_HALF, _LARGEST_HALF)
+    exponent = ops.bitwise_and(
+        ops.right_shift(ops.view(x, "int32"), 23), np.int32(255)
+    )
+    # float16's smallest normal number is 2^-14; below, its grid is even. It
+    # has 10 bits behind the first one.
+    exponent = ops.maximum(exponent, 127 - 14)
+    step = ops.view((exponent - 10) * (1 << 23), "float32")
+    inverse = ops.view((2 * 127 + 10 - exponent) * (1 << 23), "float32")
+    return x * inverse, step
+
+
+def _peaks(x: Tensor) -> Tensor:
+    return ops.max(ops.abs(x), axis=-1, keepdims=True)
+
+
+def _scales(peak: Tensor, storage: str, noise: Tensor | None) -> Tensor:
+    """Scales of 16 significant bits for rows of the given largest magnitude.
+
+    Rounded to nearest; with noise, integers in [0, 256), up or down.
+    """
+    largest = _LARGEST_CODE[storage]
+    # By a constant that every compiler multiplies with in the same way.
+    bits = ops.view(peak * float(np.float32(1 / largest)), "int32")
+    scale = _cut(bits + (1 << _SCALE_BITS_CUT - 1))
+    if noise is not None:
+        on_grid = ops.equal(scale * largest, peak)
+        scale = ops.where(on_grid, scale, _cut(bits + noise))
+    return ops.maximum(scale, _SMALLEST_SCALE)
+
+
+def _cut(bits: Tensor) -> Tensor:
+    """The floats of these bits without the last of them."""
+    kept = ops.right_shift(bits, _SCALE_BITS_CUT) * (1 << _SCALE_BITS_CUT)
+    return ops.view(kept, "float32")
+
+
+def packed_form(
+    rows: int, width: int, storage: str
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shapes and dtypes of what `pack` returns, by name."""
+    if storage == "float16":
+        return {"table": ((rows, width), "float16")}
+    columns = width if storage == "int8" else -(-width // 2)
+    return {"table": ((rows, columns), "int8"), "scale": ((rows,), "float32")}
+
+
+def packed_bytes(rows: int, width: int, storage: str) -> int:
+    """Bytes of what `pack` returns."""
+    of_row = {
+        "float16": 2 * width,
+        "int8": width + 4,
+        "int4": 4 + -(-width // 2),
+    }
+    return rows * of_row[storage]
+
+
+def pack(x: np.ndarray, storage: str) -> dict[str, np.ndarray]:
+    """Packs rows, exactly where they are on the grid, else to the nearest.
+
+    int4 has two codes a byte: a row's first half in the lower four bits, its
+    second half in the upper ones.
+
+    Args:
+        x: float32 array of shape `(rows, width)`.
+        storage: `"float16"`, `"int8"` or `"int4"`.
+    """
+    rows, width = x.shape
+    form = packed_form(rows, width, storage)
+    packed = {name: np.empty(*each) for name, each in form.items()}
+    step = max(1, (1 << 20) // width)
+    for begin in range(0, rows, step):
+        part = x[begin : begin + step]
+        to = slice(begin, begin + step)
+        if storage == "float16":
+            packed["table"][to] = np.clip(part, -_LARGEST_HALF, _LARGEST_HALF)
+            continue
+        largest = _LARGEST_CODE[storage]
+        bits = np.abs(part).max(axis=1) * np.float32(1 / largest)
+        bits = (bits.view(np.int32) + (1 << _SCALE_BITS_CUT - 1)).astype(
+            "int32"
+        )
+        bits = bits >> _SCALE_BITS_CUT << _SCALE_BITS_CUT
+        scale = np.maximum(bits.view(np.float32), np.float32(_SMALLEST_SCALE))
+        codes = np.rint(part / scale[:, None]).astype(np.int8)
+        packed["scale"][to] = scale
+        packed["table"][to] = codes if storage == "int8" else _paired(codes)
+    return packed
+
+
+def _paired(codes: np.ndarray) -> np.ndarray:
+    """Two codes of four bits a byte."""
+    half = -(-codes.shape[1] // 2)
+    upper = np.zeros((len(codes), half), np.int8)
+    upper[:, : codes.shape[1] - half] = codes[:, half:]
+    return upper * np.int8(16) + (codes[:, :half] & 15)
+
+
+def unpack_rows(
+    table: Any, scale: Any, index: Tensor, storage: str, width: int
+) -> Tensor:
+    """Rows of a packed table, float32; only those are unpacked.
+
+    Args:
+        table, scale: Variables as packed; no scale with float16.
+        index: Integers of any shape, in range.
+        storage: How they are packed.
+        width: Columns of the table.
+
+    Returns:
+        Tensor of shape `index.shape + (width,)`.
+    """
+    # A variable's value, since TensorFlow would read the whole variable.
+    packed = ops.take(table.value, index, axis=0)
+    if storage == "float16":
+        return ops.cast(packed, "float32")
+    if storage == "int4":
+        both = ops.cast(packed, "int32")
+        lower = ops.right_shift(both * (1 << 28), 28)
+        packed = ops.concatenate([lower, ops.right_shift(both, 4)], axis=-1)
+        packed = packed[..., :width]
+    scale = ops.expand_dims(ops.take(scale.value, index, axis=0), -1)
+    return ops.cast(packed, "float32") * scale
