@@ -1,8 +1,8 @@
-"""Click logs: Criteo's, and synthetic ones in the same format.
+"""Criteo's click logs, synthetic ones in the same format, and MovieLens.
 
 TensorFlow is loaded only when a `tf.data` pipeline is made.
 """
 
-from keras_pss.data import criteo, synthetic
+from keras_pss.data import criteo, movielens, synthetic
 
-__all__ = ["criteo", "synthetic"]
+__all__ = ["criteo", "movielens", "synthetic"]

@@ -1,0 +1,302 @@
+"""Quality at a size on MovieLens: every method, several sizes and seeds.
+
+    python benchmarks/movielens_quality.py --data ratings.dat --out results
+
+Trains a generalised matrix factorisation, whose two tables are compressed
+within one budget, to tell likes (ratings of 4 and 5) from other ratings, and
+prints and saves the mean and standard deviation over seeds of the test AUC.
+The last 10 % of each user's ratings are the test rows, the 10 % before them
+choose the epoch and, at the first seed, one of two pairs of learning rate
+and L2 strength, the same two for all methods; each cell is tested once.
+
+Finished cells are kept in OUT/results.jsonl, one line each, and are used again
+where all settings are the same; remove a line to measure it anew.
+"""
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import gmf
+import tensorflow as tf
+from gmf import Settings
+from quality_table import Rows, plot, table
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from keras_pss.data import movielens
+from keras_pss.data.movielens import Split
+from keras_pss.layers.factory import METHODS
+from keras_pss.training.report import machine, versions
+
+# (learning rate, L2) pairs between which validation chooses: the first is the
+# best of the full tables, the other of strongly compressed ones.
+CANDIDATES = ((2e-3, 3e-3), (1e-2, 0.0))
+LAST = 0.1
+
+# A method that is not named here has one row of the table, without options.
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "robe": {
+        "robe": {},
+        "robe, block 1 (HashedNet)": {"block_size": 1},
+        "robe, fold": {"mapping": "fold"},
+    },
+    "qr": {
+        f"qr, {operation}": {"operation": operation}
+        for operation in ("mult", "add", "concat")
+    },
+    "hash": {
+        "hash": {},
+        "hash, 2 weighted (Hash Embeddings)": {
+            "num_hashes": 2,
+            "weighted": True,
+        },
+    },
+}
+
+_split: Split  # of a worker process
+
+
+def main() -> None:
+    arguments = _arguments()
+    console = Console()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    interactions = movielens.load(arguments.data)
+    split = interactions.split(LAST)
+    common = Settings(
+        method="full",
+        options={},
+        budget="1x",
+        seed=1,
+        candidates=CANDIDATES,
+        epochs=arguments.epochs,
+        patience=2,
+        dim=32,
+        batch_size=4096,
+        init=0.05,
+        last=LAST,
+        data=gmf.checksum(interactions),
+    )
+    cells = list(_cells(common, arguments.methods, arguments.budgets))
+    results = Results(arguments.out / "results.jsonl")
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as progress:
+        _measure(cells, arguments, results, progress)
+    rows = results.of(cells, arguments.seeds)
+    floor = gmf.floor(split)
+    text = table(rows, arguments.budgets, floor)
+    (arguments.out / "table.md").write_text(text)
+    plot(rows, floor["test"], arguments.out / "auc.png")
+    console.print(Markdown(text))
+    console.print(f"Written: {arguments.out}/results.jsonl, table.md, auc.png")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="MovieLens' ratings.dat or ratings.csv, or a CSV of\n"
+        "user_id,movie_id,like; plain, .gz, .xz or .zst",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=list(METHODS),
+        metavar="METHOD",
+        help=f"of {', '.join(METHODS)} (default: all)",
+    )
+    parser.add_argument(
+        "--budgets", nargs="+", default=["4x", "16x", "64x"], help="4x 16x 64x"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="how many: 3")
+    parser.add_argument("--epochs", type=int, default=15, help="at most: 15")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="processes of one core each: 2"
+    )
+    return parser.parse_args()
+
+
+def _cells(
+    common: Settings, methods: list[str], budgets: list[str]
+) -> Iterator[tuple[str, Settings]]:
+    """Names of rows, with the settings of the first seed."""
+    for method in methods:
+        for name, options in VARIANTS.get(method, {method: {}}).items():
+            for budget in ["1x"] if method == "full" else budgets:
+                cell = replace(
+                    common, method=method, options=options, budget=budget
+                )
+                yield name, cell
+
+
+class Results:
+    """Finished runs by their settings, and those that cannot be.
+
+    Args:
+        path: A file of JSON lines, which grows by a line a run.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lines: dict[str, dict[str, Any]] = {}
+        if path.exists():
+            for text in path.read_text().splitlines():
+                line = json.loads(text)
+                self.lines[self._key(line)] = line
+
+    def _key(self, settings: dict[str, Any]) -> str:
+        return json.dumps([settings[f.name] for f in fields(Settings)])
+
+    def get(self, settings: Settings) -> dict[str, Any] | None:
+        return self.lines.get(self._key(asdict(settings)))
+
+    def add(self, settings: Settings, line: dict[str, Any]) -> None:
+        self.lines[self._key(asdict(settings))] = line
+        if "infeasible" in line:
+            return  # quickly found again, and code may change it
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def of(self, cells: list[tuple[str, Settings]], seeds: int) -> Rows:
+        """Lines of each row's name and budget, one a seed."""
+        found: Rows = {}
+        for name, cell in cells:
+            first = self.lines[self._key(asdict(cell))]
+            lines = [first]
+            if "infeasible" not in first:
+                lines += [
+                    self.lines[self._key(asdict(later))]
+                    for later in _later(cell, first, seeds)
+                ]
+            found.setdefault(name, {})[cell.budget] = lines
+        return found
+
+
+def _later(
+    cell: Settings, first: dict[str, Any], seeds: int
+) -> Iterator[Settings]:
+    """Further seeds, with what the first one has chosen."""
+    chosen = ((first["learning_rate"], first["l2"]),)
+    for seed in range(2, seeds + 1):
+        yield replace(cell, seed=seed, candidates=chosen)
+
+
+def _measure(
+    cells: list[tuple[str, Settings]],
+    arguments: argparse.Namespace,
+    results: Results,
+    progress: Progress,
+) -> None:
+    """Runs what is not there yet; a cell's first seed, then the others."""
+    about = {
+        "versions": versions(),
+        "machine": machine(),
+        "commit": _commit(),
+    }
+    task = progress.add_task("cells", total=len(cells) * arguments.seeds)
+    waiting: dict[Future[dict[str, Any]], tuple[str, Settings]] = {}
+    pool = ProcessPoolExecutor(
+        arguments.jobs,
+        multiprocessing.get_context("spawn"),
+        _start_worker,
+        (arguments.data,),
+    )
+
+    def start(name: str, settings: Settings, is_first: bool) -> None:
+        line = results.get(settings)
+        if line is None:
+            waiting[pool.submit(_work, settings)] = name, settings
+        else:
+            finish(name, settings, line, is_first)
+
+    def finish(
+        name: str, settings: Settings, line: dict[str, Any], is_first: bool
+    ) -> None:
+        done = 1
+        if "infeasible" in line:
+            done = arguments.seeds
+        elif is_first:
+            for later in _later(settings, line, arguments.seeds):
+                start(name, later, False)
+        progress.advance(task, done)
+
+    try:
+        for name, cell in cells:
+            start(name, cell, True)
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                name, settings = waiting.pop(future)
+                line = future.result()
+                if "infeasible" not in line:
+                    line = {"name": name, **line, **about}
+                    progress.print(
+                        f"{name}, {settings.budget}, seed {settings.seed}: "
+                        f"validation {line['validation_auc']:.4f}, "
+                        f"{line['seconds']:.0f} s",
+                        highlight=False,
+                    )
+                results.add(settings, line)
+                finish(name, settings, line, settings.seed == 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker(data: Path) -> None:
+    global _split
+    # One core a process: as many cells at a time as there are cores.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    warnings.simplefilter("ignore")
+    _split = movielens.load(data).split(LAST)
+
+
+def _work(settings: Settings) -> dict[str, Any]:
+    return gmf.run(settings, _split)
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return found.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

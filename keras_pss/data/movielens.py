@@ -1,0 +1,54 @@
+"""MovieLens ratings as likes: reading them, and leaving each user's last out.
+
+>>> from keras_pss.data import movielens
+>>> likes = movielens.load("ml-1m/ratings.dat")
+>>> likes.num_users, likes.num_items
+(6040, 3706)
+>>> train, validation, test = likes.split(last=0.1)
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_pss.data import ratings
+from keras_pss.data.interactions import Interactions, Split
+
+__all__ = ["Interactions", "Split", "load"]
+
+
+def load(path: str | Path) -> Interactions:
+    """Reads a file of ratings or likes.
+
+    Formats: `ratings.dat` (MovieLens 1M and 10M: `user::movie::rating::time`),
+    `ratings.csv` (20M and later: `userId,movieId,rating,timestamp`), and CSV
+    of `user_id,movie_id,like` whose lines are in time order within each user.
+    A rating of 4 and above is a like. Users and movies are numbered from 0 by
+    ascending id of the source. Ratings are ordered by time within a user; of
+    one second, they keep the file's order.
+
+    Args:
+        path: The file; plain, `.gz`, `.xz` or `.zst`.
+
+    Returns:
+        All of its interactions.
+
+    Raises:
+        ValueError: For a broken line, which is named with its rule, or an
+            unknown format. No line is left out.
+        OSError: If the file cannot be read.
+
+    References: Harper and Konstan, "The MovieLens datasets: history and
+    context" (ACM TiiS 2015).
+    """
+    read = ratings.read(Path(path))
+    user_ids, users = np.unique(read.users, return_inverse=True)
+    item_ids, items = np.unique(read.items, return_inverse=True)
+    order = np.lexsort((read.times, users))  # stable
+    return Interactions(
+        users=users[order].astype(np.int32),
+        items=items[order].astype(np.int32),
+        labels=read.likes[order],
+        user_ids=user_ids,
+        item_ids=item_ids,
+    )
