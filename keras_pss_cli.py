@@ -176,7 +176,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     model: Annotated[str, typer.Option(help="dlrm")] = "dlrm",
     method: Annotated[
-        str, typer.Option(help="full, robe, tt, qr or hash.")
+        str,
+        typer.Option(
+            help="full, robe, tt, qr, hash, fpd, memcom, mixed_dimension, "
+            "tensor_ring, sketch, quantized, deep_hash or clustered."
+        ),
     ] = "robe",
     budget: Annotated[
         str,

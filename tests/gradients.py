@@ -24,7 +24,8 @@ def weight_gradients(
         import jax
 
         def loss_of(values):
-            rows, _ = layer.stateless_call(values, [], ids)
+            kept = [w.value for w in layer.non_trainable_variables]
+            rows, _ = layer.stateless_call(values, kept, ids)
             return ops.sum(rows * upstream)
 
         found = jax.grad(loss_of)([w.value for w in layer.trainable_weights])

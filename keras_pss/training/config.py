@@ -1,6 +1,7 @@
 """What a training run is asked to do."""
 
 from dataclasses import asdict, dataclass, field
+from inspect import signature
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ import keras
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base import LARGEST_DIM
 from keras_pss.layers.budget import Budget, parameters
-from keras_pss.layers.factory import checked_options
+from keras_pss.layers.factory import checked_options, method_class
 from keras_pss.models import DLRM
 
 NUM_CATEGORICAL = 26
@@ -30,7 +31,7 @@ class RunConfig:
 
     Attributes:
         model: `"dlrm"`.
-        method: `"full"`, `"robe"`, `"tt"`, `"qr"` or `"hash"`.
+        method: A method string of `keras_pss.embedding`.
         budget: Of all embedding tables: `"1000x"`, parameters or `"10MB"`.
         dim: Length of an embedding row.
         epochs: At most; the best one on validation rows is kept.
@@ -102,7 +103,7 @@ def build_model(
     keras.utils.set_random_seed(config.seed)
     scale = config.embedding_scale
     options = dict(config.options)
-    if config.method in ("robe", "hash"):
+    if "seed" in signature(method_class(config.method)).parameters:
         options.setdefault("seed", config.seed)
     tables = EmbeddingCollection(
         cardinalities or [None] * NUM_CATEGORICAL,
