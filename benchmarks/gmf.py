@@ -146,6 +146,7 @@ def run(settings: Settings, split: Split) -> dict[str, Any]:
     model.set_weights(weights)
     chosen = max(tried, key=lambda one: one["validation_auc"])
     memory = model.tables.memory_report()
+    full = memory.full_parameters or 0
     return {
         **asdict(settings),
         "learning_rate": chosen["learning_rate"],
@@ -154,7 +155,7 @@ def run(settings: Settings, split: Split) -> dict[str, Any]:
         "validation_auc": validation_auc,
         "test_auc": auc(model, split.test),
         "parameters": memory.parameters,
-        "compression": memory.compression,
+        "compression": full / model.tables.budget_size(),
         "index_bytes": memory.index_bytes,
         "tried": tried,
         "seconds": time.perf_counter() - start,

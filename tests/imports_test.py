@@ -18,7 +18,15 @@ ALLOWED = {
     "callbacks": {"layers", "ops"},
     "models": {"layers", "ops"},
     "data": {"ops.pss1", "version"},
-    "training": {"data", "models", "layers", "ops", "serving", "version"},
+    "training": {
+        "callbacks",
+        "data",
+        "models",
+        "layers",
+        "ops",
+        "serving",
+        "version",
+    },
     "serving": {"models", "layers", "ops", "version"},
 }
 TENSORFLOW = ("data/", "serving/", "training/")

@@ -244,6 +244,12 @@ class EmbeddingCollection(keras.layers.Layer):
             ragged=getattr(inputs, "ragged", False),
         )
 
+    def budget_size(self) -> int:
+        """What the budget counts, in parameters; see the layers."""
+        tables = [part for part in (self.full, self.shared) if part is not None]
+        sizes = [t.size for part in tables for t in part.tables().values()]
+        return sum(sizes) + sum(layer.budget_size() for layer in self.single)
+
     def memory_report(self, optimizer: str = "adam") -> MemoryReport:
         """Parameters and bytes beside those of the uncompressed tables."""
         full = None

@@ -6,6 +6,7 @@ ids, and only a sample of them is clustered.
 
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,15 +98,14 @@ def clustered(
         weights: Of all ids, `(rows,)`; None if all weigh the same.
         random: Of the start.
     """
-    from sklearn.metrics import pairwise_distances_argmin
-
+    nearest = _scikit_learn("metrics").pairwise_distances_argmin
     found = _centroids(vectors(sample[0]), sample[1], count, random)
     pointers = np.empty(rows, np.uint16)
     mass, sums = np.zeros(count), np.zeros((count, found.shape[1]))
     error = total = 0.0
     for ids in blocks(rows):
         block = vectors(ids)
-        pointers[ids] = pairwise_distances_argmin(block, found)
+        pointers[ids] = nearest(block, found)
         residual = (block - found[pointers[ids]]).astype(float)
         weight = np.ones(len(ids)) if weights is None else weights[ids]
         bucket = buckets(ids)
@@ -131,7 +131,7 @@ def _centroids(
     random: np.random.Generator,
 ) -> np.ndarray:
     """At most `count` centroids; the vectors themselves if so few differ."""
-    cluster: Any = _scikit_learn_cluster()
+    cluster = _scikit_learn("cluster")
     distinct, which = np.unique(vectors, axis=0, return_inverse=True)
     if len(distinct) <= count:
         return distinct
@@ -155,11 +155,10 @@ def _centroids(
     return means.cluster_centers_.astype("float32")
 
 
-def _scikit_learn_cluster() -> Any:
+def _scikit_learn(module: str) -> Any:
     try:
-        from sklearn import cluster
+        return import_module(f"sklearn.{module}")
     except ImportError as error:
         raise ImportError(
             "Clustering needs scikit-learn: `pip install scikit-learn`."
         ) from error
-    return cluster

@@ -8,7 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pss.callbacks import Recluster
 from keras_pss.data import criteo
+from keras_pss.layers import ClusteredEmbedding
+from keras_pss.layers.walk import every
 from keras_pss.serving.export import export_saved_model
 from keras_pss.training import plots
 from keras_pss.training.callbacks import BestEpoch, StepTimes
@@ -89,6 +92,7 @@ def train(
                 str(out / "tensorboard"), write_graph=False
             ),
             keras.callbacks.TerminateOnNaN(),
+            *_reclusterings(model, config.epochs),
         ],
         verbose=verbose,
     ).history
@@ -104,6 +108,14 @@ def train(
     plots.calibration(labels, probabilities, out / "plots")
     write_json(report, out / "report.json")
     return report
+
+
+def _reclusterings(model: keras.Model, epochs: int) -> list[Recluster]:
+    """What clustered tables need between epochs, last of all callbacks."""
+    # A run of one epoch has no room for one.
+    return (
+        [Recluster()] if every(model, ClusteredEmbedding) and epochs > 1 else []
+    )
 
 
 def evaluate(

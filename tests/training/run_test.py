@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_pss
 from keras_pss.data import criteo, synthetic
+from keras_pss.layers.walk import every
 from keras_pss.training.config import RunConfig, build_model
 from keras_pss.training.run import evaluate, load_model, train
 
@@ -147,6 +149,24 @@ def test_every_method_trains(method, data, tmp_path):
     report = train(prepared, config, tmp_path / "run", verbose=0)
     assert np.isfinite(report["logloss"])
     assert method == "full" or report["compression"] >= 3
+
+
+def test_clustered_tables_are_reclustered(data, tmp_path):
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(
+        method="clustered", budget="20x", epochs=2, batch_size=512, patience=5
+    )
+    train(prepared, config, tmp_path / "run", verbose=0)
+    model = load_model(tmp_path / "run")
+    epochs = [
+        int(layer.epoch_table[0, 0])
+        for layer in every(model, keras_pss.ClusteredEmbedding)
+    ]
+    # The kept model is that of the first epoch, before the re-clustering, or
+    # of the second one.
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert epochs
+    assert set(epochs) == {report["best_epoch"] - 1}
 
 
 def test_open_ids_train_too(data, tmp_path):

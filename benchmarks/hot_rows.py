@@ -1,0 +1,248 @@
+"""Hit rate, error and step time of HotRows over a tensor train.
+
+    python benchmarks/hot_rows.py [--exponent S] [--json]
+
+Ids follow a power law, P(k-th id) ~ k^-S, in an order that their numbers do
+not tell. The error is that of a regression to a random table by Adam,
+relative, and weighted by the ids' probabilities over all rows: of the tensor
+train alone, of the same one with hot rows, and of one whose rank is raised
+until it has as many parameters as both.
+
+Step times are those of DLRM, whose large tables are tensor trains without and
+with hot rows, which are filled and count. Both models take turns, a block of
+steps each; the ratio is the median over the pairs of blocks.
+
+Prints one JSON line a result, and without --json a line that reads better.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
+from keras_pss.layers import EmbeddingCollection, TTEmbedding
+from keras_pss.layers.hot_rows import HotRows
+from keras_pss.models import DLRM
+from keras_pss.training.report import machine, versions
+
+# Tables of DLRM that are not compressed have so many rows.
+SMALL = 1000
+BLOCK = 5
+
+
+def main() -> None:
+    """Measures the errors, then the step times."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--rows", type=int, default=1_000_000, help="of each large table")
+    add("--dim", type=int, default=16, help="columns of the tables")
+    add("--rank", type=int, default=8, help="of the tensor trains")
+    add("--share", type=float, default=0.001, help="of rows that are hot")
+    add("--exponent", type=float, default=1.05, help="S of the power law")
+    add("--batch", type=int, default=2048, help="ids of a step")
+    add("--steps", type=int, default=4000, help="of the regression")
+    add("--learning-rate", type=float, default=0.01, help="of the regression")
+    add("--seed", type=int, default=0, help="of ids, targets and weights")
+    add("--tables", type=int, default=26, help="of DLRM")
+    add("--large", type=int, default=7, help="tables that are compressed")
+    add("--pairs", type=int, default=40, help="blocks of each model")
+    add("--jit", action="store_true", help="have XLA compile DLRM")
+    add("--only", choices=("error", "step"), help="one of the two parts")
+    add("--json", action="store_true", help="print nothing but JSON lines")
+    arguments = parser.parse_args()
+    about = {
+        "arguments": vars(arguments),
+        "backend": keras.backend.backend(),
+        "load": round(os.getloadavg()[0], 2),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    for part, measure in (("error", errors), ("step", step_times)):
+        if arguments.only in (None, part):
+            for result in measure(arguments):
+                if not arguments.json:
+                    print(*(f"{k}={v}" for k, v in result.items()), sep="  ")
+                print(json.dumps({**result, **about}), flush=True)
+
+
+class PowerLaw:
+    """Ids whose frequencies follow a power law."""
+
+    def __init__(self, rows: int, exponent: float, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        weights = np.arange(1, rows + 1) ** -exponent
+        weights /= weights.sum()
+        self.order = self.random.permutation(rows)
+        self.cumulative = np.cumsum(weights)
+        self.probability = np.empty(rows)
+        self.probability[self.order] = weights
+
+    def draw(self, *shape: int) -> np.ndarray:
+        place = np.searchsorted(self.cumulative, self.random.random(shape))
+        return self.order[np.minimum(place, len(self.order) - 1)].astype(
+            "int32"
+        )
+
+
+def tensor_train(arguments: Any) -> TTEmbedding:
+    return TTEmbedding(arguments.rows, arguments.dim, rank=arguments.rank)
+
+
+def hot_rows(arguments: Any) -> HotRows:
+    capacity = max(1, round(arguments.share * arguments.rows))
+    return HotRows(tensor_train(arguments), capacity)
+
+
+class Steps(keras.utils.PyDataset):
+    """Batches of ids and the rows of the target that are theirs."""
+
+    def __init__(self, ids: np.ndarray, target: np.ndarray) -> None:
+        super().__init__()
+        self.ids, self.target = ids, target
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.ids[step], self.target[self.ids[step]]
+
+
+def errors(arguments: Any) -> Iterator[dict[str, Any]]:
+    """A result for each of the three layers."""
+    keras.utils.set_random_seed(arguments.seed)
+    law = PowerLaw(arguments.rows, arguments.exponent, arguments.seed)
+    shape = arguments.rows, arguments.dim
+    target = law.random.normal(0, 0.1, shape).astype("float32")
+    data = Steps(law.draw(arguments.steps, arguments.batch), target)
+    both = hot_rows(arguments)
+    layers = {
+        "tt": tensor_train(arguments),
+        "tt, same size as with hot rows": TTEmbedding.from_budget(
+            *shape, both.memory_report().parameters
+        ),
+        "tt with hot rows": both,
+    }
+    scale = law.probability @ (target**2).sum(axis=1)
+    for name, layer in layers.items():
+        model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+        model.compile(keras.optimizers.Adam(arguments.learning_rate), "mse")
+        # TT-Rec fills its cache after a tenth of the samples.
+        tenth = max(1, arguments.steps // 10)
+        callbacks = [RefreshHotRows(tenth, tenth)] if layer is both else []
+        start = time.perf_counter()
+        model.fit(data, shuffle=False, verbose=0, callbacks=callbacks)
+        seconds = time.perf_counter() - start
+        off = ((layer.materialize() - target) ** 2).sum(axis=1)
+        result = {
+            "name": "error",
+            "layer": name,
+            "error": float(f"{law.probability @ off / scale:.4g}"),
+            "parameters": layer.memory_report().parameters,
+            "seconds": round(seconds, 1),
+        }
+        if layer is both:
+            hits, lookups = both.count_hits()
+            best = np.sort(law.probability)[-both.capacity :].sum()
+            result |= {
+                "hit_rate": round(hits / lookups, 4),
+                "hit_rate_at_the_end": round(
+                    float(law.probability[both.ids()].sum()), 4
+                ),
+                "hit_rate_of_the_best_rows": round(float(best), 4),
+                "index_bytes": both.memory_report().index_bytes,
+            }
+        yield result
+
+
+class Tables(keras.layers.Layer):
+    """Large tables with a layer each, and small ones together."""
+
+    def __init__(self, large: list[Any], small: Any) -> None:
+        super().__init__()
+        self.large, self.small = large, small
+        self.input_dims = [*(x.input_dim for x in large), *small.input_dims]
+        self.output_dim = small.output_dim
+
+    def build(self, input_shape: Any = None) -> None:
+        for layer in (*self.large, self.small):
+            layer.build()
+        self.built = True
+
+    def call(self, ids: Any) -> Any:
+        count = len(self.large)
+        rows = [layer(ids[:, k]) for k, layer in enumerate(self.large)]
+        parts = [ops.stack(rows, axis=1)] if rows else []
+        return ops.concatenate([*parts, self.small(ids[:, count:])], axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape, self.output_dim)
+
+
+def step_times(arguments: Any) -> Iterator[dict[str, Any]]:
+    """One result: milliseconds a step without and with hot rows."""
+    law = PowerLaw(arguments.rows, arguments.exponent, arguments.seed)
+    few = arguments.tables - arguments.large
+    batches = []
+    for _ in range(8):
+        ids = law.draw(arguments.batch, arguments.large)
+        rest = law.random.integers(0, SMALL, (arguments.batch, few))
+        dense = law.random.random((arguments.batch, 13))
+        label = law.random.integers(0, 2, (arguments.batch, 1))
+        features = {
+            "dense": dense.astype("float32"),
+            "categorical": np.concatenate([ids, rest], axis=1).astype("int32"),
+        }
+        batches.append((features, label.astype("float32")))
+    models, times = {}, {}
+    for name, make in ("without", tensor_train), ("with", hot_rows):
+        large = [make(arguments) for _ in range(arguments.large)]
+        small = EmbeddingCollection([SMALL] * few, arguments.dim, "full")
+        model = DLRM(Tables(large, small))
+        jit = True if arguments.jit else "auto"
+        model.compile("adam", "binary_crossentropy", jit_compile=jit)
+        for x, y in batches:
+            model.train_on_batch(x, y)
+        models[name], times[name] = model, []
+    refresh = []
+    for layer in large:
+        start = time.perf_counter()
+        layer.refresh()
+        refresh.append(time.perf_counter() - start)
+    for pair in range(arguments.pairs):
+        order = list(models) if pair % 2 else list(models)[::-1]
+        for name in order:
+            start = time.perf_counter()
+            for k in range(BLOCK):
+                models[name].train_on_batch(*batches[k])
+            times[name].append((time.perf_counter() - start) / BLOCK)
+    ratios = [
+        b / a for a, b in zip(times["without"], times["with"], strict=True)
+    ]
+    quartiles = statistics.quantiles(ratios, n=4)
+    hits, lookups = map(sum, zip(*(x.count_hits() for x in large), strict=True))
+    yield {
+        "name": "step",
+        "without_ms": round(1e3 * statistics.median(times["without"]), 2),
+        "with_ms": round(1e3 * statistics.median(times["with"]), 2),
+        "ratio": round(quartiles[1], 3),
+        "ratio_quartiles": [round(quartiles[0], 3), round(quartiles[2], 3)],
+        "hit_rate": round(hits / lookups, 4),
+        "refresh_ms_a_table": round(1e3 * statistics.median(refresh), 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
