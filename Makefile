@@ -20,7 +20,7 @@ test: $(VENV)/.test lint
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
 
 # What must hold on every backend.
-PORTABLE := tests/ops tests/layers tests/models
+PORTABLE := tests/ops tests/layers tests/callbacks tests/planning tests/models
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS)

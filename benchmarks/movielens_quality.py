@@ -232,6 +232,8 @@ def _measure(
         multiprocessing.get_context("spawn"),
         _start_worker,
         (arguments.data,),
+        # Compiled steps stay in memory, 50 MB a run.
+        max_tasks_per_child=16,
     )
 
     def start(name: str, settings: Settings, is_first: bool) -> None:

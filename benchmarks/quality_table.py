@@ -51,7 +51,11 @@ def table(
 def _spread(aucs: list[float]) -> str:
     if len(aucs) < 2:
         return "".join(f"{auc:.4f}" for auc in aucs)
-    return f"{statistics.mean(aucs):.4f} ± {statistics.stdev(aucs):.4f}"
+    return f"{statistics.mean(aucs):.4f} ± {_deviation(aucs):.4f}"
+
+
+def _deviation(aucs: list[float]) -> float:
+    return statistics.stdev(aucs) if len(aucs) > 1 else 0.0
 
 
 def plot(rows: Rows, floor: float, path: Path) -> None:
@@ -64,7 +68,7 @@ def plot(rows: Rows, floor: float, path: Path) -> None:
             (
                 lines[0]["compression"],
                 statistics.mean(line["test_auc"] for line in lines),
-                statistics.pstdev(line["test_auc"] for line in lines),
+                _deviation([line["test_auc"] for line in lines]),
             )
             for lines in cells.values()
             if "infeasible" not in lines[0]

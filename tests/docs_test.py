@@ -16,6 +16,8 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 DOCUMENTED = {
     "DLRM": keras_pss.models.DLRM,
+    "Recluster": keras_pss.callbacks.Recluster,
+    "RefreshHotRows": keras_pss.callbacks.RefreshHotRows,
     **{
         name: value
         for name, value in inspect.getmembers(keras_pss)
@@ -45,10 +47,11 @@ def check_comment(line, block):
         assert str(tuple(found) if "(" in value else found) == value
 
 
-def test_readme_examples_run():
+@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+def test_examples_of_a_page_run(page):
     scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
-    blocks = BLOCK.findall((ROOT / "README.md").read_text())
-    assert len(blocks) >= 4
+    blocks = BLOCK.findall((ROOT / page).read_text())
+    assert len(blocks) >= 3
     for block in blocks:
         exec(block, scope)
         for line in block.splitlines():

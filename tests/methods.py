@@ -83,9 +83,22 @@ def rows(
     cases: dict[str, tuple[dict[str, Any], int]],
     **common: Any,
 ) -> list[Method]:
-    """A row for each case of a class; all but the first are variants."""
+    """A row for each case of a class; all but the first are variants.
+
+    A layer whose weights are another's is no variant: it is saved, packed and
+    counted in ways of its own.
+    """
     return [
-        Method(name, cls, arguments, formula, size, large, k > 0, **common)
+        Method(
+            name,
+            cls,
+            arguments,
+            formula,
+            size,
+            large,
+            variant=k > 0 and not arguments.get("share"),
+            **common,
+        )
         for k, (name, (arguments, size)) in enumerate(cases.items())
     ]
 

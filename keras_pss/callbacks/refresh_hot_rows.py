@@ -103,7 +103,7 @@ class RefreshHotRows(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         for layer in self._layers.values():
             change = layer.refresh(decay=self.decay)
-            reset_rows(optimizer, layer.hot.embeddings_table, change.slots)
+            reset_rows(optimizer, layer.hot.hot_table, change.slots)
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None

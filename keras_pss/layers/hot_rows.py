@@ -1,37 +1,30 @@
-"""The most frequent rows of any compressed embedding, uncompressed."""
+"""The most frequent rows of any compressed embedding, uncompressed.
 
-from typing import Any, NamedTuple, Self
+The hot rows are in hot_table.py and the counters in id_counter.py. What joins
+them is here; it is long for its documentation and the forms of `from_budget`.
+"""
+
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import CompressedEmbedding, positive_int
+from keras_pss.layers.base import CompressedEmbedding
 from keras_pss.layers.budget import Budget
 from keras_pss.layers.factory import method_class
-from keras_pss.layers.full_embedding import FullEmbedding
+from keras_pss.layers.hot_table import (
+    HotRowsChange,
+    HotTable,
+    checked_capacity,
+    checked_ids,
+    default_capacity,
+)
 from keras_pss.layers.id_counter import IdCounter
-from keras_pss.layers.tables import Table
-from keras_pss.ops import counting, hot_ids
+from keras_pss.layers.tables import Table, cast_rows
 from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
-
-
-class HotRowsChange(NamedTuple):
-    """What a refresh changed.
-
-    Attributes:
-        kept: Ids that were hot and stay so, with the rows they learned.
-        added: Ids that became hot.
-        evicted: Ids that are hot no longer; what they learned is dropped.
-        slots: Rows of `hot` that were filled anew or emptied.
-    """
-
-    kept: np.ndarray
-    added: np.ndarray
-    evicted: np.ndarray
-    slots: np.ndarray
 
 
 @keras.saving.register_keras_serializable("keras_pss")
@@ -41,15 +34,15 @@ class HotRows(CompressedEmbedding):
         E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
         E[i] = embedding[i]      for all others.
 
-    Click logs ask for a few ids most of the time. Those get a row that nothing
+    Click logs ask for a few ids most of the time. Those get rows that nothing
     else shares, and the compressed parameters are left to the rare ids: hits
     train `hot` alone, misses the embedding alone.
 
     The layer counts ids while it trains. No row is hot until `refresh()` takes
     the most counted ids, which start from their compressed rows; the callback
     `keras_pss.callbacks.RefreshHotRows` calls it after a warm-up and every so
-    many steps. An id that stays hot keeps its row of `hot` and what it learned
-    there; what an evicted one learned is dropped.
+    many steps. An id that stays hot keeps its row and what it learned; what an
+    evicted one learned is dropped.
 
     Args:
         embedding: A layer of keras_pss with an `input_dim`, built or not.
@@ -88,7 +81,8 @@ class HotRows(CompressedEmbedding):
     embedding = keras_pss.TTEmbedding(10_000_000, 16, rank=8)
     layer = keras_pss.HotRows(embedding, capacity=1_000)
     rows = layer(np.array([[3, 9_999_999], [3, 5]]), training=True)
-    layer.refresh().added.tolist() == [3, 5, 9_999_999]
+    change = layer.refresh()
+    len(change.added)  # 3
     rows = layer(np.array([3, 3, 7]), training=True)
     layer.count_hits()  # (2, 7)
     ```
@@ -121,12 +115,11 @@ class HotRows(CompressedEmbedding):
             **{"dtype": embedding.dtype_policy, **kwargs},
         )
         self.embedding = embedding
-        self.capacity = _checked_capacity(capacity, self.input_dim)
+        self.capacity = checked_capacity(capacity, self.input_dim)
         # Layers of their own, so that Keras quantises them as such.
-        self.hot = FullEmbedding(
+        self.hot = HotTable(
             capacity,
             self.output_dim,
-            embeddings_initializer="zeros",
             embeddings_regularizer=self.embeddings_regularizer,
             embeddings_constraint=self.embeddings_constraint,
             gradient=self.gradient,
@@ -157,7 +150,7 @@ class HotRows(CompressedEmbedding):
         _, options = _divided(kwargs)
         inner = method_class(method)
         inner.check_unsized(options)
-        capacity = _capacity(capacity, input_dim)
+        capacity = default_capacity(capacity, input_dim)
         least = inner.smallest_size(input_dim, output_dim, **options)
         return least + capacity * output_dim
 
@@ -173,7 +166,7 @@ class HotRows(CompressedEmbedding):
         **kwargs: Any,
     ) -> Self:
         own, options = _divided(kwargs)
-        capacity = _capacity(capacity, input_dim)
+        capacity = default_capacity(capacity, input_dim)
         left = size - capacity * output_dim
         embedding = method_class(method).from_budget(
             input_dim, output_dim, left, **options
@@ -217,17 +210,7 @@ class HotRows(CompressedEmbedding):
         return [self.embedding, self.hot, self.counter]
 
     def tables(self) -> dict[str, Table]:
-        size, word = self.capacity, hot_ids.index_dtype()
-        return {
-            "ids": Table(size, 1, hot_ids.no_ids, dtype=word),
-            "slots": Table(size, 1, hot_ids.all_slots, dtype=word),
-            # Hits and lookups, then their upper words.
-            "hits": Table(4, 1, "zeros", dtype=word, aggregation="sum"),
-        }
-
-    def lookup_bytes(self) -> int:
-        # The ids that a binary search compares with, and the slot.
-        return 4 * (self.capacity.bit_length() + 1)
+        return {}
 
     def budget_size(self) -> int:
         return self.embedding.budget_size() + self.capacity * self.output_dim
@@ -239,32 +222,33 @@ class HotRows(CompressedEmbedding):
         super().build(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if training and self.trainable:
-            self.observe(inputs)
-        return super().call(inputs)
+        if not training or not self.trainable:
+            return super().call(inputs)
+        # As `observe` and the base class do, with one check and one search.
+        ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
+        return ids_ops.map_flat(self._counted_rows, inputs)
 
     def compute_output_spec(
         self, inputs: Any, training: bool | None = None
     ) -> keras.KerasTensor:
         return super().compute_output_spec(inputs)
 
-    def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of `hot` and whether an id is hot, of `(n,)` valid ids."""
-        hot, slots = (
-            ops.cast(ops.squeeze(ops.convert_to_tensor(table), -1), "int32")
-            for table in (self.ids_table, self.slots_table)
-        )
-        # Ids are below 2^31 whatever their dtype.
-        place, hit = hot_ids.find(hot, ops.cast(ids, "int32"))
-        return ops.take(slots, place, axis=0), hit
-
     def lookup(self, ids: Tensor) -> Tensor:
-        slot, hit = self.find(ids)
+        return self._rows(ids, *self.hot.find(ids))
+
+    def _rows(self, ids: Tensor, slot: Tensor, hit: Tensor) -> Tensor:
         # Both, since shapes must not depend on values. The choice passes no
         # gradient on to the one that is not taken.
         hot = self.hot.lookup(slot)
         cold = ops.cast(self.embedding.lookup(ids), hot.dtype)
         return ops.where(ops.expand_dims(hit, -1), hot, cold)
+
+    def _counted_rows(self, ids: Tensor) -> Tensor:
+        ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
+        slot, hit = self.hot.find(ids)
+        self._count(ids, valid, hit)
+        rows = self._rows(ids, slot, hit)
+        return cast_rows(rows, valid, self.compute_dtype)
 
     def observe(self, inputs: Tensor) -> None:
         """Counts the ids of a training step, and how many of them are hot."""
@@ -273,28 +257,25 @@ class HotRows(CompressedEmbedding):
         inputs = ops.convert_to_tensor(inputs, sparse=False)
         inputs = ops.reshape(inputs, (-1,))
         ids, valid = ids_ops.checked(inputs, self.input_dim, self.name)
-        ids = ops.cast(ids, "int32")
+        self._count(ids, valid, self.hot.find(ids)[1])
+
+    def _count(self, ids: Tensor, valid: Tensor | None, hit: Tensor) -> None:
         counted = ids >= int(self.mask_zero)
         if valid is not None:
             counted = ops.logical_and(counted, valid)
-        _, hit = self.find(ids)
-        hits = ops.sum(ops.cast(ops.logical_and(hit, counted), "int32"))
         amount = ops.cast(counted, "int32")
-        both = ops.stack([hits, ops.sum(amount)])
-        counting.add_at(self.hits_table, ops.arange(2, dtype="int32"), both)
-        self.counter.add(ids, amount)
+        self.counter.add(ops.cast(ids, "int32"), amount, hit)
 
     def count_hits(self) -> tuple[int, int]:
         """Lookups of hot ids, and all lookups, of the steps that trained.
 
         Exact as long as there is a refresh every 2^31 lookups.
         """
-        hits, lookups = counting.total(counting.read(self.hits_table))
-        return hits, lookups
+        return self.counter.count_hits()
 
     def ids(self) -> np.ndarray:
         """The ids that are hot, increasing."""
-        return hot_ids.held(counting.read(self.ids_table))
+        return self.hot.ids()
 
     def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
         """Makes the most counted ids hot; on the host, between two steps.
@@ -317,37 +298,13 @@ class HotRows(CompressedEmbedding):
                 "change. Refresh them before `quantize`. "
                 f"Received: dtype={self.hot.dtype_policy.name}"
             )
-        held = self.ids()
         if ids is None:
-            wanted = self.counter.most_counted(held)
+            wanted = self.counter.most_counted(self.ids())
         else:
-            wanted = _checked_ids(ids, self.capacity, self.input_dim)
-        move = hot_ids.moved(held, counting.read(self.slots_table), wanted)
-        rows = np.array(ops.convert_to_numpy(self.hot.embeddings_table))
-        rows[move.emptied] = 0
-        rows[move.filled] = self._compressed(move.added)
-        self.hot.embeddings_table.assign(rows)
-        counting.write(self.ids_table, move.ids)
-        counting.write(self.slots_table, move.slots)
+            wanted = checked_ids(ids, self.capacity, self.input_dim)
+        change = self.hot.give_to(wanted, self.embedding.materialize)
         self.counter.settle(decay)
-        hits = counting.read(self.hits_table)
-        counting.write(self.hits_table, counting.carried(hits))
-        return HotRowsChange(
-            kept=np.intersect1d(held, wanted),
-            added=move.added,
-            evicted=np.setdiff1d(held, wanted),
-            slots=np.append(move.filled, move.emptied),
-        )
-
-    def _compressed(self, ids: np.ndarray) -> np.ndarray:
-        """Rows of the embedding, looked up by a power of two of ids.
-
-        JAX compiles each operation for each number of ids.
-        """
-        if not len(ids):
-            return np.zeros((0, self.output_dim), np.float32)
-        size = 1 << (len(ids) - 1).bit_length()
-        return self.embedding.materialize(np.resize(ids, size))[: len(ids)]
+        return change
 
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
@@ -397,43 +354,6 @@ def _check_embedding(embedding: Any) -> None:
             "input_dim) in the input pipeline. Received: "
             f"embedding={embedding!r} with input_dim=None"
         )
-
-
-def _capacity(capacity: int | None, input_dim: int) -> int:
-    """Number of hot rows, by default a thousandth of all."""
-    if capacity is None:
-        return max(1, input_dim // 1000)
-    return _checked_capacity(capacity, input_dim)
-
-
-def _checked_capacity(capacity: int, input_dim: int) -> int:
-    positive_int("capacity", capacity)
-    if capacity > input_dim:
-        raise ValueError(
-            "`capacity` must be at most `input_dim`. A table of which all rows "
-            "are hot is a keras_pss.FullEmbedding. "
-            f"Received: capacity={capacity}, input_dim={input_dim}"
-        )
-    return capacity
-
-
-def _checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
-    """Different ids of a table, increasing."""
-    given = np.asarray(ids)
-    ok = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
-    found = np.unique(given) if ok else given
-    if not ok or len(found) < len(given) or len(found) > capacity:
-        raise ValueError(
-            "`ids` must be a list of different integers, at most `capacity` "
-            "of them. Leave it out to take the most counted ids. Received: "
-            f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
-        )
-    if found.size and not 0 <= found[0] <= found[-1] < input_dim:
-        raise ValueError(
-            f"`ids` must be in [0, input_dim) = [0, {input_dim}). "
-            f"Received: ids from {found[0]} to {found[-1]}"
-        )
-    return found.astype(np.int32)
 
 
 def _divided(

@@ -1,4 +1,4 @@
-"""How often each id was seen, in a table of counters."""
+"""How often each id was seen, and how many lookups were hits."""
 
 from typing import Any
 
@@ -33,7 +33,8 @@ class IdCounter(TableLayer):
         sketch_width: Counters in each row of the sketch.
         **kwargs: Of `TableLayer`.
 
-    Memory: no parameters; `4 * input_dim` bytes, or `16 * sketch_width`.
+    Memory: no parameters; 16 bytes, and `4 * input_dim` or
+        `16 * sketch_width`.
     """
 
     def __init__(
@@ -60,14 +61,25 @@ class IdCounter(TableLayer):
             size = counting.DEPTH * self.sketch_width
         word = index_dtype()
         return {
-            "counts": Table(size, 1, "zeros", dtype=word, aggregation="sum")
+            "counts": Table(size, 1, "zeros", dtype=word, aggregation="sum"),
+            # Hits and lookups, then their upper words.
+            "hits": Table(4, 1, "zeros", dtype=word, aggregation="sum"),
         }
 
     def lookup_bytes(self) -> int:
         return 0  # a lookup reads no counter
 
-    def add(self, ids: Tensor, amount: Tensor) -> None:
-        """Adds to the counts of `(n,)` int32 ids, `(n,)` int32 each."""
+    def add(self, ids: Tensor, amount: Tensor, hit: Tensor) -> None:
+        """Counts `(n,)` int32 ids.
+
+        Args:
+            ids: Valid ids.
+            amount: int32 `(n,)`: 1 for an id that counts, 0 for another.
+            hit: Booleans `(n,)`: which ids are hot.
+        """
+        hits = ops.where(hit, amount, 0)
+        both = ops.stack([ops.sum(hits), ops.sum(amount)])
+        counting.add_at(self.hits_table, ops.arange(2, dtype="int32"), both)
         if self.sketch_width is not None:
             ids = counting.cells(ids, self.sketch_width)
             amount = ops.repeat(amount, counting.DEPTH)
@@ -88,8 +100,20 @@ class IdCounter(TableLayer):
             self.sketch_width,
         )
 
+    def count_hits(self) -> tuple[int, int]:
+        """Hits, and all lookups; exact if `settle` comes every 2^31 of them."""
+        hits, lookups = counting.total(counting.read(self.hits_table))
+        return hits, lookups
+
     def settle(self, decay: bool) -> None:
-        """Halves the counts, if asked to or before they could overflow."""
+        """Makes room in the counters, on the host.
+
+        Args:
+            decay: Whether the counts of ids are halved even if none of them
+                has grown large.
+        """
+        hits = counting.read(self.hits_table)
+        counting.write(self.hits_table, counting.carried(hits))
         counts = counting.read(self.counts_table)
         if decay or counts.max() >= LARGEST_COUNT:
             counting.write(self.counts_table, counts >> 1)

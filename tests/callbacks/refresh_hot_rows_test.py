@@ -1,5 +1,8 @@
 """The callback: when it refreshes, what it resets, what it logs."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -188,7 +191,7 @@ def test_kept_rows_keep_their_moments_and_new_ones_start_afresh(
     other.refresh([0, 1, 2, 3, 4])
     ids, target = steps_of(6)
     fit(model, ids % 5, target)
-    weight = layer.hot.embeddings_table
+    weight = layer.hot.hot_table
     mine = list(slots_of(optimizer, weight))
     kinds = {"adam": 2, "adagrad": 1, "sgd": 1, "rm_sprop": 2}
     assert len(mine) == kinds[optimizer.name]
@@ -226,8 +229,8 @@ def test_the_callback_resets_what_it_fills():
     ids[3 * BATCH :] = 30 + ids[3 * BATCH :] % 2
     fit(model, ids, target, RefreshHotRows(warmup_steps=6))
     assert layer.ids()[-2:].tolist() == [30, 31]
-    slots, _ = layer.find(ops.convert_to_tensor(layer.ids()))
-    for moments in slots_of(optimizer, layer.hot.embeddings_table):
+    slots, _ = layer.hot.find(ops.convert_to_tensor(layer.ids()))
+    for moments in slots_of(optimizer, layer.hot.hot_table):
         fresh = ~numpy_of(moments)[numpy_of(slots)].any(axis=1)
         assert fresh.tolist() == [False, False, False, True, True]
 
@@ -239,10 +242,10 @@ def test_a_moving_average_of_the_weights_starts_at_the_filled_rows():
     ids, target = steps_of(3)
     fit(model, ids, target)
     change = layer.refresh(FREQUENT)
-    reset_rows(optimizer, layer.hot.embeddings_table, change.slots)
-    (average,) = slots_of(optimizer, layer.hot.embeddings_table)
+    reset_rows(optimizer, layer.hot.hot_table, change.slots)
+    (average,) = slots_of(optimizer, layer.hot.hot_table)
     np.testing.assert_array_equal(
-        numpy_of(average), numpy_of(layer.hot.embeddings_table)
+        numpy_of(average), numpy_of(layer.hot.hot_table)
     )
 
 
@@ -254,7 +257,7 @@ def test_scaled_losses_and_models_without_an_optimizer():
     ids, target = steps_of(4)
     layer.refresh(FREQUENT)
     fit(model, ids, target)
-    weight = layer.hot.embeddings_table
+    weight = layer.hot.hot_table
     assert all(numpy_of(slot).any() for slot in slots_of(inner, weight))
     reset_rows(optimizer, weight, np.arange(CAPACITY))
     assert not any(numpy_of(slot).any() for slot in slots_of(inner, weight))
@@ -262,6 +265,42 @@ def test_scaled_losses_and_models_without_an_optimizer():
     reset_rows(keras.optimizers.Adam(), weight, np.arange(CAPACITY))
     frozen = keras.Variable(np.zeros((CAPACITY, WIDTH)))
     assert not list(slots_of(inner, frozen))
+
+
+@pytest.mark.tf_only
+def test_replicas_count_and_refresh_as_one():
+    """MirroredStrategy, in a process that has two devices."""
+    script = """
+import keras, numpy as np, tensorflow as tf, keras_pss
+from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
+from keras_pss.layers.hot_rows import HotRows
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    inner = keras_pss.HashedEmbedding(60, 4, num_buckets=7)
+    layer = HotRows(inner, 5)
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    model.compile("adam", "mse", jit_compile=False)
+ids = np.random.default_rng(0).zipf(1.5, 160).clip(max=60) - 1
+model.fit(ids, np.ones((160, 4)), batch_size=16, shuffle=False, verbose=0,
+          callbacks=[RefreshHotRows(4, 3)])
+counts = np.bincount(ids, minlength=60)
+every = np.arange(60, dtype=np.int32)
+np.testing.assert_array_equal(layer.counter.estimates(every), counts)
+assert layer.count_hits()[1] == 160
+for weight in [*layer.weights, *model.optimizer.variables]:
+    values = [value.numpy() for value in weight.value.values]
+    np.testing.assert_array_equal(*values)
+print("equal")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == "equal", result.stderr
 
 
 def test_wrong_arguments_are_errors():

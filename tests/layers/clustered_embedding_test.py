@@ -342,7 +342,9 @@ def test_reclustering_refuses_what_it_cannot_do(monkeypatch):
         layer.recluster()
     layer.residuals_table.assign(table)
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "sklearn", None)
+        loaded = [name for name in sys.modules if name.startswith("sklearn.")]
+        for name in ["sklearn", *loaded]:
+            patch.setitem(sys.modules, name, None)
         with pytest.raises(ImportError, match="`pip install scikit-learn`"):
             layer.recluster()
     np.testing.assert_array_equal(numpy_of(layer)["epoch"], 0)

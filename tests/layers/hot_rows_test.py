@@ -42,7 +42,7 @@ every_inner = pytest.mark.parametrize("inner", [tensor_train, shared, hashed])
 def learned(layer, ids=HOT):
     """Makes ids hot and gives them rows as if they had trained."""
     layer.refresh(ids)
-    weight = layer.hot.embeddings_table
+    weight = layer.hot.hot_table
     rows = np.random.RandomState(5).normal(size=weight.shape)
     free = np.isin(np.arange(layer.capacity), slots_of(layer)[len(ids) :])
     rows[free] = 0
@@ -51,14 +51,14 @@ def learned(layer, ids=HOT):
 
 
 def slots_of(layer):
-    return counting.read(layer.slots_table).astype(int)
+    return counting.read(layer.hot.slots_table).astype(int)
 
 
 def expected_table(layer):
     """where(hot, hot row, compressed row), from the weights themselves."""
     table = layer.embedding.materialize()
-    ids = counting.read(layer.ids_table).astype(np.int64)
-    rows = ops.convert_to_numpy(layer.hot.embeddings_table)
+    ids = counting.read(layer.hot.ids_table).astype(np.int64)
+    rows = ops.convert_to_numpy(layer.hot.hot_table)
     for i, slot in zip(ids, slots_of(layer), strict=True):
         if i < layer.input_dim:
             table[i] = rows[slot]
@@ -116,7 +116,7 @@ def test_hits_train_the_hot_rows_and_misses_the_embedding(inner):
     upstream = upstream.astype("float32")
     hit = np.isin(IDS, HOT)
     names = [weight.path for weight in layer.trainable_weights]
-    assert names[-1].endswith("hot/embeddings_table")
+    assert names[-1].endswith("hot/hot_table")
     found = gradients.weight_gradients(layer, IDS, upstream)
     alone = gradients.weight_gradients(
         layer.embedding, IDS, upstream * ~hit[:, None]
@@ -289,7 +289,7 @@ def test_ids_never_seen_are_not_taken_and_rows_that_leave_are_emptied():
     change = layer.refresh([8])
     assert change.evicted.tolist() == [4]
     assert len(change.slots) == 1
-    hot = numpy_of(layer.hot.embeddings_table)
+    hot = numpy_of(layer.hot.hot_table)
     assert hot.any(axis=1).sum() == 1
     np.testing.assert_array_equal(layer.ids(), [8])
 
@@ -324,11 +324,11 @@ def test_any_history_gives_what_a_dictionary_gives(steps, capacity):
         np.testing.assert_array_equal(layer.materialize()[:, 0], expected)
         # "Training": each hot id gets a number that tells it from others.
         slots = dict(zip(sorted(wanted), slots_of(layer), strict=False))
-        table = numpy_of(layer.hot.embeddings_table)
+        table = numpy_of(layer.hot.hot_table)
         for i in wanted:
             rows[i] = 100.0 * (number + 1) + i
             table[slots[i]] = rows[i]
-        layer.hot.embeddings_table.assign(table)
+        layer.hot.hot_table.assign(table)
         counts = counts // 2 if decay else counts
 
 
@@ -350,7 +350,9 @@ def test_counters_do_not_wrap_around():
     high = np.zeros(DIM, np.uint32)
     high[[5, 6]] = 2**31 + 7, 2**31 + 6
     counting.write(layer.counter.counts_table, high)
-    counting.write(layer.hits_table, np.array([2**31 - 1, 2**31 + 2, 0, 0]))
+    counting.write(
+        layer.counter.hits_table, np.array([2**31 - 1, 2**31 + 2, 0, 0])
+    )
     trained_on(layer, [5, 5, 6, 9])
     assert layer.refresh().added.tolist() == [5, 6]
     assert counts_of(layer)[[5, 6, 9]].tolist() == [2**30 + 4, 2**30 + 3, 0]
@@ -435,6 +437,22 @@ def test_saved_models_give_equal_bits(tmp_path):
     np.testing.assert_array_equal(found, tf.function(model)(ids).numpy())
 
 
+def test_an_embedding_that_serves_other_layers_still_does_once_loaded(
+    tmp_path,
+):
+    inner = tensor_train()
+    ids = keras.Input((3,), dtype="int32")
+    rows = keras.layers.Flatten()(HotRows(inner, CAPACITY)(ids))
+    bag = EmbeddingBag(inner)(ids)
+    model = keras.Model(ids, keras.layers.Concatenate()([rows, bag]))
+    model.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    own = [x.embedding for x in after.layers if hasattr(x, "embedding")]
+    assert len(own) == 2
+    assert own[0] is own[1]
+    assert after.count_params() == model.count_params()
+
+
 def test_config_round_trip():
     layer = HotRows(
         tensor_train(embeddings_regularizer="l2", mask_zero=True),
@@ -456,8 +474,8 @@ def test_config_round_trip():
     assert (twin.name, twin.mask_zero) == ("frequent", True)
     assert isinstance(twin.embedding, keras_pss.TTEmbedding)
     twin.build()
-    assert twin.hot.embeddings_table.constraint is not None
-    assert twin.hot.embeddings_table.regularizer.l1 == np.float32(0.01)
+    assert twin.hot.hot_table.constraint is not None
+    assert twin.hot.hot_table.regularizer.l1 == np.float32(0.01)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
@@ -483,7 +501,7 @@ def test_int8_packs_both_and_survives_saving(inner, whole_model, tmp_path):
     packed = layer.materialize()
     assert 0 < np.abs(packed - exact).max() < 0.03 * np.abs(exact).max()
     assert not model.trainable_weights
-    assert layer.hot.embeddings_table.dtype == "int8"
+    assert layer.hot.hot_table.dtype == "int8"
     assert layer.memory_report().serving_bytes == promised
     held = sum(
         int(np.prod(w.shape)) * (1 if w.dtype == "int8" else 4)

@@ -182,6 +182,23 @@ def test_a_packed_lookup_unpacks_rows_and_no_table(storage):
     assert large == {"ReadVariableOp"}
 
 
+@pytest.mark.tf_only
+@every_storage
+def test_saved_models_hold_the_packed_rows(storage, tmp_path):
+    import tensorflow as tf
+
+    layer = QuantizedEmbedding(ROWS, 7, storage=storage)
+    inputs = keras.Input((), dtype="int32")
+    model = keras.Model(inputs, layer(inputs))
+    table = layer.materialize()
+    layer.quantize("int8")
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.serve(IDS).numpy(), table[IDS])
+    held = sum(v.numpy().nbytes for v in loaded.variables)
+    assert held == 4 * layer.budget_size()
+
+
 def test_bfloat16_models_train_and_pack():
     layer = QuantizedEmbedding(ROWS, WIDTH, dtype="mixed_bfloat16")
     model = model_of(layer)
