@@ -185,5 +185,5 @@ def hot_rows(layer: Any, tables: Tables) -> np.ndarray:
     held = tables["ids"].astype(int)[:, 0]
     slots = tables["slots"].astype(int)[:, 0]
     hot = held < layer.input_dim  # the others are padding
-    table[held[hot]] = tables["embeddings"][slots[hot]]
+    table[held[hot]] = tables["hot"][slots[hot]]
     return table

@@ -33,9 +33,13 @@ def check_mode(gradient: str) -> str:
 
 
 def pays(table: Any) -> bool:
-    """Whether a table is so large that `"auto"` takes a sparse gradient."""
+    """Whether a table is so large that `"auto"` takes a sparse gradient.
+
+    Never for single numbers, as of ROBE's memory: to find the duplicates
+    among them takes longer than the whole memory's step.
+    """
     rows, width = table.shape
-    return rows * width >= CROSSOVER
+    return width > 1 and rows * width >= CROSSOVER
 
 
 def possible(table: Any) -> bool:
