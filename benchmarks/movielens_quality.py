@@ -141,7 +141,7 @@ def _arguments() -> argparse.Namespace:
         "--budgets", nargs="+", default=["4x", "16x", "64x"], help="4x 16x 64x"
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many: 3")
-    parser.add_argument("--epochs", type=int, default=15, help="at most: 15")
+    parser.add_argument("--epochs", type=int, default=25, help="at most: 25")
     parser.add_argument(
         "--jobs", type=int, default=2, help="processes of one core each: 2"
     )

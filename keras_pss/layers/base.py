@@ -179,8 +179,13 @@ class CompressedEmbedding(TableLayer):
         """The method's last linear map: `(..., k)` to `(..., output_dim)`."""
         return latent
 
-    def observe(self, inputs: Tensor) -> None:
-        """Sees the ids of each training step; for layers that count them."""
+    def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+        """Sees the ids of each training step; for layers that count them.
+
+        Args:
+            inputs: As in a call.
+            mask: Booleans of the shape of dense ids, False for padding.
+        """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         ids_ops.check_not_cut(inputs, self.name)
@@ -190,22 +195,27 @@ class CompressedEmbedding(TableLayer):
         return self.mapped(self.lookup, inputs)
 
     def mapped(
-        self, function: Callable[[Tensor], Tensor], inputs: Tensor
+        self,
+        function: Callable[[Tensor], Tensor],
+        inputs: Tensor,
+        dtype: str | None = None,
     ) -> Tensor:
         """A function of valid flat ids, on ids as they come.
 
         Args:
             function: `(n,)` valid ids to `(n, k)` floats, as `lookup`.
             inputs: Ids of any shape; dense, sparse or ragged.
+            dtype: Of the result, by default the compute dtype.
 
         Returns:
-            Floats of the compute dtype, `inputs.shape + (k,)`; NaN for ids
-            without a row where nothing can be raised.
+            Floats `inputs.shape + (k,)`; NaN for ids without a row where
+            nothing can be raised.
         """
+        dtype = dtype or self.compute_dtype
 
         def rows(ids: Tensor) -> Tensor:
             ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
-            return cast_rows(function(ids), valid, self.compute_dtype)
+            return cast_rows(function(ids), valid, dtype)
 
         ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
         return ids_ops.map_flat(rows, inputs)

@@ -71,13 +71,47 @@ def size(shapes: Sequence[Core]) -> int:
     return sum(math.prod(core) for core in shapes)
 
 
-def largest_rank(largest: int, fits: Callable[[int], bool]) -> int:
-    """The largest rank up to `largest` that fits, by bisection; 1 at least."""
+def largest_ranks(
+    shapes: Callable[[int | Sequence[int]], list[Core]],
+    largest: int,
+    size_within: int,
+    ring: bool = False,
+) -> int | tuple[int, ...]:
+    """The ranks that use a number of parameters best: as equal as may be.
+
+    The largest single rank that fits, by bisection; what it leaves raises the
+    ranks one at a time, the lowest first.
+
+    Args:
+        shapes: Cores of a rank or ranks.
+        largest: Rank that is certainly too large, or the largest useful one.
+        size_within: Parameters.
+        ring: Whether the last core meets the first.
+
+    Returns:
+        One rank, 1 at least, where no single one can be raised.
+    """
+
+    def fits(rank: int | Sequence[int]) -> bool:
+        return size(shapes(rank)) <= size_within
+
     low, high = 1, largest
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    found = [left for _, left, *_ in shapes(low)]
+    # No boundary of a train is of use above the entries on either side.
+    most = [left for _, left, *_ in shapes(largest)]
+    if not ring:
+        found, most = found[1:], most[1:]
+    equal, free = tuple(found), set(range(len(found)))
+    while free:
+        k = min(free, key=lambda k: (found[k], k))
+        found[k] += 1
+        if found[k] > most[k] or not fits(found):
+            found[k] -= 1
+            free.remove(k)
+    return low if tuple(found) == equal else tuple(found)
 
 
 def _row_shape(

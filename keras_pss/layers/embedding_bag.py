@@ -135,11 +135,10 @@ class EmbeddingBag(keras.layers.Layer):
         bags = bags_ops.arranged(inputs, weights, row_splits, mask, self.name)
         ids, weights = self._without_padding(bags)
         if training:
-            self.embedding.observe(ops.reshape(ids, (-1,)))
-        rows = self.embedding.mapped(self.embedding.latent, ids)
+            self.embedding.observe(ids, bags.mask)
         # Half precision would lose a long bag's small terms.
-        dtype = keras.backend.result_type(rows.dtype, "float32")
-        rows = ops.cast(rows, dtype)
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        rows = self.embedding.mapped(self.embedding.latent, ids, dtype)
         if weights is not None:
             weights = ops.cast(weights, dtype)
         pooled = bags.pool(rows, weights, self.combiner)

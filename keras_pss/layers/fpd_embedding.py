@@ -14,7 +14,7 @@ Tensor = Any
 
 # The rank that a budget aims at, and the share of it that is to be used.
 USUAL_RANK = 8
-WELL_USED = 0.95
+WELL_USED = 0.98
 
 
 @keras.saving.register_keras_serializable("keras_pss")

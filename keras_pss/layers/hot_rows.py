@@ -246,23 +246,26 @@ class HotRows(CompressedEmbedding):
     def _counted_rows(self, ids: Tensor) -> Tensor:
         ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
         slot, hit = self.hot.find(ids)
-        self._count(ids, valid, hit)
+        self._count(ids, hit, valid)
         rows = self._rows(ids, slot, hit)
         return cast_rows(rows, valid, self.compute_dtype)
 
-    def observe(self, inputs: Tensor) -> None:
+    def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         """Counts the ids of a training step, and how many of them are hot."""
         if ids_ops.is_ragged(inputs):
             inputs = inputs.flat_values
         inputs = ops.convert_to_tensor(inputs, sparse=False)
         inputs = ops.reshape(inputs, (-1,))
         ids, valid = ids_ops.checked(inputs, self.input_dim, self.name)
-        self._count(ids, valid, self.hot.find(ids)[1])
+        if mask is not None:
+            mask = ops.reshape(mask, (-1,))
+        self._count(ids, self.hot.find(ids)[1], valid, mask)
 
-    def _count(self, ids: Tensor, valid: Tensor | None, hit: Tensor) -> None:
+    def _count(self, ids: Tensor, hit: Tensor, *masks: Tensor | None) -> None:
         counted = ids >= int(self.mask_zero)
-        if valid is not None:
-            counted = ops.logical_and(counted, valid)
+        for mask in masks:
+            if mask is not None:
+                counted = ops.logical_and(counted, mask)
         amount = ops.cast(counted, "int32")
         self.counter.add(ops.cast(ids, "int32"), amount, hit)
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers import core_shapes, initial_scale
-from keras_pss.layers.base import CompressedEmbedding
+from keras_pss.layers.core_embedding import CoreEmbedding
 from keras_pss.layers.tables import Table
 from keras_pss.ops import tensor_train
 
@@ -20,7 +20,7 @@ SAMPLE = 2048
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class TensorRingEmbedding(CompressedEmbedding):
+class TensorRingEmbedding(CoreEmbedding):
     """Rows that are traces of products of small matrices.
 
         E[i, j] = trace(G_1[i_1, j_1] G_2[i_2, j_2] ... G_D[i_D, j_D])
@@ -110,14 +110,14 @@ class TensorRingEmbedding(CompressedEmbedding):
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        def fits(rank: int) -> bool:
-            cores = core_shapes.cores(
+        def shapes(rank: Any) -> list[core_shapes.Core]:
+            return core_shapes.cores(
                 input_dim, output_dim, rank, ring=True, **kwargs
             )
-            return core_shapes.size(cores) <= size
 
         # Each core has a number of parameters that is rank² times some.
-        return {"rank": core_shapes.largest_rank(math.isqrt(size), fits)}
+        largest = math.isqrt(size)
+        return {"rank": core_shapes.largest_ranks(shapes, largest, size, True)}
 
     def tables(self) -> dict[str, Table]:
         sizes = [(p, left * q * right) for p, left, q, right in self._cores]
@@ -174,17 +174,6 @@ class TensorRingEmbedding(CompressedEmbedding):
 
         fills = list(fills)
         return fill
-
-    def lookup_flops(self) -> int:
-        return tensor_train.flops(self._cores)
-
-    def lookup(self, ids: Tensor) -> Tensor:
-        digits = tensor_train.digits(ids, self.row_shape)
-        slices = [
-            self.gather_rows(f"core{k}", digit)
-            for k, digit in enumerate(digits)
-        ]
-        return tensor_train.contract(slices, self._cores)
 
     def get_config(self) -> dict[str, Any]:
         return {

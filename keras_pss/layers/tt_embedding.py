@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_pss.layers import core_shapes, initial_scale
-from keras_pss.layers.base import CompressedEmbedding
+from keras_pss.layers.core_embedding import CoreEmbedding
 from keras_pss.layers.tables import Table
 from keras_pss.ops import tensor_train
 
@@ -18,7 +18,7 @@ SHAPES = ("balanced", "min_params")
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class TTEmbedding(CompressedEmbedding):
+class TTEmbedding(CoreEmbedding):
     """A table as a train of small cores: `E[i, j] = Π_k G_k[i_k, j_k]`.
 
     `i_k` and `j_k` are the digits of the id and of the column, the most
@@ -115,13 +115,12 @@ class TTEmbedding(CompressedEmbedding):
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        def fits(rank: int) -> bool:
-            cores = core_shapes.cores(input_dim, output_dim, rank, **kwargs)
-            return core_shapes.size(cores) <= size
+        def shapes(rank: Any) -> list[core_shapes.Core]:
+            return core_shapes.cores(input_dim, output_dim, rank, **kwargs)
 
         # No rank above the columns of the table's best split can be used.
         largest = input_dim * output_dim
-        return {"rank": core_shapes.largest_rank(largest, fits)}
+        return {"rank": core_shapes.largest_ranks(shapes, largest, size)}
 
     def tables(self) -> dict[str, Table]:
         sizes = [(p, left * q * right) for p, left, q, right in self._cores]
@@ -171,17 +170,6 @@ class TTEmbedding(CompressedEmbedding):
             return [*(1 / math.sqrt(rank) for rank in ranks), std]
         each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
         return [each] * self.num_cores
-
-    def lookup_flops(self) -> int:
-        return tensor_train.flops(self._cores)
-
-    def lookup(self, ids: Tensor) -> Tensor:
-        digits = tensor_train.digits(ids, self.row_shape)
-        slices = [
-            self.gather_rows(f"core{k}", digit)
-            for k, digit in enumerate(digits)
-        ]
-        return tensor_train.contract(slices, self._cores)
 
     def get_config(self) -> dict[str, Any]:
         return {

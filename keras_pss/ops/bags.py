@@ -215,7 +215,7 @@ def _check_splits(splits: Tensor, size: Any, name: str) -> Tensor | None:
 
 def _required(ok: Any, message: str, received: dict[str, Any]) -> Tensor | None:
     """Raises unless `ok`; hands it back where its value is not known yet."""
-    if ok is False or ids_ops._is_concrete(ok):
+    if ok is False or ids_ops.is_concrete(ok):
         if not bool(ok):
             shown = [f"{key}={_shown(x)}" for key, x in received.items()]
             raise ValueError(f"{message} Received: {', '.join(shown)}")
@@ -231,7 +231,7 @@ def _required(ok: Any, message: str, received: dict[str, Any]) -> Tensor | None:
 
 
 def _shown(x: Any) -> Any:
-    known = not isinstance(x, int) and ids_ops._is_concrete(x)
+    known = not isinstance(x, int) and ids_ops.is_concrete(x)
     return ops.convert_to_numpy(x) if known else x
 
 

@@ -138,13 +138,29 @@ def checked(
     else:
         ids = ops.cast(ids, "int32") if dtype in _NARROW else ids
         valid = _in_range(ids, limit)
-    if _is_concrete(valid):
+    if is_concrete(valid):
         if not bool(ops.all(valid)):
             raise ValueError(_message(given, valid, limit, name))
         return ids, None
     if backend.backend() == "tensorflow":
         ids = _asserted(ids, valid, limit, name)
     return ops.where(valid, ids, ops.zeros_like(ids)), valid
+
+
+def is_concrete(x: Tensor) -> bool:
+    """Whether the values of a backend tensor can be read now."""
+    name = backend.backend()
+    if name == "tensorflow":
+        return hasattr(x, "numpy")
+    if name == "jax":
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    if name == "torch":
+        import torch
+
+        return x.device.type != "meta" and not torch.compiler.is_compiling()
+    return True
 
 
 def _in_range(ids: Tensor, limit: int | Sequence[int] | None) -> Tensor:
@@ -183,22 +199,6 @@ def _message(
         f"Received: {wrong.sum()} of {wrong.size} ids outside, the first "
         f"{values[where]}{table}"
     )
-
-
-def _is_concrete(x: Tensor) -> bool:
-    """Whether the values of a backend tensor can be read now."""
-    name = backend.backend()
-    if name == "tensorflow":
-        return hasattr(x, "numpy")
-    if name == "jax":
-        import jax
-
-        return not isinstance(x, jax.core.Tracer)
-    if name == "torch":
-        import torch
-
-        return x.device.type != "meta" and not torch.compiler.is_compiling()
-    return True
 
 
 def _asserted(

@@ -19,6 +19,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_pss.ops import gather
+
 Tensor = Any
 Shape = tuple[int, ...]
 
@@ -163,6 +165,44 @@ def contract(
         ops.transpose(part, (0, 3, 1, 2)), (-1, right * left, width)
     )
     return ops.reshape(ops.matmul(result, part), (-1, columns * width))
+
+
+def take_rows(
+    cores: Sequence[Tensor],
+    shapes: Sequence[tuple[int, int, int, int]],
+    ids: Tensor,
+) -> Tensor:
+    """The rows of ids, `(n, prod(q))`, out of the whole table.
+
+    One product of two large matrices after the other, however many ids there
+    are; for tables that are not much larger than a batch.
+
+    Args:
+        cores: `(p, r q r')` each.
+        shapes: Of the cores.
+        ids: `(n,)` integers below `prod(p)`.
+    """
+    shaped = [ops.reshape(c, s) for c, s in zip(cores, shapes, strict=True)]
+    first, *inner, last = shaped
+    # (first rank a, rows P, columns Q, rank m), rows and columns growing.
+    table = ops.transpose(first, (1, 0, 2, 3))
+    for core in inner:
+        # (a P Q, m) x (m, p q m')
+        a, rows, columns, rank = table.shape
+        p, _, q, right = core.shape
+        core = ops.reshape(ops.transpose(core, (1, 0, 2, 3)), (rank, -1))
+        table = ops.matmul(ops.reshape(table, (-1, rank)), core)
+        table = ops.reshape(table, (a, rows, columns, p, q, right))
+        table = ops.transpose(table, (0, 1, 3, 2, 4, 5))
+        table = ops.reshape(table, (a, rows * p, columns * q, right))
+    # The trace of a ring: (P Q, a m) x (a m, p q)
+    a, rows, columns, rank = table.shape
+    p, _, q, _ = last.shape
+    table = ops.reshape(ops.transpose(table, (1, 2, 0, 3)), (-1, a * rank))
+    last = ops.reshape(ops.transpose(last, (3, 1, 0, 2)), (a * rank, -1))
+    table = ops.reshape(ops.matmul(table, last), (rows, columns, p, q))
+    table = ops.transpose(table, (0, 2, 1, 3))
+    return gather.rows(ops.reshape(table, (rows * p, columns * q)), ids)
 
 
 def flops(shapes: Sequence[tuple[int, int, int, int]]) -> int:

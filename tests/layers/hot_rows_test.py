@@ -254,6 +254,16 @@ def test_a_bag_of_hot_rows():
     assert layer.count_hits() == (np.isin(IDS, HOT).sum(), len(IDS))
 
 
+def test_padding_of_a_bag_is_not_counted():
+    """Nor taken for id 0, which is hot here."""
+    layer = learned(HotRows(hashed(), CAPACITY), [0, 3, 10])
+    bag = EmbeddingBag(layer)
+    ids = np.array([[0, 3, -1, -1], [7, -1, -1, -1], [-1, -1, -1, -1]])
+    bag(ids, mask=ids >= 0, training=True)
+    assert layer.count_hits() == (2, 3)
+    assert layer.counter.estimates(np.array([0, 3, 7])).tolist() == [1, 1, 1]
+
+
 def test_refresh_takes_the_most_counted_and_keeps_rows_that_stay():
     layer = HotRows(tensor_train(), 3)
     trained_on(layer, [5, 5, 5, 9, 9, 2, 30, 31])
