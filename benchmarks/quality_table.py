@@ -42,10 +42,24 @@ def table(
         "Test AUC. Without any interaction of user and item (logistic "
         f"regression on both): {floor['test']:.4f}.",
     ]
+    text += _pointers(rows)
     if reasons:
         text += ["", "–: no size of the method is within the budget:", ""]
         text += reasons
     return "\n".join(text) + "\n"
+
+
+def _pointers(rows: Rows) -> list[str]:
+    """What index tables take, which no number of parameters tells."""
+    found = []
+    for name, cells in rows.items():
+        largest = max(
+            (line.get("index_bytes", 0) for c in cells.values() for line in c),
+            default=0,
+        )
+        if largest:
+            found += ["", f"{name}: {largest:,} bytes of pointers besides."]
+    return found
 
 
 def _spread(aucs: list[float]) -> str:

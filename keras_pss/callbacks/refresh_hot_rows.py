@@ -15,7 +15,8 @@ from keras_pss.layers.walk import every as every_layer
 class RefreshHotRows(keras.callbacks.Callback):
     """Makes the most counted ids hot, after a warm-up and every so often.
 
-    It finds each `keras_pss.HotRows` of the model, wherever it is nested.
+    It finds each `keras_pss.HotRows` of the model, wherever it is nested, and
+    leaves those alone that are not `trainable`.
     What the optimizer keeps of a row (Adam's moments, Adagrad's accumulator)
     stays with ids that stay hot, and starts afresh where a row is filled.
 
@@ -38,7 +39,7 @@ class RefreshHotRows(keras.callbacks.Callback):
     after the first execution that reaches it.
 
     Raises:
-        ValueError: If the model has no `HotRows`.
+        ValueError: If the model has no trainable `HotRows`.
 
     Example:
 
@@ -77,11 +78,12 @@ class RefreshHotRows(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         layers = every_layer(self.model, HotRows)
-        if not layers:
+        if not any(map(_learns, layers)):
             raise ValueError(
-                "RefreshHotRows needs a model with a keras_pss.HotRows layer. "
-                "Wrap an embedding in one, or leave the callback out. "
-                f"Received: model '{self.model.name}' without any"
+                "RefreshHotRows needs a model with a trainable "
+                "keras_pss.HotRows layer. Wrap an embedding in one, or leave "
+                f"the callback out. Received: model '{self.model.name}' with "
+                f"{len(layers)} of them, none trainable"
             )
         self._layers = _named(layers)
 
@@ -101,7 +103,7 @@ class RefreshHotRows(keras.callbacks.Callback):
         # On JAX the weights are elsewhere while an epoch runs: naming the
         # model brings them back, and Keras then hands them out again.
         optimizer = self.model.optimizer
-        for layer in self._layers.values():
+        for layer in filter(_learns, self._layers.values()):
             change = layer.refresh(decay=self.decay)
             reset_rows(optimizer, layer.hot.hot_table, change.slots)
 
@@ -114,6 +116,11 @@ class RefreshHotRows(keras.callbacks.Callback):
             pairs = zip(layer.count_hits(), self._before[name], strict=True)
             hits, lookups = (after - before for after, before in pairs)
             logs[name] = hits / lookups if lookups else float("nan")
+
+
+def _learns(layer: HotRows) -> bool:
+    """Whether steps count a layer's ids and train its hot rows."""
+    return layer.trainable and layer.hot.trainable
 
 
 def _named(layers: list[HotRows]) -> dict[str, HotRows]:

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_pss.layers.base import LARGEST_DIM
-from keras_pss.layers.budget import Budget, parameters
+from keras_pss.layers.budget import (
+    BYTES_A_PARAMETER,
+    Budget,
+    counts_bytes,
+    parameters,
+)
 from keras_pss.layers.factory import method_class
 
 # Tables stay uncompressed, the smallest first, while all of them together
@@ -61,8 +66,16 @@ def allocate(
     if closed is not None and closed <= allowed:
         return Allocation(everything, (), ())
 
+    def index(table: int) -> int:
+        """What index tables take of a budget in bytes."""
+        if not counts_bytes(budget):
+            return 0
+        found = cls.index_bytes(input_dims[table], output_dim, **options)
+        return -(-found // BYTES_A_PARAMETER)
+
     def smallest(table: int) -> int:
-        return cls.smallest_size(input_dims[table], output_dim, **options)
+        least = cls.smallest_size(input_dims[table], output_dim, **options)
+        return least + index(table)
 
     def gains(table: int) -> bool:
         return smallest(table) < rows[table] * output_dim
@@ -106,7 +119,11 @@ def allocate(
         sizes = [min(allowed - spent, LARGEST_DIM)]
     else:
         weights = [rows[t] * output_dim for t in compressed]
-        sizes = divide(allowed - spent, weights, least)
+        whole = divide(allowed - spent, weights, least)
+        sizes = [
+            size - index(table)
+            for size, table in zip(whole, compressed, strict=True)
+        ]
     return Allocation(tuple(sorted(full)), compressed, tuple(sizes))
 
 

@@ -7,8 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.budget import Budget, parameters
-from keras_pss.layers.report import MemoryReport
+from keras_pss.layers.budget import (
+    BYTES_A_PARAMETER,
+    Budget,
+    counts_bytes,
+    parameters,
+)
+from keras_pss.layers.report import MemoryReport, Optimizer
 from keras_pss.layers.tables import TableLayer, cast_rows
 from keras_pss.ops import ids as ids_ops
 
@@ -27,9 +32,13 @@ class CompressedEmbedding(TableLayer):
         gradient: How the gradient of a gathered table reaches the optimizer.
             `"dense"`: as a tensor of the table's shape. `"sparse"`: as the
             rows that a batch reads, each once, its duplicates summed; on
-            TensorFlow graphs only, and dense elsewhere. `"auto"`: sparse from
-            2^24 numbers on. Keras' SGD then takes time in proportion to the
-            batch; its Adam and Adagrad touch every row either way.
+            TensorFlow graphs of one replica only, and dense elsewhere, as for
+            a table that a graph reads a second time. `"auto"`: sparse from
+            2^24 numbers on, for tables of rows (not for ROBE's memory).
+            Keras' SGD then takes time in proportion to the batch; its Adam
+            and Adagrad touch every row either way. (A layer within a
+            `tf.function` of your own that a step calls twice needs
+            `"dense"`.)
 
     Call arguments:
         inputs: Integer ids of any shape; dense, sparse (a missing entry is
@@ -49,6 +58,8 @@ class CompressedEmbedding(TableLayer):
 
     # The argument that a budget decides.
     sized_by = ""
+    # What to do where the budget is too small.
+    budget_advice = "Give a larger budget or choose another method."
 
     def __init__(
         self,
@@ -98,6 +109,11 @@ class CompressedEmbedding(TableLayer):
         raise NotImplementedError
 
     @classmethod
+    def index_bytes(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> int:
+        """Bytes of index tables, which a budget in bytes counts as well."""
+        return 0
+
+    @classmethod
     def from_budget(
         cls,
         input_dim: int | None,
@@ -109,7 +125,8 @@ class CompressedEmbedding(TableLayer):
 
         Args:
             input_dim, output_dim: Shape of the table that it replaces.
-            budget: `"1000x"`, parameters (int) or bytes (`"10MB"`).
+            budget: `"1000x"` and an int count parameters; `"10MB"` counts
+                all bytes, those of index tables included.
             **kwargs: Further arguments of the constructor.
 
         Raises:
@@ -120,15 +137,19 @@ class CompressedEmbedding(TableLayer):
         positive_int("output_dim", output_dim)
         cls.check_unsized(kwargs)
         full = None if input_dim is None else input_dim * output_dim
-        size = parameters(budget, full)
+        size, index = parameters(budget, full), 0
+        if counts_bytes(budget):
+            index = cls.index_bytes(input_dim, output_dim, **kwargs)
+            size -= -(-index // BYTES_A_PARAMETER)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
         if size < smallest:
             ratio = "" if full is None else f" ({full / smallest:.3g}x)"
+            tables = f" beside {index} bytes of index tables" if index else ""
             raise ValueError(
                 f"{cls.__name__} needs a budget of at least {smallest} "
-                f"parameters{ratio} for a table of {input_dim} x "
-                f"{output_dim}. Give a larger budget or choose another "
-                f"method. Received: budget={budget!r}, which allows {size}"
+                f"parameters{ratio}{tables} for a table of {input_dim} x "
+                f"{output_dim}. {cls.budget_advice} "
+                f"Received: budget={budget!r}, which allows {max(0, size)}"
             )
         return cls.of_size(size, input_dim, output_dim, **kwargs)
 
@@ -280,7 +301,7 @@ class CompressedEmbedding(TableLayer):
         """
         return self.memory_report().parameters
 
-    def memory_report(self, optimizer: str = "adam") -> MemoryReport:
+    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
         """Parameters and bytes of the layer beside the table it replaces."""
         full = None
         if self.input_dim is not None:

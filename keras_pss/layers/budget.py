@@ -18,6 +18,12 @@ _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 BYTES_A_PARAMETER = 4
 
 
+def counts_bytes(budget: Budget) -> bool:
+    """Whether a valid budget is in bytes, which index tables count in."""
+    match = _FORM.fullmatch(budget) if isinstance(budget, str) else None
+    return match is not None and match[2].upper() in _UNITS
+
+
 def parameters(budget: Budget, full: int | None) -> int:
     """Largest number of parameters that a budget allows.
 

@@ -12,7 +12,7 @@ from keras import ops
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import CompressedEmbedding, positive_int
 from keras_pss.layers.tables import Table
-from keras_pss.ops import clustering, hashing, pss1
+from keras_pss.ops import clustering, hashing, hot_ids, pss1
 
 Tensor = Any
 MOST_CLUSTERS = 1 << 16  # pointers have 16 bits
@@ -48,11 +48,12 @@ class ClusteredEmbedding(CompressedEmbedding):
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `2 * num_clusters * output_dim` parameters, which is what a budget
-    counts, and `2 * num_columns * input_dim` bytes of pointers, which it does
-    not (`memory_report().index_bytes`): with the default of four columns, an
-    eighth of a float32 table of 16 columns. (Keras keeps 16-bit weights as
-    32-bit ones on PyTorch, and the pointers take twice as much there.)
+    Memory: `2 * num_clusters * output_dim` parameters, and
+    `2 * num_columns * input_dim` bytes of pointers: with the default of four
+    columns, an eighth of a float32 table of 16 columns. A budget in bytes
+    counts both, `"100x"` and a number count parameters alone. (Keras keeps
+    16-bit weights as 32-bit ones on PyTorch, and the pointers take twice as
+    much there.)
 
     Example:
 
@@ -64,7 +65,8 @@ class ClusteredEmbedding(CompressedEmbedding):
     ```
 
     References: Tsang and Ahle, "Clustering the sketch: dynamic compression
-    for embedding tables" (NeurIPS 2023), algorithm 3.
+    for embedding tables" (NeurIPS 2023), algorithm 3. After a re-clustering
+    H_j starts with the mean of what its ids lost, not with zeros.
     """
 
     sized_by = "num_clusters"
@@ -111,6 +113,17 @@ class ClusteredEmbedding(CompressedEmbedding):
         return 2 * output_dim
 
     @classmethod
+    def index_bytes(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        num_columns: int = 4,
+        **kwargs: Any,
+    ) -> int:
+        return 2 * num_columns * input_dim + 4  # pointers, and the epoch
+
+    @classmethod
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
@@ -139,7 +152,11 @@ class ClusteredEmbedding(CompressedEmbedding):
             # Of re-clusterings. Compiled steps read it, so that a residual's
             # hash may change under them.
             "epoch": Table(
-                1, 1, keras.initializers.Zeros(), whole=True, dtype="int32"
+                1,
+                1,
+                keras.initializers.Zeros(),
+                whole=True,
+                dtype=hot_ids.index_dtype(),
             ),
         }
 
@@ -163,7 +180,7 @@ class ClusteredEmbedding(CompressedEmbedding):
             seed=self.seed,
             table=1,
             chunks=self.num_columns,
-            high=ops.reshape(self.epoch_table, (1,)),
+            high=ops.cast(ops.reshape(self.epoch_table, (1,)), "int32"),
         )
         return {
             "centroids": self.gather_index("pointers", ids) + first,  # (n, c)
@@ -222,6 +239,10 @@ class ClusteredEmbedding(CompressedEmbedding):
             ops.convert_to_numpy(getattr(self, f"{name}_table"))
             for name in self.tables()
         )
+        if self.variable_dtype != "float64":
+            centroids, residuals = (
+                table.astype("float32") for table in (centroids, residuals)
+            )
         if not (np.isfinite(centroids).all() and np.isfinite(residuals).all()):
             raise ValueError(
                 f"Layer '{self.name}' holds numbers that are not finite: its "

@@ -165,7 +165,7 @@ class DeepHashEmbedding(CompressedEmbedding):
             self.output_dim,
             self.name,
         )
-        count = min(SAMPLE, self.input_dim or SAMPLE)
+        count = max(2, min(SAMPLE, self.input_dim or SAMPLE))
         ids = np.arange(count, dtype="int32")
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
@@ -178,7 +178,9 @@ class DeepHashEmbedding(CompressedEmbedding):
                 x = self.activation(ops.matmul(x, drawn))
             rows = ops.matmul(x, kernels[-1])
             mean = ops.mean(rows, axis=0, keepdims=True)
-            scale = std / ops.sqrt(ops.mean(ops.square(rows - mean)))
+            found = ops.sqrt(ops.mean(ops.square(rows - mean)))
+            # A unit that is 0 for all ids gives no deviation to correct.
+            scale = std / ops.where(found > 1e-6, found, 1.0)
             value = kernels[-1] if kernel else -mean
             return ops.cast(value * scale, dtype or "float32")
 

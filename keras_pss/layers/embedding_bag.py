@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base import CompressedEmbedding
-from keras_pss.layers.report import MemoryReport
+from keras_pss.layers.report import MemoryReport, Optimizer
 from keras_pss.layers.tables import Table
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
@@ -192,15 +192,16 @@ class EmbeddingBag(keras.layers.Layer):
         shape = self.compute_output_shape(inputs.shape, None, splits)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def memory_report(self, optimizer: str = "adam") -> MemoryReport:
+    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
         """The embedding's; a lookup is that of one id."""
         return self.embedding.memory_report(optimizer)
 
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
     ) -> None:
-        """Packs the embedding to int8; see the layer."""
-        self.embedding.quantize(mode)
+        """Packs the embedding to int8, once for all bags; see the layer."""
+        if self.embedding.quantization_mode is None:
+            self.embedding.quantize(mode)
 
     def _int8_call(self, *args: Any, **kwargs: Any) -> Tensor:
         # Keras calls this in place of `call` under an int8 policy.

@@ -12,7 +12,7 @@ from keras_pss.layers.allocation import allocate
 from keras_pss.layers.base import LARGEST_DIM, positive_int
 from keras_pss.layers.budget import Budget
 from keras_pss.layers.factory import checked_options, method_class
-from keras_pss.layers.report import MemoryReport
+from keras_pss.layers.report import MemoryReport, Optimizer
 from keras_pss.layers.robe_group import ROBEGroup
 from keras_pss.layers.stacked_embedding import StackedEmbedding
 from keras_pss.layers.tables import Table, cast_rows
@@ -250,7 +250,7 @@ class EmbeddingCollection(keras.layers.Layer):
         sizes = [t.size for part in tables for t in part.tables().values()]
         return sum(sizes) + sum(layer.budget_size() for layer in self.single)
 
-    def memory_report(self, optimizer: str = "adam") -> MemoryReport:
+    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
         """Parameters and bytes beside those of the uncompressed tables."""
         full = None
         if None not in self.input_dims:

@@ -16,9 +16,9 @@ class FullEmbedding(CompressedEmbedding):
     """One row for each id: `E[i] = W[i]`.
 
     It differs from `keras.layers.Embedding` in what an id out of range does
-    (an error, never another row) and in its gradient, which is dense on every
-    backend, so that Adam, Adagrad and RMSprop see the sum over the ids that
-    occur several times in a batch.
+    (an error, never another row) and in its gradient, dense or sparse: Adam,
+    Adagrad and RMSprop see the sum over the ids that occur several times in a
+    batch.
 
     Args:
         input_dim, output_dim, embeddings_initializer, embeddings_regularizer,

@@ -33,7 +33,7 @@ class HashedEmbedding(CompressedEmbedding):
             any non-negative id of 63 bits has a row.
         output_dim: d, the length of a row.
         embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of the buckets' table.
+        embeddings_regularizer, embeddings_constraint: Of W and of P.
         mask_zero: As in `keras.layers.Embedding`.
         num_buckets: Rows of W.
         num_hashes: K, the buckets of an id.

@@ -26,6 +26,9 @@ from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
 
+# A default number of hot rows takes this part of a budget, at most: 1 / 4.
+LARGEST_SHARE = 4
+
 
 @keras.saving.register_keras_serializable("keras_pss")
 class HotRows(CompressedEmbedding):
@@ -94,6 +97,10 @@ class HotRows(CompressedEmbedding):
         and its applications" (Journal of Algorithms 55, 2005), theorem 1.
     """
 
+    budget_advice = (
+        "Give a larger budget, a smaller `capacity`, or choose another method."
+    )
+
     def __init__(
         self,
         embedding: CompressedEmbedding,
@@ -150,9 +157,28 @@ class HotRows(CompressedEmbedding):
         _, options = _divided(kwargs)
         inner = method_class(method)
         inner.check_unsized(options)
-        capacity = default_capacity(capacity, input_dim)
+        capacity = default_capacity(capacity, input_dim, 1)
         least = inner.smallest_size(input_dim, output_dim, **options)
         return least + capacity * output_dim
+
+    @classmethod
+    def index_bytes(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> int:
+        """Of lookups; the counters are for training alone."""
+        _, options = _divided(kwargs)
+        capacity = default_capacity(capacity, input_dim, input_dim)
+        inner = method_class(method)
+        hot = HotTable(capacity, output_dim).tables().values()
+        return inner.index_bytes(input_dim, output_dim, **options) + sum(
+            table.bytes for table in hot if table.dtype
+        )
 
     @classmethod
     def of_size(
@@ -166,10 +192,12 @@ class HotRows(CompressedEmbedding):
         **kwargs: Any,
     ) -> Self:
         own, options = _divided(kwargs)
-        capacity = default_capacity(capacity, input_dim)
-        left = size - capacity * output_dim
-        embedding = method_class(method).from_budget(
-            input_dim, output_dim, left, **options
+        inner = method_class(method)
+        least = inner.smallest_size(input_dim, output_dim, **options)
+        largest = min(size // LARGEST_SHARE, size - least) // output_dim
+        capacity = default_capacity(capacity, input_dim, largest)
+        embedding = inner.from_budget(
+            input_dim, output_dim, size - capacity * output_dim, **options
         )
         return cls(embedding, capacity, **own)
 
@@ -187,9 +215,11 @@ class HotRows(CompressedEmbedding):
 
         Args:
             input_dim, output_dim: Shape of the table that both replace.
-            budget: Of both: `"1000x"`, parameters (int) or bytes (`"10MB"`).
+            budget: Of both: `"1000x"` and an int count parameters; `"10MB"`
+                counts all bytes but those of the counters.
             method: Of the embedding, as in `keras_pss.embedding`.
-            capacity: Number of hot rows; by default a thousandth of all.
+            capacity: Number of hot rows; by default a thousandth of all, but
+                no more than a quarter of the budget.
             **kwargs: `counts`, `sketch_width`, `name` and `trainable` of this
                 layer, and further arguments of the embedding.
 
@@ -252,6 +282,8 @@ class HotRows(CompressedEmbedding):
 
     def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         """Counts the ids of a training step, and how many of them are hot."""
+        if not self.trainable:
+            return
         if ids_ops.is_ragged(inputs):
             inputs = inputs.flat_values
         inputs = ops.convert_to_tensor(inputs, sparse=False)
@@ -282,6 +314,9 @@ class HotRows(CompressedEmbedding):
 
     def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
         """Makes the most counted ids hot; on the host, between two steps.
+
+        An id that is hot stays so until one that was counted more often needs
+        its row.
 
         Args:
             ids: Ids to make hot in place of the most counted ones, where

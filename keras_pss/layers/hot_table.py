@@ -107,10 +107,14 @@ class HotTable(TableLayer):
         )
 
 
-def default_capacity(capacity: int | None, input_dim: int) -> int:
-    """Number of hot rows, a thousandth of all where none is given."""
+def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
+    """Number of hot rows, a thousandth of all where none is given.
+
+    Args:
+        largest: Of a default, however many rows there are.
+    """
     if capacity is None:
-        return max(1, input_dim // 1000)
+        return max(1, min(input_dim // 1000, largest))
     return checked_capacity(capacity, input_dim)
 
 

@@ -104,6 +104,7 @@ class QREmbedding(CompressedEmbedding):
         num_partitions: int = 2,
         **kwargs: Any,
     ) -> int:
+        _bases(1, num_partitions)
         width = _width(operation, output_dim, num_partitions)
         root = round(input_dim ** (1 / num_partitions))
         last = min(root + 2, _limit(input_dim, num_partitions))

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
+Optimizer = Any  # a name or a Keras optimizer
+
 # Float copies of each trainable weight that Keras' optimizers keep.
 OPTIMIZER_SLOTS = {
     "sgd": 0,
@@ -21,6 +23,7 @@ OPTIMIZER_SLOTS = {
     "lamb": 2,
     "lion": 1,
 }
+_KNOWN = "one of " + ", ".join(map(repr, OPTIMIZER_SLOTS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,8 @@ class MemoryReport:
         full_parameters: Numbers of the table that it stands for; None for an
             open vocabulary.
         index_bytes: Bytes of tables that are not trained: pointers, counters.
-        optimizer_bytes: Bytes that the named optimizer keeps while training.
+        optimizer_bytes: Bytes that the optimizer keeps while training; none
+            for a layer that is not trainable.
         training_bytes: Parameters, gradients, optimizer and index tables.
         serving_bytes: Bytes of the weights as they are now, index tables
             included.
@@ -62,23 +66,17 @@ class MemoryReport:
         return self.full_parameters / self.parameters
 
     @classmethod
-    def of(cls, layer: Any, full: int | None, optimizer: str) -> Self:
+    def of(cls, layer: Any, full: int | None, optimizer: Optimizer) -> Self:
         """Reports on a layer made of `TableLayer`s, shared ones included."""
         return cls.of_parts(layers_within(layer), full, optimizer)
 
     @classmethod
     def of_parts(
-        cls, parts: Sequence[Any], full: int | None, optimizer: str
+        cls, parts: Sequence[Any], full: int | None, optimizer: Optimizer
     ) -> Self:
         """Reports on `TableLayer`s, each given once."""
-        if optimizer not in OPTIMIZER_SLOTS:
-            raise ValueError(
-                "`optimizer` must be one of "
-                f"{', '.join(map(repr, OPTIMIZER_SLOTS))}. "
-                f"Received: optimizer={optimizer!r}"
-            )
-        slots = OPTIMIZER_SLOTS[optimizer]
-        parameters = floats = index = packed = serving = 0
+        slots = optimizer_slots(optimizer)
+        parameters = floats = trained = index = packed = serving = 0
         for part in parts:
             size = itemsize(part.variable_dtype)
             for table in part.tables().values():
@@ -88,6 +86,7 @@ class MemoryReport:
                 small = part.packed_bytes(table)
                 parameters += table.size
                 floats += size * table.size
+                trained += size * table.size * part.trainable
                 packed += small
                 serving += (
                     small if part.quantization_mode else (size * table.size)
@@ -96,8 +95,8 @@ class MemoryReport:
             parameters=parameters,
             full_parameters=full,
             index_bytes=index,
-            optimizer_bytes=slots * floats,
-            training_bytes=(slots + 2) * floats + index,
+            optimizer_bytes=slots * trained,
+            training_bytes=floats + (slots + 1) * trained + index,
             serving_bytes=serving + index,
             serving_bytes_int8=packed + index,
             lookup_bytes=sum(part.lookup_bytes() for part in parts),
@@ -105,7 +104,7 @@ class MemoryReport:
         )
 
     @classmethod
-    def of_stock_embedding(cls, layer: Any, optimizer: str) -> Self:
+    def of_stock_embedding(cls, layer: Any, optimizer: Optimizer) -> Self:
         """Reports on a `keras.layers.Embedding`, which is its own full table.
 
         Keras packs it to int8 with one scale a row.
@@ -113,14 +112,15 @@ class MemoryReport:
         rows, width = layer.input_dim, layer.output_dim
         size = itemsize(layer.variable_dtype)
         held = rows * width * size
-        slots = OPTIMIZER_SLOTS[optimizer]
+        slots = optimizer_slots(optimizer)
+        trained = held * layer.trainable
         packed = rows * (width + size)
         return cls(
             parameters=rows * width,
             full_parameters=rows * width,
             index_bytes=0,
-            optimizer_bytes=slots * held,
-            training_bytes=(slots + 2) * held,
+            optimizer_bytes=slots * trained,
+            training_bytes=held + (slots + 1) * trained,
             serving_bytes=packed if layer.quantization_mode else held,
             serving_bytes_int8=packed,
             lookup_bytes=width * (1 if layer.quantization_mode else size),
@@ -138,6 +138,38 @@ class MemoryReport:
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
+
+
+def optimizer_slots(optimizer: Optimizer) -> int:
+    """Copies of each trained weight that an optimizer keeps.
+
+    Args:
+        optimizer: A name, for Keras' defaults; or an optimizer, for its own
+            settings.
+
+    Raises:
+        ValueError: For one whose copies are not known.
+    """
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZER_SLOTS:
+            raise ValueError(
+                f"`optimizer` must be {_KNOWN}. "
+                f"Received: optimizer={optimizer!r}"
+            )
+        return OPTIMIZER_SLOTS[optimizer]
+    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
+        optimizer = optimizer.inner_optimizer
+    name = type(optimizer).__name__.lower()
+    if name not in OPTIMIZER_SLOTS:
+        raise ValueError(
+            f"What {type(optimizer).__name__} keeps is not known. Name an "
+            f"optimizer that keeps as much: `optimizer` may be {_KNOWN}."
+        )
+    options = ["amsgrad", "use_ema", "gradient_accumulation_steps"]
+    if name in ("sgd", "rmsprop"):
+        options += ["momentum", "centered"]
+    more = sum(bool(getattr(optimizer, option, 0)) for option in options)
+    return OPTIMIZER_SLOTS[name] + more
 
 
 def itemsize(dtype: str) -> int:

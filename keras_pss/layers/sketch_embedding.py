@@ -51,7 +51,10 @@ class SketchEmbedding(CompressedEmbedding):
 
     References: Desai and Shrivastava, "The trade-offs of model size in large
     recommendation models: 10000x compressed Criteo-TB DLRM model (100 GB
-    parameters to mere 10 MB)", theorems 6 and 7 and section 2.2.
+    parameters to mere 10 MB)", theorems 6 and 7 and section 2.2. Its section
+    2.1 draws each entry of S by itself (0, or ±1 with probability 1/6 each);
+    here a column has just s of them, which a lookup can find. Where two meet
+    they add up.
     """
 
     open_vocabulary = True

@@ -108,15 +108,16 @@ def most_counted(
     Args:
         counts: `(rows,)`, or the `(DEPTH * width,)` counters of a sketch.
         rows: Number of ids.
-        capacity: How many ids to take; never one with a count of zero.
+        capacity: How many ids to take.
         held: At most `capacity` ids that come first among equally counted
-            ones; then smaller ids do.
+            ones; then smaller ids do. Of all others, none with a count of
+            zero is taken.
         width: Of the sketch, None for exact counts.
 
     Returns:
         At most `capacity` ids, increasing.
     """
-    best, score = _at_least(counts, held, width, 1)
+    best, score = _at_least(counts, held, width, 0)
     for begin in range(0, rows, BLOCK):
         # Stable sorting leaves those that were there before in front of
         # equally counted ones, which need not be looked at once it is full.

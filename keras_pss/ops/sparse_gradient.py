@@ -46,8 +46,8 @@ def possible(table: Any) -> bool:
     """Whether rows of a table can have a sparse gradient here and now.
 
     In one graph a table may be read so once: the entries of two reads would
-    be joined unsummed. Further reads are dense, which makes the sum of all of
-    them dense, and right.
+    be joined unsummed, and so would those of several replicas. Further reads
+    are dense, which makes the sum of all of them dense, and right.
     """
     if backend.backend() != "tensorflow":
         return False
@@ -55,6 +55,8 @@ def possible(table: Any) -> bool:
 
     value = getattr(table, "value", None)
     if not isinstance(value, tf.Variable) or tf.executing_eagerly():
+        return False
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return False
     read = _read_in.setdefault(tf.compat.v1.get_default_graph(), set())
     if id(table) in read:

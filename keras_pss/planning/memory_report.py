@@ -7,9 +7,10 @@ import keras
 
 from keras_pss.layers import walk
 from keras_pss.layers.report import (
-    OPTIMIZER_SLOTS,
     MemoryReport,
+    Optimizer,
     layers_within,
+    optimizer_slots,
 )
 
 _COLUMNS = {
@@ -75,15 +76,16 @@ class ModelReport:
 
 
 def memory_report(
-    model: keras.Model, optimizer: str | None = None
+    model: keras.Model, optimizer: Optimizer | None = None
 ) -> ModelReport:
     """What the embedding tables of a model take, trained and served.
 
     Args:
         model: A built model; its stock `keras.layers.Embedding`s are listed
             as well.
-        optimizer: `"adam"`, `"adagrad"`, `"sgd"`, ...; by default that of the
-            compiled model, else `"adam"`.
+        optimizer: `"adam"`, `"adagrad"`, `"momentum"`, ... with Keras'
+            defaults, or an optimizer with settings of its own; by default
+            that of the compiled model, else `"adam"`.
 
     Returns:
         A `ModelReport`: `print` it, or take `as_dict()`.
@@ -100,8 +102,8 @@ def memory_report(
     report.total.parameters  # 160000
     ```
     """
-    if optimizer is None:
-        optimizer = _optimizer_of(model)
+    optimizer = optimizer or getattr(model, "optimizer", None) or "adam"
+    optimizer_slots(optimizer)  # or an error
     found = walk.outermost(
         model,
         lambda layer: (
@@ -120,7 +122,14 @@ def memory_report(
     stock = [
         _report(layer, optimizer) for layer in layers if layer not in tables
     ]
-    fulls = [report.full_parameters for report in reports.values()]
+    # Several bags over one embedding stand for one table.
+    fulls = [
+        report.full_parameters
+        for report in {
+            id(_embedding(layer)): report
+            for layer, report in zip(layers, reports.values(), strict=True)
+        }.values()
+    ]
     parts = {id(p): p for layer in tables for p in layers_within(layer)}
     total = MemoryReport.of_parts(
         list(parts.values()),
@@ -130,11 +139,21 @@ def memory_report(
     embedded = {id(w) for layer in layers for w in layer.trainable_weights}
     others = [w for w in model.trainable_weights if id(w) not in embedded]
     return ModelReport(
-        reports, total, sum(_size(weight) for weight in others), optimizer
+        reports,
+        total,
+        sum(_size(weight) for weight in others),
+        _name(optimizer),
     )
 
 
-def _report(layer: Any, optimizer: str) -> MemoryReport:
+def _embedding(layer: Any) -> Any:
+    """The embedding within bags and hot rows."""
+    while hasattr(layer, "embedding"):
+        layer = layer.embedding
+    return layer
+
+
+def _report(layer: Any, optimizer: Optimizer) -> MemoryReport:
     if hasattr(layer, "memory_report"):
         return layer.memory_report(optimizer)
     return MemoryReport.of_stock_embedding(layer, optimizer)
@@ -147,23 +166,12 @@ def _size(weight: Any) -> int:
     return size
 
 
-def _optimizer_of(model: keras.Model) -> str:
-    """The name in OPTIMIZER_SLOTS of a compiled model's optimizer."""
-    optimizer: Any = getattr(model, "optimizer", None)
+def _name(optimizer: Optimizer) -> str:
     while hasattr(optimizer, "inner_optimizer"):  # loss scaling
         optimizer = optimizer.inner_optimizer
-    if optimizer is None:
-        return "adam"
-    name = type(optimizer).__name__.lower()
-    if name == "sgd" and optimizer.momentum:
-        return "momentum"
-    if name not in OPTIMIZER_SLOTS:
-        raise ValueError(
-            f"What {type(optimizer).__name__} keeps is not known. Name an "
-            "optimizer that keeps as much: `optimizer=` one of "
-            f"{', '.join(map(repr, OPTIMIZER_SLOTS))}."
-        )
-    return name
+    if isinstance(optimizer, str):
+        return optimizer
+    return type(optimizer).__name__.lower()
 
 
 def _shown(column: str, value: Any) -> str:

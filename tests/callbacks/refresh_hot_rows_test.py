@@ -303,6 +303,24 @@ print("equal")
     assert result.stdout.strip() == "equal", result.stderr
 
 
+def test_frozen_rows_stay_as_they_are():
+    layer, other = hot_rows(), hot_rows("other")
+    model = model_of(layer, other)
+    layer.refresh([1, 2, 3])
+    ids, target = steps_of(4)
+    fit(model, ids % 5, target)
+    layer.trainable = False
+    model.compile("adam", "mse")
+    before = numpy_of(layer.hot.hot_table)
+    fit(model, ids, target, RefreshHotRows(1, 1, decay=True))
+    assert layer.ids().tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(numpy_of(layer.hot.hot_table), before)
+    assert len(other.ids())
+    other.trainable = False
+    with pytest.raises(ValueError, match=r"with 2 of them, none trainable"):
+        fit(model, ids, target, RefreshHotRows(1))
+
+
 def test_wrong_arguments_are_errors():
     for wrong in {"warmup_steps": 0}, {"warmup_steps": 1, "every": 0.5}:
         name, value = list(wrong.items())[-1]

@@ -306,6 +306,18 @@ def test_budgets():
     assert clusters(10**6, 16, 10**9) == 65_536
     with pytest.raises(ValueError, match="at least 32 parameters"):
         clusters(1000, 16, 31)
+    # Four columns of 16 bits for each id, and the epoch.
+    assert clusters(1000, 16, "10KB") == (10_000 - 8004) // (4 * 32)
+    with pytest.raises(ValueError, match="beside 8004 bytes of index tables"):
+        clusters(1000, 16, "8KB")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "mixed_bfloat16"])
+def test_half_precision_reclusters(dtype):
+    layer = make(dtype=dtype)
+    layer.build()
+    assert 0 <= layer.recluster() < 1
+    assert np.isfinite(layer.materialize()).all()
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,36 @@ def test_padding_of_a_bag_is_not_counted():
     assert layer.counter.estimates(np.array([0, 3, 7])).tolist() == [1, 1, 1]
 
 
+def test_rows_stay_until_others_need_them():
+    layer = learned(HotRows(hashed(), CAPACITY), [1, 2, 3])
+    rows = layer.materialize(np.array([1, 2, 3]))
+    trained_on(layer, [7])
+    change = layer.refresh()
+    assert change.added.tolist() == [7]
+    assert not len(change.evicted)
+    assert layer.ids().tolist() == [1, 2, 3, 7]
+    np.testing.assert_array_equal(layer.materialize(np.array([1, 2, 3])), rows)
+    trained_on(layer, np.arange(20, 20 + CAPACITY).repeat(2))
+    assert layer.refresh().evicted.tolist() == [1, 2, 3, 7]
+
+
+def test_a_frozen_layer_in_a_bag_counts_nothing():
+    layer = HotRows(hashed(), CAPACITY)
+    bag = EmbeddingBag(layer)
+    layer.trainable = False
+    bag(IDS.reshape(9, 5), training=True)
+    assert layer.count_hits() == (0, 0)
+
+
+def test_a_budget_leaves_room_for_the_embedding():
+    layer = HotRows.from_budget(100_000, 16, "1000x", "hash")
+    assert layer.capacity == 1600 // (4 * 16)
+    assert layer.embedding.num_buckets == 100 - layer.capacity
+    message = "at least 1616 parameters.*a smaller `capacity`"
+    with pytest.raises(ValueError, match=message):
+        HotRows.from_budget(100_000, 16, "1000x", "hash", capacity=100)
+
+
 def test_refresh_takes_the_most_counted_and_keeps_rows_that_stay():
     layer = HotRows(tensor_train(), 3)
     trained_on(layer, [5, 5, 5, 9, 9, 2, 30, 31])

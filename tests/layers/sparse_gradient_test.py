@@ -1,5 +1,8 @@
 """Sparse gradients: fewer numbers, the same training."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +126,37 @@ def test_auto_is_sparse_for_large_tables_alone():
     assert not sparse_gradient.pays(small.embeddings_table)
     assert sparse_gradient.pays(large.embeddings_table)
     assert large.gradient == "auto"
+
+
+@pytest.mark.tf_only
+def test_replicas_train_as_one():
+    """MirroredStrategy, in a process that has two devices."""
+    script = """
+import keras, numpy as np, tensorflow as tf, keras_pss
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+ids = np.random.default_rng(0).zipf(1.5, 160).clip(max=60) - 1
+found = []
+for devices in ["CPU:0", "CPU:1"], ["CPU:0"]:
+    keras.utils.set_random_seed(1)
+    with tf.distribute.MirroredStrategy(devices).scope():
+        layer = keras_pss.FullEmbedding(60, 4, gradient="sparse")
+        model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+        optimizer = keras.optimizers.Adagrad(0.1)
+        model.compile(optimizer, "mse", jit_compile=False)
+    model.fit(ids, np.ones((160, 4)), batch_size=16, shuffle=False, verbose=0)
+    found.append(layer.materialize())
+np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
+print("equal")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == "equal", result.stderr
 
 
 def test_an_unknown_mode_is_an_error():
