@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import formulas
+import keras
 import numpy as np
 from keras import ops
 
@@ -330,3 +331,8 @@ METHODS = [
 
 # One row a class, for what the base class does alike for all of its options.
 CLASSES = [method for method in METHODS if not method.variant]
+
+# Every row's formula is checked on every backend. What else depends on options
+# is on TensorFlow, and once a class elsewhere: JAX compiles each operation for
+# each shape, which takes it most of a test.
+ROWS = METHODS if keras.backend.backend() == "tensorflow" else CLASSES

@@ -10,13 +10,14 @@ import methods
 import numpy as np
 import pytest
 from keras import ops
-from methods import CLASSES, DIM, METHODS, WIDTH
+from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
 
 import keras_pss
 from keras_pss.layers.base import CompressedEmbedding
 from keras_pss.layers.core_embedding import CoreEmbedding
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
 every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
 # Ids of a batch: duplicates, both ends, every row of a small table.
@@ -62,7 +63,7 @@ def test_equals_its_formula_and_its_materialized_table(method):
     assert_rows(layer, layer.materialize(IDS, 7), table[IDS])
 
 
-@every_method
+@every_row
 @pytest.mark.parametrize(
     "initializer",
     [
@@ -159,7 +160,7 @@ print(count, "equal")
     assert f"{2 * len(CLASSES)} equal" in result.stdout
 
 
-@every_method
+@every_row
 def test_config_round_trip(method):
     layer = method.make(embeddings_regularizer="l2", mask_zero=True)
     config = layer.get_config()
@@ -216,7 +217,7 @@ def test_integer_dtypes_give_the_same_rows(method, dtype):
     assert_rows(layer, rows, layer.materialize()[IDS])
 
 
-@every_method
+@every_row
 def test_gradient_is_the_dense_tables_pulled_back(method):
     """d loss / dw_k = <d loss / d table, d table / dw_k>.
 
@@ -337,7 +338,7 @@ def test_float_ids_are_exact_or_refused(method):
         layer(keras.Input((3,), dtype="bool"))
 
 
-@every_method
+@every_row
 def test_reports_tell_the_truth(method):
     layer = method.make()
     layer.build()
