@@ -91,9 +91,8 @@ def embedding(
             `"quantized"`, `"deep_hash"` or `"clustered"`.
         budget: `"1000x"` (a thousandth of the parameters), an int
             (parameters) or `"10MB"` (bytes, pointers included). It is never
-            exceeded; `"full"`
-            ignores it. Where the uncompressed table fits into it, that is
-            what comes back, and a warning is logged.
+            exceeded; `"full"` ignores it. Where the uncompressed table fits
+            into it, that is what comes back, and a warning is logged.
         **kwargs: Further arguments of the layer.
 
     Raises:
