@@ -1,16 +1,15 @@
 """Tensor ring embedding: a tensor train whose ends meet."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers import core_shapes, initial_scale
+from keras_pss.layers import initial_scale
 from keras_pss.layers.core_embedding import CoreEmbedding
-from keras_pss.layers.tables import Table
 from keras_pss.ops import tensor_train
 
 Tensor = Any
@@ -59,7 +58,7 @@ class TensorRingEmbedding(CoreEmbedding):
     2021).
     """
 
-    sized_by = "rank"
+    ring = True
 
     def __init__(
         self,
@@ -85,55 +84,9 @@ class TensorRingEmbedding(CoreEmbedding):
             mask_zero,
             **kwargs,
         )
-        self._cores = core_shapes.cores(
-            input_dim,
-            output_dim,
-            rank,
-            row_shape,
-            column_shape,
-            num_cores,
-            ring=True,
-        )
-        self.row_shape = tuple(rows for rows, *_ in self._cores)
-        self.column_shape = tuple(width for _, _, width, _ in self._cores)
-        self.num_cores = len(self._cores)
-        self.rank = rank if isinstance(rank, int) else tuple(rank)
+        self._set_cores(rank, row_shape, column_shape, num_cores)
 
-    @classmethod
-    def smallest_size(
-        cls, input_dim: int, output_dim: int, **kwargs: Any
-    ) -> int:
-        cores = core_shapes.cores(input_dim, output_dim, 1, ring=True, **kwargs)
-        return core_shapes.size(cores)
-
-    @classmethod
-    def arguments_within(
-        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
-    ) -> dict[str, Any]:
-        def shapes(rank: Any) -> list[core_shapes.Core]:
-            return core_shapes.cores(
-                input_dim, output_dim, rank, ring=True, **kwargs
-            )
-
-        # Each core has a number of parameters that is rank² times some.
-        largest = math.isqrt(size)
-        return {"rank": core_shapes.largest_ranks(shapes, largest, size, True)}
-
-    def tables(self) -> dict[str, Table]:
-        sizes = [(p, left * q * right) for p, left, q, right in self._cores]
-        std = self._core_std()
-        fills = [
-            initial_scale.scaled(self.embeddings_initializer, std, k)
-            for k in range(self.num_cores)
-        ]
-        fills[-1] = self._normalized(fills, sizes)
-        return {
-            f"core{k}": Table(*size, fill)
-            for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
-        }
-
-    def _core_std(self) -> float:
-        """The sum of Π r products of D entries has the table's variance."""
+    def core_stds(self) -> list[float]:
         std = initial_scale.product_std(
             self.embeddings_initializer,
             self.input_dim,
@@ -141,45 +94,17 @@ class TensorRingEmbedding(CoreEmbedding):
             self.name,
         )
         ranks = [left for _, left, *_ in self._cores]
-        return (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
+        each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
+        return [each] * self.num_cores
 
-    def _normalized(
-        self, fills: list[Any], sizes: list[tuple[int, int]]
-    ) -> Callable[..., Tensor]:
-        """Draws the last core so that the rows' own variance is right.
-
-        Few numbers make many rows: their variance can be far from its mean
-        over draws. An initializer repeats its draw, so the other cores are
-        known here.
-        """
-        std = initial_scale.table_std(
-            self.embeddings_initializer, self.input_dim, self.output_dim
-        )
+    def mean_square(self, cores: Sequence[Tensor]) -> Tensor:
         sample = np.random.RandomState(0).randint(0, self.input_dim, SAMPLE)
-
-        def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-            cores = [
-                draw(size) for draw, size in zip(fills, sizes, strict=True)
-            ]
-            digits = tensor_train.digits(
-                ops.convert_to_tensor(sample.astype("int32")), self.row_shape
-            )
-            slices = [
-                ops.take(core, digit, axis=0)
-                for core, digit in zip(cores, digits, strict=True)
-            ]
-            rows = tensor_train.contract(slices, self._cores)
-            found = ops.sqrt(ops.mean(ops.square(rows)))
-            return ops.cast(cores[-1] * (std / found), dtype or "float32")
-
-        fills = list(fills)
-        return fill
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "rank": self.rank,
-            "row_shape": self.row_shape,
-            "column_shape": self.column_shape,
-            "num_cores": self.num_cores,
-        }
+        digits = tensor_train.digits(
+            ops.convert_to_tensor(sample.astype("int32")), self.row_shape
+        )
+        slices = [
+            ops.take(core, digit, axis=0)
+            for core, digit in zip(cores, digits, strict=True)
+        ]
+        rows = tensor_train.contract(slices, self._cores)
+        return ops.mean(ops.square(rows))

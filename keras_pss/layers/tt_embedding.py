@@ -1,15 +1,13 @@
 """Tensor-train embedding."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_pss.layers import core_shapes, initial_scale
+from keras_pss.layers import initial_scale
 from keras_pss.layers.core_embedding import CoreEmbedding
-from keras_pss.layers.tables import Table
 from keras_pss.ops import tensor_train
 
 Tensor = Any
@@ -63,8 +61,6 @@ class TTEmbedding(CoreEmbedding):
     learning recommendation models" (MLSys 2021), equations 3 to 5.
     """
 
-    sized_by = "rank"
-
     def __init__(
         self,
         input_dim: int,
@@ -96,69 +92,12 @@ class TTEmbedding(CoreEmbedding):
                 f"Received: gauge={gauge!r}"
             )
         self.gauge = gauge
-        self._cores = core_shapes.cores(
-            input_dim, output_dim, rank, row_shape, column_shape, num_cores
-        )
-        self.row_shape = tuple(rows for rows, *_ in self._cores)
-        self.column_shape = tuple(width for _, _, width, _ in self._cores)
-        self.num_cores = len(self._cores)
-        self.rank = rank if isinstance(rank, int) else tuple(rank)
+        self._set_cores(rank, row_shape, column_shape, num_cores)
 
-    @classmethod
-    def smallest_size(
-        cls, input_dim: int, output_dim: int, **kwargs: Any
-    ) -> int:
-        cores = core_shapes.cores(input_dim, output_dim, 1, **kwargs)
-        return core_shapes.size(cores)
+    def mean_square(self, cores: Sequence[Tensor]) -> Tensor:
+        return tensor_train.mean_square(cores, self._cores)
 
-    @classmethod
-    def arguments_within(
-        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
-    ) -> dict[str, Any]:
-        def shapes(rank: Any) -> list[core_shapes.Core]:
-            return core_shapes.cores(input_dim, output_dim, rank, **kwargs)
-
-        # No rank above the columns of the table's best split can be used.
-        largest = input_dim * output_dim
-        return {"rank": core_shapes.largest_ranks(shapes, largest, size)}
-
-    def tables(self) -> dict[str, Table]:
-        sizes = [(p, left * q * right) for p, left, q, right in self._cores]
-        fills = [
-            initial_scale.scaled(self.embeddings_initializer, std, k)
-            for k, std in enumerate(self._core_stds())
-        ]
-        fills[-1] = self._normalized(fills, sizes)
-        return {
-            f"core{k}": Table(*size, fill)
-            for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
-        }
-
-    def _normalized(
-        self, fills: list[Any], sizes: list[tuple[int, int]]
-    ) -> Callable[..., Tensor]:
-        """Draws the last core so that the table's own variance is right.
-
-        Few numbers make many rows: their variance can be far from its mean
-        over draws. An initializer repeats its draw, so the other cores are
-        known here.
-        """
-        std = initial_scale.table_std(
-            self.embeddings_initializer, self.input_dim, self.output_dim
-        )
-
-        def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-            cores = [
-                draw(size) for draw, size in zip(fills, sizes, strict=True)
-            ]
-            found = ops.sqrt(tensor_train.mean_square(cores, self._cores))
-            return ops.cast(cores[-1] * (std / found), dtype or "float32")
-
-        fills = list(fills)
-        return fill
-
-    def _core_stds(self) -> list[float]:
-        """The sum of Π r products of D entries has the table's variance."""
+    def core_stds(self) -> list[float]:
         std = initial_scale.product_std(
             self.embeddings_initializer,
             self.input_dim,
@@ -172,11 +111,4 @@ class TTEmbedding(CoreEmbedding):
         return [each] * self.num_cores
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "rank": self.rank,
-            "row_shape": self.row_shape,
-            "column_shape": self.column_shape,
-            "num_cores": self.num_cores,
-            "gauge": self.gauge,
-        }
+        return {**super().get_config(), "gauge": self.gauge}
