@@ -22,7 +22,7 @@ test: $(VENV)/.test lint
 
 # What must hold on every backend. JAX compiles each operation for each shape,
 # most of its time; it does so faster without optimising them.
-PORTABLE := tests/ops tests/layers tests/callbacks tests/planning tests/models
+PORTABLE := tests/ops tests/layers tests/callbacks tests/models
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -281,18 +281,27 @@ def test_adam_sees_the_sum_over_colliding_ids(method):
         )
 
 
-@every_class
-def test_fit_trains_every_weight_table(method):
-    layer = method.make()
-    model = keras.Sequential([keras.Input((3,), dtype="int32"), layer])
-    before = [ops.convert_to_numpy(w).copy() for w in layer.trainable_weights]
-    model.compile(keras.optimizers.Adam(0.01), "mse")
-    ids = IDS.reshape(15, 3)
+def test_fit_trains_every_weight_table():
+    """Of every class, each an output of one model."""
+    layers = {method.id: method.make() for method in CLASSES}
+    inputs = keras.Input((3,), dtype="int32")
+    model = keras.Model(inputs, {k: f(inputs) for k, f in layers.items()})
+    before = {
+        (name, weight.name): ops.convert_to_numpy(weight).copy()
+        for name, layer in layers.items()
+        for weight in layer.trainable_weights
+    }
+    model.compile(keras.optimizers.Adam(0.01), dict.fromkeys(layers, "mse"))
     target = np.random.RandomState(3).normal(size=(15, 3, WIDTH))
-    losses = model.fit(ids, target, epochs=20, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    for weight, start in zip(layer.trainable_weights, before, strict=True):
-        assert np.abs(ops.convert_to_numpy(weight) - start).max() > 0
+    targets = dict.fromkeys(layers, target)
+    history = model.fit(IDS.reshape(15, 3), targets, epochs=20, verbose=0)
+    for name, layer in layers.items():
+        losses = history.history[f"{name}_loss"]
+        assert losses[-1] < losses[0], name
+        assert layer.trainable_weights
+        for weight in layer.trainable_weights:
+            moved = ops.convert_to_numpy(weight) - before[name, weight.name]
+            assert np.abs(moved).max() > 0, (name, weight.name)
 
 
 @every_class
@@ -333,7 +342,8 @@ def test_float_ids_are_exact_or_refused(method):
     )
     for dtype in "float32", "float16", "bfloat16":
         with pytest.raises(ValueError, match=r"rounded.*dtype=\"int32\""):
-            large(keras.Input((3,), dtype=dtype))
+            large.compute_output_spec(keras.KerasTensor((3,), dtype))
+    assert not large.built
     with pytest.raises(ValueError, match="looks up integer ids"):
         layer(keras.Input((3,), dtype="bool"))
 

@@ -29,9 +29,6 @@ CASES = [
     ("clustered", "20x", {"num_columns": 2}),
     ("quantized", "2x", {"storage": "int8"}),
 ]
-every_case = pytest.mark.parametrize(
-    ("method", "budget", "options"), CASES, ids=lambda v: str(v)
-)
 # One of each way to keep and read weights.
 KINDS = [
     case
@@ -40,6 +37,12 @@ KINDS = [
 ]
 every_kind = pytest.mark.parametrize(
     ("method", "budget", "options"), KINDS, ids=lambda v: str(v)
+)
+# As in methods.py.
+every_row = pytest.mark.parametrize(
+    ("method", "budget", "options"),
+    CASES if keras.backend.backend() == "tensorflow" else KINDS,
+    ids=lambda v: str(v),
 )
 IDS = np.stack(
     [np.random.RandomState(0).randint(0, n, 30) for n in DIMS], axis=1
@@ -52,7 +55,7 @@ def make(method, budget, options, **kwargs):
     )
 
 
-@(every_case if keras.backend.backend() == "tensorflow" else every_kind)
+@every_row
 def test_columns_are_what_single_layers_would_give(method, budget, options):
     collection = make(method, budget, options)
     found = ops.convert_to_numpy(collection(IDS))
@@ -91,7 +94,7 @@ def test_columns_are_what_single_layers_would_give(method, budget, options):
         )
 
 
-@every_case
+@every_row
 def test_the_budget_holds_and_small_tables_stay_full(method, budget, options):
     collection = make(method, budget, options)
     collection.build()

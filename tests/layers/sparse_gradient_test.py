@@ -11,6 +11,9 @@ from keras import ops
 import keras_pss
 from keras_pss.ops import sparse_gradient
 
+# Elsewhere there are dense gradients alone.
+pytestmark = pytest.mark.tf_only
+
 # Frequent ids occur many times in a batch.
 IDS = (np.random.RandomState(0).zipf(1.3, (64, 5)) % 50).astype("int32")
 TARGET = np.random.RandomState(1).normal(size=(64, 5, 8)).astype("float32")
@@ -85,14 +88,12 @@ def test_a_table_that_is_read_twice_in_a_step(name):
     np.testing.assert_allclose(sparse[0], dense[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.tf_only
 def test_under_xla():
     sparse = trained(full, OPTIMIZERS["adagrad"], "sparse", jit=True)
     dense = trained(full, OPTIMIZERS["adagrad"], "dense")
     np.testing.assert_allclose(sparse[0], dense[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.tf_only
 def test_the_gradient_holds_what_the_batch_reads():
     import tensorflow as tf
 
@@ -128,7 +129,6 @@ def test_auto_is_sparse_for_large_tables_alone():
     assert large.gradient == "auto"
 
 
-@pytest.mark.tf_only
 def test_replicas_train_as_one():
     """MirroredStrategy, in a process that has two devices."""
     script = """
