@@ -17,12 +17,14 @@ import argparse
 import json
 import multiprocessing
 import subprocess
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
     ProcessPoolExecutor,
+    ThreadPoolExecutor,
     wait,
 )
 from dataclasses import asdict, fields, replace
@@ -227,19 +229,13 @@ def _measure(
     }
     task = progress.add_task("cells", total=len(cells) * arguments.seeds)
     waiting: dict[Future[dict[str, Any]], tuple[str, Settings]] = {}
-    pool = ProcessPoolExecutor(
-        arguments.jobs,
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (arguments.data,),
-        # Compiled steps stay in memory, 50 MB a run.
-        max_tasks_per_child=16,
-    )
+    worker = Worker(arguments.data)
+    pool = ThreadPoolExecutor(arguments.jobs)
 
     def start(name: str, settings: Settings, is_first: bool) -> None:
         line = results.get(settings)
         if line is None:
-            waiting[pool.submit(_work, settings)] = name, settings
+            waiting[pool.submit(worker.run, settings)] = name, settings
         else:
             finish(name, settings, line, is_first)
 
@@ -274,6 +270,35 @@ def _measure(
                 finish(name, settings, line, settings.seed == 1)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Worker:
+    """A process for each thread, replaced after some runs.
+
+    Compiled steps stay in its memory, 50 MB a run. (The option of the pool
+    that would replace processes can leave it without any on Python 3.11.)
+    """
+
+    RUNS = 16
+
+    def __init__(self, data: Path):
+        self.data = data
+        self.own = threading.local()
+
+    def run(self, settings: Settings) -> dict[str, Any]:
+        own = self.own
+        if getattr(own, "left", 0) == 0:
+            if hasattr(own, "process"):
+                own.process.shutdown()
+            own.process = ProcessPoolExecutor(
+                1,
+                multiprocessing.get_context("spawn"),
+                _start_worker,
+                (self.data,),
+            )
+            own.left = self.RUNS
+        own.left -= 1
+        return own.process.submit(_work, settings).result()
 
 
 def _start_worker(data: Path) -> None:
