@@ -566,3 +566,18 @@ def test_bytes_count_index_tables_too(method):
     assert 4 * tables.budget_size() + report.index_bytes > 80_000 or (
         method in ("mixed_dimension", "quantized", "memcom")
     )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="jax.export")
+def test_jax_exports_a_train_for_any_number_of_ids():
+    import jax
+
+    layer = keras_pss.TTEmbedding(90, 12, rank=3)
+    layer.build()
+    ids = np.arange(90, dtype="int32").reshape(30, 3)
+    exported = jax.export.export(jax.jit(lambda ids: layer(ids)))(
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 3"), "int32")
+    )
+    np.testing.assert_allclose(
+        exported.call(ids), layer.materialize()[ids], rtol=1e-5, atol=1e-7
+    )
