@@ -1,4 +1,8 @@
-"""What every compressed embedding shares: ids in, rows out, sizes told."""
+"""What every compressed embedding shares: ids in, rows out, sizes told.
+
+All that a method may override stands here with its documentation, hence the
+length.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self

@@ -1,4 +1,9 @@
-"""The tables of a model, as one layer."""
+"""The tables of a model, as one layer.
+
+What divides the budget is in allocation.py, the fused parts in
+stacked_embedding.py and robe_group.py; this joins them under the interface of
+a Keras layer, whose methods make the file long.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -14,8 +14,9 @@ from keras import backend
 Tensor = Any
 MODES = ("auto", "dense", "sparse")
 
-# Numbers in a table from which on a sparse gradient is the faster one (SGD and
-# Adagrad) or as fast (Adam); measured by benchmarks/gradient_crossover.py.
+# Numbers in a table from which on a sparse gradient is the faster one (SGD,
+# from 4 million on, and Adagrad); Adam's step is 4 to 10 % slower from here on.
+# Measured by benchmarks/gradient_crossover.py.
 CROSSOVER = 1 << 24
 
 # Tables that were read with a sparse gradient, by the graph that did.
@@ -35,8 +36,8 @@ def check_mode(gradient: str) -> str:
 def pays(table: Any) -> bool:
     """Whether a table is so large that `"auto"` takes a sparse gradient.
 
-    Never for single numbers, as of ROBE's memory: to find the duplicates
-    among them takes longer than the whole memory's step.
+    Never for single numbers, as of ROBE's memory: up to some 30 million of
+    them, to find the duplicates takes longer than the whole memory's step.
     """
     rows, width = table.shape
     return width > 1 and rows * width >= CROSSOVER

@@ -1,11 +1,9 @@
 """Sparse gradients: fewer numbers, the same training."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
+import replicas
 from keras import ops
 
 import keras_pss
@@ -130,13 +128,7 @@ def test_auto_is_sparse_for_large_tables_alone():
 
 
 def test_replicas_train_as_one():
-    """MirroredStrategy, in a process that has two devices."""
-    script = """
-import keras, numpy as np, tensorflow as tf, keras_pss
-cpu = tf.config.list_physical_devices("CPU")[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-ids = np.random.default_rng(0).zipf(1.5, 160).clip(max=60) - 1
+    replicas.check("""
 found = []
 for devices in ["CPU:0", "CPU:1"], ["CPU:0"]:
     keras.utils.set_random_seed(1)
@@ -148,15 +140,7 @@ for devices in ["CPU:0", "CPU:1"], ["CPU:0"]:
     model.fit(ids, np.ones((160, 4)), batch_size=16, shuffle=False, verbose=0)
     found.append(layer.materialize())
 np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
-print("equal")
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.stdout.strip() == "equal", result.stderr
+""")
 
 
 def test_an_unknown_mode_is_an_error():
