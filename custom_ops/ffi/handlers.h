@@ -1,0 +1,14 @@
+// The core as typed calls of XLA, for JAX and for TensorFlow under XLA.
+
+#ifndef KERAS_PSS_FFI_HANDLERS_H_
+#define KERAS_PSS_FFI_HANDLERS_H_
+
+#include "xla/ffi/api/ffi.h"
+
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_gradient_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_gather_rows_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_scatter_rows_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_sum_equal_cpu);
+
+#endif  // KERAS_PSS_FFI_HANDLERS_H_

@@ -1,0 +1,1 @@
+// Empty: see arch_specific.h.

@@ -1,0 +1,248 @@
+// ROBE lookups and their gradient as TensorFlow operations.
+
+#include "core/lookup.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/parallel.h"
+#include "tensorflow/types.h"
+
+namespace keras_pss {
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::errors::InvalidArgument;
+using tensorflow::errors::ResourceExhausted;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+// Rows: those of the splits, or of the ids where there are no splits.
+absl::Status rows_shape(InferenceContext* c, int ids, int splits,
+                        tensorflow::shape_inference::DimensionHandle* rows) {
+  ShapeHandle id_shape, split_shape;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(ids), 1, &id_shape));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(splits), 1, &split_shape));
+  const auto size = c->Dim(split_shape, 0);
+  if (!c->ValueKnown(size)) {
+    *rows = c->UnknownDim();
+  } else if (c->Value(size) == 0) {
+    *rows = c->Dim(id_shape, 0);
+  } else {
+    TF_RETURN_IF_ERROR(c->Subtract(size, 1, rows));
+  }
+  return absl::OkStatus();
+}
+
+REGISTER_OP("KerasPss>RobeLookup")
+    .Input("memory: T")
+    .Input("ids: Tid")
+    .Input("keys: int32")
+    .Input("scales: float")
+    .Input("splits: int32")
+    .Input("weights: float")
+    .Output("rows: T")
+    .Attr("T: {float, bfloat16, half}")
+    .Attr("Tid: {int32, int64}")
+    .Attr("output_dim: int >= 1")
+    .Attr("block_size: int >= 1")
+    .SetShapeFn([](InferenceContext* c) {
+      tensorflow::shape_inference::DimensionHandle rows;
+      TF_RETURN_IF_ERROR(rows_shape(c, 1, 4, &rows));
+      int64_t output_dim;
+      TF_RETURN_IF_ERROR(c->GetAttr("output_dim", &output_dim));
+      c->set_output(0, c->Matrix(rows, output_dim));
+      return absl::OkStatus();
+    })
+    .Doc(R"doc(
+Rows of ROBE tables, hashed, gathered, and pooled where there are splits.
+
+memory: The circular memory, of any shape with m elements.
+ids: (n,), non-negative; row r belongs to table r mod F.
+keys: (F, pieces + sign words, 3), keys of the hash `pss1`.
+scales: (F,), a factor for each table, or empty.
+splits: (rows + 1,), never decreasing, or empty: row r sums the ids from
+  splits[r] up to splits[r + 1].
+weights: (n,), a factor for each id, or empty.
+rows: (rows, output_dim).
+)doc");
+
+REGISTER_OP("KerasPss>RobeGradient")
+    .Input("upstream: T")
+    .Input("ids: Tid")
+    .Input("keys: int32")
+    .Input("scales: float")
+    .Input("splits: int32")
+    .Input("weights: float")
+    .Output("gradient: T")
+    .Attr("T: {float, bfloat16, half}")
+    .Attr("Tid: {int32, int64}")
+    .Attr("memory_size: int >= 1")
+    .Attr("output_dim: int >= 1")
+    .Attr("block_size: int >= 1")
+    .SetShapeFn([](InferenceContext* c) {
+      int64_t memory_size;
+      TF_RETURN_IF_ERROR(c->GetAttr("memory_size", &memory_size));
+      c->set_output(0, c->Vector(memory_size));
+      return absl::OkStatus();
+    })
+    .Doc(R"doc(
+Gradient of `RobeLookup` by its memory, dense, the same for any thread count.
+
+upstream: (rows, output_dim).
+gradient: (memory_size,).
+)doc");
+
+// The tables and ids that the inputs 1 to 5 of both operations describe.
+class Request {
+ public:
+  absl::Status read(OpKernelContext* context, int64_t memory_size,
+                    int64_t output_dim, int64_t block_size) {
+    const Tensor& ids = context->input(1);
+    const Tensor& keys = context->input(2);
+    const Tensor& scales = context->input(3);
+    const Tensor& splits = context->input(4);
+    const Tensor& weights = context->input(5);
+    for (int i = 1; i < 6; ++i) {
+      const int rank = i == 2 ? 3 : 1;
+      if (context->input(i).dims() != rank) {
+        return InvalidArgument("Input ", i, " must have ", rank,
+                               " axes. Received: shape ",
+                               context->input(i).shape().DebugString());
+      }
+    }
+    const int64_t words = keys.dim_size(1);
+    robe_.memory_size = memory_size;
+    robe_.output_dim = output_dim;
+    robe_.block_size = block_size;
+    robe_.num_tables = keys.dim_size(0);
+    robe_.sign_words = words - pss_robe_pieces(output_dim, block_size);
+    robe_.keys = keys.flat<int32_t>().data();
+    robe_.scales =
+        scales.NumElements() ? scales.flat<float>().data() : nullptr;
+    ids_.type = ids.dtype() == tensorflow::DT_INT32 ? PSS_INT32 : PSS_INT64;
+    ids_.ids = ids.data();
+    ids_.count = ids.NumElements();
+    ids_.splits =
+        splits.NumElements() ? splits.flat<int32_t>().data() : nullptr;
+    ids_.weights =
+        weights.NumElements() ? weights.flat<float>().data() : nullptr;
+    ids_.rows = ids_.splits ? splits.NumElements() - 1 : ids_.count;
+    const char* rule = pss_robe_check(&robe_, &ids_);
+    if (rule == nullptr && keys.dim_size(2) != 3) {
+      rule = "a key must have three numbers";
+    }
+    if (rule == nullptr && robe_.scales &&
+        scales.NumElements() != robe_.num_tables) {
+      rule = "there must be a scale for each table, or none";
+    }
+    if (rule == nullptr && ids_.weights &&
+        weights.NumElements() != ids_.count) {
+      rule = "there must be a weight for each id, or none";
+    }
+    if (rule == nullptr) return absl::OkStatus();
+    return InvalidArgument(
+        "ROBE: ", rule, ". Received: memory of ", memory_size, ", output_dim=",
+        output_dim, ", block_size=", block_size, ", keys of shape ",
+        keys.shape().DebugString(), ", ", scales.NumElements(), " scales, ",
+        ids_.count, " ids, ", splits.NumElements(), " splits, ",
+        weights.NumElements(), " weights");
+  }
+
+  const pss_robe* robe() const { return &robe_; }
+  const pss_ids* ids() const { return &ids_; }
+
+ private:
+  pss_robe robe_;
+  pss_ids ids_;
+};
+
+absl::Status checked(pss_status status) {
+  if (status == PSS_OK) return absl::OkStatus();
+  if (status == PSS_NO_MEMORY) return ResourceExhausted("No memory left.");
+  return InvalidArgument("ROBE: the arguments do not fit each other.");
+}
+
+template <typename T>
+class RobeLookup : public OpKernel {
+ public:
+  explicit RobeLookup(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
+    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& memory = context->input(0);
+    Request request;
+    OP_REQUIRES_OK(context, request.read(context, memory.NumElements(),
+                                         output_dim_, block_size_));
+    Tensor* rows;
+    OP_REQUIRES_OK(context,
+                   context->allocate_output(
+                       0, {request.ids()->rows, output_dim_}, &rows));
+    const pss_parallel parallel = pool_of(context);
+    OP_REQUIRES_OK(context, checked(pss_robe_lookup(
+                                request.robe(), request.ids(), kType<T>,
+                                memory.data(), rows->data(), &parallel)));
+  }
+
+ private:
+  int64_t output_dim_, block_size_;
+};
+
+template <typename T>
+class RobeGradient : public OpKernel {
+ public:
+  explicit RobeGradient(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("memory_size", &memory_size_));
+    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
+    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& upstream = context->input(0);
+    Request request;
+    OP_REQUIRES_OK(context, request.read(context, memory_size_, output_dim_,
+                                         block_size_));
+    OP_REQUIRES(
+        context,
+        upstream.dims() == 2 && upstream.dim_size(0) == request.ids()->rows &&
+            upstream.dim_size(1) == output_dim_,
+        InvalidArgument("The upstream gradient must have the shape of the "
+                        "rows, (",
+                        request.ids()->rows, ", ", output_dim_,
+                        "). Received: shape ",
+                        upstream.shape().DebugString()));
+    Tensor* gradient;
+    OP_REQUIRES_OK(context,
+                   context->allocate_output(0, {memory_size_}, &gradient));
+    const pss_parallel parallel = pool_of(context);
+    OP_REQUIRES_OK(context, checked(pss_robe_gradient(
+                                request.robe(), request.ids(), kType<T>,
+                                upstream.data(), gradient->data(),
+                                &parallel)));
+  }
+
+ private:
+  int64_t memory_size_, output_dim_, block_size_;
+};
+
+#define REGISTER(T)                                                   \
+  REGISTER_KERNEL_BUILDER(Name("KerasPss>RobeLookup")                 \
+                              .Device(tensorflow::DEVICE_CPU)         \
+                              .TypeConstraint<T>("T"),                \
+                          RobeLookup<T>);                             \
+  REGISTER_KERNEL_BUILDER(Name("KerasPss>RobeGradient")               \
+                              .Device(tensorflow::DEVICE_CPU)         \
+                              .TypeConstraint<T>("T"),                \
+                          RobeGradient<T>);
+REGISTER(float)
+REGISTER(Eigen::bfloat16)
+REGISTER(Eigen::half)
+#undef REGISTER
+
+}  // namespace
+}  // namespace keras_pss

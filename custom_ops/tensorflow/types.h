@@ -1,0 +1,20 @@
+// TensorFlow's types of numbers, as the core names them.
+
+#ifndef KERAS_PSS_TENSORFLOW_TYPES_H_
+#define KERAS_PSS_TENSORFLOW_TYPES_H_
+
+#include "core/lookup.h"
+#include "tensorflow/core/framework/types.h"
+
+namespace keras_pss {
+
+template <typename T>
+constexpr pss_float kType = PSS_FLOAT32;
+template <>
+inline constexpr pss_float kType<Eigen::bfloat16> = PSS_BFLOAT16;
+template <>
+inline constexpr pss_float kType<Eigen::half> = PSS_FLOAT16;
+
+}  // namespace keras_pss
+
+#endif  // KERAS_PSS_TENSORFLOW_TYPES_H_

@@ -1,0 +1,142 @@
+// The operations under XLA: typed calls of the same core.
+
+#include <string>
+#include <vector>
+
+#include "ffi/handlers.h"
+#include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "xla/hlo/builder/xla_builder.h"
+
+// Of xla/ffi/ffi_api.h, which needs headers that TensorFlow does not bring.
+namespace xla::ffi {
+const XLA_FFI_Api* GetXlaFfiApi();
+}
+
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_lookup",
+                         "Host", keras_pss_robe_lookup_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_gradient",
+                         "Host", keras_pss_robe_gradient_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_gather_rows",
+                         "Host", keras_pss_gather_rows_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_scatter_rows",
+                         "Host", keras_pss_scatter_rows_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_sum_equal",
+                         "Host", keras_pss_sum_equal_cpu);
+
+namespace keras_pss {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::TensorShape;
+using tensorflow::XlaOpKernel;
+using tensorflow::XlaOpKernelContext;
+
+// A call of `target` with all inputs, and one output of the first one's type.
+void call(XlaOpKernelContext* context, const std::string& target,
+          const TensorShape& shape, const std::string& attributes) {
+  std::vector<xla::XlaOp> inputs;
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    inputs.push_back(context->Input(i));
+  }
+  const xla::Shape out = xla::ShapeUtil::MakeShape(
+      context->input_xla_type(0), shape.dim_sizes());
+  context->SetOutput(
+      0, xla::CustomCall(
+             context->builder(), target, inputs, out, attributes,
+             /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
+             /*literal=*/nullptr, xla::CustomCallSchedule::SCHEDULE_NONE,
+             xla::CustomCallApiVersion::API_VERSION_TYPED_FFI));
+}
+
+class Robe : public XlaOpKernel {
+ public:
+  explicit Robe(OpKernelConstruction* context) : XlaOpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
+    int64_t block_size;
+    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size));
+    attributes_ = absl::StrCat("{output_dim = ", output_dim_,
+                               " : i64, block_size = ", block_size, " : i64}");
+  }
+
+ protected:
+  int64_t output_dim_;
+  std::string attributes_;
+};
+
+class RobeLookup : public Robe {
+ public:
+  using Robe::Robe;
+
+  void Compile(XlaOpKernelContext* context) override {
+    const int64_t splits = context->InputShape(4).num_elements();
+    const int64_t rows =
+        splits ? splits - 1 : context->InputShape(1).num_elements();
+    call(context, "keras_pss_robe_lookup", TensorShape({rows, output_dim_}),
+         attributes_);
+  }
+};
+
+class RobeGradient : public Robe {
+ public:
+  explicit RobeGradient(OpKernelConstruction* context) : Robe(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("memory_size", &memory_size_));
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    call(context, "keras_pss_robe_gradient", TensorShape({memory_size_}),
+         attributes_);
+  }
+
+ private:
+  int64_t memory_size_;
+};
+
+class GatherRows : public XlaOpKernel {
+ public:
+  using XlaOpKernel::XlaOpKernel;
+
+  void Compile(XlaOpKernelContext* context) override {
+    const int64_t count = context->InputShape(1).num_elements();
+    call(context, "keras_pss_gather_rows",
+         TensorShape({count, context->InputShape(0).dim_size(1)}), "{}");
+  }
+};
+
+class ScatterRows : public XlaOpKernel {
+ public:
+  explicit ScatterRows(OpKernelConstruction* context) : XlaOpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("rows", &rows_));
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    call(context, "keras_pss_scatter_rows",
+         TensorShape({rows_, context->InputShape(0).dim_size(1)}), "{}");
+  }
+
+ private:
+  int64_t rows_;
+};
+
+class SumEqual : public XlaOpKernel {
+ public:
+  using XlaOpKernel::XlaOpKernel;
+
+  void Compile(XlaOpKernelContext* context) override {
+    call(context, "keras_pss_sum_equal", context->InputShape(0), "{}");
+  }
+};
+
+// On the CPU alone: a call has no code for other devices here.
+#define REGISTER(OP) \
+  REGISTER_XLA_OP(   \
+      Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)
+REGISTER(RobeLookup);
+REGISTER(RobeGradient);
+REGISTER(GatherRows);
+REGISTER(ScatterRows);
+REGISTER(SumEqual);
+#undef REGISTER
+
+}  // namespace
+}  // namespace keras_pss
