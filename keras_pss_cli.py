@@ -326,6 +326,47 @@ def export(
     typer.echo(f"SavedModel in {out}")
 
 
+@app.command()
+def build_ops(
+    framework: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="tensorflow or jax; may be given twice. By default what is "
+            "installed."
+        ),
+    ] = None,
+    cuda: Annotated[
+        bool | None,
+        typer.Option(help="CUDA kernels as well. By default if nvcc is there."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build anew what is there.")
+    ] = False,
+) -> None:
+    """Compile the native kernels for lookups: needs g++; about a minute.
+
+    They go to the user's cache ($KERAS_PSS_CACHE or ~/.cache/keras_pss) and
+    are found there by every process with the same framework version.
+    """
+    with _quiet():
+        from keras_pss.native import build
+
+    console = Console()
+    try:
+        frameworks = framework or build.installed()
+        if not frameworks:
+            raise build.BuildError(
+                "Neither TensorFlow nor JAX is installed, and the kernels are "
+                "compiled against one of them."
+            )
+        for name in frameworks:
+            with console.status(f"Building the kernels for {name} ..."):
+                library = build.build(name, cuda, force)
+            console.print(f"{name}: {library}", soft_wrap=True)
+    except build.BuildError as error:
+        _fail(str(error))
+
+
 def main() -> None:
     """Runs the command line; a mistake in a call is one line, exit code 2."""
     try:
@@ -416,7 +457,16 @@ def _show_prepared(prepared: Any) -> None:
 
 
 def _load() -> None:
-    """Imports the package, without TensorFlow's greeting.
+    """Imports the package, without TensorFlow's greeting."""
+    with _quiet():
+        import tensorflow  # noqa: F401
+
+        import keras_pss  # noqa: F401
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops what TensorFlow writes while it is imported.
 
     It writes to the error stream below Python, before any log level holds.
     """
@@ -425,9 +475,7 @@ def _load() -> None:
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
-
-            import keras_pss  # noqa: F401
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)

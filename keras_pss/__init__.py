@@ -5,6 +5,7 @@ from types import ModuleType as _ModuleType
 
 from keras_pss import callbacks as callbacks
 from keras_pss import models as models
+from keras_pss import native as native
 from keras_pss.layers import ClusteredEmbedding as ClusteredEmbedding
 from keras_pss.layers import DeepHashEmbedding as DeepHashEmbedding
 from keras_pss.layers import DotInteraction as DotInteraction

@@ -6,6 +6,7 @@
 #include "ffi/handlers.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "tensorflow/core/framework/op_kernel.h"
 #include "xla/hlo/builder/xla_builder.h"
 
 // Of xla/ffi/ffi_api.h, which needs headers that TensorFlow does not bring.
@@ -127,9 +128,11 @@ class SumEqual : public XlaOpKernel {
   }
 };
 
-// On the CPU alone: a call has no code for other devices here.
-#define REGISTER(OP) \
-  REGISTER_XLA_OP(   \
+// Kernels of the compiler's device, of the CPU alone: a call has no code for
+// other devices here. (REGISTER_XLA_OP would come too late for a library that
+// is loaded after TensorFlow has begun to compute.)
+#define REGISTER(OP)                                           \
+  REGISTER_KERNEL_BUILDER(                                     \
       Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)
 REGISTER(RobeLookup);
 REGISTER(RobeGradient);

@@ -1,9 +1,9 @@
 """Random Offset Block Embedding."""
 
+from functools import cached_property, partial
 from typing import Any, Self
 
 import keras
-from keras import ops
 
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import CompressedEmbedding, positive_int
@@ -189,31 +189,32 @@ class ROBEEmbedding(CompressedEmbedding):
     def lookup_flops(self) -> int:
         return self.output_dim * (self.sign + (self.output_scale != 1))
 
-    def positions(self, ids: Tensor) -> Tensor:
-        """Places in the memory, int32: `(n,)` ids to `(n, output_dim)`."""
-        return robe.positions(
-            ids,
+    @cached_property
+    def _tables(self) -> robe.Tables:
+        scaled = self.output_scale != 1
+        return robe.Tables(
             memory_size=self.memory_size,
             output_dim=self.output_dim,
             block_size=self.block_size,
             table=self.table,
             seed=self.seed,
             family=self.hash,
+            sign=self.sign,
+            scales=(self.output_scale,) if scaled else (),
         )
+
+    def positions(self, ids: Tensor) -> Tensor:
+        """Places in the memory, int32: `(n,)` ids to `(n, output_dim)`."""
+        return robe.positions(self._tables, ids)
 
     def lookup(self, ids: Tensor) -> Tensor:
         owner = self if self.memory is None else self.memory
-        rows = owner.gather_elements("memory", self.positions(ids))
-        if self.sign:
-            signs = hashing.signs(
-                ids,
-                self.output_dim,
-                seed=self.seed,
-                table=self.table,
-                family=self.hash,
-            )
-            rows = rows * ops.cast(signs, rows.dtype)
-        return rows if self.output_scale == 1 else rows * self.output_scale
+        return robe.rows(
+            self._tables,
+            ids,
+            owner.dense_table("memory"),
+            partial(owner.gather_elements, "memory"),
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {

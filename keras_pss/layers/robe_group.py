@@ -1,10 +1,8 @@
 """Several ROBE tables of one width in one memory, by one lookup."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-import numpy as np
-from keras import ops
 
 from keras_pss.layers import initial_scale
 from keras_pss.layers.base import positive_int
@@ -66,10 +64,21 @@ class ROBEGroup(TableLayer):
             for n in self.input_dims
         ]
         self._std = max(stds)
-        self._scales = [std / self._std if self._std else 1.0 for std in stds]
+        scales = [std / self._std if self._std else 1.0 for std in stds]
+        self._scales = tuple(scales) if min(scales) < 1 else ()
+        self._tables = robe.Tables(
+            memory_size=self.memory_size,
+            output_dim=output_dim,
+            block_size=self.block_size,
+            table=self.table_numbers,
+            seed=self.seed,
+            family=self.hash,
+            sign=sign,
+            scales=self._scales,
+        )
 
     def tables(self) -> dict[str, Table]:
-        if min(self._scales) < 1:
+        if self._scales:
             fill = initial_scale.scaled(self.embeddings_initializer, self._std)
         else:
             fill = initial_scale.shared(
@@ -83,26 +92,12 @@ class ROBEGroup(TableLayer):
         return len(self.input_dims) * self.output_dim
 
     def lookup_flops(self) -> int:
-        return self.lookup_numbers() * (self.sign + (min(self._scales) < 1))
+        return self.lookup_numbers() * (self.sign + bool(self._scales))
 
     def call(self, ids: Tensor) -> Tensor:
-        where: dict[str, Any] = {
-            "table": self.table_numbers,
-            "seed": self.seed,
-            "family": self.hash,
-        }
-        positions = robe.positions(
+        return robe.rows(
+            self._tables,
             ids,
-            memory_size=self.memory_size,
-            output_dim=self.output_dim,
-            block_size=self.block_size,
-            **where,
+            self.dense_table("memory"),
+            partial(self.gather_elements, "memory"),
         )
-        rows = self.gather_elements("memory", positions)
-        if self.sign:
-            signs = hashing.signs(ids, self.output_dim, **where)
-            rows = rows * ops.cast(signs, rows.dtype)
-        if min(self._scales) < 1:
-            scales = np.array(self._scales, np.float32)[:, None]
-            rows = rows * ops.cast(scales, rows.dtype)
-        return rows

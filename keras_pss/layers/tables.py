@@ -196,6 +196,16 @@ class TableLayer(keras.layers.Layer):
         scale = getattr(self, f"{name}_scale")
         return gather.elements_int8(table, scale, index)
 
+    def dense_table(self, name: str) -> Any:
+        """Table `name` where kernels may read it, or None.
+
+        None for one that is packed, or whose gradient is sparse.
+        """
+        table = getattr(self, f"{name}_table", None)
+        if self.quantization_mode is not None or self._sparse(table):
+            return None
+        return table
+
     def gather_index(self, name: str, index: Tensor) -> Tensor:
         """Rows of index table `name`, int32, `index.shape + (width,)`."""
         table = getattr(self, f"{name}_table")

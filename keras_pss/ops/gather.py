@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import backend, ops
 
+from keras_pss.native.kernels import kernels
 from keras_pss.ops import sparse_gradient
 
 Tensor = Any
@@ -30,7 +31,23 @@ def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     """
     if sparse and sparse_gradient.possible(table):
         return sparse_gradient.rows(table, index)
-    return ops.take(ops.reshape(table, table.shape), index, axis=0)
+    return _taken(ops.reshape(table, table.shape), index)
+
+
+def _taken(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]` with a dense gradient, by a kernel where there is one."""
+    found = kernels()
+    if found is None or not _for_kernels(table, index):
+        return ops.take(table, index, axis=0)
+    rows = found.gather_rows(table, ops.reshape(index, (-1,)))
+    return ops.reshape(rows, (*ops.shape(index), table.shape[1]))
+
+
+def _for_kernels(table: Tensor, index: Tensor) -> bool:
+    floats = ("float32", "bfloat16", "float16")
+    return backend.standardize_dtype(
+        table.dtype
+    ) in floats and backend.standardize_dtype(index.dtype) in ("int32", "int64")
 
 
 def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
@@ -40,7 +57,7 @@ def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     """
     if sparse and table.shape[1] == 1 and sparse_gradient.possible(table):
         return ops.squeeze(sparse_gradient.rows(table, index), -1)
-    return ops.take(ops.reshape(table, (-1,)), index, axis=0)
+    return ops.squeeze(_taken(ops.reshape(table, (-1, 1)), index), -1)
 
 
 def int8_group(width: int) -> int:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import backend, ops
 
+from keras_pss.native import tracing
+
 Tensor = Any
 
 # Fills the list up behind its ids; no table has so many rows.
@@ -48,7 +50,7 @@ def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:
     30 times as long as the steps below, which in turn take 2 to 6 times as
     long as the kernel where each is an operation of its own.
     """
-    if backend.backend() == "tensorflow" and _within_xla():
+    if backend.backend() == "tensorflow" and tracing.under_xla():
         return _halving(sorted_ids, ids)
     return ops.searchsorted(sorted_ids, ids)
 
@@ -65,21 +67,6 @@ def _halving(sorted_ids: Tensor, ids: Tensor) -> Tensor:
         below = ops.where(smaller, below + step, below)
         step //= 2
     return below
-
-
-def _within_xla() -> bool:
-    """Whether a graph is being traced under `jit_compile=True`."""
-    import tensorflow as tf
-
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        context = graph._get_control_flow_context()
-        while context is not None:
-            if context.IsXLAContext():
-                return True
-            context = context.outer_context
-        graph = getattr(graph, "outer_graph", None)
-    return False
 
 
 def no_ids(shape: Sequence[int], dtype: Any = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""ROBE's addresses: which elements of the circular memory make up a row.
+"""ROBE's tables: which elements of the circular memory make up a row.
 
     E[i][c Z + t] = g(e, i, c Z + t) M[(h(e, i, c) + t) mod m],   t < Z
 
@@ -13,51 +13,121 @@ models: 10000x compressed Criteo-TB DLRM model (100 GB parameters to mere
 10 MB)", algorithm 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from keras_pss.ops import hashing
+from keras_pss.native.kernels import kernels
+from keras_pss.ops import hashing, pss1
 
 Tensor = Any
 
 
-def positions(
-    ids: Tensor,
-    *,
-    memory_size: int,
-    output_dim: int,
-    block_size: int,
-    table: int | Sequence[int] = 0,
-    seed: int = 0,
-    family: str = "pss1",
-) -> Tensor:
-    """Positions in the memory, int32, shape `ids.shape + (output_dim,)`.
+@dataclass(frozen=True)
+class Tables:
+    """Tables of one width in one memory.
 
-    Args:
-        ids: Valid ids; with several tables, one column a table.
+    Attributes:
         memory_size: m, at least `output_dim` and `min(block_size, m)`.
         output_dim: d.
         block_size: Z; `memory_size` itself is the fold mapping.
-        table: The tables' numbers, one for each column of the ids.
+        table: The table's number; with several tables, one for each column
+            of the ids.
         seed, family: Of the hash.
+        sign: Whether an independent hash turns the sign of each element.
+        scales: A factor of the rows of each table; empty for 1.
     """
-    where: dict[str, Any] = {"seed": seed, "table": table, "family": family}
-    if block_size <= output_dim:
-        chunks = -(-output_dim // block_size)
-        start = hashing.starts(ids, memory_size, chunks=chunks, **where)
+
+    memory_size: int
+    output_dim: int
+    block_size: int
+    table: int | Sequence[int] = 0
+    seed: int = 0
+    family: str = "pss1"
+    sign: bool = False
+    scales: tuple[float, ...] = ()
+
+    @property
+    def hash(self) -> dict[str, Any]:
+        return {"table": self.table, "seed": self.seed, "family": self.family}
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """Keys of `pss1`: of the starts of each chunk, then of the signs.
+
+        int32 `(tables, chunks + words of signs, 3)`.
+        """
+        tables = [self.table] if isinstance(self.table, int) else self.table
+        chunks = max(1, -(-self.output_dim // self.block_size))
+        words = -(-self.output_dim // 32) if self.sign else 0
+        keys = [
+            [pss1.key(self.seed, t, c) for c in range(chunks)]
+            + [pss1.key(self.seed, t, 0, 1 + w) for w in range(words)]
+            for t in tables
+        ]
+        return np.array(keys, np.uint32).view(np.int32)
+
+
+def rows(
+    tables: Tables,
+    ids: Tensor,
+    memory: Any,
+    gather: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Rows of valid ids, floats `ids.shape + (output_dim,)`.
+
+    Args:
+        tables: Where they lie.
+        ids: int32 or int64, `(n,)`; with several tables `(..., F)`.
+        memory: The memory, where kernels may read it and give it a dense
+            gradient; else None.
+        gather: Reads elements of the memory at given positions.
+    """
+    found = None if memory is None else kernels()
+    if found is not None and tables.family == "pss1":
+        flat = found.robe_lookup(
+            ops.reshape(memory, (-1,)),
+            ops.reshape(ids, (-1,)),
+            tables.keys,
+            tables.scales,
+            output_dim=tables.output_dim,
+            block_size=tables.block_size,
+        )
+        return ops.reshape(flat, (*ops.shape(ids), tables.output_dim))
+    values = gather(positions(tables, ids))
+    if tables.sign:
+        signs = hashing.signs(ids, tables.output_dim, **tables.hash)
+        values = values * ops.cast(signs, values.dtype)
+    if tables.scales:
+        scales = np.array(tables.scales, np.float32)
+        if not isinstance(tables.table, int):
+            scales = scales[:, None]
+        values = values * ops.cast(scales, values.dtype)
+    return values
+
+
+def positions(tables: Tables, ids: Tensor) -> Tensor:
+    """Positions in the memory, int32, shape `ids.shape + (output_dim,)`."""
+    memory_size, output_dim = tables.memory_size, tables.output_dim
+    if tables.block_size <= output_dim:
+        chunks = -(-output_dim // tables.block_size)
+        start = hashing.starts(ids, memory_size, chunks=chunks, **tables.hash)
         # (..., chunks) -> (..., chunks, Z) -> (..., d)
         at = _turned(
-            ops.expand_dims(start, -1), np.arange(block_size), memory_size
+            ops.expand_dims(start, -1),
+            np.arange(tables.block_size),
+            memory_size,
         )
-        shape = (*ops.shape(ids), chunks * block_size)
+        shape = (*ops.shape(ids), chunks * tables.block_size)
         return ops.reshape(at, shape)[..., :output_dim]
-    ids_a_chunk = block_size // output_dim
+    ids_a_chunk = tables.block_size // output_dim
     chunk = ids // ids_a_chunk
     row = ops.cast(ids - chunk * ids_a_chunk, "int32")
-    start = hashing.starts(chunk, memory_size, **where)  # (..., 1)
+    start = hashing.starts(chunk, memory_size, **tables.hash)  # (..., 1)
     start = _turned(start, ops.expand_dims(row, -1) * output_dim, memory_size)
     return _turned(start, np.arange(output_dim), memory_size)
 

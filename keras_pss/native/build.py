@@ -1,0 +1,176 @@
+"""Compiles the kernels with CMake, into the folder where they are looked for."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_pss.native import library
+
+
+class BuildError(Exception):
+    """Why there is no library, and what to do."""
+
+
+def installed() -> list[str]:
+    """The frameworks that kernels can be built for here."""
+    return [
+        framework
+        for framework in library.FRAMEWORKS
+        if importlib.util.find_spec(framework) is not None
+    ]
+
+
+def build(framework: str, cuda: bool | None = None, force: bool = False) -> Path:
+    """Builds the library of one framework, unless it is there already.
+
+    Args:
+        framework: `"tensorflow"` or `"jax"`, installed.
+        cuda: Whether to compile the CUDA kernels as well; None where `nvcc`
+            is found.
+        force: Builds anew what is there.
+
+    Returns:
+        The library.
+
+    Raises:
+        BuildError: If something is missing or does not compile.
+    """
+    described = _describe(framework)
+    where = library.place(framework, described["version"])
+    if where is None:
+        raise BuildError(
+            "The sources of the kernels, the folder custom_ops, are not here. "
+            "Install keras-pss from a wheel or a checkout."
+        )
+    nvcc = shutil.which("nvcc")
+    if cuda and nvcc is None:
+        raise BuildError("`nvcc` was not found. Install CUDA or leave it out.")
+    wanted = {
+        "framework": framework,
+        "version": where.version,
+        "sources": where.sources,
+        "compiler": _compiler(),
+        "cuda": bool(nvcc) if cuda is None else cuda,
+    }
+    known = library.manifest(where.folder) or {}
+    same = all(known.get(key) == value for key, value in wanted.items())
+    file = where.folder / library.FILE
+    if same and not force and file.is_file():
+        if library.checksum(file) == known.get("sha256"):
+            return file
+    source = library.source_folder()
+    where.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=".build-", dir=where.folder.parent
+    ) as folder:
+        built = _compile(Path(folder), source, described, wanted["cuda"])
+        done = Path(folder) / "done"
+        done.mkdir()
+        shutil.copy(built, done / library.FILE)
+        wanted["sha256"] = library.checksum(built)
+        (done / library.MANIFEST).write_text(json.dumps(wanted, indent=2))
+        if where.folder.exists():
+            shutil.rmtree(where.folder)
+        done.rename(where.folder)
+    return file
+
+
+def _compile(
+    folder: Path, source: Path | None, described: dict[str, Any], cuda: bool
+) -> Path:
+    """Runs CMake in a folder; returns the library."""
+    cmake = _cmake()
+    options = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "KERAS_PSS_CUDA": "ON" if cuda else "OFF",
+        **described["options"],
+    }
+    configure = [cmake, "-S", str(source), "-B", str(folder)]
+    configure += [f"-D{key}={value}" for key, value in options.items()]
+    jobs = str(os.cpu_count() or 1)
+    for command in configure, [cmake, "--build", str(folder), "-j", jobs]:
+        run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode:
+            said = (run.stdout + run.stderr).strip().splitlines()[-30:]
+            raise BuildError(
+                "The kernels did not compile; everything works without them, "
+                "slower.\n" + "\n".join([" ".join(command), *said])
+            )
+    return folder / library.FILE
+
+
+def _describe(framework: str) -> dict[str, Any]:
+    """The version of a framework, and where its headers are."""
+    if framework not in library.FRAMEWORKS:
+        raise BuildError(
+            f"Kernels are built for {' or '.join(library.FRAMEWORKS)}. "
+            f"Received: {framework!r}"
+        )
+    # In a process of its own, so that it loads neither the other framework
+    # nor an old library.
+    asked = subprocess.run(
+        [sys.executable, "-c", _QUESTIONS[framework]],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if asked.returncode:
+        raise BuildError(
+            f"{framework} does not load here. Install it first.\n"
+            + asked.stderr.strip()[-500:]
+        )
+    return json.loads(asked.stdout.strip().splitlines()[-1])
+
+
+_QUESTIONS = {
+    "tensorflow": """
+import json, tensorflow as tf
+print(json.dumps({"version": tf.__version__, "options": {
+    "KERAS_PSS_FRAMEWORK": "tensorflow",
+    "KERAS_PSS_INCLUDE": tf.sysconfig.get_include(),
+    "KERAS_PSS_LIBRARIES": tf.sysconfig.get_lib(),
+    "KERAS_PSS_CXX11_ABI": tf.sysconfig.CXX11_ABI_FLAG,
+}}))
+""",
+    "jax": """
+import json, jax, jaxlib
+print(json.dumps({"version": jaxlib.version.__version__, "options": {
+    "KERAS_PSS_FRAMEWORK": "jax",
+    "KERAS_PSS_INCLUDE": jax.ffi.include_dir(),
+}}))
+""",
+}
+
+
+def _compiler() -> str:
+    """The first line that the C++ compiler says of itself."""
+    command: Sequence[str] = [os.environ.get("CXX") or "g++", "--version"]
+    if shutil.which(command[0]) is None:
+        raise BuildError(
+            f"No C++ compiler: `{command[0]}` was not found. Install g++ (on "
+            "Debian: apt-get install g++), or set CXX. Everything works "
+            "without the kernels, slower."
+        )
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    return said.splitlines()[0] if said else command[0]
+
+
+def _cmake() -> str:
+    """CMake, of the system or of its PyPI package."""
+    found = shutil.which("cmake")
+    beside = Path(sys.executable).parent / "cmake"
+    if found is None and beside.is_file():
+        found = str(beside)
+    if found is None:
+        raise BuildError(
+            "`cmake` was not found. Install it with `pip install cmake`."
+        )
+    return found

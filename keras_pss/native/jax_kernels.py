@@ -1,0 +1,212 @@
+"""The kernels as typed calls of JAX's XLA, on the CPU."""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+from keras import distribution
+
+Tensor = Any
+
+_CALLS = ("robe_lookup", "robe_gradient", "gather_rows", "scatter_rows")
+
+
+def version() -> str:
+    return jaxlib.version.__version__
+
+
+def load(path: Path) -> None:
+    library = ctypes.CDLL(str(path))
+    for name in _CALLS:
+        symbol = getattr(library, f"keras_pss_{name}_cpu")
+        jax.ffi.register_ffi_target(
+            f"keras_pss_{name}", jax.ffi.pycapsule(symbol), platform="cpu"
+        )
+
+
+def usable() -> bool:
+    """Whether lookups run where there are kernels: on one CPU device.
+
+    XLA cannot divide a call among devices; it would run whole on each.
+    """
+    return (
+        jax.default_backend() == "cpu" and distribution.distribution() is None
+    )
+
+
+def robe_lookup(
+    memory: Tensor,
+    ids: Tensor,
+    keys: np.ndarray,
+    scales: Sequence[float],
+    splits: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    output_dim: int,
+    block_size: int,
+) -> Tensor:
+    """Rows of ROBE tables; see `tensorflow_kernels.robe_lookup`."""
+    none = jnp.zeros(0, jnp.int32)
+    return _robe_lookup(
+        output_dim,
+        block_size,
+        jnp.reshape(memory, -1),
+        ids,
+        jnp.asarray(keys),
+        jnp.asarray(np.asarray(scales, np.float32)),
+        none if splits is None else splits,
+        none.astype("float32") if weights is None else weights,
+    )
+
+
+def gather_rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]` for `(n,)` indices in range, with a dense gradient."""
+    return _gather_rows(table, index)
+
+
+def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:
+    *inputs, attributes = rest
+    return jax.ffi.ffi_call(
+        f"keras_pss_{name}",
+        jax.ShapeDtypeStruct(shape, first.dtype),
+        vmap_method="sequential",
+    )(first, *inputs, **attributes)
+
+
+def _attributes(output_dim: int, block_size: int) -> dict[str, Any]:
+    return {
+        "output_dim": np.int64(output_dim),
+        "block_size": np.int64(block_size),
+    }
+
+
+# A lookup and its gradient are linear and each other's transpose, so that
+# either one's derivative is the other.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _robe_lookup(
+    output_dim: int,
+    block_size: int,
+    memory: Tensor,
+    ids: Tensor,
+    keys: Tensor,
+    scales: Tensor,
+    splits: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    rows = splits.size - 1 if splits.size else ids.size
+    attributes = _attributes(output_dim, block_size)
+    args = (memory, ids, keys, scales, splits, weights)
+    return _call("robe_lookup", (rows, output_dim), *args, attributes)
+
+
+def _robe_lookup_forward(
+    output_dim: int, block_size: int, *args: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return _robe_lookup(output_dim, block_size, *args), args
+
+
+def _robe_lookup_backward(
+    output_dim: int, block_size: int, args: tuple[Tensor, ...], upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    memory, ids, keys, scales, splits, weights = args
+    gradient = _robe_gradient(
+        output_dim, block_size, memory.size, upstream, *args[1:]
+    )
+    by_weight = None
+    if weights.size:
+        # d/dw_i Σ_j w_j E[x_j] · u = E[x_i] · u
+        rows = _robe_lookup(
+            output_dim, block_size, memory, ids, keys, scales, splits[:0],
+            weights[:0],
+        )  # fmt: skip
+        if splits.size:
+            upstream = upstream[_rows_of_ids(splits, ids.size)]
+        by_weight = jnp.sum((rows * upstream).astype("float32"), axis=1)
+    return gradient, None, None, None, None, by_weight
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _robe_gradient(
+    output_dim: int,
+    block_size: int,
+    memory_size: int,
+    upstream: Tensor,
+    *where: Tensor,
+) -> Tensor:
+    attributes = _attributes(output_dim, block_size)
+    return _call(
+        "robe_gradient", (memory_size,), upstream, *where, attributes
+    )
+
+
+def _robe_gradient_forward(
+    output_dim: int,
+    block_size: int,
+    memory_size: int,
+    upstream: Tensor,
+    *where: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    found = _robe_gradient(
+        output_dim, block_size, memory_size, upstream, *where
+    )
+    return found, where
+
+
+def _robe_gradient_backward(
+    output_dim: int,
+    block_size: int,
+    memory_size: int,
+    where: tuple[Tensor, ...],
+    upstream: Tensor,
+) -> tuple[Tensor | None, ...]:
+    rows = _robe_lookup(output_dim, block_size, upstream, *where)
+    return rows, *[None] * len(where)
+
+
+@jax.custom_vjp
+def _gather_rows(table: Tensor, index: Tensor) -> Tensor:
+    shape = (index.size, table.shape[1])
+    return _call("gather_rows", shape, table, index, {})
+
+
+def _gather_rows_forward(table: Tensor, index: Tensor) -> Any:
+    return _gather_rows(table, index), (table.shape, index)
+
+
+def _gather_rows_backward(kept: Any, upstream: Tensor) -> Any:
+    shape, index = kept
+    return _scatter_rows(shape[0], upstream, index), None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scatter_rows(rows: int, upstream: Tensor, index: Tensor) -> Tensor:
+    shape = (rows, upstream.shape[1])
+    return _call("scatter_rows", shape, upstream, index, {})
+
+
+def _scatter_rows_forward(rows: int, upstream: Tensor, index: Tensor) -> Any:
+    return _scatter_rows(rows, upstream, index), index
+
+
+def _scatter_rows_backward(rows: int, index: Tensor, upstream: Tensor) -> Any:
+    return _gather_rows(upstream, index), None
+
+
+def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
+    """The row of each of the ids that splits cut: `(n,)`."""
+    steps = jnp.zeros(size + 1, jnp.int32).at[splits[1:-1]].add(1)
+    return jnp.cumsum(steps)[:size]
+
+
+_robe_lookup.defvjp(_robe_lookup_forward, _robe_lookup_backward)
+_robe_gradient.defvjp(_robe_gradient_forward, _robe_gradient_backward)
+_gather_rows.defvjp(_gather_rows_forward, _gather_rows_backward)
+_scatter_rows.defvjp(_scatter_rows_forward, _scatter_rows_backward)

@@ -1,0 +1,149 @@
+"""Libraries of kernels: what they were built from, and where they are kept.
+
+A library serves one version of one framework, one kind of machine and one
+state of the sources, all of which name its folder. One that does not fit is
+never loaded.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FRAMEWORKS = ("tensorflow", "jax")
+FILE = "keras_pss.so"
+MANIFEST = "manifest.json"
+
+
+class Place(NamedTuple):
+    """Where a framework's library belongs.
+
+    Attributes:
+        framework, version: What it is compiled against.
+        sources: Digest of the sources.
+        folder: Holds the library and its manifest.
+    """
+
+    framework: str
+    version: str
+    sources: str
+    folder: Path
+
+
+class NativeWarning(UserWarning):
+    """Kernels were built but cannot be used."""
+
+
+def cache() -> Path:
+    """The folder of all libraries: `$KERAS_PSS_CACHE`, or the user's cache."""
+    given = os.environ.get("KERAS_PSS_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "keras_pss"
+
+
+@functools.lru_cache
+def source_folder() -> Path | None:
+    """The folder `custom_ops`, of the checkout or of the installed package."""
+    beside = Path(__file__).parents[2] / "custom_ops"
+    if (beside / "CMakeLists.txt").is_file():
+        return beside
+    try:
+        files = importlib.metadata.files("keras-pss") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.parts[-2:] == ("custom_ops", "CMakeLists.txt"):
+            return Path(str(file.locate())).resolve().parent
+    return None
+
+
+def source_files(folder: Path) -> list[Path]:
+    """All that a library is built from, in a fixed order."""
+    kinds = (".h", ".cc", ".cu", ".txt")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in kinds and "tests" not in path.parts
+    )
+
+
+@functools.lru_cache
+def place(framework: str, version: str) -> Place | None:
+    """Where the library for a framework belongs; None without sources."""
+    folder = source_folder()
+    if folder is None:
+        return None
+    digest = hashlib.sha256()
+    for path in source_files(folder):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    sources = digest.hexdigest()[:16]
+    name = f"{framework}-{version}-{platform.machine()}-{sources}"
+    return Place(framework, version, sources, cache() / name)
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def manifest(folder: Path) -> dict[str, Any] | None:
+    """What is known of a library; None where there is no whole one."""
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def find(framework: str, version: str) -> Path | None:
+    """The library for a version of a framework, or None.
+
+    Warns where there is one that cannot be used, and says what to do.
+    """
+    where = place(framework, version)
+    if where is None:
+        return None
+    library = where.folder / FILE
+    known = manifest(where.folder)
+    if known is None and not where.folder.exists():
+        other = _built_for_others(where)
+        if other:
+            _warn(f"were built for {other}, not for what is installed here")
+        return None
+    try:
+        whole = known is not None and checksum(library) == known["sha256"]
+    except (OSError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        _warn(f"in {where.folder} are damaged")
+        return None
+    return library
+
+
+def _built_for_others(where: Place) -> str:
+    """Names a library for another version or state of the sources."""
+    for folder in sorted(cache().glob(f"{where.framework}-*")):
+        known = manifest(folder) or {}
+        if known.get("framework") != where.framework:
+            continue
+        if known.get("version") != where.version:
+            return f"{where.framework} {known.get('version')}"
+        if known.get("sources") != where.sources:
+            return f"another version of keras_pss ({known.get('sources')})"
+    return ""
+
+
+def _warn(what: str) -> None:
+    warnings.warn(
+        f"The native kernels {what}. Lookups take the slower path. Build them "
+        "with `keras-pss build-ops`, or set KERAS_PSS_NATIVE=0 to be told no "
+        "more.",
+        NativeWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,159 @@
+"""The kernels as TensorFlow operations, on the CPU and under its XLA."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Tensor = Any
+
+_library: Any = None
+
+
+def version() -> str:
+    return tf.__version__
+
+
+def load(path: Path) -> None:
+    global _library
+    _library = tf.load_op_library(str(path))
+
+
+def usable() -> bool:
+    """Whether lookups run where there are kernels: on the CPU."""
+    return not tf.config.get_visible_devices("GPU")
+
+
+def check_ids(ids: Tensor, limits: Sequence[int], message: str) -> Tensor:
+    """The ids, or an `InvalidArgumentError`; not under XLA.
+
+    Args:
+        ids: int32 or int64.
+        limits: Rows of all tables, or of each index of the last axis; -1 for
+            an open one.
+        message: What the error says before it names the first wrong id.
+    """
+    return _library.keras_pss_check_ids(ids, limits=limits, message=message)
+
+
+def robe_lookup(
+    memory: Tensor,
+    ids: Tensor,
+    keys: np.ndarray,
+    scales: Sequence[float],
+    splits: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    output_dim: int,
+    block_size: int,
+) -> Tensor:
+    """Rows of ROBE tables, `(rows, output_dim)`.
+
+    Args:
+        memory: Floats of any shape.
+        ids: `(n,)`; row r belongs to table r mod F.
+        keys: int32 `(F, words, 3)`.
+        scales: Of each table, or empty.
+        splits: int32 `(rows + 1,)`, to sum the rows of bags of ids.
+        weights: float32 `(n,)`, of one table's ids.
+    """
+    none = np.zeros(0, np.int32)
+    return _library.keras_pss_robe_lookup(
+        memory,
+        ids,
+        keys,
+        np.asarray(scales, np.float32),
+        none if splits is None else splits,
+        none.astype(np.float32) if weights is None else weights,
+        output_dim=output_dim,
+        block_size=block_size,
+    )
+
+
+def gather_rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]` for `(n,)` indices in range, with a dense gradient."""
+    return _library.keras_pss_gather_rows(table, index)
+
+
+def sum_equal(values: Tensor, index: Tensor) -> Tensor:
+    """`(n, width)` rows, those of equal index summed at the first of them."""
+    return _library.keras_pss_sum_equal(values, index)
+
+
+@tf.RegisterGradient("KerasPss>RobeLookup")
+def _robe_lookup_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    memory, ids, keys, scales, splits, weights = op.inputs
+    sizes = {
+        "output_dim": op.get_attr("output_dim"),
+        "block_size": op.get_attr("block_size"),
+    }
+    gradient = _library.keras_pss_robe_gradient(
+        upstream,
+        *op.inputs[1:],
+        memory_size=memory.shape.num_elements(),
+        **sizes,
+    )
+    by_weight = None
+    if weights.shape.num_elements() != 0:
+        # d/dw_i Σ_j w_j E[x_j] · u = E[x_i] · u
+        rows = _library.keras_pss_robe_lookup(
+            memory, ids, keys, scales, splits[:0], weights[:0], **sizes
+        )
+        if splits.shape.num_elements() != 0:
+            upstream = tf.gather(upstream, _rows_of_ids(splits, tf.size(ids)))
+        by_weight = tf.reduce_sum(tf.cast(rows * upstream, tf.float32), axis=1)
+    return [
+        tf.reshape(gradient, tf.shape(memory)),
+        *[None] * 4,
+        by_weight,
+    ]
+
+
+@tf.RegisterGradient("KerasPss>RobeGradient")
+def _robe_gradient_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    rows = _library.keras_pss_robe_lookup(
+        upstream,
+        *op.inputs[1:],
+        output_dim=op.get_attr("output_dim"),
+        block_size=op.get_attr("block_size"),
+    )
+    return [rows, *[None] * 5]
+
+
+@tf.RegisterGradient("KerasPss>GatherRows")
+def _gather_rows_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    table, index = op.inputs
+    gradient = _library.keras_pss_scatter_rows(
+        upstream, index, rows=table.shape[0]
+    )
+    return [gradient, None]
+
+
+@tf.RegisterGradient("KerasPss>ScatterRows")
+def _scatter_rows_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    return [_library.keras_pss_gather_rows(upstream, op.inputs[1]), None]
+
+
+@tf.RegisterGradient("KerasPss>SumEqual")
+def _sum_equal_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    # Every row goes to the first of its index, and so comes back from there:
+    # the others' upstream must not be added.
+    index = op.inputs[1]
+    unique, group = tf.unique(index)
+    place = tf.range(tf.size(index))
+    first = tf.math.unsorted_segment_min(place, group, tf.size(unique))
+    return [tf.gather(upstream, tf.gather(first, group)), None]
+
+
+@tf.RegisterGradient("KerasPss>CheckIds")
+def _check_ids_gradient(op: Any, upstream: Tensor) -> list[None]:
+    return [None]
+
+
+def _rows_of_ids(splits: Tensor, size: Tensor) -> Tensor:
+    """The row of each of the ids that splits cut: `(n,)`."""
+    ends = tf.ones_like(splits[1:-1])
+    steps = tf.scatter_nd(splits[1:-1, None], ends, [size + 1])
+    return tf.cumsum(steps)[:size]

@@ -1,0 +1,36 @@
+"""What a graph is being traced for."""
+
+import sys
+
+# A graph that these trace must load where the kernels are not known.
+_EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model")
+
+
+def exporting() -> bool:
+    """Whether a graph is being traced in order to be saved.
+
+    Keras and TensorFlow do not tell the layers, so the call stack must.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def under_xla() -> bool:
+    """Whether a TensorFlow graph is being traced under `jit_compile=True`."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = graph._get_control_flow_context()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False
