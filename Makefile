@@ -11,10 +11,12 @@ JOBS ?= 2
 .PHONY: demo test test-fast lint clean
 
 demo: $(VENV)/.demo
+	$(BUILD_OPS) || true
 	rm -rf $(DEMO)
 	$(BIN)/python examples/demo.py --out $(DEMO)
 
 test: $(VENV)/.test lint
+	$(BUILD_OPS)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(JOBS) -m "not real_data"
 	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	    $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
@@ -22,9 +24,14 @@ test: $(VENV)/.test lint
 
 # What must hold on every backend. JAX compiles each operation for each shape,
 # most of its time; it does so faster without optimising them.
-PORTABLE := tests/ops tests/layers tests/callbacks tests/models
+PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native
+
+# Kernels where there is a compiler; everything works without them, slower.
+BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \
+    then $(BIN)/keras-pss build-ops; fi
 
 test-fast: $(VENV)/.test
+	$(BUILD_OPS)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.test
@@ -37,12 +44,12 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install -q --upgrade pip
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -e '.[tensorflow-cpu]'
+	$(BIN)/python -m pip install -q -e '.[tensorflow-cpu,native]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c requirements-test.txt \
-	    -e '.[tensorflow-cpu,jax,torch,dev]'
+	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
 	touch $@
 
 clean:

@@ -336,9 +336,8 @@ def build_ops(
         ),
     ] = None,
     cuda: Annotated[
-        bool | None,
-        typer.Option(help="CUDA kernels as well. By default if nvcc is there."),
-    ] = None,
+        bool, typer.Option("--cuda", help="CUDA kernels as well; needs nvcc.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Build anew what is there.")
     ] = False,

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+import timing
 
 import keras_pss
 from keras_pss.training.report import machine, versions
@@ -62,7 +62,7 @@ def main() -> None:
         "versions": versions(),
         "machine": machine(),
         "load": round(os.getloadavg()[0], 2),
-        "commit": _commit(),
+        "commit": timing.commit(),
     }
     print(
         f"{'layer':6} {'optimizer':9} {'numbers':>12} {'dense ms':>9} "
@@ -214,17 +214,6 @@ def crossover(points: list[tuple[int, float]]) -> str:
     (small, low), (large, high) = points[first - 1 : first + 1]
     part = -math.log(low) / (math.log(high) - math.log(low))
     return f"{small * (large / small) ** part:,.0f}"
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
+import timing
 
 from keras_pss.data import criteo, synthetic
 from keras_pss.version import __version__
@@ -103,13 +103,6 @@ def drain(dataset: tf.data.Dataset) -> None:
 
 def machine() -> dict[str, object]:
     """What a result depends on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
     return {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
@@ -119,7 +112,7 @@ def machine() -> dict[str, object]:
         "numpy": np.__version__,
         "tensorflow": tf.__version__,
         "keras_pss": __version__,
-        "commit": commit.stdout.strip(),
+        "commit": timing.commit(),
     }
 
 

@@ -16,7 +16,6 @@ where all settings are the same; remove a line to measure it anew.
 import argparse
 import json
 import multiprocessing
-import subprocess
 import threading
 import warnings
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from typing import Any
 
 import gmf
 import tensorflow as tf
+import timing
 from gmf import Settings
 from quality_table import Rows, plot, table
 from rich.console import Console
@@ -225,7 +225,7 @@ def _measure(
     about = {
         "versions": versions(),
         "machine": machine(),
-        "commit": _commit(),
+        "commit": timing.commit(),
     }
     task = progress.add_task("cells", total=len(cells) * arguments.seeds)
     waiting: dict[Future[dict[str, Any]], tuple[str, Settings]] = {}
@@ -312,17 +312,6 @@ def _start_worker(data: Path) -> None:
 
 def _work(settings: Settings) -> dict[str, Any]:
     return gmf.run(settings, _split)
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,5 @@
 
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_gradient_cpu);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_gather_rows_cpu);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_scatter_rows_cpu);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_sum_equal_cpu);
 
 #endif  // KERAS_PSS_FFI_HANDLERS_H_

@@ -1,4 +1,5 @@
-// The operations under XLA: typed calls of the same core.
+// ROBE under XLA: typed calls of the same core. (Rows of tables are not here:
+// XLA is as fast by itself.)
 
 #include <string>
 #include <vector>
@@ -18,12 +19,6 @@ XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_lookup",
                          "Host", keras_pss_robe_lookup_cpu);
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_gradient",
                          "Host", keras_pss_robe_gradient_cpu);
-XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_gather_rows",
-                         "Host", keras_pss_gather_rows_cpu);
-XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_scatter_rows",
-                         "Host", keras_pss_scatter_rows_cpu);
-XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_sum_equal",
-                         "Host", keras_pss_sum_equal_cpu);
 
 namespace keras_pss {
 namespace {
@@ -93,41 +88,6 @@ class RobeGradient : public Robe {
   int64_t memory_size_;
 };
 
-class GatherRows : public XlaOpKernel {
- public:
-  using XlaOpKernel::XlaOpKernel;
-
-  void Compile(XlaOpKernelContext* context) override {
-    const int64_t count = context->InputShape(1).num_elements();
-    call(context, "keras_pss_gather_rows",
-         TensorShape({count, context->InputShape(0).dim_size(1)}), "{}");
-  }
-};
-
-class ScatterRows : public XlaOpKernel {
- public:
-  explicit ScatterRows(OpKernelConstruction* context) : XlaOpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("rows", &rows_));
-  }
-
-  void Compile(XlaOpKernelContext* context) override {
-    call(context, "keras_pss_scatter_rows",
-         TensorShape({rows_, context->InputShape(0).dim_size(1)}), "{}");
-  }
-
- private:
-  int64_t rows_;
-};
-
-class SumEqual : public XlaOpKernel {
- public:
-  using XlaOpKernel::XlaOpKernel;
-
-  void Compile(XlaOpKernelContext* context) override {
-    call(context, "keras_pss_sum_equal", context->InputShape(0), "{}");
-  }
-};
-
 // Kernels of the compiler's device, of the CPU alone: a call has no code for
 // other devices here. (REGISTER_XLA_OP would come too late for a library that
 // is loaded after TensorFlow has begun to compute.)
@@ -136,9 +96,6 @@ class SumEqual : public XlaOpKernel {
       Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)
 REGISTER(RobeLookup);
 REGISTER(RobeGradient);
-REGISTER(GatherRows);
-REGISTER(ScatterRows);
-REGISTER(SumEqual);
 #undef REGISTER
 
 }  // namespace

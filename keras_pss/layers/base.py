@@ -204,6 +204,21 @@ class CompressedEmbedding(TableLayer):
         """The method's last linear map: `(..., k)` to `(..., output_dim)`."""
         return latent
 
+    def latent_sums(
+        self, ids: Tensor, splits: Tensor, weights: Tensor | None
+    ) -> Tensor | None:
+        """Sums of `latent` over bags, where a kernel gives them at once.
+
+        Args:
+            ids: `(n,)` ids as they come.
+            splits: int32 `(bags + 1,)`, where each bag begins, then n.
+            weights: Floats `(n,)`, or None for ones.
+
+        Returns:
+            float32 `(bags, k)`, or None where rows are to be looked up.
+        """
+        return None
+
     def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         """Sees the ids of each training step; for layers that count them.
 

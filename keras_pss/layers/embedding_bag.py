@@ -138,11 +138,26 @@ class EmbeddingBag(keras.layers.Layer):
             self.embedding.observe(ids, bags.mask)
         # Half precision would lose a long bag's small terms.
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        rows = self.embedding.mapped(self.embedding.latent, ids, dtype)
         if weights is not None:
             weights = ops.cast(weights, dtype)
-        pooled = bags.pool(rows, weights, self.combiner)
+        sums = self._sums(bags, ids, weights)
+        if sums is None:
+            rows = self.embedding.mapped(self.embedding.latent, ids, dtype)
+            pooled = bags.pool(rows, weights, self.combiner)
+        else:
+            sums = ops.cast(sums, dtype)
+            pooled = bags.pool_sums(sums, weights, self.combiner)
         return ops.cast(self.embedding.project(pooled), self.compute_dtype)
+
+    def _sums(
+        self, bags: bags_ops.Bags, ids: Tensor, weights: Tensor | None
+    ) -> Tensor | None:
+        """The bags' sums by one kernel, where the embedding has one."""
+        splits = bags.splits()
+        if splits is None:
+            return None
+        flat = None if weights is None else ops.reshape(weights, (-1,))
+        return self.embedding.latent_sums(ops.reshape(ids, (-1,)), splits, flat)
 
     def _without_padding(
         self, bags: bags_ops.Bags

@@ -10,6 +10,7 @@ from keras_pss.layers.base import CompressedEmbedding, positive_int
 from keras_pss.layers.shared_memory import SharedMemory
 from keras_pss.layers.tables import Table
 from keras_pss.ops import hashing, robe
+from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
 MAPPINGS = ("block", "fold")
@@ -215,6 +216,16 @@ class ROBEEmbedding(CompressedEmbedding):
             owner.dense_table("memory"),
             partial(owner.gather_elements, "memory"),
         )
+
+    def latent_sums(
+        self, ids: Tensor, splits: Tensor, weights: Tensor | None
+    ) -> Tensor | None:
+        owner = self if self.memory is None else self.memory
+        memory = owner.dense_table("memory")
+        if memory is None or not robe.sums_at_once(self._tables, ids, memory):
+            return None
+        ids, _ = ids_ops.checked(ids, self.input_dim, self.name)
+        return robe.sums(self._tables, ids, memory, splits, weights)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Compiles the kernels with CMake, into the folder where they are looked for."""
+"""Compiles the kernels with CMake, to the folder where they are looked for."""
 
 import importlib.metadata
 import importlib.util
@@ -28,13 +28,12 @@ def installed() -> list[str]:
     ]
 
 
-def build(framework: str, cuda: bool | None = None, force: bool = False) -> Path:
+def build(framework: str, cuda: bool = False, force: bool = False) -> Path:
     """Builds the library of one framework, unless it is there already.
 
     Args:
         framework: `"tensorflow"` or `"jax"`, installed.
-        cuda: Whether to compile the CUDA kernels as well; None where `nvcc`
-            is found.
+        cuda: Whether to compile the CUDA kernels as well.
         force: Builds anew what is there.
 
     Returns:
@@ -50,28 +49,27 @@ def build(framework: str, cuda: bool | None = None, force: bool = False) -> Path
             "The sources of the kernels, the folder custom_ops, are not here. "
             "Install keras-pss from a wheel or a checkout."
         )
-    nvcc = shutil.which("nvcc")
-    if cuda and nvcc is None:
+    if cuda and shutil.which("nvcc") is None:
         raise BuildError("`nvcc` was not found. Install CUDA or leave it out.")
     wanted = {
         "framework": framework,
         "version": where.version,
         "sources": where.sources,
         "compiler": _compiler(),
-        "cuda": bool(nvcc) if cuda is None else cuda,
+        "cuda": cuda,
     }
     known = library.manifest(where.folder) or {}
-    same = all(known.get(key) == value for key, value in wanted.items())
     file = where.folder / library.FILE
-    if same and not force and file.is_file():
-        if library.checksum(file) == known.get("sha256"):
-            return file
+    same = all(known.get(key) == value for key, value in wanted.items())
+    same = same and file.is_file()
+    if same and not force and library.checksum(file) == known.get("sha256"):
+        return file
     source = library.source_folder()
     where.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=".build-", dir=where.folder.parent
     ) as folder:
-        built = _compile(Path(folder), source, described, wanted["cuda"])
+        built = _compile(Path(folder), source, described, cuda)
         done = Path(folder) / "done"
         done.mkdir()
         shutil.copy(built, done / library.FILE)

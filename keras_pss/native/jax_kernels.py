@@ -12,31 +12,43 @@ import jaxlib
 import numpy as np
 from keras import distribution
 
+from keras_pss.native import switch
+
 Tensor = Any
 
-_CALLS = ("robe_lookup", "robe_gradient", "gather_rows", "scatter_rows")
+_CALLS = ("robe_lookup", "robe_gradient")
+_platforms: set[str] = set()
 
 
 def version() -> str:
     return jaxlib.version.__version__
 
 
-def load(path: Path) -> None:
+def load(path: Path, cuda: bool) -> None:
     library = ctypes.CDLL(str(path))
-    for name in _CALLS:
-        symbol = getattr(library, f"keras_pss_{name}_cpu")
-        jax.ffi.register_ffi_target(
-            f"keras_pss_{name}", jax.ffi.pycapsule(symbol), platform="cpu"
-        )
+    platforms = {"cpu": "cpu", **({"cuda": "CUDA"} if cuda else {})}
+    for suffix, platform in platforms.items():
+        for name in _CALLS:
+            symbol = getattr(library, f"keras_pss_{name}_{suffix}")
+            jax.ffi.register_ffi_target(
+                f"keras_pss_{name}",
+                jax.ffi.pycapsule(symbol),
+                platform=platform,
+            )
+        _platforms.add({"cpu": "cpu", "cuda": "gpu"}[suffix])
 
 
 def usable() -> bool:
-    """Whether lookups run where there are kernels: on one CPU device.
+    """Whether lookups run where there are kernels.
 
-    XLA cannot divide a call among devices; it would run whole on each.
+    That is one CPU, or one GPU where they are asked for. XLA cannot divide a
+    call among devices; it would run whole on each.
     """
+    platform = jax.default_backend()
     return (
-        jax.default_backend() == "cpu" and distribution.distribution() is None
+        platform in _platforms
+        and (platform == "cpu" or switch.on_gpu())
+        and distribution.distribution() is None
     )
 
 
@@ -63,11 +75,6 @@ def robe_lookup(
         none if splits is None else splits,
         none.astype("float32") if weights is None else weights,
     )
-
-
-def gather_rows(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]` for `(n,)` indices in range, with a dense gradient."""
-    return _gather_rows(table, index)
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:
@@ -142,9 +149,7 @@ def _robe_gradient(
     *where: Tensor,
 ) -> Tensor:
     attributes = _attributes(output_dim, block_size)
-    return _call(
-        "robe_gradient", (memory_size,), upstream, *where, attributes
-    )
+    return _call("robe_gradient", (memory_size,), upstream, *where, attributes)
 
 
 def _robe_gradient_forward(
@@ -171,35 +176,6 @@ def _robe_gradient_backward(
     return rows, *[None] * len(where)
 
 
-@jax.custom_vjp
-def _gather_rows(table: Tensor, index: Tensor) -> Tensor:
-    shape = (index.size, table.shape[1])
-    return _call("gather_rows", shape, table, index, {})
-
-
-def _gather_rows_forward(table: Tensor, index: Tensor) -> Any:
-    return _gather_rows(table, index), (table.shape, index)
-
-
-def _gather_rows_backward(kept: Any, upstream: Tensor) -> Any:
-    shape, index = kept
-    return _scatter_rows(shape[0], upstream, index), None
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _scatter_rows(rows: int, upstream: Tensor, index: Tensor) -> Tensor:
-    shape = (rows, upstream.shape[1])
-    return _call("scatter_rows", shape, upstream, index, {})
-
-
-def _scatter_rows_forward(rows: int, upstream: Tensor, index: Tensor) -> Any:
-    return _scatter_rows(rows, upstream, index), index
-
-
-def _scatter_rows_backward(rows: int, index: Tensor, upstream: Tensor) -> Any:
-    return _gather_rows(upstream, index), None
-
-
 def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
     """The row of each of the ids that splits cut: `(n,)`."""
     steps = jnp.zeros(size + 1, jnp.int32).at[splits[1:-1]].add(1)
@@ -208,5 +184,3 @@ def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
 
 _robe_lookup.defvjp(_robe_lookup_forward, _robe_lookup_backward)
 _robe_gradient.defvjp(_robe_gradient_forward, _robe_gradient_backward)
-_gather_rows.defvjp(_gather_rows_forward, _gather_rows_backward)
-_scatter_rows.defvjp(_scatter_rows_forward, _scatter_rows_backward)

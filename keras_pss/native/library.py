@@ -101,6 +101,11 @@ def manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def has_cuda(library: Path) -> bool:
+    """Whether a library holds CUDA kernels."""
+    return bool((manifest(library.parent) or {}).get("cuda"))
+
+
 def find(framework: str, version: str) -> Path | None:
     """The library for a version of a framework, or None.
 

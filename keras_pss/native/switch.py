@@ -23,6 +23,11 @@ def disabled() -> Iterator[None]:
         _off.reset(token)
 
 
+def on_gpu() -> bool:
+    """Whether kernels are wanted on GPUs, where they have yet to be run."""
+    return os.environ.get("KERAS_PSS_NATIVE") == "gpu"
+
+
 def on() -> bool:
     """Whether kernels are wanted here and now."""
     return not _off.get() and os.environ.get("KERAS_PSS_NATIVE", "1") != "0"

@@ -7,23 +7,31 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_pss.native import switch, tracing
+
 Tensor = Any
 
 _library: Any = None
+_cuda = False
 
 
 def version() -> str:
     return tf.__version__
 
 
-def load(path: Path) -> None:
-    global _library
-    _library = tf.load_op_library(str(path))
+def load(path: Path, cuda: bool) -> None:
+    global _library, _cuda
+    _library, _cuda = tf.load_op_library(str(path)), cuda
 
 
 def usable() -> bool:
-    """Whether lookups run where there are kernels: on the CPU."""
-    return not tf.config.get_visible_devices("GPU")
+    """Whether lookups run where there are kernels.
+
+    That is the CPU, and GPUs outside of XLA where they are asked for.
+    """
+    if not tf.config.get_visible_devices("GPU"):
+        return True
+    return _cuda and switch.on_gpu() and not tracing.under_xla()
 
 
 def check_ids(ids: Tensor, limits: Sequence[int], message: str) -> Tensor:
@@ -138,8 +146,7 @@ def _scatter_rows_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
 
 @tf.RegisterGradient("KerasPss>SumEqual")
 def _sum_equal_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
-    # Every row goes to the first of its index, and so comes back from there:
-    # the others' upstream must not be added.
+    # Each row went to the first of its index, and its gradient is there.
     index = op.inputs[1]
     unique, group = tf.unique(index)
     place = tf.range(tf.size(index))

@@ -36,9 +36,34 @@ class Bags:
     ) -> Tensor:
         """Rows of the ids, `ids.shape + (k,)`, to one row a bag."""
         pooled = pooling.pool(rows, weights, combiner, self.segments)
+        return self._checked(pooled)
+
+    def pool_sums(
+        self, pooled: Tensor, weights: Tensor | None, combiner: str
+    ) -> Tensor:
+        """Sums of the bags' rows, one a bag in one list, to one row a bag."""
+        length = None
+        if self.segments is None:
+            *bags, length = ops.shape(self.ids)
+            pooled = ops.reshape(pooled, (*bags, pooled.shape[-1]))
+        normed = pooling.normed(
+            pooled, weights, combiner, self.segments, length
+        )
+        return self._checked(normed)
+
+    def _checked(self, pooled: Tensor) -> Tensor:
         for valid in self.valid:
             pooled = ops.where(valid, pooled, float("nan"))
         return pooled
+
+    def splits(self) -> Tensor | None:
+        """Where each bag begins in one list of ids; None if they do not."""
+        if self.segments is not None:
+            return self.segments.splits
+        size, length = ops.size(self.ids), ops.shape(self.ids)[-1]
+        if length == 0:
+            return None
+        return ops.arange(0, size + 1, length, dtype="int32")
 
 
 def arranged(

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from keras import backend, ops
+from keras import ops
 
-from keras_pss.native.kernels import kernels
+from keras_pss.native.kernels import table_kernels
 from keras_pss.ops import sparse_gradient
 
 Tensor = Any
@@ -36,18 +36,11 @@ def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
 
 def _taken(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` with a dense gradient, by a kernel where there is one."""
-    found = kernels()
-    if found is None or not _for_kernels(table, index):
+    found = table_kernels(table, index)
+    if found is None:
         return ops.take(table, index, axis=0)
     rows = found.gather_rows(table, ops.reshape(index, (-1,)))
     return ops.reshape(rows, (*ops.shape(index), table.shape[1]))
-
-
-def _for_kernels(table: Tensor, index: Tensor) -> bool:
-    floats = ("float32", "bfloat16", "float16")
-    return backend.standardize_dtype(
-        table.dtype
-    ) in floats and backend.standardize_dtype(index.dtype) in ("int32", "int64")
 
 
 def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from keras_pss.native import tracing
-from keras_pss.native.kernels import kernels
+from keras_pss.native.kernels import check_kernels
 
 Tensor = Any
 
@@ -140,8 +139,9 @@ def checked(
         ids = ops.cast(ops.where(valid, whole, 0), "int32")
     else:
         ids = ops.cast(ids, "int32") if dtype in _NARROW else ids
-        if _checks_natively():
-            return _natively_checked(ids, limit, name), None
+        found = check_kernels()
+        if found is not None:
+            return _natively_checked(found, ids, limit, name), None
         valid = _in_range(ids, limit)
     if is_concrete(valid):
         if not bool(ops.all(valid)):
@@ -152,21 +152,16 @@ def checked(
     return ops.where(valid, ids, ops.zeros_like(ids)), valid
 
 
-def _checks_natively() -> bool:
-    """Whether one kernel can check the ids and raise."""
-    found = kernels() if backend.backend() == "tensorflow" else None
-    return found is not None and not tracing.under_xla()
-
-
 def _natively_checked(
-    ids: Tensor, limit: int | Sequence[int] | None, name: str
+    found: Any, ids: Tensor, limit: int | Sequence[int] | None, name: str
 ) -> Tensor:
+    """The ids, or the error that the checks below would raise."""
     import tensorflow as tf
 
     limits = limit if isinstance(limit, Sequence) else [limit]
     message = f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX}"
     try:
-        return kernels().check_ids(
+        return found.check_ids(
             ids, [-1 if n is None else n for n in limits], message
         )
     except tf.errors.InvalidArgumentError:

@@ -26,13 +26,20 @@ class Segments:
     Attributes:
         index: int32 `(n,)`, the bag of each entry.
         count: Number of bags.
-        lengths: int32 `(count,)`, entries of each bag; None where the index
-            is not in order.
+        splits: int32 `(count + 1,)`, where each bag begins, then n; None where
+            the index is not in order.
     """
 
     index: Tensor
     count: Any
-    lengths: Tensor | None = None
+    splits: Tensor | None = None
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Entries of each bag, int32 `(count,)`; None without splits."""
+        if self.splits is None:
+            return None
+        return self.splits[1:] - self.splits[:-1]
 
     @classmethod
     def from_splits(cls, splits: Tensor, size: Any) -> Self:
@@ -49,7 +56,7 @@ class Segments:
         inner = ops.clip(splits[1:-1], 0, size)
         begin = cls(inner, size + 1).sum(ops.ones_like(inner))
         index = ops.cumsum(begin)[:size]
-        return cls(index, ops.shape(splits)[0] - 1, splits[1:] - splits[:-1])
+        return cls(index, ops.shape(splits)[0] - 1, splits)
 
     def sum(self, x: Tensor) -> Tensor:
         """Sums over each bag: `(n, ...)` to `(count, ...)`."""
@@ -59,7 +66,7 @@ class Segments:
             zeros = x.new_zeros((self.count, *x.shape[1:]))
             return zeros.index_add(0, self.index, x)
         # On TensorFlow a number of segments excludes a promise of order.
-        ordered = self.lengths is not None and name == "jax"
+        ordered = self.splits is not None and name == "jax"
         return ops.segment_sum(x, self.index, self.count, sorted=ordered)
 
 
@@ -83,14 +90,32 @@ def pool(
     if weights is not None:
         # Not a matrix product, which a GPU may compute in TF32.
         rows = rows * ops.expand_dims(weights, -1)
-    total = _total(rows, segments)
-    pooled = total(rows)
+    total = sums(segments)
+    length = ops.shape(rows)[-2]
+    return normed(total(rows, -2), weights, combiner, segments, length)
+
+
+def normed(
+    pooled: Tensor,
+    weights: Tensor | None,
+    combiner: str,
+    segments: Segments | None,
+    length: Any,
+) -> Tensor:
+    """Sums of bags divided by their norm.
+
+    Args:
+        pooled: Floats, `(..., k)` or `(count, k)`.
+        weights, combiner, segments: As in `pool`.
+        length: L, without segments.
+    """
     if combiner == "sum":
         return pooled
     if weights is not None:
-        norm = total(weights if combiner == "mean" else ops.square(weights))
+        total = sums(segments)
+        norm = total(weights if combiner == "mean" else ops.square(weights), -1)
     else:
-        norm = ops.cast(_lengths(rows, segments), rows.dtype)
+        norm = ops.cast(_lengths(length, segments), pooled.dtype)
     empty = ops.equal(norm, 0)
     # Replaced before the root and the quotient: their slopes at 0 are not
     # finite, and would spoil the gradient though the value is not used.
@@ -102,18 +127,18 @@ def pool(
     return pooled * ops.expand_dims(factor, -1)
 
 
-def _total(
-    rows: Tensor, segments: Segments | None
-) -> Callable[[Tensor], Tensor]:
+def sums(
+    segments: Segments | None,
+) -> Callable[[Tensor, int], Tensor]:
+    """Sums over the bags' axis, the last one but one, or the last."""
     if segments is not None:
-        return segments.sum
-    axis = len(rows.shape) - 2
-    return lambda x: ops.sum(x, axis=axis)
+        return lambda x, axis: segments.sum(x)
+    return lambda x, axis: ops.sum(x, axis=axis)
 
 
-def _lengths(rows: Tensor, segments: Segments | None) -> Tensor:
+def _lengths(length: Any, segments: Segments | None) -> Tensor:
     if segments is None:
-        return ops.convert_to_tensor(ops.shape(rows)[-2])
+        return ops.convert_to_tensor(length)
     if segments.lengths is not None:
         return segments.lengths
     return segments.sum(ops.ones_like(segments.index))

@@ -19,9 +19,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import backend, ops
 
-from keras_pss.native.kernels import kernels
+from keras_pss.native.kernels import check_kernels, robe_kernels
 from keras_pss.ops import hashing, pss1
 
 Tensor = Any
@@ -87,7 +87,7 @@ def rows(
             gradient; else None.
         gather: Reads elements of the memory at given positions.
     """
-    found = None if memory is None else kernels()
+    found = None if memory is None else robe_kernels(memory, ids)
     if found is not None and tables.family == "pss1":
         flat = found.robe_lookup(
             ops.reshape(memory, (-1,)),
@@ -108,6 +108,39 @@ def rows(
             scales = scales[:, None]
         values = values * ops.cast(scales, values.dtype)
     return values
+
+
+def sums_at_once(tables: Tables, ids: Tensor, memory: Any) -> bool:
+    """Whether a kernel checks, looks up and sums the ids of bags here."""
+    return (
+        tables.family == "pss1"
+        and backend.standardize_dtype(memory.dtype) == "float32"
+        and robe_kernels(memory, ids) is not None
+        # Where ids without a row cannot raise, their bags must be told.
+        and check_kernels() is not None
+    )
+
+
+def sums(
+    tables: Tables,
+    ids: Tensor,
+    memory: Any,
+    splits: Tensor,
+    weights: Tensor | None,
+) -> Tensor:
+    """Sums of the rows of bags of one table's ids, `(bags, output_dim)`."""
+    if weights is not None:
+        weights = ops.cast(weights, "float32")
+    return robe_kernels(memory, ids).robe_lookup(
+        ops.reshape(memory, (-1,)),
+        ids,
+        tables.keys,
+        tables.scales,
+        splits,
+        weights,
+        output_dim=tables.output_dim,
+        block_size=tables.block_size,
+    )
 
 
 def positions(tables: Tables, ids: Tensor) -> Tensor:

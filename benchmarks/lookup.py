@@ -1,0 +1,381 @@
+"""Milliseconds of a lookup and of its gradient, by kernels and without.
+
+    python benchmarks/lookup.py [--grid criteo|table2] [--out results.jsonl]
+
+Two grids. `criteo`: one ROBE memory for the 26 tables of Criteo Kaggle (33.8
+million rows, d = 16), Z = 16, at 1000x, for 2,048 and 16,384 rows of a batch,
+beside the uncompressed table of `keras.layers.Embedding` and of PyTorch's
+`EmbeddingBag`. `table2`: the setting of table 2 of "The trade-offs of model
+size in large recommendation models: 10000x compressed Criteo-TB DLRM model"
+(batch 10,240, d = 128; rows n, compression and Z vary), on a CPU.
+
+The ways, each in a compiled function of its backend, all in turns:
+
+    native        this package's kernels in a TensorFlow graph
+    native, xla   the same under jit_compile=True
+    graph         the keras.ops path in a TensorFlow graph
+    xla           the keras.ops path under jit_compile=True
+    jax, jax native                         the same in jax.jit
+    embedding     keras.layers.Embedding on all n rows, TensorFlow graph
+    embedding_bag torch.nn.EmbeddingBag on all n rows
+
+and `copy`, NumPy's copy of an array of the output's size: the limit of what a
+lookup can do. `forward` gives the rows; `dense` and `sparse` the rows and the
+gradient of the memory (or table) for a given upstream gradient. What a call
+itself costs (an empty function of the same backend) is measured as well and
+taken off.
+
+Each backend runs in a process of its own. Prints a table, writes JSON lines;
+`--plot FILE` draws those of `table2`.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timing
+
+KAGGLE = (
+    1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683,
+    8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15,
+    286181, 105, 142572,
+)  # fmt: skip
+LARGEST_MEMORY = 1 << 28  # numbers; 1 GB, and as much for its gradient
+LARGEST_TABLE = 1 << 29
+PASSES = ("forward", "dense", "sparse")
+
+
+def cases(grid: str) -> Iterator[dict[str, Any]]:
+    """What is looked up: rows of each table, d, Z, batch and memory."""
+    if grid == "criteo":
+        for batch in (2048, 16384):
+            yield {
+                "rows": KAGGLE,
+                "dim": 16,
+                "block": 16,
+                "batch": batch,
+                "compression": 1000,
+            }
+        return
+    million = 1_000_000
+    for n in (4, 8, 16, 32, 64, 128, 256):
+        for compression in (10, 100, 1000, 10000):
+            yield _table2(n * million, compression, 32)
+        for block in (1, 4, 16):
+            yield _table2(n * million, 1000, block)
+    # At one memory, whatever the rows: the time of a lookup is flat in n.
+    for n in (4, 16, 64, 256):
+        case = _table2(n * million, n * 250, 32)
+        yield {**case, "flat": True}
+
+
+def _table2(n: int, compression: int, block: int) -> dict[str, Any]:
+    return {
+        "rows": (n,),
+        "dim": 128,
+        "block": block,
+        "batch": 10240,
+        "compression": compression,
+    }
+
+
+def memory_of(case: dict[str, Any]) -> int:
+    return sum(case["rows"]) * case["dim"] // case["compression"]
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.worker:
+        for case in cases(arguments.grid):
+            measure(arguments.worker, case, arguments.rounds)
+        return
+    results = []
+    for backend in arguments.backends:
+        command = [sys.executable, __file__, "--worker", backend]
+        command += ["--grid", arguments.grid]
+        command += ["--rounds", str(arguments.rounds)]
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=None if arguments.verbose else subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        ) as process:
+            assert process.stdout is not None
+            for text in process.stdout:
+                line = json.loads(text)
+                results.append(line)
+                _show(line)
+                if arguments.out:
+                    with arguments.out.open("a") as file:
+                        file.write(text)
+        if process.returncode:
+            sys.exit(f"{backend} failed; --verbose shows why")
+    if arguments.plot:
+        plot(results, arguments.plot)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--grid", choices=("criteo", "table2"), default="criteo"
+    )
+    parser.add_argument("--out", type=Path, help="JSON lines are added here")
+    parser.add_argument("--plot", type=Path, help="a PNG or SVG to write")
+    parser.add_argument("--rounds", type=int, default=15, help="turns: 15")
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        default=["tensorflow", "jax", "torch"],
+        choices=["tensorflow", "jax", "torch"],
+    )
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _show(line: dict[str, Any]) -> None:
+    case = line["case"]
+    print(
+        f"\n{sum(case['rows']):,} rows x {case['dim']}, Z={case['block']}, "
+        f"{case['compression']}x ({line['memory']:,} numbers), "
+        f"{case['batch']} x {len(case['rows'])} ids; copy "
+        f"{line['copy']:.2f} ms, call {line['call']:.2f} ms"
+    )
+    for name, times in line["ms"].items():
+        cells = [
+            f"{p} {times[p]:8.3f} ms ({times[p] / line['copy']:5.1f}x)"
+            for p in PASSES
+            if p in times
+        ]
+        print(f"  {name:14} " + "  ".join(cells), flush=True)
+
+
+def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
+    """Prints one JSON line: all ways of a backend for a case."""
+    from keras_pss.training.report import machine, versions
+
+    random = np.random.default_rng(0)
+    shape = (case["batch"], len(case["rows"]))
+    ids = (random.random(shape) * np.array(case["rows"])).astype(np.int32)
+    upstream = random.normal(size=(*shape, case["dim"])).astype(np.float32)
+    memory = memory_of(case)
+    if memory > LARGEST_MEMORY:
+        return
+    ways, call = WAYS[backend](case, ids, upstream)
+    copy = np.empty_like(upstream)
+    ways["copy"] = lambda: np.copyto(copy, upstream)
+    ways["call"] = call
+    times = timing.in_turns(ways, rounds)
+    found: dict[str, dict[str, float]] = {}
+    for name, ms in times.items():
+        if "|" in name:
+            way, step = name.split("|")
+            found.setdefault(way, {})[step] = ms - times["call"]
+    line = {
+        "case": case,
+        "memory": memory,
+        "backend": backend,
+        "copy": times["copy"],
+        "call": times["call"],
+        "ms": found,
+        "machine": machine(),
+        "versions": versions(),
+        "commit": timing.commit(),
+    }
+    print(json.dumps(line), flush=True)
+
+
+Ways = tuple[dict[str, Callable[[], Any]], Callable[[], Any]]
+
+
+def _layer(case: dict[str, Any], gradient: str = "dense") -> Any:
+    """The fused lookup of all tables in one memory."""
+    from keras_pss.layers.robe_group import ROBEGroup
+
+    layer = ROBEGroup(
+        case["rows"],
+        case["dim"],
+        memory_of(case),
+        range(len(case["rows"])),
+        block_size=case["block"],
+        gradient=gradient,
+    )
+    layer.build()
+    return layer
+
+
+def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
+    import keras
+    import tensorflow as tf
+
+    from keras_pss import native
+
+    assert native.available(), "build the kernels: keras-pss build-ops"
+    ways: dict[str, Callable[[], Any]] = {}
+    x, up = tf.constant(ids), tf.constant(upstream)
+
+    def add(name: str, step: str, layer: Any, inputs: Any, jit: bool) -> None:
+        def forward(x: Any) -> Any:
+            return layer(x)
+
+        def both(x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                rows = layer(x)
+            weights = [v.value for v in layer.trainable_variables]
+            return rows, tape.gradient(
+                rows, weights, tf.reshape(up, rows.shape)
+            )
+
+        function = forward if step == "forward" else both
+        compiled = tf.function(function, jit_compile=jit)
+        compiled(inputs)  # traced here, with or without kernels
+        ways[f"{name}|{step}"] = lambda: compiled(inputs)
+
+    dense = _layer(case)
+    for name, kernels, jit in (
+        ("native", True, False),
+        ("native, xla", True, True),
+        ("graph", False, False),
+        ("xla", False, True),
+    ):
+        with contextlib.nullcontext() if kernels else native.disabled():
+            for step in ("forward", "dense"):
+                add(name, step, dense, x, jit)
+    sparse = _layer(case, "sparse")
+    add("native", "sparse", sparse, x, False)
+    if sum(case["rows"]) * case["dim"] <= LARGEST_TABLE * 2:
+        table = keras.layers.Embedding(sum(case["rows"]), case["dim"])
+        first = np.cumsum([0, *case["rows"]])[:-1]
+        at = tf.constant((ids + first).astype(np.int32))
+        table.build()
+        add("embedding", "forward", table, at, False)
+        add("embedding", "sparse", table, at, False)
+    empty = tf.function(lambda x: tf.shape(x))
+    return ways, lambda: empty(x)
+
+
+def _jax(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
+    import jax
+
+    from keras_pss import native
+
+    assert native.available(), "build the kernels: keras-pss build-ops"
+    ways: dict[str, Callable[[], Any]] = {}
+    layer = _layer(case)
+    x, up = jax.numpy.asarray(ids), jax.numpy.asarray(upstream)
+    memory = layer.memory_table.value
+
+    def rows(memory: Any, x: Any) -> Any:
+        return layer.stateless_call([memory], [], x)[0]
+
+    def both(memory: Any, x: Any, up: Any) -> Any:
+        found, pull = jax.vjp(lambda memory: rows(memory, x), memory)
+        return found, pull(up)
+
+    def add(name: str, step: str, function: Any, *inputs: Any) -> None:
+        compiled = jax.jit(function)
+        compiled(*inputs)  # traced here, with or without kernels
+        ways[f"{name}|{step}"] = lambda: jax.block_until_ready(
+            compiled(*inputs)
+        )
+
+    for name, kernels in ("jax native", True), ("jax", False):
+        with contextlib.nullcontext() if kernels else native.disabled():
+            # Functions of their own: jax.jit keeps what it traced for one.
+            add(name, "forward", lambda memory, x: rows(memory, x), memory, x)
+            add(
+                name,
+                "dense",
+                lambda memory, x, up: both(memory, x, up),
+                memory,
+                x,
+                up,
+            )
+    empty = jax.jit(lambda x: x[0, 0])
+    return ways, lambda: jax.block_until_ready(empty(x))
+
+
+def _torch(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
+    import torch
+
+    if sum(case["rows"]) * case["dim"] > LARGEST_TABLE * 2:
+        return {}, lambda: None
+    first = np.cumsum([0, *case["rows"]])[:-1]
+    at = torch.tensor((ids + first).reshape(-1, 1))
+    up = torch.tensor(upstream.reshape(-1, case["dim"]))
+    ways: dict[str, Callable[[], Any]] = {}
+    bag = torch.nn.EmbeddingBag(
+        sum(case["rows"]), case["dim"], mode="sum", sparse=True
+    )
+
+    def forward() -> Any:
+        with torch.no_grad():
+            return bag(at)
+
+    def both() -> Any:
+        bag.weight.grad = None
+        bag(at).backward(up)
+
+    ways["embedding_bag|forward"] = forward
+    ways["embedding_bag|sparse"] = both
+    return ways, lambda: None
+
+
+WAYS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> None:
+    """Forward, and both passes, against the rows, a line a compression."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    lines = [r for r in results if r["backend"] == "tensorflow"]
+    lines = [r for r in lines if len(r["case"]["rows"]) == 1]
+    kept = [r for r in lines if r["case"]["block"] == 32]
+    for axis, step, title in zip(
+        axes,
+        ("forward", "dense"),
+        ("lookup", "lookup and dense gradient"),
+        strict=True,
+    ):
+        for compression in (10, 100, 1000, 10000):
+            points = [
+                (r["case"]["rows"][0], r["ms"]["native"][step])
+                for r in kept
+                if r["case"]["compression"] == compression
+                and not r["case"].get("flat")
+            ]
+            if points:
+                axis.plot(
+                    *zip(*points, strict=True), "o-", label=f"{compression}x"
+                )
+        axis.axhline(
+            np.median([r["copy"] for r in kept]), color="grey", ls=":",
+            label="copy of the output",
+        )  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlabel="rows n", title=title)
+        axis.set_ylabel("ms, batch 10,240, d = 128")
+    axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+// Sorting pairs of numbers on a device.
+
+#ifndef KERAS_PSS_CUDA_SORT_H_
+#define KERAS_PSS_CUDA_SORT_H_
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pss {
+
+// Parts of the memory that a caller has lent, each aligned to 16 bytes.
+class Scratch {
+ public:
+  explicit Scratch(void* memory) : memory_(static_cast<char*>(memory)) {}
+
+  // Where no memory has been lent yet, only counts.
+  template <typename T>
+  T* take(size_t count) {
+    char* const taken = memory_ == nullptr ? nullptr : memory_ + bytes_;
+    bytes_ += (count * sizeof(T) + 15) / 16 * 16;
+    return reinterpret_cast<T*>(taken);
+  }
+
+  size_t bytes() const { return bytes_; }
+
+ private:
+  char* memory_;
+  size_t bytes_ = 0;
+};
+
+// Keys and values before and after they are sorted, and what sorting needs.
+struct Pairs {
+  uint32_t *keys, *sorted_keys;
+  int32_t *values, *sorted_values;
+  void* work;
+  size_t work_bytes;
+  int64_t count;
+  int bits;  // of the keys that are compared
+};
+
+// Takes memory for pairs with keys up to `largest`.
+cudaError_t take_pairs(int64_t count, uint32_t largest, Scratch* scratch,
+                       Pairs* out);
+
+// Sorts by key; pairs of equal keys keep their order.
+cudaError_t sort(const Pairs& pairs, void* stream);
+
+// The first place in [0, count) whose key is `key` or more, or `count`.
+__device__ inline int64_t first_from(const uint32_t* keys, int64_t count,
+                                     uint32_t key) {
+  int64_t first = 0;
+  while (count > 0) {
+    const int64_t half = count / 2;
+    if (keys[first + half] < key) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
+}
+
+}  // namespace pss
+
+#endif  // KERAS_PSS_CUDA_SORT_H_

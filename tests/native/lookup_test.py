@@ -1,0 +1,330 @@
+"""The kernels against the `keras.ops` path, which is the definition."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+import keras_pss
+from keras_pss import native
+from keras_pss.native import kernels as native_kernels
+from keras_pss.ops import pss1, robe
+
+BACKEND = keras.backend.backend()
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def both_ways(compute):
+    """What it gives with kernels and without."""
+    with_kernels = compute()
+    with native.disabled():
+        assert not native.available()
+        without = compute()
+    return with_kernels, without
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts what goes to the kernels."""
+    counts = {}
+    module = native_kernels.kernels()
+
+    def counted(name, function):
+        def call(*args, **kwargs):
+            counts[name] = counts.get(name, 0) + 1
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in ("robe_lookup", "gather_rows", "sum_equal", "check_ids"):
+        if hasattr(module, name):
+            function = getattr(module, name)
+            monkeypatch.setattr(module, name, counted(name, function))
+    return counts
+
+
+@st.composite
+def tables_and_ids(draw):
+    """ROBE tables of any mapping, and ids of any size."""
+    output_dim = draw(st.integers(1, 40))
+    memory_size = output_dim * draw(st.integers(1, 30))
+    block_size = draw(
+        st.one_of(
+            st.integers(1, output_dim),
+            st.integers(1, memory_size // output_dim).map(
+                lambda k: k * output_dim
+            ),
+            st.just(memory_size),
+        )
+    )
+    columns = draw(st.integers(1, 4))
+    one = columns == 1 and draw(st.booleans())
+    wide = BACKEND != "jax" and draw(st.booleans())
+    largest = 2**63 - 1 if wide else 2**31 - 1
+    shape = (draw(st.integers(0, 30)),) + (() if one else (columns,))
+    bits = draw(st.integers(1, 63 if wide else 31))
+    ids = np.random.default_rng(draw(st.integers(0, 9))).integers(
+        0, min(largest, 2**bits - 1), shape, endpoint=True
+    )
+    tables = robe.Tables(
+        memory_size=memory_size,
+        output_dim=output_dim,
+        block_size=block_size,
+        table=3 if one else tuple(range(5, 5 + columns)),
+        seed=draw(st.integers(0, 2**64)),
+        sign=draw(st.booleans()),
+        scales=draw(
+            st.sampled_from([(), (0.5,) if one else (0.5, 2.0, 1.5, 3.0)])
+        )[:columns],
+    )
+    return tables, ids.astype("int64" if wide else "int32")
+
+
+def looked_up(tables, memory, ids):
+    flat = ops.reshape(memory, (-1, 1))
+    return robe.rows(
+        tables,
+        ids,
+        flat,
+        lambda at: ops.take(ops.reshape(flat, (-1,)), at, axis=0),
+    )
+
+
+@settings(max_examples=60 if BACKEND == "tensorflow" else 8, deadline=None)
+@given(tables_and_ids())
+def test_rows_are_those_of_the_definition(given_):
+    tables, ids = given_
+    # Its own place in each number: an address that differs shows.
+    memory = ops.arange(tables.memory_size, dtype="float32")
+    ids = ops.convert_to_tensor(ids)
+    found, wanted = both_ways(
+        lambda: ops.convert_to_numpy(looked_up(tables, memory, ids))
+    )
+    np.testing.assert_array_equal(found, wanted)
+
+
+def gradient_of(function, value):
+    """Gradient of a scalar function of one array."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(value)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x).numpy()
+    import jax
+
+    return np.asarray(jax.grad(function)(jax.numpy.asarray(value)))
+
+
+CASES = {
+    "block": {"block_size": 4},
+    "uneven": {"block_size": 5},
+    "whole": {"block_size": 12},
+    "shared": {"block_size": 24},
+    "fold": {"block_size": 720},
+    "sign": {"block_size": 6, "sign": True},
+    "scaled": {"block_size": 4, "scales": (0.5, 2.0, 1.0)},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_those_of_the_definition(case):
+    tables = robe.Tables(
+        memory_size=720, output_dim=12, table=(0, 1, 2), **CASES[case]
+    )
+    ids = ops.convert_to_tensor(
+        np.random.default_rng(1).integers(0, 50, (300, 3)).astype("int32")
+    )
+    upstream = ops.convert_to_tensor(numbers(300, 3, 12))
+    memory = numbers(720, seed=2)
+
+    def loss(x):
+        return ops.sum(looked_up(tables, x, ids) * upstream)
+
+    found, wanted = both_ways(lambda: gradient_of(loss, memory))
+    scale = np.abs(wanted).max()
+    np.testing.assert_allclose(found, wanted, atol=1e-6 * scale)
+
+
+def test_second_derivatives(calls):
+    tables = robe.Tables(memory_size=60, output_dim=6, block_size=3)
+    ids = ops.convert_to_tensor(np.arange(20, dtype="int32"))
+
+    def slope(x):
+        """Of the sum of cubes along ones, itself differentiable."""
+        if BACKEND == "tensorflow":
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = ops.sum(looked_up(tables, x, ids) ** 3)
+            return ops.sum(tape.gradient(y, x))
+        import jax
+
+        cubes = jax.grad(lambda z: ops.sum(looked_up(tables, z, ids) ** 3))
+        return ops.sum(cubes(x))
+
+    memory = numbers(60)
+    found, wanted = both_ways(lambda: gradient_of(slope, memory))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert calls["robe_lookup"] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_memories_of_16_bits(dtype):
+    tables = robe.Tables(memory_size=90, output_dim=6, block_size=3, sign=True)
+    ids = ops.convert_to_tensor(np.arange(50, dtype="int32"))
+    memory = ops.cast(numbers(90), dtype)
+    found, wanted = both_ways(lambda: looked_up(tables, memory, ids))
+    assert keras.backend.standardize_dtype(found.dtype) == dtype
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(ops.cast(found, "float32")),
+        ops.convert_to_numpy(ops.cast(wanted, "float32")),
+    )
+
+
+def test_any_other_type_takes_the_other_way(calls):
+    tables = robe.Tables(memory_size=90, output_dim=6, block_size=3)
+    ids = ops.convert_to_tensor(np.arange(50, dtype="int32"))
+    if BACKEND == "tensorflow":
+        memory = ops.cast(numbers(90), "float64")
+        assert looked_up(tables, memory, ids).dtype == memory.dtype
+    universal = robe.Tables(90, 6, 3, family="universal")
+    assert looked_up(
+        universal, ops.cast(numbers(90), "float32"), ids
+    ).shape == (
+        50,
+        6,
+    )
+    assert not calls
+
+
+def test_layers_use_the_kernels(calls):
+    layer = keras_pss.ROBEEmbedding(1000, 8, memory_size=100)
+    collection = keras_pss.EmbeddingCollection([1000, 10], 8, budget="10x")
+    ids = np.array([[3, 7], [999, 0]])
+    layer(ids)
+    collection(ids)
+    assert calls["robe_lookup"] == 2
+    with native.disabled():
+        layer(ids)
+    assert calls["robe_lookup"] == 2
+
+
+def test_keys_are_those_of_the_hash():
+    tables = robe.Tables(100, 40, 16, table=(7, 2), seed=5, sign=True)
+    keys = tables.keys.view(np.uint32)
+    assert keys.shape == (2, 3 + 2, 3)
+    assert tuple(keys[1, 2]) == pss1.key(5, 2, 2)
+    assert tuple(keys[0, 4]) == pss1.key(5, 7, 0, 2)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_training_is_the_same(jit):
+    """Weights after some steps, by kernels and by the definition."""
+
+    def trained():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [
+                keras.Input((3,), dtype="int32"),
+                keras_pss.EmbeddingCollection(
+                    [500, 400, 3], 8, budget="10x", options={"sign": True}
+                ),
+                keras.layers.Flatten(),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile("adam", "mse", jit_compile=jit)
+        random = np.random.default_rng(0)
+        x = random.integers(0, [500, 400, 3], (512, 3)).astype("int32")
+        model.fit(x, np.sin(x.sum(1)), batch_size=64, epochs=2, verbose=0)
+        return model.get_weights(), model.evaluate(x, x[:, 0], verbose=0)
+
+    found, wanted = both_ways(trained)
+    for x, y in zip(found[0], wanted[0], strict=True):
+        np.testing.assert_allclose(x, y, atol=2e-6)
+    assert found[1] == pytest.approx(wanted[1], rel=1e-5)
+
+
+BAGS = {
+    "padded": lambda: {"inputs": np.arange(24).reshape(4, 6) % 50},
+    "cut": lambda: {
+        "inputs": np.arange(24) % 50,
+        "row_splits": np.array([0, 3, 3, 11, 24]),
+    },
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("combiner", ["sum", "mean", "sqrtn"])
+@pytest.mark.parametrize("bags", BAGS)
+def test_bags(bags, combiner, weighted, calls):
+    layer = keras_pss.ROBEEmbedding(50, 8, memory_size=90, sign=True)
+    bag = keras_pss.EmbeddingBag(layer, combiner)
+    call = BAGS[bags]()
+    if weighted:
+        call["weights"] = numbers(*call["inputs"].shape) ** 2 + 0.1
+    layer.build()
+    found, wanted = both_ways(lambda: ops.convert_to_numpy(bag(**call)))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert calls["robe_lookup"] == 1
+
+
+def test_gradients_of_bags():
+    tables = robe.Tables(90, 8, 4, sign=True)
+    splits = ops.convert_to_tensor(np.array([0, 3, 3, 11, 24], "int32"))
+    ids = ops.convert_to_tensor(np.arange(24, dtype="int32") % 7)
+    memory = ops.convert_to_tensor(numbers(90))
+    upstream = ops.convert_to_tensor(numbers(4, 8, seed=5))
+    index = np.repeat(np.arange(4), [3, 0, 8, 13])
+    found = native_kernels.kernels()
+
+    def by_kernel(memory, weights):
+        return found.robe_lookup(
+            memory, ids, tables.keys, (), splits, weights,
+            output_dim=8, block_size=4,
+        )  # fmt: skip
+
+    def by_definition(memory, weights):
+        with native.disabled():
+            rows = looked_up(tables, memory, ids)
+        rows = rows * ops.expand_dims(weights, -1)
+        return ops.segment_sum(rows, ops.convert_to_tensor(index), 4)
+
+    weights = numbers(24, seed=4)
+    for number, value in (0, numbers(90)), (1, weights):
+        slopes = []
+        for function in (by_kernel, by_definition):
+
+            def loss(x, function=function, number=number):
+                args = [memory, ops.convert_to_tensor(weights)]
+                args[number] = x
+                return ops.sum(function(*args) * upstream)
+
+            slopes.append(gradient_of(loss, value))
+        np.testing.assert_allclose(*slopes, atol=1e-5)
+
+
+def test_the_switch_is_for_what_is_traced_within(monkeypatch):
+    assert native.available()
+    with native.disabled():
+        assert not native.available()
+        with native.disabled():
+            pass
+        assert not native.available()
+    assert native.available()
+    with contextlib.suppress(ValueError), native.disabled():
+        raise ValueError
+    assert native.available()
+    monkeypatch.setenv("KERAS_PSS_NATIVE", "0")
+    assert not native.available()
