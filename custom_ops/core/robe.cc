@@ -193,7 +193,7 @@ const char* pss_robe_check(const pss_robe* robe, const pss_ids* ids) {
 
 int64_t pss_robe_pieces(int64_t output_dim, int64_t block_size) {
   if (block_size > output_dim) return 1;
-  return (output_dim + block_size - 1) / block_size;
+  return (output_dim - 1) / block_size + 1;
 }
 
 pss_status pss_robe_lookup(const pss_robe* robe, const pss_ids* ids,

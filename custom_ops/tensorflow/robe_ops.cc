@@ -6,6 +6,7 @@
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/parallel.h"
+#include "tensorflow/request.h"
 #include "tensorflow/types.h"
 
 namespace keras_pss {
@@ -96,70 +97,6 @@ upstream: (rows, output_dim).
 gradient: (memory_size,).
 )doc");
 
-// The tables and ids that the inputs 1 to 5 of both operations describe.
-class Request {
- public:
-  absl::Status read(OpKernelContext* context, int64_t memory_size,
-                    int64_t output_dim, int64_t block_size) {
-    const Tensor& ids = context->input(1);
-    const Tensor& keys = context->input(2);
-    const Tensor& scales = context->input(3);
-    const Tensor& splits = context->input(4);
-    const Tensor& weights = context->input(5);
-    for (int i = 1; i < 6; ++i) {
-      const int rank = i == 2 ? 3 : 1;
-      if (context->input(i).dims() != rank) {
-        return InvalidArgument("Input ", i, " must have ", rank,
-                               " axes. Received: shape ",
-                               context->input(i).shape().DebugString());
-      }
-    }
-    const int64_t words = keys.dim_size(1);
-    robe_.memory_size = memory_size;
-    robe_.output_dim = output_dim;
-    robe_.block_size = block_size;
-    robe_.num_tables = keys.dim_size(0);
-    robe_.sign_words = words - pss_robe_pieces(output_dim, block_size);
-    robe_.keys = keys.flat<int32_t>().data();
-    robe_.scales =
-        scales.NumElements() ? scales.flat<float>().data() : nullptr;
-    ids_.type = ids.dtype() == tensorflow::DT_INT32 ? PSS_INT32 : PSS_INT64;
-    ids_.ids = ids.data();
-    ids_.count = ids.NumElements();
-    ids_.splits =
-        splits.NumElements() ? splits.flat<int32_t>().data() : nullptr;
-    ids_.weights =
-        weights.NumElements() ? weights.flat<float>().data() : nullptr;
-    ids_.rows = ids_.splits ? splits.NumElements() - 1 : ids_.count;
-    const char* rule = pss_robe_check(&robe_, &ids_);
-    if (rule == nullptr && keys.dim_size(2) != 3) {
-      rule = "a key must have three numbers";
-    }
-    if (rule == nullptr && robe_.scales &&
-        scales.NumElements() != robe_.num_tables) {
-      rule = "there must be a scale for each table, or none";
-    }
-    if (rule == nullptr && ids_.weights &&
-        weights.NumElements() != ids_.count) {
-      rule = "there must be a weight for each id, or none";
-    }
-    if (rule == nullptr) return absl::OkStatus();
-    return InvalidArgument(
-        "ROBE: ", rule, ". Received: memory of ", memory_size, ", output_dim=",
-        output_dim, ", block_size=", block_size, ", keys of shape ",
-        keys.shape().DebugString(), ", ", scales.NumElements(), " scales, ",
-        ids_.count, " ids, ", splits.NumElements(), " splits, ",
-        weights.NumElements(), " weights");
-  }
-
-  const pss_robe* robe() const { return &robe_; }
-  const pss_ids* ids() const { return &ids_; }
-
- private:
-  pss_robe robe_;
-  pss_ids ids_;
-};
-
 absl::Status checked(pss_status status) {
   if (status == PSS_OK) return absl::OkStatus();
   if (status == PSS_NO_MEMORY) return ResourceExhausted("No memory left.");
@@ -176,7 +113,7 @@ class RobeLookup : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     const Tensor& memory = context->input(0);
-    Request request;
+    RobeRequest request;
     OP_REQUIRES_OK(context, request.read(context, memory.NumElements(),
                                          output_dim_, block_size_));
     Tensor* rows;
@@ -204,7 +141,7 @@ class RobeGradient : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     const Tensor& upstream = context->input(0);
-    Request request;
+    RobeRequest request;
     OP_REQUIRES_OK(context, request.read(context, memory_size_, output_dim_,
                                          block_size_));
     OP_REQUIRES(

@@ -3,13 +3,17 @@
 import sys
 
 # A graph that these trace must load where the kernels are not known.
-_EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model")
+_EXPORTERS = (
+    "jax._src.export",
+    "keras.src.export",
+    "tensorflow.python.saved_model",
+)
 
 
 def exporting() -> bool:
     """Whether a graph is being traced in order to be saved.
 
-    Keras and TensorFlow do not tell the layers, so the call stack must.
+    Nobody tells the layers, so the call stack must.
     """
     frame = sys._getframe(1)
     while frame is not None:

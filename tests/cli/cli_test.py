@@ -146,3 +146,16 @@ def test_help_names_every_command_and_needs_no_tensorflow():
     )
     for command in ("prepare", "synth", "train", "evaluate", "export"):
         assert command in done.stdout
+
+
+def test_kernels_that_cannot_be_built_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_PSS_CACHE", str(tmp_path))
+    done = keras_pss("build-ops", "--framework", "theano")
+    assert done.returncode == 2
+    assert done.stderr.startswith("keras-pss: Kernels are built for tensorflow")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    done = keras_pss("build-ops", "--framework", "tensorflow")
+    assert done.returncode == 2
+    assert "`no-such-compiler` was not found" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

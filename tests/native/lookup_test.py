@@ -315,6 +315,20 @@ def test_gradients_of_bags():
         np.testing.assert_allclose(*slopes, atol=1e-5)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="jax.export")
+def test_what_jax_exports_has_no_kernels():
+    import jax
+
+    layer = keras_pss.ROBEEmbedding(1000, 8, memory_size=100)
+    ids = np.array([3, 999], "int32")
+    wanted = layer(ids)
+    exported = jax.export.export(jax.jit(layer))(ids)
+    assert "keras_pss" not in exported.mlir_module()
+    np.testing.assert_array_equal(exported.call(ids), wanted)
+    text = jax.jit(lambda x: layer(x)).lower(ids).as_text()
+    assert "keras_pss_robe_lookup" in text
+
+
 def test_the_switch_is_for_what_is_traced_within(monkeypatch):
     assert native.available()
     with native.disabled():

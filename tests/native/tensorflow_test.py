@@ -100,7 +100,7 @@ def test_xla_keeps_the_kernels():
     assert model.jit_compile
 
 
-def test_a_table_of_another_replica_is_its_own():
+def test_rows_of_a_table_are_gathered_by_a_kernel():
     assert "KerasPss>GatherRows" in operations(
         lambda i: gather.rows(tf.ones((5, 2)), i), ids_of(4)
     )

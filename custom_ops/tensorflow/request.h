@@ -1,0 +1,78 @@
+// What TensorFlow's inputs describe, in the terms of the core. Only sizes are
+// read, so that the inputs may lie in any device's memory.
+
+#ifndef KERAS_PSS_TENSORFLOW_REQUEST_H_
+#define KERAS_PSS_TENSORFLOW_REQUEST_H_
+
+#include "core/lookup.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace keras_pss {
+
+// The tables and ids that the inputs 1 to 5 of both operations describe.
+class RobeRequest {
+ public:
+  absl::Status read(tensorflow::OpKernelContext* context, int64_t memory_size,
+                    int64_t output_dim, int64_t block_size) {
+    const tensorflow::Tensor& ids = context->input(1);
+    const tensorflow::Tensor& keys = context->input(2);
+    const tensorflow::Tensor& scales = context->input(3);
+    const tensorflow::Tensor& splits = context->input(4);
+    const tensorflow::Tensor& weights = context->input(5);
+    for (int i = 1; i < 6; ++i) {
+      const int rank = i == 2 ? 3 : 1;
+      if (context->input(i).dims() != rank) {
+        return tensorflow::errors::InvalidArgument(
+            "Input ", i, " must have ", rank, " axes. Received: shape ",
+            context->input(i).shape().DebugString());
+      }
+    }
+    const int64_t words = keys.dim_size(1);
+    robe_.memory_size = memory_size;
+    robe_.output_dim = output_dim;
+    robe_.block_size = block_size;
+    robe_.num_tables = keys.dim_size(0);
+    robe_.sign_words = words - pss_robe_pieces(output_dim, block_size);
+    robe_.keys = keys.flat<int32_t>().data();
+    robe_.scales =
+        scales.NumElements() ? scales.flat<float>().data() : nullptr;
+    ids_.type = ids.dtype() == tensorflow::DT_INT32 ? PSS_INT32 : PSS_INT64;
+    ids_.ids = ids.data();
+    ids_.count = ids.NumElements();
+    ids_.splits =
+        splits.NumElements() ? splits.flat<int32_t>().data() : nullptr;
+    ids_.weights =
+        weights.NumElements() ? weights.flat<float>().data() : nullptr;
+    ids_.rows = ids_.splits ? splits.NumElements() - 1 : ids_.count;
+    const char* rule = pss_robe_check(&robe_, &ids_);
+    if (rule == nullptr && keys.dim_size(2) != 3) {
+      rule = "a key must have three numbers";
+    }
+    if (rule == nullptr && robe_.scales &&
+        scales.NumElements() != robe_.num_tables) {
+      rule = "there must be a scale for each table, or none";
+    }
+    if (rule == nullptr && ids_.weights &&
+        weights.NumElements() != ids_.count) {
+      rule = "there must be a weight for each id, or none";
+    }
+    if (rule == nullptr) return absl::OkStatus();
+    return tensorflow::errors::InvalidArgument(
+        "ROBE: ", rule, ". Received: memory of ", memory_size, ", output_dim=",
+        output_dim, ", block_size=", block_size, ", keys of shape ",
+        keys.shape().DebugString(), ", ", scales.NumElements(), " scales, ",
+        ids_.count, " ids, ", splits.NumElements(), " splits, ",
+        weights.NumElements(), " weights");
+  }
+
+  const pss_robe* robe() const { return &robe_; }
+  const pss_ids* ids() const { return &ids_; }
+
+ private:
+  pss_robe robe_;
+  pss_ids ids_;
+};
+
+}  // namespace keras_pss
+
+#endif  // KERAS_PSS_TENSORFLOW_REQUEST_H_
