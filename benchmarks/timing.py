@@ -9,7 +9,7 @@ from typing import Any
 
 
 def in_turns(
-    ways: Mapping[str, Callable[[], Any]], rounds: int, least_ms: float = 5
+    ways: Mapping[str, Callable[[], Any]], rounds: int, least_ms: float = 25
 ) -> dict[str, float]:
     """Milliseconds of one call of each way, the median over the rounds.
 

@@ -71,7 +71,7 @@ class Buckets {
 // enough of them for all threads, but not more than can be counted quickly.
 inline int shift_of_ranges(const pss_parallel& parallel, int64_t size,
                            int64_t least, int64_t bytes) {
-  const int64_t fits = (int64_t{128} << 10) / bytes;
+  const int64_t fits = (int64_t{128} << 10) / std::max<int64_t>(bytes, 1);
   const int64_t shared = parallel.threads > 1 ? size / (4 * parallel.threads)
                                               : size;
   const int64_t wanted = std::max(

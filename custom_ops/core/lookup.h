@@ -104,6 +104,13 @@ pss_status pss_sum_equal(const pss_ids* ids, pss_float type, const void* rows,
                          int64_t width, void* out,
                          const pss_parallel* parallel);
 
+/* Columns of a matrix, each of `bytes`, put into those of another one: column
+ * j of `from`, (rows, count), to column columns[j] of `to`, (rows, width); or
+ * back, where `gather` is not 0. Columns are in [0, width). */
+void pss_copy_columns(const void* from, void* to, const int64_t* columns,
+                      int64_t count, int64_t width, int64_t rows,
+                      int64_t bytes, int gather, const pss_parallel* parallel);
+
 #ifdef __cplusplus
 }
 #endif

@@ -26,6 +26,7 @@ int64_t copy_rows(const Id* ids, const char* table, int64_t table_rows,
       ask_for(table + ids[i + kAhead] * length, 4 * length);
     }
     if (ids[i] >= 0 && ids[i] < table_rows) {
+      if (length == 0) continue;  // no array may be there
       std::memcpy(out + i * length, table + ids[i] * length, length);
     } else if (invalid < 0) {
       invalid = i;
@@ -83,6 +84,23 @@ void scatter(const Id* ids, int64_t count, const T* upstream,
   });
 }
 
+// Copies columns whose bytes the compiler knows, or any (Bytes = 0).
+template <int64_t Bytes>
+void copy_columns(const char* from, char* to, const int64_t* columns,
+                  int64_t count, int64_t width, int64_t given, bool gather,
+                  int64_t begin, int64_t end) {
+  const int64_t bytes = Bytes ? Bytes : given;
+  for (int64_t i = begin; i < end; ++i) {
+    const char* row = from + i * (gather ? width : count) * bytes;
+    char* out = to + i * (gather ? count : width) * bytes;
+    for (int64_t j = 0; j < count; ++j) {
+      const int64_t column = columns[j] * bytes, own = j * bytes;
+      std::memcpy(out + (gather ? own : column), row + (gather ? column : own),
+                  bytes);
+    }
+  }
+}
+
 // Spreads ids evenly over all numbers of 64 bits.
 inline uint64_t spread(int64_t id) {
   uint64_t x = static_cast<uint64_t>(id) * 0x9E3779B97F4A7C15ull;
@@ -92,9 +110,12 @@ inline uint64_t spread(int64_t id) {
 template <typename T, typename Id>
 void sum_equal(const Id* ids, int64_t count, const T* rows, int64_t width,
                void* out, const pss_parallel& parallel) {
-  // Equal ids meet in one part, of about a thousand ids.
+  // Equal ids meet in one part: large parts read their rows nearly in order,
+  // as long as all about them fits a cache.
+  const int64_t most = std::max<int64_t>(
+      64, (int64_t{256} << 10) / (8 + width * sizeof(float)));
   int bits = 0;
-  while ((count >> bits) > 1024 && bits < 12) ++bits;
+  while ((count >> bits) > most && bits < 12) ++bits;
   const Buckets buckets(parallel, count, int64_t{1} << bits,
                         [&](int64_t i, const auto& put) {
                           put(bits ? spread(ids[i]) >> (64 - bits) : 0);
@@ -107,7 +128,7 @@ void sum_equal(const Id* ids, int64_t count, const T* rows, int64_t width,
     int64_t slots = 16;
     while (slots < 2 * n) slots *= 2;
     std::vector<int32_t> first(slots, -1);
-    std::vector<float> sums;
+    std::vector<float> sums(n * width);
     for (int64_t k = 0; k < n; ++k) {
       const int64_t i = begin[k];
       int64_t slot = spread(ids[i]) & (slots - 1);
@@ -115,7 +136,6 @@ void sum_equal(const Id* ids, int64_t count, const T* rows, int64_t width,
         slot = (slot + 1) & (slots - 1);
       }
       if (first[slot] < 0) first[slot] = static_cast<int32_t>(k);
-      sums.resize((k + 1) * width);
       float* sum = sums.data() + first[slot] * width;
       for (int64_t j = 0; j < width; ++j) {
         sum[j] += to_float(rows[i * width + j]);
@@ -170,6 +190,23 @@ int64_t pss_gather(const pss_ids* ids, const void* table, int64_t table_rows,
     }
   });
   return first == ids->count ? -1 : first.load();
+}
+
+void pss_copy_columns(const void* from, void* to, const int64_t* columns,
+                      int64_t count, int64_t width, int64_t rows,
+                      int64_t bytes, int gather,
+                      const pss_parallel* parallel) {
+  if (bytes == 0) return;
+  const pss::Ranges ranges(*parallel, rows, 256);
+  const auto copy = bytes == 4     ? pss::copy_columns<4>
+                    : bytes == 8   ? pss::copy_columns<8>
+                    : bytes == 64  ? pss::copy_columns<64>
+                    : bytes == 128 ? pss::copy_columns<128>
+                                   : pss::copy_columns<0>;
+  pss::for_items(*parallel, ranges.count(), [&](int64_t range) {
+    copy(static_cast<const char*>(from), static_cast<char*>(to), columns,
+         count, width, bytes, gather, ranges.begin(range), ranges.end(range));
+  });
 }
 
 pss_status pss_scatter(const pss_ids* ids, pss_float type,

@@ -25,7 +25,7 @@ __device__ uint32_t next(uint32_t at, uint32_t m) {
 
 // Sixteen bytes of an aligned memory from any element on, around its end.
 // Starts are hashed and so are not aligned: the two aligned loads around them
-// take half of the time that single elements take, or less.
+// take the place of one for each element.
 template <typename T, int N>
 __device__ Numbers<T, N> load(const T* __restrict__ memory, uint32_t m,
                               uint32_t at) {

@@ -91,16 +91,13 @@ __device__ float add_range(const Robe& robe, const pss_ids& ids,
       const uint32_t piece_number = __shfl_sync(kAllLanes, number, k);
       const int32_t piece_row = __shfl_sync(kAllLanes, row, k);
       const float piece_factor = __shfl_sync(kAllLanes, factor, k);
-      // A piece after an element does not cover it before the memory's end,
-      // and one before it does not after it: no piece is longer than that.
-      if (turn ? begin <= at : begin > at) continue;
+      // A piece that begins after the element makes this a number that is
+      // longer than any piece.
       const uint32_t step = at + turn - begin;
       const uint32_t i = robe.pieces.quotient(piece_number);
       const uint32_t piece = piece_number - i * robe.pieces.by();
       const int64_t column = int64_t{piece} * robe.length.by() + step;
-      if (at >= robe.m || step >= robe.length.by() || column >= robe.d.by()) {
-        continue;
-      }
+      if (step >= robe.length.by() || column >= robe.d.by()) continue;
       float x = to_float(upstream[int64_t{piece_row} * robe.d.by() + column]);
       if (robe.sign_words) {
         const uint32_t word = static_cast<uint32_t>(column) / 32;
@@ -115,9 +112,10 @@ __device__ float add_range(const Robe& robe, const pss_ids& ids,
   return sum;
 }
 
-// A warp owns 32 elements of the memory.
+// A warp owns 32 elements of the memory. Four blocks a processor are enough:
+// compilers that aim at more run out of registers.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     add_sorted(Robe robe, pss_ids ids, const T* __restrict__ upstream,
                const int32_t* __restrict__ rows, Pairs pairs,
                T* __restrict__ out) {
@@ -126,13 +124,18 @@ __global__ void __launch_bounds__(kThreads)
        begin < m; begin += int64_t{gridDim.x} * kThreads) {
     const uint32_t first = static_cast<uint32_t>(begin);
     const uint32_t at = first + threadIdx.x % 32;
-    const uint32_t end = m - first < 32 ? m : first + 32;
+    uint32_t from = first < reach ? 0 : first - reach;
+    uint32_t to = m - first < 32 ? m : first + 32, turn = 0;
     float sum = 0;
-    sum = add_range(robe, ids, upstream, rows, pairs,
-                    first < reach ? 0 : first - reach, end, at, 0, sum);
-    if (first < reach) {
-      sum = add_range(robe, ids, upstream, rows, pairs, m - (reach - first), m,
-                      at, m, sum);
+    // A loop, since the range is too much code to have it twice.
+    for (;;) {
+      sum = add_range(robe, ids, upstream, rows, pairs, from, to, at, turn,
+                      sum);
+      if (turn != 0 || first >= reach) break;
+      // Pieces around the memory's end cover its start as well.
+      from = m - (reach - first);
+      to = m;
+      turn = m;
     }
     if (at < m) out[at] = from_float<T>(sum);
   }

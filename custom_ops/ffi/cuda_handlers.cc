@@ -66,68 +66,13 @@ ffi::Error robe_gradient_cuda(void* stream, ffi::ScratchAllocator allocator,
       gradient->untyped_data(), deterministic(), scratch, bytes, stream));
 }
 
-// A table, rows of it, and the index of each.
-struct RowsRequest {
-  pss_ids ids;
-  pss_float type;
-  int64_t height, width;
-
-  ffi::Error read(ffi::AnyBuffer table, ffi::AnyBuffer rows,
-                  ffi::AnyBuffer index) {
-    const int64_t count = index.element_count();
-    const auto shape = table.dimensions(), of_rows = rows.dimensions();
-    const bool fits = number_type(table.element_type(), &type) &&
-                      rows.element_type() == table.element_type() &&
-                      id_type(index.element_type(), &ids.type) &&
-                      shape.size() == 2 && of_rows.size() == 2 &&
-                      of_rows[0] == count && of_rows[1] == shape[1] &&
-                      count < (int64_t{1} << 31);
-    if (!fits) {
-      return ffi::Error::InvalidArgument(
-          "There must be a row of the table's type and width for each index.");
-    }
-    height = shape[0];
-    width = shape[1];
-    ids = {ids.type, index.untyped_data(), count, nullptr, nullptr, count};
-    return ffi::Error::Success();
-  }
-};
-
-ffi::Error gather_rows_cuda(void* stream, ffi::AnyBuffer table,
-                            ffi::AnyBuffer index,
-                            ffi::Result<ffi::AnyBuffer> rows) {
-  RowsRequest request;
-  ffi::Error error = request.read(table, *rows, index);
-  if (error.failure()) return error;
-  const int64_t bytes = request.width * (request.type == PSS_FLOAT32 ? 4 : 2);
-  return done(pss_cuda_gather(&request.ids, table.untyped_data(),
-                              request.height, bytes, rows->untyped_data(),
-                              stream));
-}
-
-ffi::Error scatter_rows_cuda(void* stream, ffi::ScratchAllocator allocator,
-                             ffi::AnyBuffer upstream, ffi::AnyBuffer index,
-                             ffi::Result<ffi::AnyBuffer> gradient) {
-  RowsRequest request;
-  ffi::Error error = request.read(*gradient, upstream, index);
-  if (error.failure()) return error;
-  const size_t bytes = pss_cuda_scatter_scratch(&request.ids, request.height);
-  void* scratch;
-  error = lend(allocator, bytes, &scratch);
-  if (error.failure()) return error;
-  return done(pss_cuda_scatter(&request.ids, request.type,
-                               upstream.untyped_data(), request.height,
-                               request.width, gradient->untyped_data(),
-                               scratch, bytes, stream));
-}
-
 auto on_stream() {
   return ffi::Ffi::Bind().Ctx<ffi::PlatformStream<void*>>();
 }
 
 auto with_scratch() { return on_stream().Ctx<ffi::ScratchAllocator>(); }
 
-// The arguments of both ROBE calls, and of both calls of rows.
+// The arguments of both calls.
 template <typename Binding>
 auto robe_arguments(Binding binding) {
   return std::move(binding)
@@ -142,14 +87,6 @@ auto robe_arguments(Binding binding) {
       .template Attr<int64_t>("block_size");
 }
 
-template <typename Binding>
-auto rows_arguments(Binding binding) {
-  return std::move(binding)
-      .template Arg<ffi::AnyBuffer>()
-      .template Arg<ffi::AnyBuffer>()
-      .template Ret<ffi::AnyBuffer>();
-}
-
 }  // namespace
 }  // namespace keras_pss
 
@@ -159,9 +96,3 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     keras_pss_robe_gradient_cuda, keras_pss::robe_gradient_cuda,
     keras_pss::robe_arguments(keras_pss::with_scratch()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    keras_pss_gather_rows_cuda, keras_pss::gather_rows_cuda,
-    keras_pss::rows_arguments(keras_pss::on_stream()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    keras_pss_scatter_rows_cuda, keras_pss::scatter_rows_cuda,
-    keras_pss::rows_arguments(keras_pss::with_scratch()));

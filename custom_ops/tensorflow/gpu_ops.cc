@@ -112,13 +112,6 @@ class RobeGradient : public OpKernel {
   int64_t memory_size_, output_dim_, block_size_;
 };
 
-pss_ids ids_of(const Tensor& index) {
-  const bool narrow = index.dtype() == tensorflow::DT_INT32;
-  const int64_t count = index.NumElements();
-  return {narrow ? PSS_INT32 : PSS_INT64, index.data(), count, nullptr,
-          nullptr, count};
-}
-
 // An index outside of the table makes its row not a number: an error would
 // have to wait for the device.
 class GatherRows : public OpKernel {

@@ -3,29 +3,25 @@
 #ifndef KERAS_PSS_TENSORFLOW_PARALLEL_H_
 #define KERAS_PSS_TENSORFLOW_PARALLEL_H_
 
+#include "core/items.h"
 #include "core/lookup.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/platform/blocking_counter.h"
 #include "tensorflow/core/platform/threadpool.h"
 
 namespace keras_pss {
 
 inline pss_parallel pool_of(tensorflow::OpKernelContext* context) {
-  const auto* workers =
-      context->device()->tensorflow_cpu_worker_threads();
+  const auto* workers = context->device()->tensorflow_cpu_worker_threads();
   pss_parallel parallel;
   parallel.pool = workers->workers;
   parallel.threads = workers->num_threads;
-  parallel.run = [](void* pool, int64_t items, void (*work)(void*, int64_t),
+  // Not the pool's own ParallelFor, which wakes a thread for each item.
+  parallel.run = [](void* given, int64_t count, void (*work)(void*, int64_t),
                     void* arg) {
-    // Items are few and large: a shard each.
-    const tensorflow::thread::ThreadPool::SchedulingParams one(
-        tensorflow::thread::ThreadPool::SchedulingStrategy::kFixedBlockSize,
-        std::nullopt, 1);
-    static_cast<tensorflow::thread::ThreadPool*>(pool)->ParallelFor(
-        items, one, [work, arg](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i) work(arg, i);
-        });
+    auto* pool = static_cast<tensorflow::thread::ThreadPool*>(given);
+    pss::share_items(
+        pool->NumThreads(), count, work, arg,
+        [pool](auto helper) { pool->Schedule(std::move(helper)); });
   };
   return parallel;
 }

@@ -9,6 +9,14 @@
 
 namespace keras_pss {
 
+// Ids or indices, each a row of its own.
+inline pss_ids ids_of(const tensorflow::Tensor& index) {
+  const bool narrow = index.dtype() == tensorflow::DT_INT32;
+  const int64_t count = index.NumElements();
+  return {narrow ? PSS_INT32 : PSS_INT64, index.data(), count, nullptr,
+          nullptr, count};
+}
+
 // The tables and ids that the inputs 1 to 5 of both operations describe.
 class RobeRequest {
  public:
@@ -36,9 +44,7 @@ class RobeRequest {
     robe_.keys = keys.flat<int32_t>().data();
     robe_.scales =
         scales.NumElements() ? scales.flat<float>().data() : nullptr;
-    ids_.type = ids.dtype() == tensorflow::DT_INT32 ? PSS_INT32 : PSS_INT64;
-    ids_.ids = ids.data();
-    ids_.count = ids.NumElements();
+    ids_ = ids_of(ids);
     ids_.splits =
         splits.NumElements() ? splits.flat<int32_t>().data() : nullptr;
     ids_.weights =

@@ -10,6 +10,7 @@
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/parallel.h"
+#include "tensorflow/request.h"
 #include "tensorflow/types.h"
 
 namespace keras_pss {
@@ -100,13 +101,6 @@ index: (n,).
 absl::Status checked(pss_status status) {
   if (status == PSS_OK) return absl::OkStatus();
   return ResourceExhausted("No memory left.");
-}
-
-pss_ids ids_of(const Tensor& index) {
-  const bool narrow = index.dtype() == tensorflow::DT_INT32;
-  const int64_t count = index.NumElements();
-  return {narrow ? PSS_INT32 : PSS_INT64, index.data(), count, nullptr,
-          nullptr, count};
 }
 
 // That the values are (n, width) for (n) indices, fewer than 2^31.

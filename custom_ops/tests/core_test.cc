@@ -344,8 +344,9 @@ void test_nonsense() {
 template <typename Id>
 void test_rows_of(pss_int type, std::mt19937_64& random) {
   const int64_t table_rows = between(random, 1, 3000);
-  const int64_t width = between(random, 0, 2) ? int64_t{1} << between(random, 0, 7)
-                                              : between(random, 1, 40);
+  const int64_t width = between(random, 0, 2)
+                            ? int64_t{1} << between(random, 0, 7)
+                            : between(random, 0, 40);
   const int64_t count = between(random, 0, 5000);
   const bool valid = between(random, 0, 1);
   std::vector<Id> index;
@@ -412,6 +413,39 @@ void test_rows() {
   check(pss_first_invalid(&input, open.data(), 2) == -1, "an open table");
 }
 
+void test_columns() {
+  std::mt19937_64 random(4);
+  for (int64_t width : {1, 2, 7}) {
+    for (int64_t bytes : {0, 1, 4, 8, 12, 64, 128}) {
+      const int64_t rows = between(random, 0, 700);
+      std::vector<int64_t> order(width);
+      for (int64_t c = 0; c < width; ++c) order[c] = c;
+      std::shuffle(order.begin(), order.end(), random);
+      const int64_t count = between(random, 1, width);
+      std::vector<unsigned char> table(rows * width * bytes);
+      for (auto& x : table) x = static_cast<unsigned char>(random());
+      std::vector<unsigned char> some(rows * count * bytes), back(table.size());
+      const pss_parallel parallel = threads(3);
+      pss_copy_columns(table.data(), some.data(), order.data(), count, width,
+                       rows, bytes, 1, &parallel);
+      pss_copy_columns(some.data(), back.data(), order.data(), count, width,
+                       rows, bytes, 0, &parallel);
+      bool ok = true;
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < width; ++j) {
+          for (int64_t b = 0; b < bytes; ++b) {
+            const int64_t at = (i * width + order[j]) * bytes + b;
+            ok = ok && back[at] == (j < count ? table[at] : 0);
+            ok = ok && (j >= count ||
+                        some[(i * count + j) * bytes + b] == table[at]);
+          }
+        }
+      }
+      check(ok, "columns");
+    }
+  }
+}
+
 void test_numbers() {
   // Every number of 16 bits comes back, but for what is not a number.
   for (uint32_t bits = 0; bits < 65536; ++bits) {
@@ -446,6 +480,7 @@ int main() {
   test_robe();
   test_nonsense();
   test_rows();
+  test_columns();
   if (failures) {
     std::fprintf(stderr, "%d checks failed\n", failures);
     return 1;

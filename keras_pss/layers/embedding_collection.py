@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import initializers, ops
 
 from keras_pss.layers import initial_scale
@@ -21,6 +20,7 @@ from keras_pss.layers.report import MemoryReport, Optimizer
 from keras_pss.layers.robe_group import ROBEGroup
 from keras_pss.layers.stacked_embedding import StackedEmbedding
 from keras_pss.layers.tables import Table, cast_rows
+from keras_pss.ops import columns
 from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
@@ -207,23 +207,20 @@ class EmbeddingCollection(keras.layers.Layer):
         """(n, F) ids to (n, F, d) rows."""
         bounds = [LARGEST_DIM if n is None else n for n in self.input_dims]
         ids, valid = ids_ops.checked(ids, bounds, self.name)
-        full, compressed = self._allocation.full, self._allocation.compressed
-        found = []
-        if self.full is not None:
-            found.append(self.full(_columns(ids, full)))
+        full, width = self._allocation.full, len(self.input_dims)
+        of_full, of_others = columns.split(ids, full, width)
+        first = None if self.full is None else self.full(of_full)
+        second = None
         if self.shared is not None:
-            found.append(self.shared(_columns(ids, compressed)))
-        if self.single:
+            second = self.shared(of_others)
+        elif self.single:
             rows = [
-                layer.lookup(ids[:, column])
-                for layer, column in zip(self.single, compressed, strict=True)
+                layer.lookup(of_others[:, place])
+                for place, layer in enumerate(self.single)
             ]
-            found.append(ops.stack(rows, axis=1))
-        rows = found[0] if len(found) == 1 else ops.concatenate(found, axis=1)
-        order = np.argsort([*full, *compressed])
-        return cast_rows(
-            _columns(rows, order.tolist()), valid, self.compute_dtype
-        )
+            second = ops.stack(rows, axis=1)
+        rows = columns.join(first, second, full, width)
+        return cast_rows(rows, valid, self.compute_dtype)
 
     def _check_columns(self, shape: Sequence[int | None]) -> None:
         if not len(shape) or shape[-1] != len(self.input_dims):
@@ -311,10 +308,3 @@ def _checked_dims(
         if rows is not None or not method_class(method).open_vocabulary:
             positive_int("input_dims", rows, LARGEST_DIM)
     return dims
-
-
-def _columns(x: Tensor, columns: Sequence[int]) -> Tensor:
-    """Columns of axis 1, without a copy where they are all of them in order."""
-    if list(columns) == list(range(x.shape[1])):
-        return x
-    return ops.take(x, np.asarray(columns, np.int32), axis=1)

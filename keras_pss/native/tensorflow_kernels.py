@@ -29,9 +29,14 @@ def usable() -> bool:
 
     That is the CPU, and GPUs outside of XLA where they are asked for.
     """
-    if not tf.config.get_visible_devices("GPU"):
+    if not on_gpu():
         return True
     return _cuda and switch.on_gpu() and not tracing.under_xla()
+
+
+def on_gpu() -> bool:
+    """Whether graphs run on a GPU, which has the kernels of ROBE alone."""
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def check_ids(ids: Tensor, limits: Sequence[int], message: str) -> Tensor:
@@ -88,6 +93,34 @@ def gather_rows(table: Tensor, index: Tensor) -> Tensor:
 def sum_equal(values: Tensor, index: Tensor) -> Tensor:
     """`(n, width)` rows, those of equal index summed at the first of them."""
     return _library.keras_pss_sum_equal(values, index)
+
+
+def split_columns(
+    columns: Tensor, chosen: Sequence[int], width: int
+) -> tuple[Tensor, Tensor]:
+    """The chosen columns of `(n, width, d)`, increasing, and the others."""
+    return _library.keras_pss_split_columns(columns, chosen=chosen, width=width)
+
+
+def join_columns(
+    first: Tensor, second: Tensor, chosen: Sequence[int], width: int
+) -> Tensor:
+    """The inverse of `split_columns`, `(n, width, d)`."""
+    return _library.keras_pss_join_columns(
+        first, second, chosen=chosen, width=width
+    )
+
+
+@tf.RegisterGradient("KerasPss>SplitColumns")
+def _split_columns_gradient(op: Any, first: Tensor, second: Tensor) -> Tensor:
+    chosen, width = op.get_attr("chosen"), op.get_attr("width")
+    return join_columns(first, second, chosen, width)
+
+
+@tf.RegisterGradient("KerasPss>JoinColumns")
+def _join_columns_gradient(op: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    chosen, width = op.get_attr("chosen"), op.get_attr("width")
+    return split_columns(upstream, chosen, width)
 
 
 @tf.RegisterGradient("KerasPss>RobeLookup")

@@ -1,5 +1,6 @@
 """Bags of ids as they come: padded, ragged, sparse, or cut by row splits."""
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,10 +61,8 @@ class Bags:
         """Where each bag begins in one list of ids; None if they do not."""
         if self.segments is not None:
             return self.segments.splits
-        size, length = ops.size(self.ids), ops.shape(self.ids)[-1]
-        if length == 0:
-            return None
-        return ops.arange(0, size + 1, length, dtype="int32")
+        *bags, length = ops.shape(self.ids)
+        return ops.arange(math.prod(bags) + 1, dtype="int32") * length
 
 
 def arranged(

@@ -21,7 +21,11 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from keras_pss.native.kernels import check_kernels, robe_kernels
+from keras_pss.native.kernels import (
+    check_kernels,
+    compiled_by_xla,
+    robe_kernels,
+)
 from keras_pss.ops import hashing, pss1
 
 Tensor = Any
@@ -87,8 +91,8 @@ def rows(
             gradient; else None.
         gather: Reads elements of the memory at given positions.
     """
-    found = None if memory is None else robe_kernels(memory, ids)
-    if found is not None and tables.family == "pss1":
+    found = _kernels(tables, ids, memory)
+    if found is not None:
         flat = found.robe_lookup(
             ops.reshape(memory, (-1,)),
             ops.reshape(ids, (-1,)),
@@ -108,6 +112,17 @@ def rows(
             scales = scales[:, None]
         values = values * ops.cast(scales, values.dtype)
     return values
+
+
+def _kernels(tables: Tables, ids: Tensor, memory: Any) -> Any:
+    """The kernels, where they are there for these tables, and faster."""
+    if memory is None or tables.family != "pss1":
+        return None
+    # A hash for each number: XLA is up to 1.7 times as fast.
+    single = min(tables.block_size, tables.output_dim) == 1
+    if single and compiled_by_xla():
+        return None
+    return robe_kernels(memory, ids)
 
 
 def sums_at_once(tables: Tables, ids: Tensor, memory: Any) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import keras_pss
 from keras_pss import native
-from keras_pss.ops import gather
+from keras_pss.ops import columns, gather
 
 pytestmark = pytest.mark.tf_only
 
@@ -224,6 +224,47 @@ def test_rows_of_a_table_and_their_gradient(rows, width, index, dtype):
     wanted = np.zeros((rows, width))
     np.add.at(wanted, index, upstream)
     np.testing.assert_array_equal(gradient, wanted)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_columns_are_cut_apart_and_joined(data):
+    width = data.draw(st.integers(1, 9))
+    chosen = sorted(data.draw(st.sets(st.integers(0, width - 1))))
+    others = [c for c in range(width) if c not in chosen]
+    rows, d = data.draw(st.integers(0, 5)), data.draw(st.integers(1, 20))
+    x = np.random.default_rng(0).normal(size=(rows, width, d)).astype("float32")
+    found = tensorflow_kernels.split_columns(tf.constant(x), chosen, width)
+    np.testing.assert_array_equal(found[0], x[:, chosen])
+    np.testing.assert_array_equal(found[1], x[:, others])
+    joined = tensorflow_kernels.join_columns(*found, chosen, width)
+    np.testing.assert_array_equal(joined, x)
+    parts = [tf.constant(x[:, chosen]), tf.constant(x[:, others])]
+    with tf.GradientTape() as tape:
+        tape.watch(parts)
+        y = columns.join(*parts, chosen, width)
+    with native.disabled():
+        z = columns.join(*parts, chosen, width)
+    np.testing.assert_array_equal(y, z)
+    for own, gradient in zip(
+        (chosen, others), tape.gradient(y, parts, tf.constant(x)), strict=True
+    ):
+        if gradient is not None:
+            np.testing.assert_array_equal(gradient, x[:, own])
+
+
+def test_columns_that_are_not_there():
+    for chosen in ([3], [-1], [1, 0], [1, 1]):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="must increase and be in"
+        ):
+            tensorflow_kernels.split_columns(tf.ones((2, 3, 4)), chosen, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="3 columns"):
+        tensorflow_kernels.split_columns(tf.ones((2, 4, 4)), [0], 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Part 1 must be"):
+        tensorflow_kernels.join_columns(
+            tf.ones((2, 1, 4)), tf.ones((2, 1, 4)), [0], 3
+        )
 
 
 def test_an_index_outside_of_the_table():
