@@ -12,6 +12,9 @@ import pytest
 
 from keras_pss.native import build, library
 
+# What is built does not depend on the backend.
+pytestmark = pytest.mark.tf_only
+
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "custom_ops"
 
@@ -83,22 +86,14 @@ def test_a_damaged_one_is_told_and_not_taken(cache, damage):
         assert library.find("jax", "1.2.3") is None
 
 
-def test_a_library_that_does_not_load_is_told(cache, monkeypatch):
-    from keras import backend
+def test_a_library_that_does_not_load_is_told(cache):
+    from keras_pss.native import kernels, tensorflow_kernels
 
-    from keras_pss.native import kernels
-
-    name = backend.backend()
-    if name not in library.FRAMEWORKS:
-        assert kernels._loaded.__wrapped__(name) is None
-        return
-    module = kernels._loaded.__wrapped__
-    version = __import__(
-        f"keras_pss.native.{name}_kernels", fromlist=["version"]
-    ).version()
-    stored(library.place(name, version))
+    load = kernels._loaded.__wrapped__
+    assert load("torch") is None
+    stored(library.place("tensorflow", tensorflow_kernels.version()))
     with pytest.warns(library.NativeWarning, match="do not load.*--force"):
-        assert module(name) is None
+        assert load("tensorflow") is None
 
 
 def test_the_sources_name_the_folder(cache, tmp_path, monkeypatch):
