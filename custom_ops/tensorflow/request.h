@@ -17,6 +17,21 @@ inline pss_ids ids_of(const tensorflow::Tensor& index) {
           nullptr, count};
 }
 
+// That values are (n, width) for (n) indices, fewer than 2^31.
+inline absl::Status check_rows(const tensorflow::Tensor& values,
+                               const tensorflow::Tensor& index) {
+  if (values.dims() == 2 && index.dims() == 1 &&
+      values.dim_size(0) == index.dim_size(0) &&
+      index.dim_size(0) < (int64_t{1} << 31)) {
+    return absl::OkStatus();
+  }
+  return tensorflow::errors::InvalidArgument(
+      "There must be a row of values for each index, fewer than 2^31. "
+      "Received: values of shape ",
+      values.shape().DebugString(), ", index of shape ",
+      index.shape().DebugString());
+}
+
 // The tables and ids that the inputs 1 to 5 of both operations describe.
 class RobeRequest {
  public:

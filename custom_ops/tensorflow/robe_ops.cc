@@ -1,23 +1,11 @@
-// ROBE lookups and their gradient as TensorFlow operations.
+// The operations of ROBE lookups and their gradient.
 
-#include "core/lookup.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/parallel.h"
-#include "tensorflow/request.h"
-#include "tensorflow/types.h"
 
 namespace keras_pss {
 namespace {
 
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::errors::ResourceExhausted;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
@@ -96,90 +84,6 @@ Gradient of `RobeLookup` by its memory, dense, the same for any thread count.
 upstream: (rows, output_dim).
 gradient: (memory_size,).
 )doc");
-
-absl::Status checked(pss_status status) {
-  if (status == PSS_OK) return absl::OkStatus();
-  if (status == PSS_NO_MEMORY) return ResourceExhausted("No memory left.");
-  return InvalidArgument("ROBE: the arguments do not fit each other.");
-}
-
-template <typename T>
-class RobeLookup : public OpKernel {
- public:
-  explicit RobeLookup(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
-    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size_));
-  }
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor& memory = context->input(0);
-    RobeRequest request;
-    OP_REQUIRES_OK(context, request.read(context, memory.NumElements(),
-                                         output_dim_, block_size_));
-    Tensor* rows;
-    OP_REQUIRES_OK(context,
-                   context->allocate_output(
-                       0, {request.ids()->rows, output_dim_}, &rows));
-    const pss_parallel parallel = pool_of(context);
-    OP_REQUIRES_OK(context, checked(pss_robe_lookup(
-                                request.robe(), request.ids(), kType<T>,
-                                memory.data(), rows->data(), &parallel)));
-  }
-
- private:
-  int64_t output_dim_, block_size_;
-};
-
-template <typename T>
-class RobeGradient : public OpKernel {
- public:
-  explicit RobeGradient(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("memory_size", &memory_size_));
-    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
-    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size_));
-  }
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor& upstream = context->input(0);
-    RobeRequest request;
-    OP_REQUIRES_OK(context, request.read(context, memory_size_, output_dim_,
-                                         block_size_));
-    OP_REQUIRES(
-        context,
-        upstream.dims() == 2 && upstream.dim_size(0) == request.ids()->rows &&
-            upstream.dim_size(1) == output_dim_,
-        InvalidArgument("The upstream gradient must have the shape of the "
-                        "rows, (",
-                        request.ids()->rows, ", ", output_dim_,
-                        "). Received: shape ",
-                        upstream.shape().DebugString()));
-    Tensor* gradient;
-    OP_REQUIRES_OK(context,
-                   context->allocate_output(0, {memory_size_}, &gradient));
-    const pss_parallel parallel = pool_of(context);
-    OP_REQUIRES_OK(context, checked(pss_robe_gradient(
-                                request.robe(), request.ids(), kType<T>,
-                                upstream.data(), gradient->data(),
-                                &parallel)));
-  }
-
- private:
-  int64_t memory_size_, output_dim_, block_size_;
-};
-
-#define REGISTER(T)                                                   \
-  REGISTER_KERNEL_BUILDER(Name("KerasPss>RobeLookup")                 \
-                              .Device(tensorflow::DEVICE_CPU)         \
-                              .TypeConstraint<T>("T"),                \
-                          RobeLookup<T>);                             \
-  REGISTER_KERNEL_BUILDER(Name("KerasPss>RobeGradient")               \
-                              .Device(tensorflow::DEVICE_CPU)         \
-                              .TypeConstraint<T>("T"),                \
-                          RobeGradient<T>);
-REGISTER(float)
-REGISTER(Eigen::bfloat16)
-REGISTER(Eigen::half)
-#undef REGISTER
 
 }  // namespace
 }  // namespace keras_pss

@@ -7,22 +7,14 @@
 #include "core/lookup.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/names.h"
 #include "tensorflow/parallel.h"
 #include "tensorflow/request.h"
-#include "tensorflow/types.h"
 
 namespace keras_pss {
 namespace {
 
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::errors::ResourceExhausted;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
@@ -98,25 +90,6 @@ values: (n, width).
 index: (n,).
 )doc");
 
-absl::Status checked(pss_status status) {
-  if (status == PSS_OK) return absl::OkStatus();
-  return ResourceExhausted("No memory left.");
-}
-
-// That the values are (n, width) for (n) indices, fewer than 2^31.
-absl::Status check_rows(const Tensor& values, const Tensor& index) {
-  if (values.dims() == 2 && index.dims() == 1 &&
-      values.dim_size(0) == index.dim_size(0) &&
-      index.dim_size(0) < (int64_t{1} << 31)) {
-    return absl::OkStatus();
-  }
-  return InvalidArgument(
-      "There must be a row of values for each index, fewer than 2^31. "
-      "Received: values of shape ",
-      values.shape().DebugString(), ", index of shape ",
-      index.shape().DebugString());
-}
-
 class CheckIds : public OpKernel {
  public:
   explicit CheckIds(OpKernelConstruction* context) : OpKernel(context) {
@@ -159,60 +132,6 @@ class CheckIds : public OpKernel {
   std::string message_;
 };
 
-class GatherRows : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor& table = context->input(0);
-    const Tensor& index = context->input(1);
-    OP_REQUIRES(context, table.dims() == 2 && index.dims() == 1,
-                InvalidArgument("The table must have two axes and the index "
-                                "one. Received: shapes ",
-                                table.shape().DebugString(), " and ",
-                                index.shape().DebugString()));
-    Tensor* rows;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                0, {index.dim_size(0), table.dim_size(1)},
-                                &rows));
-    const pss_ids ids = ids_of(index);
-    const pss_parallel parallel = pool_of(context);
-    const int64_t bytes =
-        table.dim_size(1) * tensorflow::DataTypeSize(table.dtype());
-    const int64_t at = pss_gather(&ids, table.data(), table.dim_size(0), bytes,
-                                  rows->data(), &parallel);
-    OP_REQUIRES(context, at < 0,
-                InvalidArgument("Indices must be in [0, ", table.dim_size(0),
-                                "). Received: another one at place ", at));
-  }
-};
-
-template <typename T>
-class ScatterRows : public OpKernel {
- public:
-  explicit ScatterRows(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("rows", &rows_));
-  }
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor& upstream = context->input(0);
-    const Tensor& index = context->input(1);
-    OP_REQUIRES_OK(context, check_rows(upstream, index));
-    const int64_t width = upstream.dim_size(1);
-    Tensor* gradient;
-    OP_REQUIRES_OK(context,
-                   context->allocate_output(0, {rows_, width}, &gradient));
-    const pss_ids ids = ids_of(index);
-    const pss_parallel parallel = pool_of(context);
-    OP_REQUIRES_OK(context, checked(pss_scatter(&ids, kType<T>, upstream.data(),
-                                                rows_, width, gradient->data(),
-                                                &parallel)));
-  }
-
- private:
-  int64_t rows_;
-};
-
 template <typename T>
 class SumEqual : public OpKernel {
  public:
@@ -227,22 +146,17 @@ class SumEqual : public OpKernel {
                    context->allocate_output(0, values.shape(), &sums));
     const pss_ids ids = ids_of(index);
     const pss_parallel parallel = pool_of(context);
-    OP_REQUIRES_OK(context, checked(pss_sum_equal(&ids, kType<T>, values.data(),
-                                                  values.dim_size(1),
-                                                  sums->data(), &parallel)));
+    const pss_status status =
+        pss_sum_equal(&ids, kType<T>, values.data(), values.dim_size(1),
+                      sums->data(), &parallel);
+    OP_REQUIRES(context, status == PSS_OK,
+                ResourceExhausted("No memory left."));
   }
 };
 
 REGISTER_KERNEL_BUILDER(
     Name("KerasPss>CheckIds").Device(tensorflow::DEVICE_CPU), CheckIds);
-REGISTER_KERNEL_BUILDER(
-    Name("KerasPss>GatherRows").Device(tensorflow::DEVICE_CPU), GatherRows);
-
 #define REGISTER(T)                                           \
-  REGISTER_KERNEL_BUILDER(Name("KerasPss>ScatterRows")        \
-                              .Device(tensorflow::DEVICE_CPU) \
-                              .TypeConstraint<T>("T"),        \
-                          ScatterRows<T>);                    \
   REGISTER_KERNEL_BUILDER(Name("KerasPss>SumEqual")           \
                               .Device(tensorflow::DEVICE_CPU) \
                               .TypeConstraint<T>("T"),        \
