@@ -77,7 +77,12 @@ def build(framework: str, cuda: bool = False, force: bool = False) -> Path:
         (done / library.MANIFEST).write_text(json.dumps(wanted, indent=2))
         if where.folder.exists():
             shutil.rmtree(where.folder)
-        done.rename(where.folder)
+        try:
+            done.rename(where.folder)
+        except OSError:
+            # Another process was faster with the same library.
+            if not (where.folder / library.MANIFEST).is_file():
+                raise
     return file
 
 
