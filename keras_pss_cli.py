@@ -342,7 +342,7 @@ def build_ops(
         bool, typer.Option("--force", help="Build anew what is there.")
     ] = False,
 ) -> None:
-    """Compile the native kernels for lookups: needs g++; about a minute.
+    """Compile the native kernels for lookups: needs g++; a minute or two.
 
     They go to the user's cache ($KERAS_PSS_CACHE or ~/.cache/keras_pss) and
     are found there by every process with the same framework version.

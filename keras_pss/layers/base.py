@@ -205,13 +205,17 @@ class CompressedEmbedding(TableLayer):
         return latent
 
     def latent_sums(
-        self, ids: Tensor, splits: Tensor, weights: Tensor | None
+        self,
+        ids: Tensor,
+        splits: Callable[[], Tensor | None],
+        weights: Tensor | None,
     ) -> Tensor | None:
         """Sums of `latent` over bags, where a kernel gives them at once.
 
         Args:
             ids: `(n,)` ids as they come.
-            splits: int32 `(bags + 1,)`, where each bag begins, then n.
+            splits: Gives int32 `(bags + 1,)`, where each bag begins, then n;
+                None for bags that do not lie one after another.
             weights: Floats `(n,)`, or None for ones.
 
         Returns:

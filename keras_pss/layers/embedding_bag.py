@@ -153,11 +153,10 @@ class EmbeddingBag(keras.layers.Layer):
         self, bags: bags_ops.Bags, ids: Tensor, weights: Tensor | None
     ) -> Tensor | None:
         """The bags' sums by one kernel, where the embedding has one."""
-        splits = bags.splits()
-        if splits is None:
-            return None
         flat = None if weights is None else ops.reshape(weights, (-1,))
-        return self.embedding.latent_sums(ops.reshape(ids, (-1,)), splits, flat)
+        return self.embedding.latent_sums(
+            ops.reshape(ids, (-1,)), bags.splits, flat
+        )
 
     def _without_padding(
         self, bags: bags_ops.Bags

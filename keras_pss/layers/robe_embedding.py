@@ -1,5 +1,9 @@
-"""Random Offset Block Embedding."""
+"""Random Offset Block Embedding.
 
+Half of the lines are arguments: their documentation and their checks.
+"""
+
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, Self
 
@@ -218,14 +222,20 @@ class ROBEEmbedding(CompressedEmbedding):
         )
 
     def latent_sums(
-        self, ids: Tensor, splits: Tensor, weights: Tensor | None
+        self,
+        ids: Tensor,
+        splits: Callable[[], Tensor | None],
+        weights: Tensor | None,
     ) -> Tensor | None:
         owner = self if self.memory is None else self.memory
         memory = owner.dense_table("memory")
         if memory is None or not robe.sums_at_once(self._tables, ids, memory):
             return None
+        begins = splits()
+        if begins is None:
+            return None
         ids, _ = ids_ops.checked(ids, self.input_dim, self.name)
-        return robe.sums(self._tables, ids, memory, splits, weights)
+        return robe.sums(self._tables, ids, memory, begins, weights)
 
     def get_config(self) -> dict[str, Any]:
         return {

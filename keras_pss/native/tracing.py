@@ -1,6 +1,7 @@
 """What a graph is being traced for."""
 
 import sys
+from types import FrameType
 
 # A graph that these trace must load where the kernels are not known.
 _EXPORTERS = (
@@ -15,11 +16,11 @@ def exporting() -> bool:
 
     Nobody tells the layers, so the call stack must.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 
