@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 
 import keras_pss
+from keras_pss.training import metrics, schedules, significance
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 DOCUMENTED = {
-    "DLRM": keras_pss.models.DLRM,
+    **dict(inspect.getmembers(keras_pss.models, inspect.isfunction)),
     "Recluster": keras_pss.callbacks.Recluster,
     "RefreshHotRows": keras_pss.callbacks.RefreshHotRows,
+    "MetricsAccumulator": metrics.MetricsAccumulator,
+    "compare_auc": significance.compare_auc,
+    "WarmupDecay": schedules.WarmupDecay,
     **{
         name: value
         for name, value in inspect.getmembers(keras_pss)

@@ -38,6 +38,7 @@ def dataset(
     seed: int = 0,
     drop_remainder: bool = False,
     repeat: bool = False,
+    skip: int = 0,
 ) -> "tf.data.Dataset":
     """Batches of one part of a prepared folder.
 
@@ -52,48 +53,82 @@ def dataset(
         prepared: What `criteo.prepare` or `criteo.load` returned, or the
             folder.
         split: "train", "validation" or "test".
-        batch_size: Rows of all batches but the last.
+        batch_size: Rows of all batches but an epoch's last.
         shuffle: True, False, or None for True in the training part only.
         seed: Of the shuffling.
         drop_remainder: Leave out a last batch with fewer rows.
-        repeat: Begin again without end.
+        repeat: One epoch after the other without end. Their order depends on
+            `seed` and the epoch's number alone.
+        skip: With `repeat`, batches to leave out at the beginning: a run that
+            was stopped after so many goes on with the very same ones. Whole
+            epochs cost nothing, the rest is read.
 
     Returns:
         A prefetched dataset whose `cardinality()` is known.
 
     Raises:
-        ValueError: No such part, or `batch_size` below 1.
+        ValueError: No such part, `batch_size` below 1, or a `skip` that is
+            negative or without `repeat`.
     """
     import tensorflow as tf
 
     check_batch_size(batch_size)
+    if skip < 0 or (skip and not repeat):
+        raise ValueError(
+            "`skip` must be at least 0, and 0 without `repeat`. "
+            f"Received: skip={skip}, repeat={repeat}"
+        )
     if not isinstance(prepared, Prepared):
         prepared = load(prepared)
     shards = [str(path) for path in prepared.shards(split)]
     num_rows = prepared.rows(split)
-    in_window = 1
-    names = tf.data.Dataset.from_tensor_slices(shards)
     if shuffle is None:
         shuffle = split == "train"
+    in_window = 1
     if shuffle:
-        rows_per_shard = prepared.metadata["rows_per_shard"]
-        in_window = max(1, WINDOW_ROWS // rows_per_shard)
-        names = names.shuffle(len(shards), seed=seed)
-    windows = names.batch(in_window)
-    if shuffle:
-        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        windows = tf.data.Dataset.zip(windows, seeds.batch(2))
-        pieces = windows.flat_map(_shuffled_window)
-    else:
-        pieces = windows.flat_map(_window)
-    batches = pieces.rebatch(batch_size, drop_remainder)
-    batches = batches.map(_features, num_parallel_calls=2)
+        in_window = max(1, WINDOW_ROWS // prepared.metadata["rows_per_shard"])
     count = num_rows // batch_size
     if num_rows % batch_size and not drop_remainder:
         count += 1
-    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def epoch(number: "tf.Tensor") -> "tf.data.Dataset":
+        """Batches of records, in the order of the epoch of this number."""
+        # Hashed, since the seeds of neighbours must not be alike.
+        mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
+        names = tf.constant(shards)
+        if shuffle:
+            names = tf.random.experimental.stateless_shuffle(names, mixed)
+        windows = tf.data.Dataset.from_tensor_slices(names).batch(in_window)
+        if shuffle:
+            pieces = windows.enumerate(1).flat_map(
+                lambda index, window: _shuffled_window(
+                    window,
+                    tf.random.experimental.stateless_fold_in(mixed, index),
+                )
+            )
+        else:
+            pieces = windows.flat_map(_window)
+        return pieces.rebatch(batch_size, drop_remainder)
+
     if repeat:
-        batches = batches.repeat()
+        if not count:
+            raise ValueError(
+                "`repeat` needs at least one whole batch an epoch. "
+                f"Received: batch_size={batch_size}, {num_rows} {split} rows"
+            )
+        first, rest = divmod(skip, count)
+        numbers = tf.data.Dataset.counter(first)
+        batches = numbers.flat_map(epoch).skip(rest)
+    else:
+        # A new epoch whenever the dataset is iterated.
+        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        batches = numbers.take(1).flat_map(epoch)
+    batches = batches.map(_features, num_parallel_calls=2)
+    batches = batches.apply(
+        tf.data.experimental.assert_cardinality(
+            tf.data.INFINITE_CARDINALITY if repeat else count
+        )
+    )
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

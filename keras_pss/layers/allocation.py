@@ -26,7 +26,8 @@ class Allocation:
         full: Indices of the tables that stay uncompressed, ascending.
         compressed: Indices of the others, ascending.
         sizes: Parameters for each of `compressed`; for ROBE, whose tables
-            share one memory, a single number.
+            share one memory, a single number. Empty where the method's own
+            arguments say the size.
     """
 
     full: tuple[int, ...]
@@ -38,7 +39,7 @@ def allocate(
     input_dims: Sequence[int | None],
     output_dim: int,
     method: str,
-    budget: Budget,
+    budget: Budget | None,
     min_rows: int | None,
     options: Mapping[str, Any],
 ) -> Allocation:
@@ -48,7 +49,8 @@ def allocate(
         input_dims: Rows of each table, None for an open vocabulary.
         output_dim: Columns of all of them.
         method: A method string.
-        budget: Of all tables together.
+        budget: Of all tables together; None where `options` say the size of
+            each, as in papers that give a rank.
         min_rows: Tables with fewer rows stay full; None: the smallest ones,
             up to `FULL_SHARE` of the budget.
         options: Further arguments of the method's layer.
@@ -61,6 +63,10 @@ def allocate(
     if method == "full":
         return Allocation(everything, (), ())
     rows = [LARGEST_DIM if n is None else n for n in input_dims]
+    if budget is None:
+        small = {t for t in everything if rows[t] < (min_rows or 0)}
+        others = tuple(t for t in everything if t not in small)
+        return Allocation(tuple(sorted(small)), others, ())
     closed = None if None in input_dims else sum(rows) * output_dim
     allowed = parameters(budget, closed)
     if closed is not None and closed <= allowed:

@@ -16,6 +16,7 @@ _UNITS = {
 }
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 BYTES_A_PARAMETER = 4
+LARGEST = 2**62  # parameters; a table that no budget but a ratio depends on
 
 
 def counts_bytes(budget: Budget) -> bool:
@@ -54,3 +55,22 @@ def parameters(budget: Budget, full: int | None) -> int:
         "of parameters (50000) or bytes ('10MB', '64KiB'). "
         f"Received: budget={budget!r}"
     )
+
+
+def share(budget: Budget | None, part: int, whole: int) -> Budget | None:
+    """The budget of one group of tables among several.
+
+    Args:
+        budget: Of all groups; a ratio holds for each of them, and None is
+            none.
+        part, whole: The group's columns, and those of all groups.
+    """
+    if budget is None or part == whole:
+        return budget
+    allowed = parameters(budget, LARGEST)
+    if isinstance(budget, int):
+        return max(1, allowed * part // whole)
+    if counts_bytes(budget):
+        held = allowed * BYTES_A_PARAMETER * part // whole
+        return f"{max(BYTES_A_PARAMETER, held)}B"
+    return budget

@@ -41,9 +41,12 @@ class EmbeddingCollection(keras.layers.Layer):
         output_dim: d, the length of a row, the same for all tables.
         method: Any method string of `keras_pss.embedding`.
         budget: Of all tables together: `"1000x"`, an int (parameters) or
-            `"10MB"`. Never exceeded; `"full"` ignores it.
+            `"10MB"`. Never exceeded; `"full"` ignores it. None where
+            `options` say the size of each compressed table, as papers do:
+            `{"rank": 32}`, or ROBE's one `{"memory_size": 540_000}`.
         min_rows: Tables with fewer rows stay uncompressed. By default the
-            smallest tables do, up to a quarter of the budget.
+            smallest tables do, up to a quarter of the budget; without a
+            budget, none.
         options: Further arguments of the method's layer, as a dict:
             `{"block_size": 8}`, `{"gauge": "last_core"}`.
         embeddings_initializer: Of each `(n, d)` table.
@@ -80,7 +83,7 @@ class EmbeddingCollection(keras.layers.Layer):
         input_dims: Sequence[int | None],
         output_dim: int,
         method: str = "robe",
-        budget: Budget = "1000x",
+        budget: Budget | None = "1000x",
         min_rows: int | None = None,
         options: Mapping[str, Any] | None = None,
         embeddings_initializer: Any = "uniform",
@@ -95,7 +98,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.method = method
         self.budget = budget
         self.min_rows = min_rows
-        self.options = checked_options(method, options or {})
+        self.options = checked_options(method, options or {}, budget is None)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = keras.regularizers.get(
             embeddings_regularizer
@@ -141,13 +144,16 @@ class EmbeddingCollection(keras.layers.Layer):
         columns = self._allocation.compressed
         if self.method != "robe" or not columns:
             return None
+        sizes: dict[str, Any] = {}
+        if self._allocation.sizes:
+            sizes["memory_size"] = self._allocation.sizes[0]
         return ROBEGroup(
             self._dims(columns),
             self.output_dim,
-            self._allocation.sizes[0],
             table_numbers=columns,
             embeddings_initializer=self.embeddings_initializer,
             name="shared",
+            **sizes,
             **self.options,
             **common,
         )
@@ -155,22 +161,23 @@ class EmbeddingCollection(keras.layers.Layer):
     def _single(self, common: dict[str, Any]) -> list[Any]:
         if self.method == "robe":
             return []
+        cls = method_class(self.method)
         layers = []
-        for column, size in zip(
-            self._allocation.compressed, self._allocation.sizes, strict=True
-        ):
-            rows = self.input_dims[column]
-            layer = method_class(self.method).from_budget(
-                rows,
-                self.output_dim,
-                size,
-                embeddings_initializer=initial_scale.moved(
+        for place, column in enumerate(self._allocation.compressed):
+            shape = (self.input_dims[column], self.output_dim)
+            arguments = {
+                "embeddings_initializer": initial_scale.moved(
                     self.embeddings_initializer, 100 * column
                 ),
-                name=f"table_{column}",
+                "name": f"table_{column}",
                 **self.options,
                 **common,
-            )
+            }
+            if self.budget is None:
+                layer = cls(*shape, **arguments)
+            else:
+                size = self._allocation.sizes[place]
+                layer = cls.from_budget(*shape, size, **arguments)
             layers.append(layer)
         return layers
 

@@ -53,12 +53,28 @@ def method_class(method: str) -> type[CompressedEmbedding]:
     return METHODS[method]
 
 
-def checked_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A collection's options, which must be the method's own arguments."""
+def checked_options(
+    method: str, options: Mapping[str, Any], sized: bool = False
+) -> dict[str, Any]:
+    """A collection's options, which must be the method's own arguments.
+
+    Args:
+        method: A method string.
+        options: Arguments by name.
+        sized: Whether they, and not a budget, say the size of each table.
+    """
     cls = method_class(method)
     # Those of every layer, of the budget, and of a memory of one's own.
     given = {*inspect.signature(CompressedEmbedding.__init__).parameters}
-    given |= {cls.sized_by, "memory", "table", "output_scale"}
+    given |= {"memory", "table", "output_scale"}
+    if not sized:
+        given.add(cls.sized_by)
+    elif cls.sized_by and cls.sized_by not in options:
+        raise ValueError(
+            f"Without a budget, `options` of method={method!r} must say the "
+            f"size of a table: `{cls.sized_by}`. Add it, or give a budget. "
+            f"Received: options={dict(options)!r}"
+        )
     known = [
         name
         for name in inspect.signature(cls.__init__).parameters

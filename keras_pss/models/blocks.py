@@ -5,18 +5,146 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.field_sum import FieldSum
+
 Tensor = Any
 
 
+def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
+    """A model's inputs by name; without dense features there is one.
+
+    Raises:
+        ValueError: For embeddings or a number that cannot be meant.
+    """
+    check_embeddings("embeddings", embeddings)
+    if num_dense < 0:
+        raise ValueError(
+            "`num_dense` must be 0 (no dense features) or positive. "
+            f"Received: num_dense={num_dense}"
+        )
+    inputs = {}
+    if num_dense:
+        inputs["dense"] = keras.Input((num_dense,), name="dense")
+    inputs["categorical"] = keras.Input(
+        (len(embeddings.input_dims),), dtype="int32", name="categorical"
+    )
+    return inputs
+
+
+def check_embeddings(name: str, embeddings: Any) -> None:
+    for attribute in ("input_dims", "output_dim"):
+        if not hasattr(embeddings, attribute):
+            raise ValueError(
+                f"`{name}` must be a layer with `input_dims` and "
+                "`output_dim`, such as `keras_pss.EmbeddingCollection`. "
+                f"Received: {name}={embeddings!r}"
+            )
+
+
+def check_second(name: str, second: Any, embeddings: Any) -> None:
+    """Checks further tables for the ids that `embeddings` are for."""
+    check_embeddings(name, second)
+    if second is embeddings:
+        raise ValueError(
+            f"`{name}` must have tables of its own, not those of "
+            "`embeddings`; pass another layer. "
+            f"Received: the same layer twice, {second!r}"
+        )
+    if tuple(second.input_dims) != tuple(embeddings.input_dims):
+        raise ValueError(
+            f"`{name}` must have the `input_dims` of `embeddings`, since both "
+            "read the same ids; pass `input_dims=embeddings.input_dims`. "
+            f"Received: {name}.input_dims={tuple(second.input_dims)}, "
+            f"embeddings.input_dims={tuple(embeddings.input_dims)}"
+        )
+
+
 def mlp(
-    x: Tensor, units: Sequence[int], name: str, activation: str = "relu"
+    x: Tensor,
+    units: Sequence[int],
+    name: str,
+    dropout: float = 0.0,
+    l2: float = 0.0,
 ) -> Tensor:
-    """Dense layers, each with the activation: `(b, k)` to `(b, units[-1])`."""
+    """Hidden layers: `(b, k)` to `(b, units[-1])`, or x itself without any.
+
+    Args:
+        x: What the first layer reads.
+        units: Widths, each followed by a ReLU and the dropout.
+        name: The layers are `name_0`, `name_1` and so on.
+        dropout: Probability with which training drops an activation.
+        l2: The loss grows by `l2` times the sum of the squared kernels.
+    """
     for index, width in enumerate(units):
         x = keras.layers.Dense(
             width,
-            activation=activation,
+            activation="relu",
             kernel_initializer="glorot_normal",
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             name=f"{name}_{index}",
         )(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"{name}_{index}_dropout")(x)
     return x
+
+
+def joined(vectors: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    """`(b, F, d)` and the dense features, if any, to `(b, F d + num_dense)`."""
+    flat = keras.layers.Flatten()(vectors)
+    if "dense" not in inputs:
+        return flat
+    return keras.layers.Concatenate()([flat, inputs["dense"]])
+
+
+def wide_logit(wide: Any, embeddings: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """The first-order part `(b, 1)`: `Σ_f w_f[id_f] + v · dense`.
+
+    Raises:
+        ValueError: If `wide` does not hold one number for each of the ids.
+    """
+    check_second("wide", wide, embeddings)
+    if wide.output_dim != 1:
+        raise ValueError(
+            "`wide` holds first-order weights, so its rows have one number; "
+            "pass `output_dim=1`. "
+            f"Received: wide.output_dim={wide.output_dim}"
+        )
+    logit = FieldSum(dtype="float32", name="wide_sum")(
+        wide(inputs["categorical"])
+    )
+    if "dense" not in inputs:
+        return logit
+    of_dense = keras.layers.Dense(
+        1, use_bias=False, dtype="float32", name="wide_dense"
+    )(inputs["dense"])
+    return keras.layers.Add(dtype="float32")([logit, of_dense])
+
+
+def probability(
+    features: Sequence[Tensor], logits: Sequence[Tensor] = ()
+) -> Tensor:
+    """`sigmoid(w · features + c + Σ logits)` of shape `(b, 1)`.
+
+    All of it in float32, also under a mixed policy: half precision would round
+    the sum of the logits, and small probabilities away.
+
+    Args:
+        features: Last hidden layers, each `(b, k)`.
+        logits: Parts of the logit that have no further weight, `(b, 1)`.
+    """
+    x = features[0]
+    if len(features) > 1:
+        x = keras.layers.Concatenate(dtype="float32")(list(features))
+    last = keras.layers.Dense(
+        1,
+        activation=None if logits else "sigmoid",
+        kernel_initializer="glorot_normal",
+        dtype="float32",
+        name="logit" if logits else "probability",
+    )(x)
+    if not logits:
+        return last
+    total = keras.layers.Add(dtype="float32")([last, *logits])
+    return keras.layers.Activation(
+        "sigmoid", dtype="float32", name="probability"
+    )(total)

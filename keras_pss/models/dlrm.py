@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_pss.layers.dot_interaction import DotInteraction
-from keras_pss.models.blocks import mlp
+from keras_pss.models.blocks import inputs_of, mlp, probability
 
 
 def DLRM(
@@ -14,6 +14,8 @@ def DLRM(
     num_dense: int = 13,
     bottom_units: Sequence[int] = (512, 256, 64),
     top_units: Sequence[int] = (512, 256),
+    dropout: float = 0.0,
+    l2: float = 0.0,
     name: str = "dlrm",
 ) -> keras.Model:
     """DLRM: dense features and embeddings, their inner products, an MLP.
@@ -25,10 +27,12 @@ def DLRM(
         embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
             vectors, such as `keras_pss.EmbeddingCollection`; it has
             `input_dims` and `output_dim`.
-        num_dense: Number of dense features.
+        num_dense: Number of dense features, at least one.
         bottom_units: Hidden widths of the bottom MLP; its last layer, of
             width d, is added. With the defaults and d = 16: 13-512-256-64-16.
         top_units: Hidden widths of the top MLP, before the one logit.
+        dropout: Of every layer of both MLPs, after its ReLU.
+        l2: Weight of the sum of squares of both MLPs' kernels in the loss.
         name: Of the model.
 
     Returns:
@@ -36,7 +40,8 @@ def DLRM(
         "categorical": (batch, F) int32}` to the probability `(batch, 1)`.
 
     Raises:
-        ValueError: If `embeddings` has no `input_dims` and `output_dim`.
+        ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
+            if there are no dense features.
 
     Example:
 
@@ -50,36 +55,21 @@ def DLRM(
     personalization and recommendation systems" (2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
-    for attribute in ("input_dims", "output_dim"):
-        if not hasattr(embeddings, attribute):
-            raise ValueError(
-                "`embeddings` must be a layer with `input_dims` and "
-                "`output_dim`, such as `keras_pss.EmbeddingCollection`. "
-                f"Received: embeddings={embeddings!r}"
-            )
-    num_tables = len(embeddings.input_dims)
-    dense = keras.Input((num_dense,), name="dense")
-    categorical = keras.Input((num_tables,), dtype="int32", name="categorical")
-
+    if num_dense < 1:
+        raise ValueError(
+            "`num_dense` must be positive, since DLRM's bottom MLP reads the "
+            "dense features; without any, use another model, such as "
+            f"`keras_pss.models.DCN`. Received: num_dense={num_dense}"
+        )
+    inputs = inputs_of(embeddings, num_dense)
     units = (*bottom_units, embeddings.output_dim)
-    bottom = mlp(dense, units, "bottom")
+    bottom = mlp(inputs["dense"], units, "bottom", dropout, l2)
     # (b, d), (b, F, d) -> (b, 1 + F, d) -> (b, (1 + F) F / 2)
     first = keras.layers.Reshape((1, embeddings.output_dim))(bottom)
     features = keras.layers.Concatenate(axis=1)(
-        [first, embeddings(categorical)]
+        [first, embeddings(inputs["categorical"])]
     )
     products = DotInteraction(name="interaction")(features)
-    joined = keras.layers.Concatenate()([bottom, products])
-    top = mlp(joined, top_units, "top")
-    # float32 also under a mixed policy, where a half-precision sigmoid would
-    # round small probabilities away.
-    probability = keras.layers.Dense(
-        1,
-        activation="sigmoid",
-        kernel_initializer="glorot_normal",
-        dtype="float32",
-        name="probability",
-    )(top)
-    return keras.Model(
-        {"dense": dense, "categorical": categorical}, probability, name=name
-    )
+    together = keras.layers.Concatenate()([bottom, products])
+    top = mlp(together, top_units, "top", dropout, l2)
+    return keras.Model(inputs, probability([top]), name=name)

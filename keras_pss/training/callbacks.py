@@ -1,91 +1,198 @@
-"""Callbacks of a run: validation by exact AUC, and the time of a step."""
+"""Callbacks of a run: validation, the state on disk, NaN, times of steps."""
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_pss.training import checkpoint
 from keras_pss.training.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 
-class BestEpoch(keras.callbacks.Callback):
-    """Scores validation rows after each epoch and keeps the best model.
-
-    Click models overfit after an epoch or two, so the epoch is a
-    hyperparameter; it is chosen here, on rows that are neither trained on nor
-    tested. The exact AUC joins the logs as `val_auc`, the log loss as
-    `val_logloss`. Where training diverges, the best epoch so far stands.
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops where the loss is no number any more, and names the step.
 
     Args:
-        data: A dataset of `(features, label)`, in a fixed order.
-        labels: Its labels, `(rows,)`.
-        path: Where the best model is kept, `.keras`.
-        patience: Epochs without a better AUC before training stops.
+        steps: Of a round.
+
+    Attributes:
+        step: Steps that were done before the one that broke; None if all is
+            well.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.step: int | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        # The mean of a round so far: its first NaN is this batch's.
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            self.step = self._epoch * self.steps + batch
+            self.model.stop_training = True
+
+
+class BestModel(keras.callbacks.Callback):
+    """Scores validation rows after each round and keeps the best weights.
+
+    Click models overfit after an epoch or two, so the moment to stop is a
+    hyperparameter; it is chosen here, on rows that are neither trained on nor
+    tested. The exact AUC joins the logs as `val_auc`, the log loss as
+    `val_logloss`. Where training diverges, the best round so far stands.
+
+    Args:
+        score: Gives the metrics of the validation rows.
+        path: Where the best state is kept.
+        patience: Rounds without a better AUC before training stops.
+        guard: Knows whether the loss broke; it stands before this one.
     """
 
     def __init__(
-        self, data: Any, labels: np.ndarray, path: Path, patience: int
+        self,
+        score: Callable[[], Metrics],
+        path: Path,
+        patience: int,
+        guard: StopOnNaN,
     ) -> None:
         super().__init__()
-        self.data = data
-        self.labels = labels
+        self.score = score
         self.path = path
         self.patience = patience
+        self.guard = guard
         self.best_auc = -np.inf
-        self.best_epoch = 0
-        self.epochs = 0
+        self.best_round = 0
         self.diverged = False
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        self.epochs = epoch + 1
-        predicted = self.model.predict(self.data, verbose=0)
-        if self.best_epoch and not np.isfinite(predicted).all():
+        logs = {} if logs is None else logs
+        metrics = self._metrics()
+        if metrics is None:
             logger.warning(
-                "Training diverged in epoch %d; epoch %d is kept.",
-                self.epochs,
-                self.best_epoch,
+                "Training diverged before evaluation %d; evaluation %d stands.",
+                epoch + 1,
+                self.best_round,
             )
             self.diverged = True
             self.model.stop_training = True
-            if logs is not None:
-                logs["val_auc"] = logs["val_logloss"] = float("nan")
+            logs["val_auc"] = logs["val_logloss"] = float("nan")
             return
-        metrics = Metrics.of(self.labels, predicted)
-        if logs is not None:
-            logs["val_auc"] = metrics.auc
-            logs["val_logloss"] = metrics.logloss
+        logs["val_auc"] = metrics.auc
+        logs["val_logloss"] = metrics.logloss
         if metrics.auc > self.best_auc:
-            self.best_auc, self.best_epoch = metrics.auc, self.epochs
-            # Whoever kills the run finds the last good model whole.
-            part = self.path.with_name(f"part-{self.path.name}")
-            self.model.save(part)
-            part.replace(self.path)
-        elif self.epochs - self.best_epoch >= self.patience:
+            self.best_auc, self.best_round = metrics.auc, epoch + 1
+            # Whoever kills the run finds the last good state whole.
+            checkpoint.save(self.model, self.path, {})
+        elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
+
+    def _metrics(self) -> Metrics | None:
+        """Of the validation rows; None where training diverged."""
+        if self.guard.step is not None:
+            return None
+        try:
+            return self.score()
+        except ValueError:  # the model predicts NaN
+            if not self.best_round:
+                raise
+            return None
 
 
 class StepTimes(keras.callbacks.Callback):
-    """Wall time of each training step, reading its batch included."""
+    """Wall time of training, reading batches included.
+
+    Attributes:
+        seconds: Of training up to the end of each round, evaluations left
+            out.
+        medians: Seconds of a step, the median of each round.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self._begin = 0.0
+        self.medians: list[float] = []
+        self._steps: list[float] = []
+        self._begin = self._round = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._steps = []
+        self._round = time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._begin = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.seconds.append(time.perf_counter() - self._begin)
+        self._steps.append(time.perf_counter() - self._begin)
 
-    def steady(self) -> np.ndarray:
-        """Seconds of the steps after the first, which traces the graph."""
-        times = self.seconds[1:] or self.seconds
-        return np.array(times)
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        before = self.seconds[-1] if self.seconds else 0.0
+        self.seconds.append(before + time.perf_counter() - self._round)
+        # The first step of a process traces the graph.
+        self.medians.append(float(np.median(self._steps[1:] or self._steps)))
+
+
+class SaveState(keras.callbacks.Callback):
+    """Saves all that a run needs to go on, after each round; last of all.
+
+    Args:
+        path: Of the file.
+        best: Of the run.
+        times: Of the run.
+
+    Attributes:
+        history: Logs of all rounds, those before a stop included.
+    """
+
+    def __init__(self, path: Path, best: BestModel, times: StepTimes) -> None:
+        super().__init__()
+        self.path = path
+        self.best = best
+        self.times = times
+        self.history: dict[str, list[float]] = {}
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self.best.diverged:
+            return  # The last sound state stays.
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        state = {
+            "round": epoch + 1,
+            "stopped": bool(self.model.stop_training),
+            "history": self.history,
+            "best_auc": self.best.best_auc,
+            "best_round": self.best.best_round,
+            "seconds": self.times.seconds,
+            "medians": self.times.medians,
+        }
+        checkpoint.save(self.model, self.path, state)
+
+    def restore(self, model: keras.Model) -> dict[str, Any]:
+        """Gives model and callbacks the saved state back.
+
+        Returns:
+            It, or that of a run which has not begun.
+        """
+        if not self.path.is_file():
+            return {"round": 0, "stopped": False}
+        state = checkpoint.restore(model, self.path)
+        self.history = state["history"]
+        self.best.best_auc = state["best_auc"]
+        self.best.best_round = state["best_round"]
+        self.times.seconds = state["seconds"]
+        self.times.medians = state["medians"]
+        return state

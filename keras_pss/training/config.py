@@ -1,28 +1,34 @@
 """What a training run is asked to do."""
 
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from inspect import signature
-from typing import Any
+from typing import Any, Self
 
-import keras
-
-from keras_pss.layers import EmbeddingCollection
+from keras_pss import models
 from keras_pss.layers.base import LARGEST_DIM
 from keras_pss.layers.budget import Budget, parameters
-from keras_pss.layers.factory import checked_options, method_class
-from keras_pss.models import DLRM
+from keras_pss.layers.factory import checked_options
+from keras_pss.training.schedules import DECAYS
 
-NUM_CATEGORICAL = 26
-MODELS = {"dlrm": DLRM}
+MODELS: dict[str, Any] = {
+    "dlrm": models.DLRM,
+    "dcn": models.DCN,
+    "dcnv2": models.DCNv2,
+    "deepfm": models.DeepFM,
+    "autoint": models.AutoInt,
+    "xdeepfm": models.XDeepFM,
+    "fibinet": models.FiBiNET,
+    "neuralcf": models.NeuralCF,
+}
+# What `build_model` gives to a model; all else are its hyperparameters.
+PARTS = ("embeddings", "wide", "mlp_embeddings", "num_dense", "name")
 
 # Learning rates of ROBE's table 8 (Adam 0.001; DLRM's SGD 1.0), and for
 # Adagrad the usual 0.01.
 LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1.0}
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adagrad": keras.optimizers.Adagrad,
-    "sgd": keras.optimizers.SGD,
-}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -30,98 +36,159 @@ class RunConfig:
     """Hyperparameters of a run.
 
     Attributes:
-        model: `"dlrm"`.
+        model: `"dlrm"`, `"dcn"`, `"dcnv2"`, `"deepfm"`, `"autoint"`,
+            `"xdeepfm"`, `"fibinet"` or `"neuralcf"`.
+        model_options: Arguments of the model, such as
+            `{"hidden_units": [400, 400], "dropout": 0.1}`.
         method: A method string of `keras_pss.embedding`.
-        budget: Of all embedding tables: `"1000x"`, parameters or `"10MB"`.
+        budget: Of all embedding tables: `"1000x"`, parameters or `"10MB"`;
+            None where `options` say the size of each.
+        options: Further arguments of the method's layer.
         dim: Length of an embedding row.
-        epochs: At most; the best one on validation rows is kept.
+        min_rows: Tables with fewer rows stay uncompressed; see
+            `EmbeddingCollection`.
+        compress_largest: Only so many tables, the largest, are compressed;
+            in place of `min_rows`.
+        min_count: Ids seen fewer times share id 0, the frequency filter; a
+            ratio as budget is one of the unfiltered tables.
+        epochs: At most; the best moment on validation rows is kept.
+        evaluations: Of the validation rows, in an epoch. At each the state
+            is saved, so that `resume` goes on from there.
         patience: Epochs without a better validation AUC before stopping.
         batch_size: Rows a step.
         optimizer: `"adam"`, `"adagrad"` or `"sgd"`.
         learning_rate: None for the optimizer's usual one.
+        warmup_steps, decay, decay_start, decay_steps, end_learning_rate:
+            See `keras_pss.training.WarmupDecay`; without `decay_steps` the
+            decay ends with the last epoch.
+        clip_norm: Largest norm of all gradients together; None for any.
         embedding_scale: Embeddings start uniform in ± this.
-        min_rows: See `EmbeddingCollection`.
-        options: Further arguments of the method's layer.
-        seed: Of initial values, shuffling and hashing.
+        embedding_l2: Times the sum of the squared embedding parameters is
+            added to the loss.
+        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        seed: Of initial values, shuffling, dropout and hashing.
         jit_compile: Whether XLA compiles the step; `"auto"` as in Keras.
     """
 
     model: str = "dlrm"
+    model_options: dict[str, Any] = field(default_factory=dict)
     method: str = "robe"
-    budget: Budget = "1000x"
+    budget: Budget | None = "1000x"
+    options: dict[str, Any] = field(default_factory=dict)
     dim: int = 16
+    min_rows: int | None = None
+    compress_largest: int | None = None
+    min_count: int = 1
     epochs: int = 5
+    evaluations: int = 1
     patience: int = 2
     batch_size: int = 2048
     optimizer: str = "adam"
     learning_rate: float | None = None
+    warmup_steps: int = 0
+    decay: str = "constant"
+    decay_start: int | None = None
+    decay_steps: int | None = None
+    end_learning_rate: float = 0.0
+    clip_norm: float | None = None
     embedding_scale: float = 0.01
-    min_rows: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    embedding_l2: float = 0.0
+    precision: str = "float32"
     seed: int = 0
     jit_compile: bool | str = "auto"
 
     def __post_init__(self) -> None:
         # Before any data is read, which can take long.
-        checked_options(self.method, self.options)
-        parameters(self.budget, full=LARGEST_DIM)
-        for name, value, allowed in (
-            ("model", self.model, MODELS),
-            ("optimizer", self.optimizer, OPTIMIZERS),
+        checked_options(self.method, self.options, self.budget is None)
+        if self.budget is not None:
+            parameters(self.budget, full=LARGEST_DIM)
+        for name, allowed in (
+            ("model", tuple(MODELS)),
+            ("optimizer", tuple(LEARNING_RATES)),
+            ("decay", DECAYS),
+            ("precision", PRECISIONS),
         ):
-            if value not in allowed:
+            self._one_of(name, allowed)
+        self._check_model_options()
+        for name in (
+            "dim",
+            "compress_largest",
+            "min_count",
+            "epochs",
+            "evaluations",
+            "patience",
+            "batch_size",
+            "decay_steps",
+        ):
+            self._check(name, "at least 1", lambda value: value >= 1)
+        for name in ("warmup_steps", "embedding_l2", "end_learning_rate"):
+            self._check(name, "at least 0", lambda value: value >= 0)
+        for name in ("learning_rate", "embedding_scale", "clip_norm"):
+            self._check(name, "positive", lambda value: value > 0)
+        if self.min_rows is not None and self.compress_largest is not None:
+            raise ValueError(
+                "`compress_largest` stands in place of `min_rows`: give one. "
+                f"Received: compress_largest={self.compress_largest}, "
+                f"min_rows={self.min_rows}"
+            )
+
+    def _one_of(self, name: str, allowed: Sequence[str]) -> None:
+        value = getattr(self, name)
+        if value not in allowed:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(allowed)}. "
+                f"Received: {name}={value!r}"
+            )
+
+    def _check(self, name: str, rule: str, holds: Any) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise ValueError(
+                f"`{name}` must be {rule}. Received: {name}={value}"
+            )
+
+    def _check_model_options(self) -> None:
+        known = [
+            name
+            for name in signature(MODELS[self.model]).parameters
+            if name not in PARTS
+        ]
+        for name, value in self.model_options.items():
+            if name not in known:
                 raise ValueError(
-                    f"`{name}` must be one of {', '.join(allowed)}. "
+                    f"`model_options` of model={self.model!r} are: "
+                    f"{', '.join(known)}. Received: {name}={value!r}"
+                )
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Self:
+        """A config from settings by name, of a recipe or a report.
+
+        Raises:
+            ValueError: For a name that is none of a run's.
+        """
+        known = [item.name for item in fields(cls)]
+        for name, value in settings.items():
+            if name not in known:
+                raise ValueError(
+                    f"A run's settings are: {', '.join(known)}. "
                     f"Received: {name}={value!r}"
                 )
-        for name in ("dim", "epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. "
-                    f"Received: {name}={getattr(self, name)}"
-                )
-        for name in ("learning_rate", "embedding_scale"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(
-                    f"`{name}` must be positive. Received: {name}={value}"
-                )
+        return cls(**settings)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def rounds(self, rows: int) -> tuple[int, int, int]:
+        """How an endless stream of batches is cut.
 
-def build_model(
-    config: RunConfig, cardinalities: list[int] | None
-) -> keras.Model:
-    """The compiled model of a run, initial values from its seed.
+        Args:
+            rows: For training.
 
-    Args:
-        config: The run's hyperparameters.
-        cardinalities: Ids of each categorical column; None if they are open.
-    """
-    keras.utils.set_random_seed(config.seed)
-    scale = config.embedding_scale
-    options = dict(config.options)
-    if "seed" in signature(method_class(config.method)).parameters:
-        options.setdefault("seed", config.seed)
-    tables = EmbeddingCollection(
-        cardinalities or [None] * NUM_CATEGORICAL,
-        config.dim,
-        config.method,
-        config.budget,
-        min_rows=config.min_rows,
-        options=options,
-        embeddings_initializer=keras.initializers.RandomUniform(
-            -scale, scale, seed=config.seed
-        ),
-        name="embeddings",
-    )
-    model = MODELS[config.model](tables)
-    rate = config.learning_rate or LEARNING_RATES[config.optimizer]
-    model.compile(
-        optimizer=OPTIMIZERS[config.optimizer](rate),
-        loss="binary_crossentropy",
-        jit_compile=config.jit_compile,
-    )
-    return model
+        Returns:
+            Steps of an epoch, steps from one evaluation to the next, and
+            evaluations until the last epoch is over.
+        """
+        epoch = math.ceil(rows / self.batch_size)
+        steps = math.ceil(epoch / self.evaluations)
+        return epoch, steps, math.ceil(self.epochs * epoch / steps)

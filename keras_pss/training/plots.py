@@ -13,22 +13,26 @@ from keras_pss.training.metrics import Metrics
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 
 def learning_curves(
-    history: dict[str, list[float]], best_epoch: int, folder: Path
+    history: dict[str, list[float]],
+    epochs: list[float],
+    best: int,
+    folder: Path,
 ) -> None:
     """Training loss and validation AUC over the epochs."""
     figure, left = plt.subplots(figsize=(6, 4), layout="constrained")
     right = left.twinx()
-    epochs = np.arange(1, len(history["loss"]) + 1)
     (loss,) = left.plot(epochs, history["loss"], "o-", color="tab:blue")
     (val_loss,) = left.plot(
         epochs, history["val_logloss"], "o--", color="tab:blue"
     )
     (auc,) = right.plot(epochs, history["val_auc"], "s-", color="tab:orange")
-    line = left.axvline(best_epoch, color="0.7", zorder=0)
-    left.set(xlabel="epoch", ylabel="log loss", xticks=epochs)
+    line = left.axvline(epochs[best], color="0.7", zorder=0)
+    left.set(xlabel="epoch", ylabel="log loss")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_ylabel("validation AUC")
     figure.legend(
         [loss, val_loss, auc, line],

@@ -1,4 +1,4 @@
-"""A training run: fit, choose the epoch, test once, leave everything behind."""
+"""A training run: fit, choose the moment, test once, leave all behind."""
 
 import json
 import sys
@@ -6,45 +6,63 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_pss.callbacks import Recluster
 from keras_pss.data import criteo
-from keras_pss.layers import ClusteredEmbedding
-from keras_pss.layers.walk import every
+from keras_pss.planning import memory_report
 from keras_pss.serving.export import export_saved_model
 from keras_pss.training import plots
-from keras_pss.training.callbacks import BestEpoch, StepTimes
-from keras_pss.training.config import RunConfig, build_model
-from keras_pss.training.metrics import Metrics
+from keras_pss.training.config import RunConfig
+from keras_pss.training.files import write_json
+from keras_pss.training.fit import (
+    BEST,
+    EVALUATION_BATCH,
+    LATEST,
+    Fitted,
+    fit,
+    forward,
+)
+from keras_pss.training.metrics import Metrics, MetricsAccumulator
 from keras_pss.training.report import machine, versions
+from keras_pss.training.rows import Rows, as_rows
 
-EVALUATION_BATCH = 8192
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
+REPORT_FILE = "report.json"
+RUN_FILE = "run.json"
 
 
 def train(
-    prepared: Any,
+    data: Any,
     config: RunConfig,
     out: Path | str,
     verbose: str | int = "auto",
+    resume: bool = False,
+    notes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains a model on prepared rows.
 
-    Writes into `out`: `report.json` (last, so that its presence says that the
-    run is complete), `model.keras` and `saved_model/` of the best epoch, the
-    run's own id `encoder`, `tensorboard/` logs and `plots/`.
+    Writes into `out`: `run.json` (first: what was asked for), `report.json`
+    (last, so that its presence says that the run is complete), `model.keras`
+    and `saved_model/` of the best moment, the run's own id `encoder`,
+    `tensorboard/` logs and `plots/`; while it trains, its state as well.
 
     Args:
-        prepared: What `criteo.prepare` or `criteo.load` returned, with train,
-            validation and test rows.
+        data: What `criteo.prepare`, `criteo.load` or `movielens.load`
+            returned, with train, validation and test rows.
         config: Hyperparameters.
         out: Folder of the run; made where it is not there.
         verbose: Of `model.fit`.
+        resume: Go on with a run that was stopped: on a CPU, the result is
+            bit-equal to that of a run which was not. One that has not begun
+            begins, and of one that is complete the report is returned.
+        notes: More entries of the report, such as a paper's number.
 
     Returns:
         The report, as written.
+
+    Raises:
+        ValueError: For a folder with another run, data without test rows, and
+            a training that diverges before its first evaluation.
     """
     out = Path(out)
     if keras.backend.backend() != "tensorflow":
@@ -53,69 +71,73 @@ def train(
             "KERAS_BACKEND=tensorflow. "
             f"Received: backend={keras.backend.backend()}"
         )
-    if (out / "report.json").exists():
-        raise ValueError(
-            "The folder already holds a run. Choose another one or remove it. "
-            f"Received: out={out}"
-        )
-    for split in ("train", "validation", "test"):
-        if not prepared.rows(split):
-            raise ValueError(
-                "Training needs train, validation and test rows. Prepare the "
-                "data with fractions above 0. "
-                f"Received: no {split} rows in {prepared.directory}"
-            )
-        if not 0 < prepared.clicks(split) < prepared.rows(split):
-            raise ValueError(
-                "Each split needs rows with and without a click. Prepare more "
-                "rows, or another split. Received: "
-                f"{prepared.clicks(split)} clicks in {prepared.rows(split)} "
-                f"{split} rows in {prepared.directory}"
-            )
-    model = build_model(config, prepared.cardinalities)
+    rows = as_rows(data)
+    rows.check()
+    asked = {"config": config.as_dict(), "data": rows.identity()}
+    _check_folder(out, asked, resume)
+    if (out / REPORT_FILE).exists():
+        return json.loads((out / REPORT_FILE).read_text())
     out.mkdir(parents=True, exist_ok=True)
-    prepared.encoder().save(out / ENCODER_FILE)
+    write_json(asked, out / RUN_FILE)
+    rows.save_ids(out / ENCODER_FILE)
+    tensorboard = keras.callbacks.TensorBoard(
+        str(out / "tensorboard"), write_graph=False
+    )
+    fitted = fit(rows, config, out, [tensorboard], verbose)
 
-    validation, labels = _evaluation(prepared, "validation")
-    best = BestEpoch(validation, labels, out / MODEL_FILE, config.patience)
-    times = StepTimes()
-    history = model.fit(
-        criteo.dataset(
-            prepared, "train", batch_size=config.batch_size, seed=config.seed
-        ),
-        epochs=config.epochs,
-        shuffle=False,  # the dataset does
-        callbacks=[
-            times,
-            best,
-            keras.callbacks.TensorBoard(
-                str(out / "tensorboard"), write_graph=False
-            ),
-            keras.callbacks.TerminateOnNaN(),
-            *_reclusterings(model, config.epochs),
-        ],
-        verbose=verbose,
-    ).history
-
-    model = keras.saving.load_model(out / MODEL_FILE)
-    test, labels = _evaluation(prepared, "test")
-    probabilities = model.predict(test, verbose=0).ravel()
+    labels, probabilities = fitted.scorer.whole("test")
     metrics = Metrics.of(labels, probabilities)
-    export_saved_model(model, out / "saved_model", overwrite=True)
-    report = _report(prepared, config, model, metrics, history, best, times)
-    plots.learning_curves(history, best.best_epoch, out / "plots")
+    part = out / f"part-{MODEL_FILE}"
+    fitted.model.save(part)
+    part.replace(out / MODEL_FILE)
+    export_saved_model(fitted.model, out / "saved_model", overwrite=True)
+    report = {
+        **(notes or {}),
+        **report_of(rows, config, fitted),
+        **metrics.as_dict(),
+        "versions": versions(),
+        "machine": machine(),
+        "command": " ".join(sys.argv),
+    }
+    plots.learning_curves(
+        fitted.history, fitted.epochs, fitted.best, out / "plots"
+    )
     plots.roc(labels, probabilities, metrics, out / "plots")
     plots.calibration(labels, probabilities, out / "plots")
-    write_json(report, out / "report.json")
+    write_json(report, out / REPORT_FILE)
+    for name in (LATEST, BEST):
+        (out / name).unlink(missing_ok=True)
     return report
 
 
-def _reclusterings(model: keras.Model, epochs: int) -> list[Recluster]:
-    """What clustered tables need between epochs, last of all callbacks."""
-    # A run of one epoch has no room for one.
-    return (
-        [Recluster()] if every(model, ClusteredEmbedding) and epochs > 1 else []
-    )
+def report_of(data: Rows, config: RunConfig, fitted: Fitted) -> dict[str, Any]:
+    """What a run cost and held, all but the metrics of its test."""
+    memory = memory_report(fitted.model).total
+    steps = fitted.steps_per_epoch
+    trained = steps * fitted.epochs[-1] * config.batch_size
+    return {
+        **config.as_dict(),
+        "embedding_params": memory.parameters,
+        "full_params": memory.full_parameters,
+        "compression": memory.compression,
+        "embedding_bytes": memory.serving_bytes,
+        "embedding_bytes_int8": memory.serving_bytes_int8,
+        "embedding_training_bytes": memory.training_bytes,
+        "model_params": fitted.model.count_params(),
+        "step_ms_median": 1e3 * fitted.step_seconds,
+        "samples_per_second": trained / fitted.seconds[-1],
+        "epochs": _whole(fitted.epochs[-1]),
+        "best_epoch": _whole(fitted.epochs[fitted.best]),
+        "diverged": fitted.diverged,
+        "validation_auc": fitted.history["val_auc"][fitted.best],
+        "max_epochs": config.epochs,
+        "history": {
+            "epoch": fitted.epochs,
+            "seconds": fitted.seconds,
+            **fitted.history,
+        },
+        "train_rows": data.rows("train"),
+    }
 
 
 def evaluate(
@@ -130,76 +152,66 @@ def evaluate(
     """
     run = Path(run)
     model = load_model(run)
+    if not (run / ENCODER_FILE).is_file():
+        raise ValueError(
+            "`run` must be one on click logs in Criteo's format, with an "
+            f"{ENCODER_FILE}. Received: run={run}"
+        )
     encoder = criteo.load_encoder(run / ENCODER_FILE)
     data = criteo.tsv_dataset(sources, encoder, batch_size=batch_size)
-    labels, scores = [], []
-    for features, label in data:
-        labels.append(label.numpy())
-        scores.append(model.predict_on_batch(features).ravel())
-    if not labels:
+    score = forward(model, data)
+    found = MetricsAccumulator()
+    rows = 0
+    for features, labels in data:
+        found.update(labels.numpy(), score(features).numpy().ravel())
+        rows += len(labels)
+    if not rows:
         raise ValueError(
             f"No rows to score. Received: {', '.join(map(str, sources))}"
         )
-    return Metrics.of(np.concatenate(labels), np.concatenate(scores))
+    return found.result()
 
 
 def load_model(run: Path | str) -> keras.Model:
     """The best model of a run."""
     run = Path(run)
-    if not (run / "report.json").is_file():
+    if not (run / REPORT_FILE).is_file():
         raise ValueError(
             f"`run` must be a folder that `keras-pss train --out` filled to "
-            f"the end, with a report.json. Received: run={run}"
+            f"the end, with a {REPORT_FILE}. Received: run={run}"
         )
     return keras.saving.load_model(run / MODEL_FILE)
 
 
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Writes a JSON file that is whole or not there."""
-    part = path.with_name(f"part-{path.name}")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    part.replace(path)
-
-
-def _evaluation(prepared: Any, split: str) -> tuple[Any, np.ndarray]:
-    """Rows of a split in a fixed order, and their labels."""
-    data = criteo.dataset(
-        prepared, split, batch_size=EVALUATION_BATCH, shuffle=False
+def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
+    """Raises where the folder's run is not the one to go on with."""
+    found = None
+    if (out / RUN_FILE).is_file():
+        found = json.loads((out / RUN_FILE).read_text())
+    if found is None and not (out / REPORT_FILE).exists():
+        return
+    if not resume:
+        raise ValueError(
+            "The folder already holds a run. Go on with it by `resume` "
+            "(`--resume`), choose another folder or remove it. "
+            f"Received: out={out}"
+        )
+    # As JSON gives it back.
+    asked = json.loads(json.dumps(asked))
+    if found == asked:
+        return
+    before, now = (found or {}).get("config", {}), asked["config"]
+    changed = [
+        f"{name}={now.get(name)!r} in place of {before.get(name)!r}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    raise ValueError(
+        "A run goes on with the settings and the rows that it began with. "
+        f"Give those, or choose another folder than {out}. Received: "
+        f"{', '.join(changed) or 'other rows or ids'}"
     )
-    return data, np.concatenate([label.numpy() for _, label in data])
 
 
-def _report(
-    prepared: Any,
-    config: RunConfig,
-    model: keras.Model,
-    metrics: Metrics,
-    history: dict[str, list[float]],
-    best: BestEpoch,
-    times: StepTimes,
-) -> dict[str, Any]:
-    memory = model.get_layer("embeddings").memory_report(config.optimizer)
-    seconds = times.steady()
-    return {
-        **config.as_dict(),
-        **metrics.as_dict(),
-        "embedding_params": memory.parameters,
-        "full_params": memory.full_parameters,
-        "compression": memory.compression,
-        "embedding_bytes": memory.serving_bytes,
-        "embedding_bytes_int8": memory.serving_bytes_int8,
-        "embedding_training_bytes": memory.training_bytes,
-        "model_params": model.count_params(),
-        "step_ms_median": 1e3 * float(np.median(seconds)),
-        "samples_per_second": config.batch_size / float(seconds.mean()),
-        "epochs": best.epochs,
-        "best_epoch": best.best_epoch,
-        "diverged": best.diverged,
-        "validation_auc": best.best_auc,
-        "max_epochs": config.epochs,
-        "history": {k: [float(v) for v in vs] for k, vs in history.items()},
-        "train_rows": prepared.rows("train"),
-        "versions": versions(),
-        "machine": machine(),
-        "command": " ".join(sys.argv),
-    }
+def _whole(epochs: float) -> float | int:
+    return int(epochs) if epochs == int(epochs) else epochs

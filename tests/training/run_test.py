@@ -1,6 +1,11 @@
 """Whole runs on generated rows: what they leave behind, and what they know."""
 
+import dataclasses
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import keras
@@ -10,7 +15,9 @@ import pytest
 import keras_pss
 from keras_pss.data import criteo, synthetic
 from keras_pss.layers.walk import every
-from keras_pss.training.config import RunConfig, build_model
+from keras_pss.training.build import build_model
+from keras_pss.training.config import RunConfig
+from keras_pss.training.rows import as_rows, open_rows
 from keras_pss.training.run import evaluate, load_model, train
 
 pytestmark = pytest.mark.tf_only
@@ -197,7 +204,15 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "dlmr"}, "`model` must be one of dlrm"),
+        ({"model": "dlmr"}, "`model` must be one of dlrm, dcn, dcnv2"),
+        ({"model_options": {"units": 3}}, "`model_options` of model='dlrm'"),
+        ({"decay": "cosinus"}, "`decay` must be one of constant, cosine"),
+        ({"precision": "half"}, "`precision` must be one of float32"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be positive"),
+        ({"warmup_steps": -1}, "`warmup_steps` must be at least 0"),
+        ({"evaluations": 0}, "`evaluations` must be at least 1"),
+        ({"min_rows": 9, "compress_largest": 3}, "in place of `min_rows`"),
+        ({"budget": None}, "must say the size of a table: `memory_size`"),
         ({"optimizer": "sdg"}, "`optimizer` must be one of adam, adagrad, sgd"),
         ({"method": "rob"}, "`method` must be one of 'full', 'robe'"),
         ({"budget": "0x"}, "`budget` must be a ratio"),
@@ -225,40 +240,269 @@ def test_a_split_of_one_class_is_refused_before_training(tmp_path):
 
 
 def test_the_best_epoch_outlives_a_divergence(data, tmp_path, monkeypatch):
-    from keras_pss.training import run as module
+    from keras_pss.training import fit as module
 
-    class Diverges(module.BestEpoch):
+    class Diverges(module.BestModel):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 1:
                 weight = self.model.get_layer("probability").bias
                 weight.assign([float("nan")])
             super().on_epoch_end(epoch, logs)
 
-    monkeypatch.setattr(module, "BestEpoch", Diverges)
+    monkeypatch.setattr(module, "BestModel", Diverges)
     prepared = criteo.load(data / "prepared")
     config = RunConfig(budget="20x", epochs=3, batch_size=512)
     report = train(prepared, config, tmp_path / "run", verbose=0)
     assert report["diverged"]
-    assert (report["best_epoch"], report["epochs"]) == (1, 2)
+    # The broken second epoch is in no record.
+    assert (report["best_epoch"], report["epochs"]) == (1, 1)
     assert 0.5 < report["auc"] < 1
 
 
-def test_a_run_that_was_stopped_can_be_run_again(data, tmp_path, monkeypatch):
+def broken_at(rows, step, batch_size):
+    """Rows whose batch after so many steps holds a NaN."""
+    stream = rows.stream
+
+    def broken(size, seed, skip):
+        def spoil(index, batch):
+            features, labels = batch
+            return features, tf.where(index == step, np.nan, labels)
+
+        return stream(size, seed, skip).enumerate(skip).map(spoil)
+
+    import tensorflow as tf
+
+    rows.stream = broken
+    return rows
+
+
+def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
+    rows = as_rows(criteo.load(data / "prepared"))
+    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    steps = config.rounds(rows.rows("train"))[0]
+    with pytest.raises(ValueError, match=r"NaN after 3 steps.*nan_batch\.npz"):
+        train(broken_at(rows, 3, 512), config, tmp_path / "early", verbose=0)
+    kept = np.load(tmp_path / "early" / "nan_batch.npz")
+    assert kept["step"] == 3
+    assert np.isnan(kept["label"]).all()
+    sound = as_rows(criteo.load(data / "prepared"))
+    features, _ = next(iter(sound.stream(512, 0, 3)))
+    for name, value in features.items():
+        np.testing.assert_array_equal(kept[name], value)
+    # After an evaluation, the best one stands.
+    rows = broken_at(sound, steps + 2, 512)
+    report = train(rows, config, tmp_path / "late", verbose=0)
+    assert report["diverged"]
+    assert report["epochs"] == 1
+    assert np.load(tmp_path / "late" / "nan_batch.npz")["step"] == steps + 2
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A run that nothing stopped, with all that has a state of its own."""
+    config = RunConfig(
+        model_options={"dropout": 0.2, "l2": 1e-5},
+        budget="20x",
+        epochs=2,
+        evaluations=2,
+        batch_size=256,
+        warmup_steps=5,
+        decay="cosine",
+        clip_norm=1.0,
+    )
+    out = tmp_path_factory.mktemp("whole") / "run"
+    report = train(criteo.load(data / "prepared"), config, out, verbose=0)
+    return config, out, report
+
+
+def same_result(out, report, whole):
+    _, whole_out, whole_report = whole
+    for key in ("auc", "logloss", "validation_auc", "best_epoch", "epochs"):
+        assert report[key] == whole_report[key]
+    for key in ("loss", "val_auc", "val_logloss"):
+        assert report["history"][key] == whole_report["history"][key]
+    for one, other in zip(
+        load_model(out).weights, load_model(whole_out).weights, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops a run as Ctrl-C does, in the middle of a round."""
+
+    def __init__(self, round):
+        super().__init__()
+        self.round = round
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.round and batch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", [0, 2, "plots"])
+def test_a_resumed_run_is_bit_equal(where, data, whole, tmp_path, monkeypatch):
     from keras_pss.training import run as module
 
+    config, _, _ = whole
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(budget="20x", epochs=1, batch_size=1024)
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
+    out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(module.plots, "roc", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(prepared, config, tmp_path / "run", verbose=0)
-    assert not (tmp_path / "run" / "report.json").exists()
-    train(prepared, config, str(tmp_path / "run"), verbose=0)
-    assert (tmp_path / "run" / "report.json").exists()
+        stop = Stop(where)
+        if where == "plots":
+            patch.setattr(module.plots, "roc", lambda *a: 1 / 0)
+        else:
+            patch.setattr(keras.callbacks, "TensorBoard", lambda *a, **k: stop)
+        with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+            train(prepared, config, out, verbose=0)
+    assert not (out / "report.json").exists()
+    with pytest.raises(ValueError, match="already holds a run"):
+        train(prepared, config, out, verbose=0)
+    report = train(prepared, config, out, verbose=0, resume=True)
+    same_result(out, report, whole)
+    assert not list(out.glob("*.npz"))
+    # A finished one is as it was.
+    assert train(prepared, config, out, resume=True) == report
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(data, whole, tmp_path):
+    """kill -9 as soon as a state is there, by the command line."""
+    config, _, _ = whole
+    command = [sys.executable, "-m", "keras_pss_cli", "train", "--resume"]
+    command += ["--data", str(data / "prepared"), "--out", str(tmp_path / "r")]
+    command += ["--model-option=dropout=0.2", "--model-option=l2=1e-5"]
+    for name in (
+        *["budget", "epochs", "evaluations", "batch_size", "warmup_steps"],
+        *["decay", "clip_norm"],
+    ):
+        value = getattr(config, name)
+        command.append(f"--{name.replace('_', '-')}={value}")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    process = subprocess.Popen(command, env=environment)
+    while not (tmp_path / "r" / "state.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "r" / "report.json").exists()
+    subprocess.run(command, env=environment, check=True)
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    same_result(tmp_path / "r", report, whole)
+
+
+def test_a_run_goes_on_with_its_own_settings_and_rows(data, whole, tmp_path):
+    config, out, _ = whole
+    prepared = criteo.load(data / "prepared")
+    other = dataclasses.replace(config, epochs=3, decay="linear")
+    message = "epochs=3 in place of 2, decay='linear' in place of 'cosine'"
+    with pytest.raises(ValueError, match=message):
+        train(prepared, other, out, resume=True)
+    again = criteo.prepare(data / "later.tsv", tmp_path / "other")
+    with pytest.raises(ValueError, match="Received: other rows or ids"):
+        train(again, config, out, resume=True)
+
+
+def test_the_frequency_filter_shares_an_id(data, tmp_path):
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(method="full", min_count=3, epochs=1, batch_size=512)
+    report = train(prepared, config, tmp_path / "run", verbose=0)
+    counts = [prepared.counts(column) for column in range(26)]
+    kept = sum(1 + int((c[1:] >= 3).sum()) for c in counts)
+    assert report["embedding_params"] == 16 * kept
+    assert report["full_params"] == 16 * sum(prepared.cardinalities)
+    assert evaluate(tmp_path / "run", [data / "later.tsv"]).rows == 3000
+
+
+@pytest.mark.parametrize("model", ["deepfm", "neuralcf"])
+def test_other_models_have_tables_of_their_own(model, data):
+    rows = as_rows(criteo.load(data / "prepared"))
+    config = RunConfig(model=model, budget="20x", dim=8)
+    built = build_model(config, rows.cardinalities)
+    full = sum(rows.cardinalities)
+    second, width = {"deepfm": ("wide", 1), "neuralcf": ("mlp_embeddings", 8)}[
+        model
+    ]
+    first = built.get_layer("embeddings").count_params()
+    assert 0.9 * full * 8 / 20 < first <= full * 8 / 20
+    assert built.get_layer(second).count_params() <= full * width / 20
+    # An absolute budget is one of both.
+    config = RunConfig(model=model, budget=9000, dim=8)
+    built = build_model(config, rows.cardinalities)
+    sizes = [
+        built.get_layer(name).count_params() for name in ("embeddings", second)
+    ]
+    assert 8500 < sum(sizes) <= 9000
+
+
+def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data):
+    rows = as_rows(criteo.load(data / "prepared"))
+    config = RunConfig(
+        model="deepfm", method="mixed_dimension", budget="10x", dim=16
+    )
+    built = build_model(config, rows.cardinalities)
+    assert built.get_layer("wide").method == "hash"
+    assert built.get_layer("embeddings").method == "mixed_dimension"
+
+
+def test_precision_is_the_runs_alone(data):
+    config = RunConfig(budget="20x", precision="mixed_bfloat16", clip_norm=2.0)
+    built = build_model(config, [100] * 26)
+    assert built.get_layer("embeddings").compute_dtype == "bfloat16"
+    assert built.get_layer("probability").compute_dtype == "float32"
+    assert built.optimizer.global_clipnorm == 2.0
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_likes_of_movies_train_too(tmp_path):
+    random = np.random.RandomState(0)
+    lines = ["user_id,movie_id,like"]
+    for user in range(60):
+        for movie in random.permutation(40)[:30]:
+            lines.append(f"{user},{movie},{(user + movie) % 3 // 2}")
+    (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
+    rows = open_rows(tmp_path / "likes.csv")
+    config = RunConfig(
+        model="neuralcf", method="full", epochs=2, batch_size=64, dim=4
+    )
+    report = train(rows, config, tmp_path / "run", verbose=0)
+    assert report["embedding_params"] == 2 * 4 * (60 + 40)
+    assert report["rows"] == 60 * 3
+    with pytest.raises(ValueError, match="click logs in Criteo's format"):
+        evaluate(tmp_path / "run", [])
+    with pytest.raises(ValueError, match="`min_count` needs ids that are"):
+        train(
+            rows,
+            dataclasses.replace(config, min_count=2),
+            tmp_path / "filtered",
+        )
+
+
+def test_streams_go_on_where_they_were_stopped(data):
+    for rows in (as_rows(criteo.load(data / "prepared")),):
+        epoch = -(-rows.rows("train") // 700)
+        whole = [x for x in rows.stream(700, 5, 0).take(3 * epoch)]
+        for skip in (1, epoch, epoch + 2):
+            features, labels = next(iter(rows.stream(700, 5, skip)))
+            np.testing.assert_array_equal(labels, whole[skip][1])
+            for name, value in features.items():
+                np.testing.assert_array_equal(value, whole[skip][0][name])
+        # Each epoch has all rows, in an order of its own.
+        epochs = [
+            np.concatenate(
+                [
+                    x["categorical"]
+                    for x, _ in whole[k * epoch : (k + 1) * epoch]
+                ]
+            )
+            for k in range(3)
+        ]
+        assert not np.array_equal(epochs[0], epochs[1])
+        sort = [e[np.lexsort(e.T)] for e in epochs]
+        np.testing.assert_array_equal(sort[0], sort[1])
+        np.testing.assert_array_equal(sort[0], sort[2])
 
 
 def test_hash_seed_follows_the_run():

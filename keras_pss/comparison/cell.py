@@ -1,0 +1,68 @@
+"""One run of a comparison, without the files that a single run leaves."""
+
+import gc
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_pss.training.config import RunConfig
+from keras_pss.training.files import write_text
+from keras_pss.training.fit import fit
+from keras_pss.training.metrics import Metrics
+from keras_pss.training.report import machine, versions
+from keras_pss.training.rows import Rows
+from keras_pss.training.run import report_of
+
+STATES = "running"
+ASKED = "asked.json"
+PROBABILITIES = "probabilities"
+
+
+def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Trains and tests; goes on from the cell's state if it was stopped.
+
+    The probabilities of the test rows are in `out/probabilities/NAME.npy`
+    when this returns.
+
+    Args:
+        data: The rows.
+        settings: `name` of the cell and its `config`.
+        out: Folder of the comparison.
+
+    Returns:
+        The cell's line of results, or the `error` that ended it.
+    """
+    name = settings["name"]
+    config = RunConfig.of(settings["config"])
+    state = out / STATES / name
+    asked = json.dumps([settings["config"], data.identity()])
+    if (state / ASKED).is_file() and (state / ASKED).read_text() != asked:
+        shutil.rmtree(state)
+    state.mkdir(parents=True, exist_ok=True)
+    write_text(asked, state / ASKED)
+    try:
+        fitted = fit(data, config, state, verbose=0)
+        labels, probabilities = fitted.scorer.whole("test")
+        metrics = Metrics.of(labels, probabilities)
+        result = {**report_of(data, config, fitted), **metrics.as_dict()}
+    except ValueError as error:
+        return {"name": name, "error": " ".join(str(error).split())}
+    finally:
+        keras.utils.clear_session()
+        gc.collect()
+    path = out / PROBABILITIES / f"{name}.npy"
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f"part-{path.name}")
+    np.save(part, probabilities)
+    part.replace(path)
+    shutil.rmtree(state)
+    return {
+        "name": name,
+        **result,
+        "versions": versions(),
+        "machine": machine(),
+    }

@@ -1,0 +1,196 @@
+"""Runs a grid, cell by cell, and keeps what is finished."""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_pss.comparison.grid import Cell, Grid, infeasible
+from keras_pss.comparison.workers import run_all
+from keras_pss.training.fit import EVALUATION_BATCH
+from keras_pss.training.rows import Rows, open_rows
+
+logger = logging.getLogger(__name__)
+
+RESULTS = "results.jsonl"
+LABELS = "labels.npy"
+
+# What is told while it runs: cells done, of how many, the last one's result.
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A grid and what became of its cells.
+
+    Attributes:
+        results: Lines of the finished cells, by name.
+        infeasible: Why a cell has no size within its budget, by name.
+        errors: What ended a cell without a result, by name.
+    """
+
+    grid: Grid
+    results: dict[str, dict[str, Any]]
+    infeasible: dict[str, str]
+    errors: dict[str, str]
+
+
+def compare(
+    data: Path,
+    grid: Grid,
+    out: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+    only_report: bool = False,
+) -> Outcome:
+    """Trains every cell of a grid that is not finished yet.
+
+    `out/results.jsonl` has a line for each finished cell; it is written
+    whole, after the cell's probabilities of the test rows in
+    `out/probabilities`. Whoever is killed goes on by the same call: finished
+    cells of the same settings and rows are kept, one that was running goes
+    on from its last evaluation.
+
+    Args:
+        data: A folder that `criteo.prepare` wrote, or MovieLens' ratings.
+        grid: What to compare.
+        out: Folder, made where it is not there.
+        workers: Cells that train at the same time, each on its part of the
+            cores; with more than one, the time of a step is that beside the
+            others.
+        progress: Called after each cell.
+        only_report: Train nothing; what is finished counts.
+
+    Raises:
+        ValueError: If another process is at work in `out`, or a worker dies.
+    """
+    rows = open_rows(data)
+    rows.check()
+    cells, reasons = _feasible(grid, rows)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        _keep_labels(rows, out / LABELS)
+        identity = rows.identity()
+        wanted = {cell.name: _asked(cell, identity) for cell in cells}
+        done = {
+            name: line
+            for name, line in read(out / RESULTS).items()
+            if name in wanted and _asked_of(line) == wanted[name]
+        }
+        left = [cell for cell in cells if cell.name not in done]
+        errors: dict[str, str] = {}
+
+        def finished(line: dict[str, Any]) -> None:
+            name = line["name"]
+            if "error" in line:
+                errors[name] = line["error"]
+            else:
+                line = {**line, **wanted[name]}
+                _append(out / RESULTS, line)
+                done[name] = line
+            if progress:
+                progress(len(done) + len(errors), len(cells), line)
+
+        if not only_report:
+            run_all(
+                [{"name": c.name, "config": c.config.as_dict()} for c in left],
+                data,
+                out,
+                workers,
+                finished,
+            )
+    return Outcome(grid, done, reasons, errors)
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Lines of results by name; of two, the later one.
+
+    A last line that a kill has cut is left out.
+    """
+    if not path.is_file():
+        return {}
+    found = {}
+    for number, text in enumerate(path.read_text().split("\n"), 1):
+        if not text:
+            continue
+        try:
+            line = json.loads(text)
+            found[line["name"]] = line
+        except (ValueError, KeyError, TypeError):
+            logger.warning("%s:%d is no result, left out", path, number)
+    return found
+
+
+def _feasible(grid: Grid, rows: Rows) -> tuple[list[Cell], dict[str, str]]:
+    """Cells that can be built, and why the others cannot."""
+    cells: list[Cell] = []
+    reasons: dict[str, str] = {}
+    for cell in grid.cells():
+        # Seeds do not matter to sizes.
+        alike = cell.name.removesuffix(str(cell.seed))
+        if cell.seed > 1:
+            reason = reasons.get(f"{alike}1")
+        else:
+            reason = infeasible(cell, rows.cardinalities)
+        if reason is None:
+            cells.append(cell)
+        else:
+            reasons[cell.name] = reason
+    return cells, reasons
+
+
+def _asked(cell: Cell, identity: str) -> dict[str, Any]:
+    """What tells a cell's result from one of other settings or rows."""
+    settings = json.loads(json.dumps(cell.config.as_dict()))
+    return {
+        "row": cell.method,
+        "config": settings,
+        "data": identity,
+    }
+
+
+def _asked_of(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line.get(name) for name in ("row", "config", "data")}
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    """Adds a line; after a cut one, on a line of its own."""
+    with open(path, "ab+") as file:
+        whole = True
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            whole = file.read(1) == b"\n"
+        text = json.dumps(line) + "\n"
+        file.write((text if whole else "\n" + text).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_labels(rows: Rows, path: Path) -> None:
+    """Labels of the test rows, for tests of differences."""
+    batches = rows.in_order("test", EVALUATION_BATCH)
+    labels = np.concatenate([label.numpy() for _, label in batches])
+    part = path.with_name(f"part-{path.name}")
+    np.save(part, labels.astype(np.uint8))
+    part.replace(path)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keeps a second comparison out of the folder; a kill frees it."""
+    with open(out / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                "Another comparison is at work in this folder. Wait for it, "
+                f"or choose another one. Received: out={out}"
+            ) from error
+        yield

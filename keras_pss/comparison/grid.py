@@ -1,0 +1,230 @@
+"""Which runs a comparison consists of."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from keras_pss.layers.factory import METHODS
+from keras_pss.training.build import embedding_parts
+from keras_pss.training.config import MODELS, RunConfig
+
+# Settings of a row of the report. The first four are in every report.
+METHOD_ROWS: dict[str, dict[str, Any]] = {
+    "full": {"method": "full"},
+    "filter": {"method": "full", "min_count": 10},
+    "low_rank": {"method": "mixed_dimension"},
+    "hash": {"method": "hash"},
+    "robe": {"method": "robe"},
+    "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
+}
+BASELINES = ("full", "filter", "low_rank", "hash")
+# What has one size, whatever the budget.
+ONE_SIZE = ("full", "filter")
+DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
+DEFAULT_BUDGETS = ("10x", "100x", "1000x")
+
+_FORM = re.compile(r"(\w+)(?:\[(.*)\])?")
+_SETTINGS = ("models", "methods", "budgets", "seeds", "run", "model_options")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        model: As in `RunConfig`.
+        method: The row of the report, such as `"robe_fold"`.
+        budget: Of the run; `"1x"` where the method has one size.
+        seed: Of the run.
+        config: All of its settings.
+    """
+
+    model: str
+    method: str
+    budget: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        words = (self.model, self.method, self.budget, str(self.seed))
+        return re.sub(r"[^\w.=-]+", "_", "-".join(words))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Models, methods and sizes to compare, and the settings of all runs.
+
+    Attributes:
+        models: Model strings.
+        methods: Rows: a method string, `"filter"` (full tables of the ids
+            seen ten times or more), `"low_rank"`, `"robe_fold"`, or a method
+            with options, `"robe[block_size=4]"`. The baselines come along.
+        budgets: Of all tables of a model.
+        seeds: Runs of each cell, with seeds 1, 2, ...
+        run: Further settings of `RunConfig`.
+        model_options: Arguments of a model, by its string.
+    """
+
+    models: Sequence[str] = ("dlrm",)
+    methods: Sequence[str] = DEFAULT_METHODS
+    budgets: Sequence[str] = DEFAULT_BUDGETS
+    seeds: int = 3
+    run: dict[str, Any] = field(default_factory=dict)
+    model_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("models", "methods", "budgets"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not values:
+                raise ValueError(
+                    f"`{name}` must name at least one, as a list. "
+                    f"Received: {name}={values!r}"
+                )
+        if self.seeds < 1:
+            raise ValueError(
+                f"`seeds` must be at least 1. Received: seeds={self.seeds}"
+            )
+        for model in (*self.models, *self.model_options):
+            if model not in MODELS:
+                raise ValueError(
+                    f"`models` must be among {', '.join(MODELS)}. "
+                    f"Received: {model!r}"
+                )
+        for cell in self.cells():
+            assert cell.config  # each is checked as it is made
+
+    def rows(self) -> list[str]:
+        """Methods of the report, the baselines first."""
+        return list(dict.fromkeys((*BASELINES, *self.methods)))
+
+    def cells(self) -> list[Cell]:
+        """All runs, seed by seed: half of them have something of each."""
+        return [
+            Cell(
+                model,
+                method,
+                budget,
+                seed,
+                self._config(model, method, budget, seed),
+            )
+            for seed in range(1, self.seeds + 1)
+            for model in dict.fromkeys(self.models)
+            for method in self.rows()
+            for budget in self._budgets(method)
+        ]
+
+    def _budgets(self, method: str) -> list[str]:
+        return (
+            ["1x"] if method in ONE_SIZE else list(dict.fromkeys(self.budgets))
+        )
+
+    def _config(
+        self, model: str, method: str, budget: str, seed: int
+    ) -> RunConfig:
+        settings = {
+            **self.run,
+            **method_settings(method),
+            "model": model,
+            "model_options": self.model_options.get(model, {}),
+            "budget": int(budget) if budget.isdigit() else budget,
+            "seed": seed,
+        }
+        return RunConfig.of(settings)
+
+
+def method_settings(row: str) -> dict[str, Any]:
+    """Settings of a run that a row of the report stands for.
+
+    Raises:
+        ValueError: If it is no row and no method.
+    """
+    if row in METHOD_ROWS:
+        return METHOD_ROWS[row]
+    match = _FORM.fullmatch(row)
+    if match is None or match[1] not in {*METHODS, *METHOD_ROWS}:
+        known = ", ".join(dict.fromkeys((*METHOD_ROWS, *METHODS)))
+        raise ValueError(
+            f"`methods` must be among {known}, or one with options, such as "
+            f"robe[block_size=4]. Received: {row!r}"
+        )
+    base = METHOD_ROWS.get(match[1], {"method": match[1]})
+    options = dict(base.get("options", {}))
+    for pair in (match[2] or "").split(","):
+        name, equals, text = pair.partition("=")
+        if not equals:
+            if pair:
+                raise ValueError(
+                    "An option of a method must be name=value. "
+                    f"Received: {pair!r} in {row!r}"
+                )
+            continue
+        options[name.strip()] = value_of(text.strip())
+    return {**base, "options": options}
+
+
+def value_of(text: str) -> Any:
+    """A number, true, false or list as JSON writes it; else the text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def infeasible(cell: Cell, cardinalities: Sequence[int | None]) -> str | None:
+    """Why a cell's method has no size within its budget; None if it has."""
+    limits = None
+    if cell.config.min_count > 1:
+        # Which ids stay does not matter: full tables have any size.
+        limits = [1 for _ in cardinalities]
+    try:
+        embedding_parts(cell.config, cardinalities, limits)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def load_grid(name: str, **changes: Any) -> Grid:
+    """A grid of the package (`"small"`), or a TOML file of one's own.
+
+    Args:
+        name: Of the package's, or the path of a file with any of `models`,
+            `methods`, `budgets`, `seeds`, `[run]` and
+            `[model_options.MODEL]`.
+        **changes: What stands in place of the file's; `run` and
+            `model_options` are joined with it.
+
+    Raises:
+        ValueError: If it is not there or breaks the form.
+    """
+    folder = files("keras_pss") / "recipes" / "grids"
+    path: Any = folder / f"{name}.toml"
+    if name.endswith(".toml"):
+        path = Path(name)
+    if not path.is_file():
+        known = sorted(p.name[:-5] for p in folder.iterdir())
+        raise ValueError(
+            f"A grid must be one of {', '.join(known)}, or the path of a "
+            f".toml file. Received: {name!r}"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name} must be TOML. Received: {error}") from error
+    for key in content:
+        if key not in _SETTINGS:
+            raise ValueError(
+                f"A grid has {', '.join(_SETTINGS)}. Received: {key!r}"
+            )
+    run = {**content.pop("run", {}), **changes.pop("run", {})}
+    options = {
+        **content.pop("model_options", {}),
+        **changes.pop("model_options", {}),
+    }
+    return Grid(**{**content, **changes}, run=run, model_options=options)

@@ -1,0 +1,189 @@
+"""Plots of a comparison: quality over size, and time over size."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
+
+from keras_pss.comparison.summary import FULL, Row, Summary
+
+_MARKERS = "osD^v<>P*X"
+
+
+def draw(summary: Summary, folder: Path) -> list[Path]:
+    """Draws what there is data for.
+
+    Returns:
+        The files: AUC over parameters for each model, the mean loss over
+        models, epochs and time to the uncompressed model's AUC.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    styles = dict(_styles(summary))
+    figures = {
+        "auc_over_parameters.png": _models(summary, styles),
+        "loss_over_compression.png": _losses(summary, styles),
+        "time_to_target.png": _times(summary, styles),
+    }
+    found = []
+    for name, figure in figures.items():
+        path = folder / name
+        if figure is None:
+            path.unlink(missing_ok=True)
+            continue
+        figure.savefig(path, dpi=110)
+        plt.close(figure)
+        found.append(path)
+    return found
+
+
+def _styles(summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A colour and a marker for each method, the same in all plots."""
+    methods = dict.fromkeys(row.method for row in summary.rows)
+    colors = [
+        color
+        for name in ("tab10", "Dark2")
+        for color in matplotlib.color_sequences[name]
+    ]
+    for place, method in enumerate(m for m in methods if m != FULL):
+        yield (
+            method,
+            {
+                "color": colors[place % len(colors)],
+                "marker": _MARKERS[place % len(_MARKERS)],
+                "label": method,
+                "markersize": 5,
+                "capsize": 3,
+            },
+        )
+
+
+def _models(summary: Summary, styles: dict[str, Any]) -> Any:
+    models = list(dict.fromkeys(row.model for row in summary.rows))
+    if not models:
+        return None
+    across = min(len(models), 4)
+    down = math.ceil(len(models) / across)
+    figure, panels = plt.subplots(
+        down,
+        across,
+        figsize=(1.5 + 3.2 * across, 0.8 + 2.9 * down),
+        layout="constrained",
+        squeeze=False,
+    )
+    for panel, model in zip(panels.flat, models, strict=False):
+        rows = summary.of(model)
+        for row in (row for row in rows if row.method == FULL):
+            mean, spread = row.mean("auc"), row.deviation("auc")
+            panel.axhline(mean, color="0.3", linewidth=1, label=FULL)
+            panel.axhspan(mean - spread, mean + spread, color="0.3", alpha=0.12)
+        for method, style in styles.items():
+            points = sorted(
+                (
+                    row.mean("embedding_params"),
+                    row.mean("auc"),
+                    row.deviation("auc"),
+                )
+                for row in rows
+                if row.method == method
+            )
+            _line(panel, points, style)
+        panel.set(title=model, xscale="log")
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.grid(alpha=0.3)
+    for panel in list(panels.flat)[len(models) :]:
+        panel.set_axis_off()
+    figure.supxlabel("embedding parameters")
+    figure.supylabel("test AUC")
+    _legend(figure, panels.flat[0])
+    return figure
+
+
+def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
+    if not summary.averages:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for method, style in styles.items():
+        points = sorted(
+            (
+                _compression(summary.rows, method, average.budget),
+                average.difference.difference,
+                1.96 * average.difference.standard_error,
+            )
+            for average in summary.averages
+            if average.method == method
+        )
+        _line(axes, points, style)
+    axes.axhline(0, color="0.3", linewidth=1, label=FULL)
+    axes.set(
+        xscale="log",
+        xlabel="times fewer embedding parameters",
+        ylabel="test AUC − full, mean over models",
+    )
+    axes.grid(alpha=0.3)
+    _legend(figure, axes)
+    return figure
+
+
+def _times(summary: Summary, styles: dict[str, Any]) -> Any:
+    reached = [row for row in summary.rows if row.epochs_to_target is not None]
+    if not any(row.method != FULL for row in reached):
+        return None
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 4.2), layout="constrained"
+    )
+    # Models have their own targets; the first one stands for them here.
+    model = reached[0].model
+    rows = [row for row in reached if row.model == model]
+    for method, style in styles.items():
+        own = [row for row in rows if row.method == method]
+        epochs = sorted(
+            (row.mean("compression"), row.epochs_to_target, 0.0) for row in own
+        )
+        times = sorted(
+            (row.mean("compression"), row.relative_time, 0.0)
+            for row in own
+            if row.relative_time is not None
+        )
+        _line(left, epochs, style)
+        _line(right, times, style)
+    for row in (row for row in rows if row.method == FULL):
+        left.axhline(row.epochs_to_target, color="0.3", label=FULL)
+    right.axhline(1, color="0.3", label=FULL)
+    for axes, label in ((left, "epochs"), (right, "training time / full's")):
+        axes.set(
+            xscale="log",
+            xlabel="times fewer embedding parameters",
+            ylabel=f"{label} to the AUC of full tables",
+            ylim=(0, None),
+        )
+        axes.grid(alpha=0.3)
+    figure.suptitle(model)
+    _legend(figure, left)
+    return figure
+
+
+def _compression(rows: Sequence[Row], method: str, budget: str) -> float:
+    found = [
+        row.mean("compression")
+        for row in rows
+        if (row.method, row.budget) == (method, budget)
+    ]
+    return sum(found) / len(found)
+
+
+def _line(axes: Any, points: list[Any], style: dict[str, Any]) -> None:
+    if points:
+        x, y, spread = zip(*points, strict=True)
+        axes.errorbar(x, y, spread, **style)
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")

@@ -1,0 +1,134 @@
+"""The report of a comparison: one page, and the same tables as Markdown."""
+
+import base64
+import json
+import sys
+from html import escape
+from pathlib import Path
+
+from keras_pss.comparison import plots, tables
+from keras_pss.comparison.compare import Outcome
+from keras_pss.comparison.summary import summarise
+from keras_pss.training.files import write_text
+
+PAGE = "report.html"
+MARKDOWN = "report.md"
+
+TITLE = "Quality against size"
+NOTES = (
+    "Mean ± standard deviation over seeds; the moment to stop is chosen on "
+    "validation rows, each run is tested once.",
+    "AUC − full: mean difference to the full tables with the same seeds on the "
+    "same test rows. p: of no difference, by DeLong's variance over the test "
+    "rows plus that over the seeds, t distribution with Welch-Satterthwaite's "
+    "degrees of freedom, Holm's correction over the table's differences; * "
+    "below .05.",
+    "Epochs and time to full's AUC: of training until the validation AUC "
+    "reaches the lowest of the best ones of the full tables' runs; time is "
+    "relative to theirs. –: not reached.",
+)
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
+       max-width: 75rem; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0;
+        font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem;
+         text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+tbody tr:hover { background: #f4f6f8; }
+img { max-width: 100%; }
+code { background: #f4f6f8; padding: .1rem .3rem; }
+"""
+
+
+def write_report(outcome: Outcome, out: Path) -> Path:
+    """Writes `report.html`, `report.md` and `plots/` of what is finished.
+
+    Args:
+        outcome: What `compare` returned.
+        out: Its folder.
+
+    Returns:
+        The page, which needs no other file.
+
+    Raises:
+        ValueError: If no run is finished.
+    """
+    if not outcome.results:
+        reasons = [*outcome.errors.values(), *outcome.infeasible.values()]
+        raise ValueError(
+            "A report needs at least one finished run. "
+            f"Received: none in {out}. {reasons[0] if reasons else ''}".strip()
+        )
+    summary = summarise(outcome, out)
+    drawn = plots.draw(summary, out / "plots")
+    found = [
+        tables.averages(summary),
+        *(
+            tables.of_model(summary, model)
+            for model in dict.fromkeys(row.model for row in summary.rows)
+        ),
+    ]
+    found = [table for table in found if table.rows]
+    missing = tables.left_out(outcome)
+    about = _about(outcome)
+    write_text(_markdown(about, found, missing, drawn), out / MARKDOWN)
+    write_text(_page(about, found, missing, drawn), out / PAGE)
+    return out / PAGE
+
+
+def _about(outcome: Outcome) -> list[str]:
+    """What was run, on what, by which command."""
+    line = next(iter(outcome.results.values()))
+    made = ", ".join(f"{k} {v}" for k, v in line["versions"].items())
+    total = sum(x["history"]["seconds"][-1] for x in outcome.results.values())
+    return [
+        f"{len(outcome.results)} runs, {line['train_rows']:,} rows to train "
+        f"on, {line['rows']:,} to test on; {total / 3600:.1f} hours of "
+        "training in all.",
+        f"{line['machine']['cores']} cores, {line['machine']['cpu']}; {made}.",
+        f"Settings of all runs: {json.dumps(outcome.grid.run)}; of the "
+        f"models: {json.dumps(outcome.grid.model_options)}.",
+        f"Command: `{' '.join(['keras-pss', *sys.argv[1:]])}`",
+    ]
+
+
+def _markdown(
+    about: list[str],
+    found: list[tables.Table],
+    missing: list[str],
+    drawn: list[Path],
+) -> str:
+    text = [f"# {TITLE}\n", *(f"{line}\n" for line in about)]
+    text += [f"![{path.stem}](plots/{path.name})\n" for path in drawn]
+    text += [table.markdown() for table in found]
+    text += [f"{note}\n" for note in NOTES]
+    if missing:
+        text.append("## Without a result\n")
+        text.append("\n".join(f"- {line}" for line in missing) + "\n")
+    return "\n".join(text)
+
+
+def _page(
+    about: list[str],
+    found: list[tables.Table],
+    missing: list[str],
+    drawn: list[Path],
+) -> str:
+    parts = [f"<h1>{TITLE}</h1>"]
+    parts += [f"<p>{escape(line)}</p>" for line in about]
+    for path in drawn:
+        image = base64.b64encode(path.read_bytes()).decode()
+        source = f"data:image/png;base64,{image}"
+        parts.append(f'<p><img alt="{path.stem}" src="{source}"></p>')
+    parts += [table.html() for table in found]
+    parts += [f"<p>{escape(note)}</p>" for note in NOTES]
+    if missing:
+        items = "".join(f"<li>{escape(line)}</li>" for line in missing)
+        parts.append(f"<h2>Without a result</h2><ul>{items}</ul>")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{TITLE}</title><style>{STYLE}</style></head><body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )

@@ -1,0 +1,124 @@
+"""The tables of a comparison's report, as Markdown and as HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from keras_pss.comparison.compare import Outcome
+from keras_pss.comparison.summary import FULL, Row, Summary
+
+REAL = 0.05  # of Holm's p: below it, a difference is called real
+
+HEAD = (
+    "method",
+    "budget",
+    "parameters",
+    "kB",
+    "test AUC",
+    "log loss",
+    "AUC − full",
+    "p",
+    "ms a step",
+    "epochs to full's AUC",
+    "time to it",
+)
+AVERAGE_HEAD = ("method", "budget", "models", "AUC − full", "95 %", "p")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under a head; the first column reads from the left."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        rule = ["---", *("--:" for _ in self.head[1:])]
+        lines = [self.head, rule, *self.rows]
+        text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"## {self.title}\n\n{text}\n"
+
+    def html(self) -> str:
+        def line(cells: Sequence[str], tag: str) -> str:
+            inner = "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells)
+            return f"<tr>{inner}</tr>"
+
+        body = "\n".join(line(row, "td") for row in self.rows)
+        return (
+            f"<h2>{escape(self.title)}</h2>\n<table>\n<thead>"
+            f"{line(self.head, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n"
+            "</table>\n"
+        )
+
+
+def averages(summary: Summary) -> Table:
+    """Over models: what a method costs in AUC at a size."""
+    rows = []
+    for average in summary.averages:
+        found = average.difference
+        rows.append(
+            (
+                average.method,
+                average.budget,
+                str(len(average.models)),
+                _signed(found.difference),
+                f"{_signed(found.low)} to {_signed(found.high)}",
+                probability(average.p_value),
+            )
+        )
+    return Table("Mean over models", AVERAGE_HEAD, rows)
+
+
+def of_model(summary: Summary, model: str) -> Table:
+    """The rows of one model."""
+    rows = [_cells(row) for row in summary.of(model)]
+    return Table(model, HEAD, rows)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    line = row.lines[0]
+    epochs = row.epochs_to_target
+    reached = sum(epochs is not None for epochs in row.target)
+    if epochs is not None:
+        to_target = f"{epochs:.2f}"
+    else:
+        to_target = f"{reached} of {len(row.lines)} runs" if reached else "–"
+    difference = ""
+    if row.difference is not None:
+        difference = _signed(row.difference.difference)
+    return (
+        row.method,
+        "" if row.method == FULL else row.budget,
+        f"{line['embedding_params']:,}",
+        f"{line['embedding_bytes'] / 1000:,.4g}",
+        f"{row.mean('auc'):.4f} ± {row.deviation('auc'):.4f}",
+        f"{row.mean('logloss'):.4f} ± {row.deviation('logloss'):.4f}",
+        difference,
+        "" if row.p_value is None else probability(row.p_value),
+        f"{row.mean('step_ms_median'):.1f}",
+        to_target,
+        "–" if row.relative_time is None else f"{row.relative_time:.2f}",
+    )
+
+
+def left_out(outcome: Outcome) -> list[str]:
+    """Cells without a result, and why, each reason once."""
+    found: dict[str, list[str]] = {}
+    for kind in (outcome.infeasible, outcome.errors):
+        for name, reason in kind.items():
+            found.setdefault(reason, []).append(name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: "
+        f"{reason}"
+        for reason, names in found.items()
+    ]
+
+
+def probability(value: float) -> str:
+    shown = "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+    return f"{shown} *" if value < REAL else shown
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")

@@ -1,0 +1,49 @@
+"""A process that trains cells: one JSON line in, one JSON line out.
+
+    python -m keras_pss.comparison.worker DATA OUT THREADS
+
+It ends when its input does, also in the middle of a cell: a comparison that is
+killed leaves no process behind.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def main() -> None:
+    data, out, threads = sys.argv[1:]
+    # Results alone go there; whatever libraries print goes to the log.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    cells: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            cells.put(json.loads(line))
+        os._exit(0)
+
+    import tensorflow as tf
+
+    if int(threads):
+        tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+        tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+    from keras_pss.comparison.cell import run_cell
+    from keras_pss.training.rows import open_rows
+
+    rows = open_rows(Path(data))
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        result = run_cell(rows, cells.get(), Path(out))
+        answers.write(json.dumps(result) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

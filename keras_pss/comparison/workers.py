@@ -1,0 +1,133 @@
+"""Processes that train the cells of a comparison."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# A new process now and then: graphs of finished cells leave memory behind.
+CELLS_A_PROCESS = 25
+
+
+def run_all(
+    cells: Sequence[dict[str, Any]],
+    data: Path,
+    out: Path,
+    workers: int,
+    finished: Callable[[dict[str, Any]], None],
+) -> None:
+    """Trains cells in processes of their own.
+
+    Args:
+        cells: What `run_cell` takes, in the order in which they start.
+        data, out: As in `compare`.
+        workers: Processes.
+        finished: Called with each result, one at a time.
+
+    Raises:
+        ValueError: If a process dies; the others finish their cells first.
+    """
+    waiting = deque(cells)
+    workers = max(1, min(workers, len(waiting)))
+    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
+    turn = threading.Lock()
+    failures: list[str] = []
+    running: list[subprocess.Popen[str]] = []
+
+    def work(number: int) -> None:
+        log = out / f"worker-{number}.log"
+        while waiting and not failures:
+            process = _start(data, out, threads, log)
+            running.append(process)
+            try:
+                _feed(process, waiting, finished, turn, failures, log)
+            finally:
+                running.remove(process)
+                process.kill()
+                process.wait()
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            failures.append(f"{type(error).__name__}: {error}")
+
+    threads_ = [
+        threading.Thread(target=guarded, args=(number,), daemon=True)
+        for number in range(workers)
+    ]
+    for thread in threads_:
+        thread.start()
+    try:
+        for thread in threads_:
+            thread.join()
+    except BaseException:
+        # Ctrl-C: what runs is given up, what is finished is kept.
+        waiting.clear()
+        for process in list(running):
+            process.kill()
+        raise
+    if failures:
+        raise ValueError(failures[0])
+
+
+def _start(
+    data: Path, out: Path, threads: int, log: Path
+) -> "subprocess.Popen[str]":
+    with open(log, "ab") as errors:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "keras_pss.comparison.worker",
+                str(data),
+                str(out),
+                str(threads),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        )
+
+
+def _feed(
+    process: "subprocess.Popen[str]",
+    waiting: "deque[dict[str, Any]]",
+    finished: Callable[[dict[str, Any]], None],
+    turn: threading.Lock,
+    failures: list[str],
+    log: Path,
+) -> None:
+    """Gives a process cells until it has had enough of them."""
+    assert process.stdin
+    assert process.stdout
+    for _ in range(CELLS_A_PROCESS):
+        try:
+            cell = waiting.popleft()
+        except IndexError:
+            return
+        if failures:
+            return
+        line = ""
+        try:
+            process.stdin.write(json.dumps(cell) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            pass  # It died: as with no answer.
+        if not line.endswith("\n"):
+            failures.append(
+                f"The process that trained {cell['name']} died with exit "
+                f"status {process.wait()}; its last words are in {log}. Was "
+                "it out of memory? The same command goes on from here."
+            )
+            return
+        with turn:
+            finished(json.loads(line))

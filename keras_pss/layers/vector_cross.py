@@ -1,0 +1,56 @@
+"""A cross layer of the deep & cross network."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class VectorCross(keras.layers.Layer):
+    """Multiplies the inputs by one number that depends on them.
+
+        y[b] = x0[b] (x[b] · w) + v + x[b]
+
+    Stacked l times, with x0 the inputs of the first one, the outputs hold
+    products of up to l + 1 of the inputs.
+
+    Call arguments:
+        x0: What the first layer of the stack reads, float.
+        x: What the layer before put out; x0 itself for the first one.
+
+    Input shape: `(batch, k)`, twice. Output shape: `(batch, k)`.
+
+    Parameters: 2k, the kernel w and the bias v.
+
+    Example:
+
+    ```python
+    x0 = np.ones((4, 429))
+    keras_pss.VectorCross()(x0, x0).shape  # (4, 429)
+    ```
+
+    References: Wang et al., "Deep & cross network for ad click predictions"
+    (ADKDD 2017), equation 3.
+    """
+
+    def build(self, x0_shape: Any, x_shape: Any) -> None:
+        width = x0_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(width, 1), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(
+            shape=(width,), initializer="zeros", name="bias"
+        )
+        self.built = True
+
+    def call(self, x0: Tensor, x: Tensor) -> Tensor:
+        # (b, k) @ (k, 1) -> (b, 1), one number for each row of x0
+        return x0 * ops.matmul(x, self.kernel) + self.bias + x
+
+    def compute_output_shape(
+        self, x0_shape: tuple[Any, ...], x_shape: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        return x_shape

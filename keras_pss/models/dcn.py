@@ -1,0 +1,65 @@
+"""Deep & cross network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base import positive_int
+from keras_pss.layers.vector_cross import VectorCross
+from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+
+
+def DCN(
+    embeddings: Any,
+    num_dense: int = 13,
+    num_cross: int = 1,
+    hidden_units: Sequence[int] = (1024,) * 4,
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    name: str = "dcn",
+) -> keras.Model:
+    """DCN: cross layers of one vector each beside a deep net.
+
+        x_0 = (e_1 .. e_F, dense);  x_{l+1} = x_0 (x_l · w_l) + b_l + x_l
+        p = sigmoid(w · (x_L, deep(x_0)) + c)
+
+    Args:
+        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors, such as `keras_pss.EmbeddingCollection`; it has
+            `input_dims` and `output_dim`.
+        num_dense: Number of dense features; 0 for none.
+        num_cross: L, the number of cross layers.
+        hidden_units: Hidden widths of the deep net.
+        dropout: Of the deep net, after each ReLU.
+        l2: Weight of the sum of squares of the deep net's kernels in the loss.
+        name: Of the model.
+
+    Returns:
+        A Functional model from `{"dense": (batch, num_dense) float,
+        "categorical": (batch, F) int32}` to the probability `(batch, 1)`.
+
+    Raises:
+        ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
+            if a number is out of range.
+
+    Example:
+
+    ```python
+    tables = keras_pss.EmbeddingCollection([1000] * 26, 16, budget="10x")
+    model = keras_pss.models.DCN(tables, hidden_units=(64, 64))
+    model.compile("adam", "binary_crossentropy")
+    ```
+
+    References: Wang et al., "Deep & cross network for ad click predictions"
+    (ADKDD 2017). Widths: Desai et al., "Random Offset Block Embedding
+    (ROBE)", table 8; one cross layer, as in the runs behind its table 3.
+    """
+    positive_int("num_cross", num_cross)
+    inputs = inputs_of(embeddings, num_dense)
+    first = joined(embeddings(inputs["categorical"]), inputs)
+    crossed = first
+    for index in range(num_cross):
+        crossed = VectorCross(name=f"cross_{index}")(first, crossed)
+    deep = mlp(first, hidden_units, "deep", dropout, l2)
+    return keras.Model(inputs, probability([crossed, deep]), name=name)

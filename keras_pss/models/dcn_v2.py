@@ -1,0 +1,77 @@
+"""Deep & cross network, second version."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base import positive_int
+from keras_pss.layers.matrix_cross import MatrixCross
+from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+
+
+def DCNv2(
+    embeddings: Any,
+    num_dense: int = 13,
+    num_cross: int = 3,
+    rank: int | None = None,
+    structure: str = "parallel",
+    hidden_units: Sequence[int] = (768, 768),
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    name: str = "dcn_v2",
+) -> keras.Model:
+    """DCN-V2: cross layers of one matrix each, and a deep net.
+
+        x_0 = (e_1 .. e_F, dense);  x_{l+1} = x_0 ∘ (W_l x_l + b_l) + x_l
+        p = sigmoid(w · (x_L, deep(x_0)) + c)     "parallel"
+        p = sigmoid(w · deep(x_L) + c)            "stacked"
+
+    Args:
+        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors, such as `keras_pss.EmbeddingCollection`; it has
+            `input_dims` and `output_dim`.
+        num_dense: Number of dense features; 0 for none.
+        num_cross: L, the number of cross layers.
+        rank: That of the matrices `W_l = U_l V_lᵀ`; None for full ones.
+        structure: `"parallel"` or `"stacked"`.
+        hidden_units: Hidden widths of the deep net.
+        dropout: Of the deep net, after each ReLU.
+        l2: Weight of the sum of squares of the deep net's kernels in the loss.
+        name: Of the model.
+
+    Returns:
+        A Functional model from `{"dense": (batch, num_dense) float,
+        "categorical": (batch, F) int32}` to the probability `(batch, 1)`.
+
+    Raises:
+        ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
+            if another argument is out of range.
+
+    Example:
+
+    ```python
+    tables = keras_pss.EmbeddingCollection([1000] * 26, 16, budget="10x")
+    model = keras_pss.models.DCNv2(tables, rank=64, structure="stacked")
+    model.compile("adam", "binary_crossentropy")
+    ```
+
+    References: Wang et al., "DCN V2: Improved deep & cross network and
+    practical lessons for web-scale learning to rank systems" (WWW 2021).
+    """
+    positive_int("num_cross", num_cross)
+    if structure not in ("parallel", "stacked"):
+        raise ValueError(
+            "`structure` must be 'parallel' or 'stacked'. "
+            f"Received: structure={structure!r}"
+        )
+    inputs = inputs_of(embeddings, num_dense)
+    first = joined(embeddings(inputs["categorical"]), inputs)
+    crossed = first
+    for index in range(num_cross):
+        crossed = MatrixCross(rank, name=f"cross_{index}")(first, crossed)
+    if structure == "stacked":
+        features = [mlp(crossed, hidden_units, "deep", dropout, l2)]
+    else:
+        features = [crossed, mlp(first, hidden_units, "deep", dropout, l2)]
+    return keras.Model(inputs, probability(features), name=name)

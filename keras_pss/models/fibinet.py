@@ -1,0 +1,93 @@
+"""FiBiNET."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.bilinear_interaction import KINDS, BilinearInteraction
+from keras_pss.layers.squeeze_excitation import SqueezeExcitation
+from keras_pss.models.blocks import (
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+    wide_logit,
+)
+
+
+def FiBiNET(
+    embeddings: Any,
+    wide: Any,
+    num_dense: int = 13,
+    reduction_ratio: int = 3,
+    bilinear: str = "interaction",
+    hidden_units: Sequence[int] = (400,) * 3,
+    dropout: float = 0.5,
+    l2: float = 1e-4,
+    name: str = "fibinet",
+) -> keras.Model:
+    """FiBiNET: bilinear products of embeddings as they are and re-weighted.
+
+        s = squeeze_excitation(e_1 .. e_F);  first = Σ_i w_i + v · dense
+        p = sigmoid(first + w · deep(bilinear(e), bilinear(s), dense) + c)
+
+    Args:
+        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors, such as `keras_pss.EmbeddingCollection`; it has
+            `input_dims` and `output_dim`.
+        wide: Another such layer for the same ids, with `output_dim=1`: the
+            first-order weights w_i, which have tables of their own.
+        num_dense: Number of dense features; 0 for none. They are no fields of
+            the interactions.
+        reduction_ratio: Of the squeeze-and-excitation network.
+        bilinear: `"interaction"`, `"each"` or `"all"`: a matrix for each
+            pair, for each first field, or one. Both products share them.
+        hidden_units: Hidden widths of the deep net.
+        dropout: Of the deep net, after each ReLU.
+        l2: Weight of the sum of squares of the deep net's kernels in the loss,
+            beside the mean loss of the batch. DeepCTR-Torch has the sum of
+            the batch there, so that its 1e-4 is 1e-4 / batch size here.
+        name: Of the model.
+
+    Returns:
+        A Functional model from `{"dense": (batch, num_dense) float,
+        "categorical": (batch, F) int32}` to the probability `(batch, 1)`.
+
+    Raises:
+        ValueError: If `embeddings` and `wide` are not such layers for the
+            same ids, or if another argument is out of range.
+
+    Example:
+
+    ```python
+    sizes = [1000] * 26
+    model = keras_pss.models.FiBiNET(
+        keras_pss.EmbeddingCollection(sizes, 16, budget="10x"),
+        wide=keras_pss.EmbeddingCollection(sizes, 1, budget="10x"),
+        bilinear="all",
+    )
+    model.compile("adam", "binary_crossentropy")
+    ```
+
+    References: Huang et al., "FiBiNET: Combining feature importance and
+    bilinear feature interaction for click-through rate prediction" (RecSys
+    2019). Widths, dropout and l2: Desai et al., "Random Offset Block Embedding
+    (ROBE)", table 8.
+    """
+    if bilinear not in KINDS:
+        raise ValueError(
+            "`bilinear` must be 'interaction', 'each' or 'all'. "
+            f"Received: bilinear={bilinear!r}"
+        )
+    inputs = inputs_of(embeddings, num_dense)
+    vectors = embeddings(inputs["categorical"])
+    first = wide_logit(wide, embeddings, inputs)
+    weighted = SqueezeExcitation(reduction_ratio, name="senet")(vectors)
+    products = BilinearInteraction(bilinear, name="bilinear")
+    # (b, pairs, d), twice -> (b, 2 pairs, d)
+    both = keras.layers.Concatenate(axis=1)(
+        [products(vectors), products(weighted)]
+    )
+    deep = mlp(joined(both, inputs), hidden_units, "deep", dropout, l2)
+    return keras.Model(inputs, probability([deep], [first]), name=name)

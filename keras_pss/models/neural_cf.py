@@ -1,0 +1,76 @@
+"""Neural collaborative filtering."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.bi_interaction import BiInteraction
+from keras_pss.models.blocks import (
+    check_second,
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+)
+
+
+def NeuralCF(
+    embeddings: Any,
+    mlp_embeddings: Any,
+    num_dense: int = 0,
+    hidden_units: Sequence[int] = (256, 128, 64),
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    name: str = "neural_cf",
+) -> keras.Model:
+    """NeuMF: a generalized matrix factorization beside an MLP.
+
+        p = sigmoid(w · (Σ_{i<j} e_i ∘ e_j, deep(m_1 .. m_F, dense)) + c)
+
+    For two fields, user and item, the sum is the paper's one product. More
+    fields are pooled over all pairs, so that the model takes any click log.
+
+    Args:
+        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors e, such as `keras_pss.EmbeddingCollection`; it has
+            `input_dims` and `output_dim`.
+        mlp_embeddings: Another such layer for the same ids, of any length of
+            row: the vectors m of the MLP, which has tables of its own.
+        num_dense: Number of dense features, which join the MLP; 0 for none.
+        hidden_units: Hidden widths of the MLP.
+        dropout: Of the MLP, after each ReLU.
+        l2: Weight of the sum of squares of the MLP's kernels in the loss.
+        name: Of the model.
+
+    Returns:
+        A Functional model from `{"categorical": (batch, F) int32}`, with
+        `"dense": (batch, num_dense) float` if there are any, to the
+        probability `(batch, 1)`.
+
+    Raises:
+        ValueError: If the embeddings are not two such layers for the same
+            ids, or if a number is out of range.
+
+    Example:
+
+    ```python
+    users_and_items = [6040, 3706]
+    model = keras_pss.models.NeuralCF(
+        keras_pss.EmbeddingCollection(users_and_items, 16, budget="10x"),
+        keras_pss.EmbeddingCollection(users_and_items, 32, budget="10x"),
+    )
+    model.compile("adam", "binary_crossentropy")
+    ```
+
+    References: He et al., "Neural collaborative filtering" (WWW 2017),
+    equation 12; the pooling of more than two fields: He and Chua, "Neural
+    factorization machines for sparse predictive analytics" (SIGIR 2017).
+    """
+    inputs = inputs_of(embeddings, num_dense)
+    check_second("mlp_embeddings", mlp_embeddings, embeddings)
+    vectors = embeddings(inputs["categorical"])
+    product = BiInteraction(dtype="float32", name="gmf")(vectors)
+    together = joined(mlp_embeddings(inputs["categorical"]), inputs)
+    deep = mlp(together, hidden_units, "deep", dropout, l2)
+    return keras.Model(inputs, probability([product, deep]), name=name)

@@ -1,0 +1,87 @@
+"""xDeepFM."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.compressed_interaction import CompressedInteraction
+from keras_pss.models.blocks import (
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+    wide_logit,
+)
+
+
+def XDeepFM(
+    embeddings: Any,
+    wide: Any,
+    num_dense: int = 13,
+    cross_units: Sequence[int] = (200,) * 3,
+    split_half: bool = True,
+    hidden_units: Sequence[int] = (400,) * 3,
+    dropout: float = 0.5,
+    l2: float = 1e-4,
+    cross_activation: Any = "relu",
+    name: str = "xdeepfm",
+) -> keras.Model:
+    """xDeepFM: a linear part, a compressed interaction network, a deep net.
+
+        first = Σ_i w_i + v · dense
+        p = sigmoid(first + w · (cin(e_1 .. e_F), deep(e_1 .. e_F, dense)) + c)
+
+    Args:
+        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors, such as `keras_pss.EmbeddingCollection`; it has
+            `input_dims` and `output_dim`.
+        wide: Another such layer for the same ids, with `output_dim=1`: the
+            first-order weights w_i, which have tables of their own.
+        num_dense: Number of dense features; 0 for none. They are no fields of
+            the interaction network.
+        cross_units: Maps of each layer of the interaction network.
+        split_half: Whether half of a layer's maps goes on and half is put
+            out, as in DeepCTR. False, as in the paper: all do both.
+        hidden_units: Hidden widths of the deep net.
+        dropout: Of the deep net, after each ReLU.
+        l2: Weight of the sum of squares of the deep net's kernels in the loss,
+            beside the mean loss of the batch. DeepCTR-Torch has the sum of
+            the batch there, so that its 1e-4 is 1e-4 / batch size here.
+        cross_activation: Of the interaction network's maps. `"relu"` is
+            DeepCTR's; the paper found `"linear"` best.
+        name: Of the model.
+
+    Returns:
+        A Functional model from `{"dense": (batch, num_dense) float,
+        "categorical": (batch, F) int32}` to the probability `(batch, 1)`.
+
+    Raises:
+        ValueError: If `embeddings` and `wide` are not such layers for the
+            same ids, or if a number is out of range.
+
+    Example:
+
+    ```python
+    sizes = [1000] * 26
+    model = keras_pss.models.XDeepFM(
+        keras_pss.EmbeddingCollection(sizes, 16, budget="10x"),
+        wide=keras_pss.EmbeddingCollection(sizes, 1, budget="10x"),
+        cross_units=(32, 32),
+    )
+    model.compile("adam", "binary_crossentropy")
+    ```
+
+    References: Lian et al., "xDeepFM: Combining explicit and implicit feature
+    interactions for recommender systems" (KDD 2018), equation 9. Widths,
+    dropout and l2: Desai et al., "Random Offset Block Embedding (ROBE)",
+    table 8.
+    """
+    inputs = inputs_of(embeddings, num_dense)
+    vectors = embeddings(inputs["categorical"])
+    first = wide_logit(wide, embeddings, inputs)
+    crossed = CompressedInteraction(
+        cross_units, split_half, cross_activation, name="cin"
+    )(vectors)
+    deep = mlp(joined(vectors, inputs), hidden_units, "deep", dropout, l2)
+    return keras.Model(inputs, probability([crossed, deep], [first]), name=name)

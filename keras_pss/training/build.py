@@ -1,0 +1,169 @@
+"""The compiled model of a run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import keras
+
+from keras_pss.layers import EmbeddingCollection
+from keras_pss.layers.budget import Budget, parameters, share
+from keras_pss.layers.factory import method_class
+from keras_pss.layers.frequency_filter import FrequencyFilter
+from keras_pss.training.config import LEARNING_RATES, MODELS, RunConfig
+from keras_pss.training.schedules import WarmupDecay
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adagrad": keras.optimizers.Adagrad,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def build_model(
+    config: RunConfig,
+    cardinalities: Sequence[int | None],
+    num_dense: int = 13,
+    limits: Sequence[int] | None = None,
+    steps: int | None = None,
+) -> keras.Model:
+    """The compiled model of a run, initial values from its seed.
+
+    Args:
+        config: The run's hyperparameters.
+        cardinalities: Ids of each categorical column; None if they are open.
+        num_dense: Dense features.
+        limits: With a `min_count`, ids of each column that stay.
+        steps: Until the last epoch is over, for a decay without
+            `decay_steps`.
+    """
+    keras.utils.set_random_seed(config.seed)
+    with _policy(config.precision):
+        tables = embedding_parts(config, cardinalities, limits)
+        model = MODELS[config.model](
+            **tables, num_dense=num_dense, **config.model_options
+        )
+    model.compile(
+        optimizer=OPTIMIZERS[config.optimizer](
+            _learning_rate(config, steps), global_clipnorm=config.clip_norm
+        ),
+        loss="binary_crossentropy",
+        jit_compile=config.jit_compile,
+    )
+    return model
+
+
+def embedding_parts(
+    config: RunConfig,
+    cardinalities: Sequence[int | None],
+    limits: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """The embeddings that the run's model takes, by argument.
+
+    Raises:
+        ValueError: If the method has no size within the budget.
+    """
+    wanted = signature(MODELS[config.model]).parameters
+    widths = {"embeddings": config.dim, "wide": 1, "mlp_embeddings": config.dim}
+    widths = {name: width for name, width in widths.items() if name in wanted}
+    parts = {}
+    for place, (name, width) in enumerate(widths.items()):
+        budget = share(config.budget, width, sum(widths.values()))
+        part = _collection(config, cardinalities, limits, name, budget, place)
+        if limits is not None:
+            part = FrequencyFilter(part, cardinalities, name=f"{name}_filter")
+        parts[name] = part
+    return parts
+
+
+def _collection(
+    config: RunConfig,
+    cardinalities: Sequence[int | None],
+    limits: Sequence[int] | None,
+    name: str,
+    budget: Budget | None,
+    place: int,
+) -> EmbeddingCollection:
+    width = 1 if name == "wide" else config.dim
+    kept = cardinalities if limits is None else limits
+    method, options = config.method, dict(config.options)
+    if limits is not None and isinstance(budget, str) and method != "full":
+        # Of what the uncompressed, unfiltered tables take.
+        rows = [n for n in cardinalities if n is not None]
+        budget = parameters(budget, sum(rows) * width)
+    if "seed" in signature(method_class(method)).parameters:
+        options.setdefault("seed", config.seed + place)
+    given = {
+        "min_rows": _min_rows(config, kept),
+        "embeddings_initializer": keras.initializers.RandomUniform(
+            -config.embedding_scale,
+            config.embedding_scale,
+            seed=config.seed + 1_000_003 * place,
+        ),
+        "embeddings_regularizer": (
+            keras.regularizers.L2(config.embedding_l2)
+            if config.embedding_l2
+            else None
+        ),
+        "name": name,
+    }
+
+    def made(method: str, options: dict[str, Any]) -> EmbeddingCollection:
+        return EmbeddingCollection(
+            kept, width, method, budget, options=options, **given
+        )
+
+    if width > 1:
+        return made(method, options)
+    try:
+        return made(method, options)
+    except ValueError:
+        # A product or a low rank has no size below that of a single column.
+        return made("hash", {"seed": config.seed + place})
+
+
+def _min_rows(
+    config: RunConfig, cardinalities: Sequence[int | None]
+) -> int | None:
+    if config.compress_largest is None:
+        return config.min_rows
+    known = sorted((n for n in cardinalities if n is not None), reverse=True)
+    if len(known) < config.compress_largest:
+        raise ValueError(
+            "`compress_largest` must be at most the number of tables with a "
+            f"known size, {len(known)}. "
+            f"Received: compress_largest={config.compress_largest}"
+        )
+    return known[config.compress_largest - 1]
+
+
+def _learning_rate(config: RunConfig, steps: int | None) -> Any:
+    rate = config.learning_rate or LEARNING_RATES[config.optimizer]
+    if config.decay == "constant" and not config.warmup_steps:
+        return rate
+    ends = config.decay_steps
+    start = config.warmup_steps
+    if config.decay_start is not None:
+        start = config.decay_start
+    if ends is None and steps is not None and config.decay != "constant":
+        ends = max(1, steps - start)
+    return WarmupDecay(
+        rate,
+        warmup_steps=config.warmup_steps,
+        decay=config.decay,
+        decay_start=config.decay_start,
+        decay_steps=ends,
+        end_learning_rate=config.end_learning_rate,
+    )
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Layers are made with a dtype policy; the user's own comes back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

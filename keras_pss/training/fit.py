@@ -1,0 +1,215 @@
+"""Training to the best moment, from the beginning or from where it stopped."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pss.callbacks import Recluster
+from keras_pss.layers import ClusteredEmbedding
+from keras_pss.layers.frequency_filter import FrequencyFilter
+from keras_pss.layers.walk import every
+from keras_pss.training import checkpoint
+from keras_pss.training.build import build_model
+from keras_pss.training.callbacks import (
+    BestModel,
+    SaveState,
+    StepTimes,
+    StopOnNaN,
+)
+from keras_pss.training.config import RunConfig
+from keras_pss.training.metrics import Metrics, MetricsAccumulator
+from keras_pss.training.rows import Rows
+
+logger = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 8192
+LATEST, BEST = "state.npz", "best.npz"
+NAN_BATCH = "nan_batch.npz"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model at its best moment, and the way there.
+
+    Attributes:
+        model: With the weights of the best evaluation.
+        scorer: Of this model and the rows.
+        history: Logs of each evaluation: `loss`, `val_auc`, `val_logloss`.
+        epochs: Epochs trained up to each evaluation.
+        seconds: Of training up to each evaluation, validation left out.
+        best: Index of the best evaluation.
+        step_seconds: Of a step, the median.
+        steps_per_epoch: Of training.
+        diverged: Whether training ended in NaN after the best evaluation.
+    """
+
+    model: keras.Model
+    scorer: "Scorer"
+    history: dict[str, list[float]]
+    epochs: list[float]
+    seconds: list[float]
+    best: int
+    step_seconds: float
+    steps_per_epoch: int
+    diverged: bool
+
+
+def fit(
+    data: Rows,
+    config: RunConfig,
+    folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> Fitted:
+    """Trains a model until its validation AUC rises no more.
+
+    The state is kept in `folder` after each evaluation; where it holds one,
+    training goes on from there, batch for batch and bit for bit (on a CPU) as
+    if it had not been stopped.
+
+    Args:
+        data: Rows to train and to choose the moment on.
+        config: Hyperparameters, those of the state in `folder` if any.
+        folder: Where the state is kept.
+        callbacks: More of them, called before the state is saved.
+        verbose: Of `model.fit`.
+
+    Raises:
+        ValueError: If the loss is NaN before the first evaluation; the batch
+            that broke it is in `folder`.
+    """
+    epoch, steps, rounds = config.rounds(data.rows("train"))
+    model = build_model(
+        config,
+        data.cardinalities,
+        data.num_dense,
+        limits(config, data),
+        config.epochs * epoch,
+    )
+    model.optimizer.build(model.trainable_variables)
+    guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
+    best = BestModel(
+        lambda: scorer.metrics("validation"),
+        folder / BEST,
+        config.patience * config.evaluations,
+        guard,
+    )
+    save = SaveState(folder / LATEST, best, times)
+    state = save.restore(model)
+    if not state["stopped"] and state["round"] < rounds:
+        model.fit(
+            data.stream(config.batch_size, config.seed, state["round"] * steps),
+            epochs=rounds,
+            initial_epoch=state["round"],
+            steps_per_epoch=steps,
+            shuffle=False,  # the stream does
+            callbacks=[
+                times,
+                guard,
+                best,
+                *callbacks,
+                *_reclusterings(model, config),
+                save,
+            ],
+            verbose=verbose,
+        )
+    if guard.step is not None:
+        _keep_batch(data, config, guard.step, folder / NAN_BATCH)
+        if not best.best_round:
+            raise ValueError(
+                f"The loss was NaN after {guard.step} steps, before the first "
+                "evaluation. Train with a smaller learning rate or with "
+                "`clip_norm`, or look for broken values in the batch, which "
+                f"is in {folder / NAN_BATCH}."
+            )
+        logger.warning(
+            "The loss was NaN after %d steps; the batch is in %s.",
+            guard.step,
+            folder / NAN_BATCH,
+        )
+    checkpoint.restore(model, folder / BEST)
+    done = len(save.history["val_auc"])
+    return Fitted(
+        model=model,
+        scorer=scorer,
+        history=save.history,
+        epochs=[(index + 1) * steps / epoch for index in range(done)],
+        seconds=times.seconds[:done],
+        best=best.best_round - 1,
+        step_seconds=float(np.median(times.medians)),
+        steps_per_epoch=epoch,
+        diverged=best.diverged,
+    )
+
+
+def limits(config: RunConfig, data: Rows) -> tuple[int, ...] | None:
+    """Ids of each column that the frequency filter keeps; None without."""
+    if config.min_count == 1:
+        return None
+    columns = range(len(data.cardinalities))
+    counts = [data.counts(column) for column in columns]
+    return FrequencyFilter.limits(counts, config.min_count)
+
+
+class Scorer:
+    """A model's probabilities of rows, from one graph for batches of any size.
+
+    Args:
+        model: Whose weights count at the time of a call.
+        data: Rows to score.
+    """
+
+    def __init__(self, model: keras.Model, data: Rows) -> None:
+        self.data = data
+        self._forward = forward(model, data.in_order("test", EVALUATION_BATCH))
+
+    def __call__(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Labels and probabilities of a part, `(rows,)` each, in batches."""
+        batches = self.data.in_order(split, EVALUATION_BATCH)
+        for features, labels in batches:
+            probabilities = self._forward(features).numpy().ravel()
+            yield labels.numpy(), probabilities
+
+    def metrics(self, split: str) -> Metrics:
+        """Of a part; its rows are never in memory together."""
+        found = MetricsAccumulator()
+        for labels, probabilities in self(split):
+            found.update(labels, probabilities)
+        return found.result()
+
+    def whole(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and probabilities of a whole part."""
+        labels, probabilities = zip(*self(split), strict=True)
+        return np.concatenate(labels), np.concatenate(probabilities)
+
+
+def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:
+    """The model as a graph of such features, traced once."""
+
+    @tf.function(input_signature=[batches.element_spec[0]])
+    def call(features: Any) -> Any:
+        return model(features, training=False)
+
+    return call
+
+
+def _reclusterings(model: keras.Model, config: RunConfig) -> list[Recluster]:
+    """What clustered tables need between epochs."""
+    # A run of one epoch has no room for one.
+    if config.epochs == 1 or not every(model, ClusteredEmbedding):
+        return []
+    return [Recluster(every_epochs=config.evaluations)]
+
+
+def _keep_batch(data: Rows, config: RunConfig, step: int, path: Path) -> None:
+    """Writes the batch that followed after so many steps."""
+    stream = data.stream(config.batch_size, config.seed, step)
+    features, labels = next(iter(stream))
+    arrays = {name: value.numpy() for name, value in features.items()}
+    np.savez(path, step=step, label=labels.numpy(), **arrays)

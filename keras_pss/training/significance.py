@@ -1,0 +1,295 @@
+"""Whether a difference of AUCs is more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata, t
+
+from keras_pss.training.metrics import BoolArray, FloatArray, checked_labels
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of AUCs, first minus second, and how sure it is.
+
+    Attributes:
+        difference: Mean over the seeds.
+        standard_error: Of the mean: of the test rows and of the seeds.
+        p_value: Two-sided, of no difference.
+        low, high: The 95 % confidence interval.
+        seeds: Pairs of models.
+        test_error: The part of the standard error that more test rows would
+            lower.
+        seed_error: The part that more seeds would lower; None for one seed,
+            where it is unknown and counts as 0.
+    """
+
+    difference: float
+    standard_error: float
+    p_value: float
+    low: float
+    high: float
+    seeds: int
+    test_error: float
+    seed_error: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """AUCs of one method on test rows, and what each row adds to them.
+
+        clicked[i]   = mean over seeds and j of ψ(x_i, y_j)
+        unclicked[j] = mean over seeds and i of ψ(x_i, y_j)
+        ψ(x, y) = 1 if x > y, 1/2 if x = y, else 0
+
+    for the scores x_i of the rows with a click and y_j of those without. Both
+    have the mean AUC as their mean; their variances, each over the number of
+    its rows, add up to that of the AUC. Compute them once for a method that
+    is compared often: `Components.of(...).minus(reference)`.
+
+    Attributes:
+        clicks: Which rows were clicked, bool `(rows,)`.
+        aucs: Of each seed, `(seeds,)`.
+        clicked, unclicked: Means over seeds, one for each row of the class.
+
+    References: DeLong et al., "Comparing the areas under two or more
+    correlated receiver operating characteristic curves" (1988), equation 4;
+    Sun & Xu, "Fast implementation of DeLong's algorithm" (2014), by
+    mid-ranks.
+    """
+
+    clicks: BoolArray
+    aucs: FloatArray
+    clicked: FloatArray
+    unclicked: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        labels: npt.ArrayLike,
+        probabilities: npt.ArrayLike,
+    ) -> Self:
+        """Ranks the probabilities of each seed: O(rows log rows).
+
+        Args:
+            labels: 1 for a click, 0 for none, `(rows,)`.
+            probabilities: `(seeds, rows)`, or `(rows,)` of one seed; any
+                scores will do.
+
+        Raises:
+            ValueError: If the shapes do not fit, a probability is NaN, or
+                there are not two rows with and two without a click.
+        """
+        clicks = checked_labels(labels)
+        given = np.asarray(probabilities)
+        seeds = np.atleast_2d(given)
+        if seeds.ndim != 2 or seeds.shape[1] != len(clicks) or not len(seeds):
+            raise ValueError(
+                "`probabilities` must be of shape (seeds, rows), with the "
+                "rows of `labels`. Received: probabilities of shape "
+                f"{given.shape}, {len(clicks)} labels"
+            )
+        if not 2 <= clicks.sum() <= len(clicks) - 2:
+            raise ValueError(
+                "A comparison needs at least two rows with and two without a "
+                f"click. Received: {clicks.sum()} clicks in {len(clicks)} rows"
+            )
+        if np.isnan(seeds).any():
+            raise ValueError(
+                "`probabilities` must be numbers: a model that predicts NaN "
+                "diverged, leave it out. "
+                f"Received: {np.isnan(seeds).sum()} that are NaN"
+            )
+        rows = [_components(clicks, scores) for scores in seeds]
+        return cls(
+            clicks,
+            np.array([clicked.mean() for clicked, _ in rows]),
+            np.mean([clicked for clicked, _ in rows], axis=0),
+            np.mean([unclicked for _, unclicked in rows], axis=0),
+        )
+
+    @classmethod
+    def mean(cls, of: Sequence[Self]) -> Self:
+        """Of several methods or models on the same rows, seed by seed.
+
+        `Components.mean([a, b]).minus(Components.mean([c, d]))` is the mean of
+        `a.minus(c)` and `b.minus(d)`, with their common error.
+
+        Raises:
+            ValueError: If the labels or the numbers of seeds differ.
+        """
+        for other in of:
+            of[0]._check_pairs(other)
+        return cls(
+            of[0].clicks,
+            np.mean([each.aucs for each in of], axis=0),
+            np.mean([each.clicked for each in of], axis=0),
+            np.mean([each.unclicked for each in of], axis=0),
+        )
+
+    def minus(self, other: Self) -> Difference:
+        """The difference to another method on the same rows.
+
+        Raises:
+            ValueError: If the labels or the numbers of seeds differ.
+        """
+        self._check_pairs(other)
+        of_test = sum(
+            float(np.var(first - second, ddof=1)) / len(first)
+            for first, second in (
+                (self.clicked, other.clicked),
+                (self.unclicked, other.unclicked),
+            )
+        )
+        differences = self.aucs - other.aucs
+        seeds, of_seeds = len(differences), None
+        if seeds > 1:
+            of_seeds = float(np.var(differences, ddof=1)) / seeds
+        return _difference(float(differences.mean()), of_test, of_seeds, seeds)
+
+    def _check_pairs(self, other: Self) -> None:
+        if not np.array_equal(self.clicks, other.clicks):
+            raise ValueError(
+                "Both methods must be tested on the same rows, in the same "
+                f"order. Received: {self.clicks.sum()} clicks in "
+                f"{len(self.clicks)} rows and {other.clicks.sum()} in "
+                f"{len(other.clicks)}"
+            )
+        if len(self.aucs) != len(other.aucs):
+            raise ValueError(
+                "Seeds are compared in pairs, so both methods need as many. "
+                f"Received: {len(self.aucs)} and {len(other.aucs)} seeds"
+            )
+
+
+def compare_auc(
+    labels: npt.ArrayLike,
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+) -> Difference:
+    """Tests whether two methods differ in AUC on the same test rows.
+
+        D = mean over seeds s of AUC(first_s) - AUC(second_s)
+        V = V_test + V_seed,   T = D / √V
+
+    V_test is DeLong's variance of D over test rows, with the models as they
+    are; V_seed is that of a mean over seeds, from their sample variance. T is
+    compared with Student's t, with V² (S - 1) / V_seed² degrees of freedom
+    (Welch and Satterthwaite, infinitely many for V_test). What single seeds
+    owe to single test rows is in both terms, which errs on the safe side.
+
+    With one seed the result holds for these two models, not for their
+    methods: another seed might turn it round. With few seeds the degrees of
+    freedom are a poor estimate: where nothing differs, up to 13 % of results
+    are below 0.05 with two seeds, 8 % with three and 6 % with five
+    (simulated, normal noise, worst ratio of V_seed to V_test).
+
+    Args:
+        labels: 1 for a click, 0 for none, `(rows,)`.
+        first, second: Probabilities of the two methods, `(seeds, rows)` or
+            `(rows,)`. Seed s of one is paired with seed s of the other: the
+            same split, the same order of the rows.
+
+    Returns:
+        The difference. Its p-value is 1 where no row's part differs, and 0
+        where all differ by the same.
+
+    Raises:
+        ValueError: If the shapes do not fit, a probability is NaN, or there
+            are not two rows with and two without a click.
+
+    Example:
+
+    ```python
+    from keras_pss.training.significance import compare_auc
+
+    random = np.random.RandomState(0)
+    labels = random.randint(0, 2, 1000)
+    good = labels + random.normal(size=(3, 1000))
+    poor = labels + 2 * random.normal(size=(3, 1000))
+    found = compare_auc(labels, good, poor)
+    round(found.difference, 2)  # 0.15
+    found.p_value < 0.001  # True
+    ```
+
+    References: those of `Components`; Welch, "The generalization of
+    'Student's' problem when several different population variances are
+    involved" (1947).
+    """
+    return Components.of(labels, first).minus(Components.of(labels, second))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusts p-values of several tests, so that all may be read at once.
+
+        q_(k) = max over j <= k of min(1, (m - j + 1) p_(j))
+
+    for the m p-values in ascending order. Rejecting where q < 0.05 has a
+    chance below 5 % of any false rejection, whatever depends on what.
+
+    Args:
+        p_values: In any order.
+
+    Returns:
+        The adjusted ones, in the same order.
+
+    Raises:
+        ValueError: If one is not in [0, 1].
+
+    References: Holm, "A simple sequentially rejective multiple test
+    procedure" (1979).
+    """
+    p = np.asarray(p_values, np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(
+            "`p_values` must be a list of numbers in [0, 1]. "
+            f"Received: p_values={p_values}"
+        )
+    order = np.argsort(p, kind="stable")
+    scaled = np.minimum(1, np.arange(len(p), 0, -1) * p[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(scaled)
+    return [float(q) for q in adjusted]
+
+
+def _components(
+    clicks: BoolArray, scores: npt.NDArray[np.generic]
+) -> tuple[FloatArray, FloatArray]:
+    """ψ's means of one seed, by row; see `Components`."""
+    ranks = rankdata(scores)
+    # How many of its own class a row beats, taken from how many of all.
+    beaten = ranks[clicks] - rankdata(scores[clicks])
+    beaten_by = ranks[~clicks] - rankdata(scores[~clicks])
+    return beaten / len(beaten_by), 1 - beaten_by / len(beaten)
+
+
+def _difference(
+    difference: float, of_test: float, of_seeds: float | None, seeds: int
+) -> Difference:
+    variance = of_test + (of_seeds or 0)
+    error = variance**0.5
+    freedom = np.inf
+    if of_seeds:
+        # Not a power, which raises where a product overflows to infinity.
+        ratio = variance / of_seeds
+        freedom = (seeds - 1) * ratio * ratio
+    if error:
+        p_value = float(2 * t.sf(abs(difference) / error, freedom))
+    else:
+        p_value = float(not difference)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return Difference(
+        difference=difference,
+        standard_error=error,
+        p_value=p_value,
+        low=difference - half,
+        high=difference + half,
+        seeds=seeds,
+        test_error=of_test**0.5,
+        seed_error=None if of_seeds is None else of_seeds**0.5,
+    )

@@ -1,0 +1,76 @@
+"""The command line `keras-pss`: parses, calls, prints.
+
+Most of its lines are the options and their help. It stands beside the package,
+not in it, because importing the package loads Keras and its backend: seconds
+that `--help` and a mistyped option need not wait for, and log lines that must
+be silenced before they are written. Each command imports what it needs.
+"""
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+try:
+    import typer
+    from typer.exceptions import TyperException
+except ImportError as error:  # the layers alone do not need these
+    sys.exit(
+        "keras-pss: the command line needs more packages. Install them with "
+        f"`pip install 'keras-pss[tensorflow-cpu]'`. ({error})"
+    )
+
+from keras_pss_cli import common, comparing, data, serving, training
+
+app = typer.Typer(
+    help="Compressed embeddings for click models: data, training, serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    data.prepare,
+    data.synth,
+    training.recipes,
+    training.train,
+    comparing.compare,
+    serving.evaluate,
+    serving.export,
+    serving.build_ops,
+):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"keras-pss {importlib.metadata.version('keras-pss')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="The version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line; a mistake in a call is one line, exit code 2."""
+    try:
+        status = app(standalone_mode=False)
+    except TyperException as error:
+        common.fail(f"{error.format_message()} (see keras-pss --help)")
+    except (ValueError, OSError) as error:
+        common.fail(" ".join(str(error).split()) or type(error).__name__)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("keras-pss: stopped", err=True)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

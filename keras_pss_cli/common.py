@@ -1,0 +1,88 @@
+"""What the commands share: the console, bars, errors, loading quietly."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Criteo TSV files (plain, .gz, .xz, .zst), in time order.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there.")
+]
+
+
+def fail(message: str) -> NoReturn:
+    """Ends with one line on the error stream."""
+    typer.echo(f"keras-pss: {message}", err=True)
+    sys.exit(2)
+
+
+def check_run(run: Path) -> None:
+    if not (run / "report.json").is_file():
+        raise ValueError(
+            "--run must be a folder that `keras-pss train` finished, with a "
+            f"report.json. Received: {run}"
+        )
+
+
+def load() -> None:
+    """Imports the package, without TensorFlow's greeting."""
+    with quiet():
+        import tensorflow  # noqa: F401
+
+        import keras_pss  # noqa: F401
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what TensorFlow writes while it is imported.
+
+    It writes to the error stream below Python, before any log level holds.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on the error stream, fed by `(done, total, stage)`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(done: int, total: int, stage: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(f"{stage} ({unit})", total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield advance

@@ -1,0 +1,160 @@
+"""The command that compares methods, sizes and models."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from keras_pss_cli.common import load
+from keras_pss_cli.sources import prepared
+from keras_pss_cli.training import option
+
+
+def compare(
+    data: Annotated[
+        str,
+        option(
+            "A folder that `prepare` wrote, a Criteo TSV file, MovieLens' "
+            "ratings, or 'synthetic'."
+        ),
+    ],
+    out: Annotated[Path, option("Folder of results; goes on where it is.")],
+    grid: Annotated[
+        str,
+        option(
+            "Settings of all runs: 'small' (narrow networks, batches of 512, "
+            "for some 100,000 rows on a few cores), 'paper' (the widths of "
+            "ROBE's table 8), or a TOML file; other options change it."
+        ),
+    ] = "paper",
+    models: Annotated[str | None, option("Comma-separated, or 'all'.")] = None,
+    methods: Annotated[
+        str | None,
+        option(
+            "Comma-separated: methods of `train`, robe_fold, or with options: "
+            "'robe[block_size=4]'. full, filter (ids seen 10 times or more), "
+            "low_rank and hash are always there."
+        ),
+    ] = None,
+    budgets: Annotated[
+        str | None, option("Comma-separated, such as 10x,100x,1000x.")
+    ] = None,
+    seeds: Annotated[int | None, option("Runs of each cell.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        option(
+            "A setting of all runs as `train` has it, such as "
+            "batch_size=2048 or epochs=3; repeat for more.",
+            "--set",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        option(
+            "Cells that train at a time, sharing the cores. More are faster "
+            "together; each one's steps are slower."
+        ),
+    ] = 1,
+    report_only: Annotated[
+        bool,
+        typer.Option(
+            "--report-only", help="Train nothing; report what is finished."
+        ),
+    ] = False,
+    rows: Annotated[int, option("Of --data synthetic.")] = 300_000,
+    scale: Annotated[float, option("Of --data synthetic; see `synth`.")] = 0.01,
+) -> None:
+    """Compare methods, sizes and models on one log, with honest baselines.
+
+    Finished runs are kept: the same command goes on after a stop. OUT gets
+    results.jsonl, report.html, report.md and plots.
+    """
+    from keras_pss_cli.training import parsed
+
+    changes: dict[str, Any] = {"run": parsed(setting or [], "--set")}
+    load()
+    from keras_pss.comparison.compare import compare as compare_runs
+    from keras_pss.comparison.grid import load_grid
+    from keras_pss.comparison.report import write_report
+    from keras_pss.training.config import MODELS
+    from keras_pss.training.rows import is_ratings
+
+    if models is not None:
+        changes["models"] = list(MODELS) if models == "all" else split(models)
+    if methods is not None:
+        changes["methods"] = split(methods)
+    if budgets is not None:
+        changes["budgets"] = split(budgets)
+    if seeds is not None:
+        changes["seeds"] = seeds
+    chosen = load_grid(grid, **changes)
+    source = Path(data)
+    if not (source.is_file() and is_ratings(source)):
+        source = prepared(data, out, rows, scale).directory
+    console = Console()
+    begun = time.time()
+    with _bar() as progress:
+        outcome = compare_runs(
+            source, chosen, out, workers, progress, report_only
+        )
+    page = write_report(outcome, out)
+    console.print(Markdown((out / "report.md").read_text()))
+    console.print(
+        f"{len(outcome.results)} runs in {(time.time() - begun) / 60:.0f} "
+        f"minutes of this call. Report: {page}"
+    )
+    for name, error in outcome.errors.items():
+        console.print(f"[red]{name}[/red]: {error}")
+
+
+def split(text: str) -> list[str]:
+    """Comma-separated words; commas within brackets are the words' own."""
+    words, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and not depth:
+            words.append("")
+        else:
+            words[-1] += letter
+    return [word.strip() for word in words if word.strip()]
+
+
+class _bar:
+    """A bar over cells, on the error stream."""
+
+    def __enter__(self) -> Any:
+        self.progress = Progress(
+            TextColumn("cells"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+        self.progress.start()
+        self.task = self.progress.add_task("", total=None)
+        return self.advance
+
+    def advance(self, done: int, total: int, line: dict[str, Any]) -> None:
+        what = line.get("error") or f"AUC {line['auc']:.4f}"
+        self.progress.update(
+            self.task,
+            completed=done,
+            total=total,
+            description=f"{line['name']}: {what}",
+        )
+
+    def __exit__(self, *raised: object) -> None:
+        self.progress.stop()

@@ -1,0 +1,106 @@
+"""Commands that make and prepare click logs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_pss_cli.common import Overwrite, Sources, load, progress_bar
+
+
+def prepare(
+    sources: Sources,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    ids: Annotated[
+        str,
+        typer.Option(
+            help="'vocabulary': ids by frequency, rare and new values share "
+            "id 0; 'hash': no table of values, any value has an id."
+        ),
+    ] = "vocabulary",
+    min_count: Annotated[
+        int, typer.Option(help="Values seen less often share id 0.")
+    ] = 1,
+    hash_buckets: Annotated[
+        int | None, typer.Option(help="Ids with --ids hash; default 2^31 - 1.")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="'chronological', 'random' or 'none' (all train)."),
+    ] = "chronological",
+    test_fraction: Annotated[
+        float, typer.Option(help="Part of the rows to test on.")
+    ] = 1 / 7,
+    validation_fraction: Annotated[
+        float, typer.Option(help="Part of the rest to choose the epoch on.")
+    ] = 0.1,
+    split_seed: Annotated[int, typer.Option(help="Of --split random.")] = 2020,
+    seed: Annotated[int, typer.Option(help="Of --ids hash.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first broken row.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a Criteo click log into records that train fast."""
+    load()
+    from keras_pss.data import criteo
+
+    with progress_bar("bytes") as progress:
+        prepared = criteo.prepare(
+            sources,
+            out,
+            ids=ids,
+            min_count=min_count,
+            hash_buckets=hash_buckets,
+            seed=seed,
+            split=split,
+            test_fraction=test_fraction,
+            validation_fraction=validation_fraction,
+            split_seed=split_seed,
+            strict=strict,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    show_prepared(prepared)
+
+
+def synth(
+    out: Annotated[
+        Path,
+        typer.Option(help="File (.tsv, .tsv.gz, .xz, .zst), or a folder."),
+    ],
+    rows: Annotated[int, typer.Option(help="Number of rows.")] = 300_000,
+    scale: Annotated[
+        float, typer.Option(help="Factor of Criteo Kaggle's large tables.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(help="Of the rows.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Generate clicks in Criteo's format, with a known best possible AUC."""
+    load()
+    from keras_pss.data import synthetic
+
+    with progress_bar("rows") as progress:
+        report = synthetic.generate(
+            out,
+            rows=rows,
+            scale=scale,
+            seed=seed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(
+        f"{rows} rows in {out}: click rate {report.click_rate:.4f}, Bayes AUC "
+        f"{report.bayes_auc:.4f}, Bayes log loss {report.bayes_log_loss:.4f}"
+    )
+
+
+def show_prepared(prepared: Any) -> None:
+    parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
+    typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)
+    for reason, count in prepared.rejects.items():
+        typer.echo(
+            f"  {count:,} rows left out: {reason} (see "
+            f"{prepared.directory / 'rejects.tsv'})",
+            err=True,
+        )
