@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,10 +14,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from keras_pss_cli.common import load
 from keras_pss_cli.sources import prepared
-from keras_pss_cli.training import option
+from keras_pss_cli.training import option, parsed
 
 
 def compare(
@@ -80,13 +80,13 @@ def compare(
     Finished runs are kept: the same command goes on after a stop. OUT gets
     results.jsonl, report.html, report.md and plots.
     """
-    from keras_pss_cli.training import parsed
-
     changes: dict[str, Any] = {"run": parsed(setting or [], "--set")}
     load()
-    from keras_pss.comparison.compare import compare as compare_runs
     from keras_pss.comparison.grid import load_grid
     from keras_pss.comparison.report import write_report
+    from keras_pss.comparison.runner import compare as compare_runs
+    from keras_pss.comparison.summary import summarise
+    from keras_pss.comparison.tables import averages
     from keras_pss.training.config import MODELS
     from keras_pss.training.rows import is_ratings
 
@@ -104,18 +104,27 @@ def compare(
         source = prepared(data, out, rows, scale).directory
     console = Console()
     begun = time.time()
-    with _bar() as progress:
+    with _Bar() as progress:
         outcome = compare_runs(
             source, chosen, out, workers, progress, report_only
         )
     page = write_report(outcome, out)
-    console.print(Markdown((out / "report.md").read_text()))
-    console.print(
-        f"{len(outcome.results)} runs in {(time.time() - begun) / 60:.0f} "
-        f"minutes of this call. Report: {page}"
-    )
+    console.print(_averages(averages(summarise(outcome, out))))
     for name, error in outcome.errors.items():
         console.print(f"[red]{name}[/red]: {error}")
+    minutes = (time.time() - begun) / 60
+    console.print(
+        f"{len(outcome.results)} runs are finished; this call took "
+        f"{minutes:.0f} minutes. Tables and plots: {page}",
+        soft_wrap=True,
+    )
+
+
+def _averages(table: Any) -> Table:
+    shown = Table(*table.head, title=table.title)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
 
 
 def split(text: str) -> list[str]:
@@ -130,7 +139,7 @@ def split(text: str) -> list[str]:
     return [word.strip() for word in words if word.strip()]
 
 
-class _bar:
+class _Bar:
     """A bar over cells, on the error stream."""
 
     def __enter__(self) -> Any:

@@ -30,8 +30,10 @@ ALLOWED = {
         "version",
     },
     "serving": {"models", "layers", "ops", "version"},
+    "comparison": {"data", "layers", "training"},
 }
 TENSORFLOW = (
+    "comparison/worker.py",
     "data/",
     "serving/",
     "training/",

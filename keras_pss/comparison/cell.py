@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_pss.training.config import RunConfig
 from keras_pss.training.files import write_text
-from keras_pss.training.fit import fit
+from keras_pss.training.fit import fit, model_for
 from keras_pss.training.metrics import Metrics
 from keras_pss.training.report import machine, versions
 from keras_pss.training.rows import Rows
@@ -45,7 +45,8 @@ def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
     state.mkdir(parents=True, exist_ok=True)
     write_text(asked, state / ASKED)
     try:
-        fitted = fit(data, config, state, verbose=0)
+        model = model_for(data, config)
+        fitted = fit(model, data, config, state, verbose=0)
         labels, probabilities = fitted.scorer.whole("test")
         metrics = Metrics.of(labels, probabilities)
         result = {**report_of(data, config, fitted), **metrics.as_dict()}

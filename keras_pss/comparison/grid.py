@@ -208,7 +208,7 @@ def load_grid(name: str, **changes: Any) -> Grid:
     if name.endswith(".toml"):
         path = Path(name)
     if not path.is_file():
-        known = sorted(p.name[:-5] for p in folder.iterdir())
+        known = sorted(each.name[:-5] for each in folder.iterdir())
         raise ValueError(
             f"A grid must be one of {', '.join(known)}, or the path of a "
             f".toml file. Received: {name!r}"

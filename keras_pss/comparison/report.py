@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from keras_pss.comparison import plots, tables
-from keras_pss.comparison.compare import Outcome
+from keras_pss.comparison.runner import Outcome
 from keras_pss.comparison.summary import summarise
 from keras_pss.training.files import write_text
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_pss.comparison.cell import PROBABILITIES
-from keras_pss.comparison.compare import LABELS, Outcome
+from keras_pss.comparison.runner import LABELS, Outcome
 from keras_pss.training.significance import Components, Difference, holm
 
 FULL = "full"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from keras_pss.comparison.compare import Outcome
+from keras_pss.comparison.runner import Outcome
 from keras_pss.comparison.summary import FULL, Row, Summary
 
 REAL = 0.05  # of Holm's p: below it, a difference is called real

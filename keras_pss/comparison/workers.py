@@ -42,14 +42,13 @@ def run_all(
     def work(number: int) -> None:
         log = out / f"worker-{number}.log"
         while waiting and not failures:
-            process = _start(data, out, threads, log)
-            running.append(process)
-            try:
-                _feed(process, waiting, finished, turn, failures, log)
-            finally:
-                running.remove(process)
-                process.kill()
-                process.wait()
+            with _start(data, out, threads, log) as process:
+                running.append(process)
+                try:
+                    _feed(process, waiting, finished, turn, failures, log)
+                finally:
+                    running.remove(process)
+                    process.kill()
 
     def guarded(number: int) -> None:
         try:

@@ -72,7 +72,8 @@ def embedding_parts(
         budget = share(config.budget, width, sum(widths.values()))
         part = _collection(config, cardinalities, limits, name, budget, place)
         if limits is not None:
-            part = FrequencyFilter(part, cardinalities, name=f"{name}_filter")
+            rows = [n or 0 for n in cardinalities]  # known, with limits
+            part = FrequencyFilter(part, rows, name=f"{name}_filter")
         parts[name] = part
     return parts
 

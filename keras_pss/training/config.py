@@ -28,6 +28,44 @@ PARTS = ("embeddings", "wide", "mlp_embeddings", "num_dense", "name")
 # Learning rates of ROBE's table 8 (Adam 0.001; DLRM's SGD 1.0), and for
 # Adagrad the usual 0.01.
 LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1.0}
+# What is counted, and what is measured.
+COUNTS = (
+    "dim",
+    "min_rows",
+    "compress_largest",
+    "min_count",
+    "epochs",
+    "evaluations",
+    "patience",
+    "batch_size",
+    "warmup_steps",
+    "decay_start",
+    "decay_steps",
+    "seed",
+)
+SIZES = (
+    "learning_rate",
+    "end_learning_rate",
+    "clip_norm",
+    "embedding_scale",
+    "embedding_l2",
+)
+MAY_BE_ZERO = (
+    "min_rows",
+    "warmup_steps",
+    "decay_start",
+    "seed",
+    "end_learning_rate",
+    "embedding_l2",
+)
+MAY_BE_NONE = (
+    "min_rows",
+    "compress_largest",
+    "learning_rate",
+    "decay_start",
+    "decay_steps",
+    "clip_norm",
+)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -99,6 +137,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         # Before any data is read, which can take long.
+        for name in ("model", "method", "optimizer", "decay", "precision"):
+            self._is(name, str, "a text")
+        for name in ("options", "model_options"):
+            self._is(name, dict, "arguments by name")
         checked_options(self.method, self.options, self.budget is None)
         if self.budget is not None:
             parameters(self.budget, full=LARGEST_DIM)
@@ -110,26 +152,28 @@ class RunConfig:
         ):
             self._one_of(name, allowed)
         self._check_model_options()
-        for name in (
-            "dim",
-            "compress_largest",
-            "min_count",
-            "epochs",
-            "evaluations",
-            "patience",
-            "batch_size",
-            "decay_steps",
-        ):
-            self._check(name, "at least 1", lambda value: value >= 1)
-        for name in ("warmup_steps", "embedding_l2", "end_learning_rate"):
-            self._check(name, "at least 0", lambda value: value >= 0)
-        for name in ("learning_rate", "embedding_scale", "clip_norm"):
-            self._check(name, "positive", lambda value: value > 0)
+        for name in COUNTS:
+            self._is(name, int, "a whole number")
+            self._at_least(name, 0 if name in MAY_BE_ZERO else 1)
+        for name in SIZES:
+            self._is(name, int | float, "a number")
+            self._at_least(name, 0)
+            if name not in MAY_BE_ZERO and getattr(self, name) == 0:
+                raise ValueError(f"`{name}` must be positive. Received: 0")
         if self.min_rows is not None and self.compress_largest is not None:
             raise ValueError(
                 "`compress_largest` stands in place of `min_rows`: give one. "
                 f"Received: compress_largest={self.compress_largest}, "
                 f"min_rows={self.min_rows}"
+            )
+
+    def _is(self, name: str, kind: Any, rule: str) -> None:
+        value = getattr(self, name)
+        if name in MAY_BE_NONE and value is None:
+            return
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(
+                f"`{name}` must be {rule}. Received: {name}={value!r}"
             )
 
     def _one_of(self, name: str, allowed: Sequence[str]) -> None:
@@ -140,11 +184,11 @@ class RunConfig:
                 f"Received: {name}={value!r}"
             )
 
-    def _check(self, name: str, rule: str, holds: Any) -> None:
+    def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)
-        if value is not None and not holds(value):
+        if value is not None and not least <= value < math.inf:
             raise ValueError(
-                f"`{name}` must be {rule}. Received: {name}={value}"
+                f"`{name}` must be at least {least}. Received: {name}={value}"
             )
 
     def _check_model_options(self) -> None:

@@ -60,7 +60,24 @@ class Fitted:
     diverged: bool
 
 
+def model_for(data: Rows, config: RunConfig) -> keras.Model:
+    """The compiled model of a run on these rows, at its first step.
+
+    Raises:
+        ValueError: For settings that do not fit the rows or each other.
+    """
+    epoch, _, _ = config.rounds(data.rows("train"))
+    return build_model(
+        config,
+        data.cardinalities,
+        data.num_dense,
+        limits(config, data),
+        config.epochs * epoch,
+    )
+
+
 def fit(
+    model: keras.Model,
     data: Rows,
     config: RunConfig,
     folder: Path,
@@ -74,6 +91,7 @@ def fit(
     if it had not been stopped.
 
     Args:
+        model: What `model_for` returned.
         data: Rows to train and to choose the moment on.
         config: Hyperparameters, those of the state in `folder` if any.
         folder: Where the state is kept.
@@ -85,13 +103,6 @@ def fit(
             that broke it is in `folder`.
     """
     epoch, steps, rounds = config.rounds(data.rows("train"))
-    model = build_model(
-        config,
-        data.cardinalities,
-        data.num_dense,
-        limits(config, data),
-        config.epochs * epoch,
-    )
     model.optimizer.build(model.trainable_variables)
     guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
     best = BestModel(

@@ -117,7 +117,11 @@ def _read(stem: str) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(stem) if stem.endswith(".toml") else None
     if path is None:
         source = _folder() / f"{stem}.toml"
-        known = sorted(p.name[:-5] for p in _folder().iterdir())
+        known = sorted(
+            each.name[:-5]
+            for each in _folder().iterdir()
+            if each.name.endswith(".toml")
+        )
         if not source.is_file():
             raise ValueError(
                 "A recipe must be one that `keras-pss recipes` lists "
@@ -162,6 +166,8 @@ def _check(
     for name in content.get("prepare", {}):
         if name not in _PREPARE:
             raise wrong(f"[prepare] takes {', '.join(_PREPARE)}", name)
+    if not isinstance(variants, dict) or not variants:
+        raise wrong("`variants` must be tables", variants)
     for variant, chosen in variants.items():
         if not isinstance(chosen, dict) or set(chosen) - {"run", "paper"}:
             raise wrong(f"[variants.{variant}] takes run and paper", chosen)

@@ -20,6 +20,7 @@ from keras_pss.training.fit import (
     Fitted,
     fit,
     forward,
+    model_for,
 )
 from keras_pss.training.metrics import Metrics, MetricsAccumulator
 from keras_pss.training.report import machine, versions
@@ -77,13 +78,14 @@ def train(
     _check_folder(out, asked, resume)
     if (out / REPORT_FILE).exists():
         return json.loads((out / REPORT_FILE).read_text())
+    model = model_for(rows, config)  # or an error, before anything is written
     out.mkdir(parents=True, exist_ok=True)
     write_json(asked, out / RUN_FILE)
     rows.save_ids(out / ENCODER_FILE)
     tensorboard = keras.callbacks.TensorBoard(
         str(out / "tensorboard"), write_graph=False
     )
-    fitted = fit(rows, config, out, [tensorboard], verbose)
+    fitted = fit(model, rows, config, out, [tensorboard], verbose)
 
     labels, probabilities = fitted.scorer.whole("test")
     metrics = Metrics.of(labels, probabilities)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import keras_pss_cli
+
 pytestmark = pytest.mark.tf_only
 
 
@@ -33,6 +35,7 @@ def folder(tmp_path_factory):
     ):
         done = keras_pss(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
+    (folder / "empty").mkdir()
     return folder
 
 
@@ -51,6 +54,41 @@ def test_the_way_of_a_user(folder):
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
+    done = keras_pss("recipes")
+    assert done.returncode == 0, done.stderr
+    for name in ("criteo_tb_mlperf/10000x", "fpd_criteo_tb/r16-p4"):
+        assert name in done.stdout
+    done = keras_pss("recipes", "tt_rec_kaggle/7-r32")
+    assert "TT-Rec, table 2" in done.stdout
+    assert "last_core" in done.stdout
+    # The raw log, prepared as the recipe says; changed where one asks for it.
+    done = keras_pss(
+        *["train", "--data", "log.tsv.gz", "--out", "recipe", "--resume"],
+        *[
+            "--recipe",
+            "criteo_kaggle_1000x/dcn",
+            "--epochs",
+            "1",
+            "--evaluations",
+            "1",
+        ],
+        *["--budget", "20x", "--model-option", "hidden_units=[8]"],
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the paper: test AUC, ROBE-16 at 1000x" in done.stdout
+    report = json.loads((folder / "recipe" / "report.json").read_text())
+    assert report["recipe"] == "criteo_kaggle_1000x/dcn"
+    assert report["paper"]["test AUC, uncompressed"] == 0.7973
+    assert report["model"] == "dcn"
+    assert report["model_options"] == {"hidden_units": [8]}
+    assert (report["batch_size"], report["budget"]) == (2048, "20x")
+    found = json.loads((folder / "recipe/data/metadata.json").read_text())
+    assert found["split"]["policy"] == "random"
+    assert found["splits"]["test"]["rows"] == 600
 
 
 def test_training_from_a_file_keeps_its_records(folder):
@@ -95,7 +133,14 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("train --data data --out r --option k", "--option must be name=value"),
         ("train --data data --out r --option k=1", "`options` of method="),
         ("train --data data --out r --option block_size=x", "`block_size`"),
-        ("train --data . --out r", "metadata.json"),
+        ("train --data empty --out r", "hold train.txt, day_0, day_1"),
+        ("train --data data --out r --recipe x", "A recipe must be one that"),
+        ("train --data data --out run --resume --dim 8", "dim=8 in place of"),
+        ("recipes criteo_kaggle_1000x", "must be one of criteo_kaggle_1000x/"),
+        ("compare --data data --out c --grid x", "A grid must be one of paper"),
+        ("compare --data data --out c --methods x", "`methods` must be among"),
+        ("compare --data data --out c --set k", "--set must be name=value"),
+        ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",
             "--run must be a folder that",
@@ -111,15 +156,28 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("synth --out new.tsv --rows 0", "rows"),
     ],
 )
-def test_a_mistake_is_one_line_that_says_the_fix(folder, command, message):
-    done = keras_pss(*command.split(), folder=folder)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+def test_a_mistake_is_one_line_that_says_the_fix(
+    folder, command, message, monkeypatch, capfd
+):
+    # In this process, which has TensorFlow already.
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["keras-pss", *command.split()])
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        keras_pss_cli.main()
+    assert ended.value.code == 2
+    lines = [x for x in capfd.readouterr().err.splitlines() if x.strip()]
     assert message in lines[-1]
     assert lines[-1].startswith("keras-pss: ")
-    assert "Traceback" not in done.stderr
     assert len([line for line in lines if not is_progress(line)]) == 1
-    assert not (folder / "r" / "report.json").exists()
+    assert not (folder / "r").exists()
+
+
+def test_a_mistake_ends_the_process_with_2(folder):
+    done = keras_pss("train", "--data", "nowhere", "--out", "r", folder=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("keras-pss: --data must be")
+    assert "Traceback" not in done.stderr
 
 
 def is_progress(line):

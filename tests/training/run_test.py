@@ -219,7 +219,15 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
         ({"epochs": 0}, "`epochs` must be at least 1"),
         ({"batch_size": -2}, "`batch_size` must be at least 1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
-        ({"embedding_scale": -1.0}, "`embedding_scale` must be positive"),
+        ({"embedding_scale": -1.0}, "`embedding_scale` must be at least 0"),
+        ({"epochs": "3"}, "`epochs` must be a whole number. Received: epochs="),
+        ({"epochs": 2.5}, "`epochs` must be a whole number"),
+        ({"dim": True}, "`dim` must be a whole number"),
+        ({"seed": None}, "`seed` must be a whole number"),
+        ({"learning_rate": "1"}, "`learning_rate` must be a number"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be at least 0"),
+        ({"options": 3}, "`options` must be arguments by name"),
+        ({"model": None}, "`model` must be a text"),
     ],
 )
 def test_config_errors(arguments, message):

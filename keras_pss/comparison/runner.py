@@ -117,7 +117,8 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     found = {}
-    for number, text in enumerate(path.read_text().split("\n"), 1):
+    texts = path.read_text(errors="replace").split("\n")
+    for number, text in enumerate(texts, 1):
         if not text:
             continue
         try:

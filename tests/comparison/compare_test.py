@@ -1,0 +1,253 @@
+"""A comparison from the first cell to the report, also after kill -9."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from keras_pss.comparison import Grid, compare, write_report
+from keras_pss.comparison.runner import _append, read
+from keras_pss.comparison.summary import summarise
+from keras_pss.data import criteo, synthetic
+
+pytestmark = [pytest.mark.tf_only, pytest.mark.slow]
+
+SETTINGS = {"epochs": 1, "evaluations": 2, "batch_size": 512, "dim": 4}
+NARROW = {"dlrm": {"bottom_units": [8], "top_units": [8]}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    synthetic.generate(folder / "log.tsv", rows=8_000, scale=0.002)
+    criteo.prepare(folder / "log.tsv", folder / "prepared")
+    return folder / "prepared"
+
+
+def grid(seeds=2, **settings):
+    return Grid(
+        ["dlrm"], ["robe"], ["10x"], seeds, {**SETTINGS, **settings}, NARROW
+    )
+
+
+@pytest.fixture(scope="module")
+def done(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare")
+    told = []
+    outcome = compare(
+        data, grid(), out, workers=2, progress=lambda *a: told.append(a)
+    )
+    return out, outcome, told
+
+
+def numbers(line):
+    """What two runs of a cell have in common."""
+    keys = ("auc", "logloss", "validation_auc", "best_epoch", "config")
+    return {key: line[key] for key in keys}
+
+
+def test_every_cell_has_its_line(done, data):
+    out, outcome, told = done
+    names = {cell.name for cell in grid().cells()}
+    # d = 4 cannot be 10 times narrower.
+    assert set(outcome.infeasible) == {
+        "dlrm-low_rank-10x-1",
+        "dlrm-low_rank-10x-2",
+    }
+    assert set(outcome.results) == names - set(outcome.infeasible)
+    assert outcome.errors == {}
+    assert [(d, n) for d, n, _ in told] == [(k + 1, 8) for k in range(8)]
+    assert read(out / "results.jsonl") == outcome.results
+    assert not list((out / "running").iterdir())
+    labels = np.load(out / "labels.npy")
+    for name, line in outcome.results.items():
+        probabilities = np.load(out / "probabilities" / f"{name}.npy")
+        assert line["auc"] == pytest.approx(
+            roc_auc_score(labels, probabilities), abs=1e-12
+        )
+    full = outcome.results["dlrm-full-1x-1"]
+    robe = outcome.results["dlrm-robe-10x-1"]
+    assert robe["compression"] >= 10
+    assert full["embedding_params"] == full["full_params"]
+    counts = [criteo.load(data).counts(column) for column in range(26)]
+    kept = sum(1 + int((c[1:] >= 10).sum()) for c in counts)
+    assert outcome.results["dlrm-filter-1x-1"]["embedding_params"] == 4 * kept
+
+
+def test_finished_cells_are_kept(done, data):
+    out, outcome, _ = done
+    before = (out / "results.jsonl").read_text()
+    told = []
+    again = compare(data, grid(), out, progress=lambda *a: told.append(a))
+    assert again.results == outcome.results
+    assert told == []
+    assert (out / "results.jsonl").read_text() == before
+    # Of other settings none is finished.
+    other = compare(data, grid(epochs=2), out, only_report=True)
+    assert other.results == {}
+    with pytest.raises(ValueError, match="needs at least one finished run"):
+        write_report(other, out)
+
+
+def test_the_summary_is_that_of_the_lines(done):
+    out, outcome, _ = done
+    summary = summarise(outcome, out)
+    rows = {(row.method, row.budget): row for row in summary.of("dlrm")}
+    assert set(rows) == {
+        ("full", "1x"),
+        ("filter", "1x"),
+        ("hash", "10x"),
+        ("robe", "10x"),
+    }
+    lines = outcome.results
+    aucs = {
+        name: [lines[f"dlrm-{name}-{seed}"]["auc"] for seed in (1, 2)]
+        for name in ("full-1x", "robe-10x")
+    }
+    row = rows["robe", "10x"]
+    assert row.mean("auc") == pytest.approx(np.mean(aucs["robe-10x"]))
+    assert row.deviation("auc") == pytest.approx(
+        np.std(aucs["robe-10x"], ddof=1)
+    )
+    loss = np.mean(aucs["robe-10x"]) - np.mean(aucs["full-1x"])
+    assert row.difference.difference == pytest.approx(loss, abs=1e-12)
+    assert rows["full", "1x"].difference is None
+    assert row.p_value >= row.difference.p_value
+    (average,) = [a for a in summary.averages if a.method == "robe"]
+    assert average.models == ["dlrm"]
+    assert average.difference.difference == pytest.approx(loss, abs=1e-12)
+    goal = min(
+        lines[f"dlrm-full-1x-{seed}"]["validation_auc"] for seed in (1, 2)
+    )
+    for line, epochs in zip(row.lines, row.target, strict=True):
+        curve = line["history"]["val_auc"]
+        first = next((k for k, auc in enumerate(curve) if auc >= goal), None)
+        expected = None if first is None else line["history"]["epoch"][first]
+        assert epochs == expected
+    assert rows["full", "1x"].relative_time == 1.0
+
+
+class Page(HTMLParser):
+    """Checks that tags close; counts tables, images and rows."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.count = [], {}
+
+    def handle_starttag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report(done):
+    out, outcome, _ = done
+    path = write_report(outcome, out)
+    page = Page()
+    page.feed(path.read_text())
+    assert page.open == []
+    assert page.count["table"] == 2
+    assert page.count["img"] >= 2
+    text = (out / "report.md").read_text()
+    for line in outcome.results.values():
+        assert f"| {line['embedding_params']:,} |" in text
+    assert "low_rank-10x-1 and 1 more: method='mixed_dimension' needs" in text
+    for plot in (out / "plots").iterdir():
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert f"](plots/{plot.name})" in text
+
+
+def test_a_cell_that_diverges_does_not_end_the_others(data, tmp_path):
+    bad = grid(1, embedding_scale=1e30, embedding_l2=1.0)
+    outcome = compare(data, bad, tmp_path)
+    assert outcome.results == {}
+    assert len(outcome.errors) == 4
+    assert "NaN" in next(iter(outcome.errors.values()))
+
+
+def test_two_at_once_are_refused(data, tmp_path):
+    from keras_pss.comparison.runner import _locked
+
+    with (
+        _locked(tmp_path),
+        pytest.raises(ValueError, match="Another comparison is at work"),
+    ):
+        compare(data, grid(), tmp_path)
+
+
+def test_a_cut_line_is_done_again(tmp_path):
+    path = tmp_path / "results.jsonl"
+    _append(path, {"name": "a", "auc": 1})
+    _append(path, {"name": "b", "auc": 2})
+    path.write_bytes(path.read_bytes()[:-5])
+    assert set(read(path)) == {"a"}
+    _append(path, {"name": "c", "auc": 3})
+    _append(path, {"name": "a", "auc": 4})
+    assert {k: v["auc"] for k, v in read(path).items()} == {"a": 4, "c": 3}
+    assert read(tmp_path / "none") == {}
+
+
+def workers_of(out):
+    """Processes that train for a folder."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"keras_pss.comparison.worker .* {out} "],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.split()
+
+
+def test_a_killed_comparison_goes_on(done, data, tmp_path):
+    _, whole, _ = done
+    out = tmp_path / "out"
+    file = tmp_path / "grid.toml"
+    file.write_text(
+        'models = ["dlrm"]\nmethods = ["robe"]\nbudgets = ["10x"]\nseeds = 2\n'
+        "[run]\nepochs = 1\nevaluations = 2\nbatch_size = 512\ndim = 4\n"
+        "[model_options.dlrm]\nbottom_units = [8]\ntop_units = [8]\n"
+    )
+    command = [sys.executable, "-m", "keras_pss_cli", "compare"]
+    command += ["--data", str(data), "--out", str(out), "--grid", str(file)]
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    process = subprocess.Popen(command, env=environment)
+    # In the middle of the second cell, as soon as it has a state.
+    while len(read(out / "results.jsonl")) < 1 or not list(
+        (out / "running").glob("*/state.npz")
+    ):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = (out / "results.jsonl").read_text()
+    for _ in range(100):
+        if not workers_of(out):
+            break
+        time.sleep(0.1)
+    assert workers_of(out) == []
+    again = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    )
+    assert (out / "results.jsonl").read_text().startswith(kept)
+    found = read(out / "results.jsonl")
+    assert set(found) == set(whole.results)
+    for name, line in found.items():
+        assert numbers(line) == numbers(whole.results[name])
+        np.testing.assert_array_equal(
+            np.load(out / "probabilities" / f"{name}.npy"),
+            np.load(done[0] / "probabilities" / f"{name}.npy"),
+        )
+    assert "report.html" in again.stdout
+    assert json.loads((out / "results.jsonl").read_text().split("\n")[0])

@@ -1,0 +1,158 @@
+"""Which cells a grid has, and what a mistake in it is told."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_pss.comparison.grid import (
+    BASELINES,
+    Grid,
+    infeasible,
+    load_grid,
+    method_settings,
+)
+from keras_pss.layers.factory import METHODS
+from keras_pss.training.config import MODELS
+
+pytestmark = pytest.mark.tf_only
+
+
+def test_baselines_are_always_there_and_seeds_go_first():
+    grid = Grid(["dlrm", "dcn"], ["tt"], ["10x", "100x"], seeds=2)
+    cells = grid.cells()
+    of_a_model = [
+        ("full", "1x"),
+        ("filter", "1x"),
+        ("low_rank", "10x"),
+        ("low_rank", "100x"),
+        ("hash", "10x"),
+        ("hash", "100x"),
+        ("tt", "10x"),
+        ("tt", "100x"),
+    ]
+    assert [
+        (cell.seed, cell.model, cell.method, cell.budget) for cell in cells
+    ] == [
+        (seed, model, *rest)
+        for seed in (1, 2)
+        for model in ("dlrm", "dcn")
+        for rest in of_a_model
+    ]
+    assert grid.rows()[:4] == list(BASELINES)
+    assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_settings_of_a_cell():
+    grid = Grid(
+        ["deepfm"],
+        ["robe_fold", "robe[block_size=4,sign=true]"],
+        ["5000"],
+        1,
+        {"batch_size": 64},
+        {"deepfm": {"dropout": 0.1}},
+    )
+    configs = {cell.method: cell.config for cell in grid.cells()}
+    assert configs["filter"].min_count == 10
+    assert configs["filter"].method == "full"
+    assert configs["low_rank"].method == "mixed_dimension"
+    assert configs["robe_fold"].options == {"mapping": "fold"}
+    row = configs["robe[block_size=4,sign=true]"]
+    assert row.options == {"block_size": 4, "sign": True}
+    assert row.budget == 5000
+    for config in configs.values():
+        assert config.batch_size == 64
+        assert config.model_options == {"dropout": 0.1}
+        assert config.seed == 1
+
+
+def test_a_method_without_a_size_says_why():
+    (cell,) = [
+        cell
+        for cell in Grid(["dlrm"], ["full"], ["100x"], 1).cells()
+        if cell.method == "low_rank"
+    ]
+    reason = infeasible(cell, [1000, 2000])
+    assert "needs a budget of at least" in reason
+    for cell in Grid(["dlrm"], ["robe"], ["4x"], 1).cells():
+        assert infeasible(cell, [1000, 2000]) is None
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_grids_of_the_package(name):
+    grid = load_grid(name, models=list(MODELS), run={"epochs": 1})
+    assert {cell.config.epochs for cell in grid.cells()} == {1}
+    # 4 baselines with 1, 1, 3 and 3 sizes, and 5 methods with 3.
+    assert len(grid.cells()) == len(MODELS) * (8 + 5 * 3) * 3
+
+
+def test_a_grid_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'models = ["dcn"]\nmethods = ["hash"]\nbudgets = ["7x"]\nseeds = 2\n'
+        "[run]\nepochs = 3\n[model_options.dcn]\nnum_cross = 2\n"
+    )
+    grid = load_grid(str(path), seeds=1, run={"dim": 8})
+    assert [cell.name for cell in grid.cells()] == [
+        "dcn-full-1x-1",
+        "dcn-filter-1x-1",
+        "dcn-low_rank-7x-1",
+        "dcn-hash-7x-1",
+    ]
+    (config, *_) = [cell.config for cell in grid.cells()]
+    assert (config.epochs, config.dim) == (3, 8)
+    assert config.model_options == {"num_cross": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"models": []}, "`models` must name at least one"),
+        ({"methods": "robe"}, "`methods` must name at least one, as a list"),
+        ({"models": ["dlmr"]}, "`models` must be among dlrm, dcn"),
+        ({"model_options": {"x": {}}}, "`models` must be among dlrm, dcn"),
+        ({"seeds": 0}, "`seeds` must be at least 1"),
+        ({"methods": ["rob"]}, "`methods` must be among full, filter"),
+        ({"methods": ["robe[4]"]}, "An option of a method must be name=value"),
+        ({"methods": ["robe[z=4]"]}, "`options` of method='robe' are"),
+        ({"budgets": ["10"], "run": {"dim": 0}}, "`dim` must be at least 1"),
+        ({"budgets": ["x"]}, "`budget` must be a ratio"),
+        ({"run": {"epoch": 1}}, "A run's settings are: model,"),
+        (
+            {"model_options": {"dlrm": {"num_cross": 1}}},
+            "`model_options` of model='dlrm'",
+        ),
+    ],
+)
+def test_mistakes(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Grid(**arguments)
+
+
+def test_mistakes_in_files(tmp_path):
+    with pytest.raises(ValueError, match="must be one of paper, small, or"):
+        load_grid("tiny")
+    path = tmp_path / "mine.toml"
+    path.write_text("models = [")
+    with pytest.raises(ValueError, match="must be TOML"):
+        load_grid(str(path))
+    path.write_text('model = "dlrm"')
+    with pytest.raises(ValueError, match="A grid has models, methods"):
+        load_grid(str(path))
+
+
+def test_options_keep_their_kind():
+    found = method_settings("hash[num_hashes=2,weighted=true,hash=universal]")
+    assert found == {
+        "method": "hash",
+        "options": {"num_hashes": 2, "weighted": True, "hash": "universal"},
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text('robefqrhash[]=,._1-x"{} ', max_size=24))
+def test_any_text_is_a_method_or_a_value_error(text):
+    try:
+        found = method_settings(text)
+    except ValueError:
+        return
+    assert found["method"] in METHODS
