@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-# Parallel test processes; each needs about 2 GiB.
-JOBS ?= 2
+# Parallel test processes; each needs about 2 GiB. Many of them wait for
+# processes of their own: one more than there are cores pays.
+JOBS ?= 3
 
 .PHONY: demo test test-fast lint clean
 

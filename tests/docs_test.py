@@ -51,11 +51,13 @@ def check_comment(line, block):
         assert str(tuple(found) if "(" in value else found) == value
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/methods.md", "docs/training.md"]
+)
 def test_examples_of_a_page_run(page):
     scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
     blocks = BLOCK.findall((ROOT / page).read_text())
-    assert len(blocks) >= 3
+    assert blocks
     for block in blocks:
         exec(block, scope)
         for line in block.splitlines():
