@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,9 +16,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from keras_pss_cli.common import load
-from keras_pss_cli.sources import prepared
+from keras_pss_cli.sources import best_auc, located
 from keras_pss_cli.training import option, parsed
 
 
@@ -72,8 +74,13 @@ def compare(
             "--report-only", help="Train nothing; report what is finished."
         ),
     ] = False,
-    rows: Annotated[int, option("Of --data synthetic.")] = 300_000,
-    scale: Annotated[float, option("Of --data synthetic; see `synth`.")] = 0.01,
+    rows: Annotated[
+        int | None, option("Of --data synthetic. Default: 300000.")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        option("Of --data synthetic; see `synth`. Default: 0.01."),
+    ] = None,
 ) -> None:
     """Compare methods, sizes and models on one log, with honest baselines.
 
@@ -88,7 +95,6 @@ def compare(
     from keras_pss.comparison.summary import summarise
     from keras_pss.comparison.tables import averages
     from keras_pss.training.config import MODELS
-    from keras_pss.training.rows import is_ratings
 
     if models is not None:
         changes["models"] = list(MODELS) if models == "all" else split(models)
@@ -99,19 +105,17 @@ def compare(
     if seeds is not None:
         changes["seeds"] = seeds
     chosen = load_grid(grid, **changes)
-    source = Path(data)
-    if not (source.is_file() and is_ratings(source)):
-        source = prepared(data, out, rows, scale).directory
-    console = Console()
+    source = located(data, out, rows, scale)
+    console = Console(markup=False)
     begun = time.time()
     with _Bar() as progress:
         outcome = compare_runs(
             source, chosen, out, workers, progress, report_only
         )
-    page = write_report(outcome, out)
+    page = write_report(outcome, out, best_auc(data, out))
     console.print(_averages(averages(summarise(outcome, out))))
     for name, error in outcome.errors.items():
-        console.print(f"[red]{name}[/red]: {error}")
+        console.print(f"{name}: {error}", style="red")
     minutes = (time.time() - begun) / 60
     console.print(
         f"{len(outcome.results)} runs are finished; this call took "
@@ -123,7 +127,7 @@ def compare(
 def _averages(table: Any) -> Table:
     shown = Table(*table.head, title=table.title)
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     return shown
 
 
@@ -162,7 +166,7 @@ class _Bar:
             self.task,
             completed=done,
             total=total,
-            description=f"{line['name']}: {what}",
+            description=escape(f"{line['name']}: {what}"),
         )
 
     def __exit__(self, *raised: object) -> None:

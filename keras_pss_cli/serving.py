@@ -60,7 +60,9 @@ def export(
 
     model = load_model(run)
     if int8:
-        model.get_layer("embeddings").quantize("int8")
+        for layer in model.layers:
+            if hasattr(layer, "memory_report"):
+                layer.quantize("int8")
     export_saved_model(model, out, overwrite=overwrite)
     typer.echo(f"SavedModel in {out}")
 

@@ -1,25 +1,30 @@
 """What `--data` names, ready to train on."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from keras_pss_cli.common import progress_bar
 from keras_pss_cli.data import show_prepared
 
 SYNTHETIC = "synthetic"
+ROWS, SCALE = 300_000, 0.01
 
 
-def prepared(
+def located(
     data: str,
     out: Path,
-    rows: int = 300_000,
-    scale: float = 0.01,
+    rows: int | None = None,
+    scale: float | None = None,
     settings: dict[str, Any] | None = None,
-) -> Any:
-    """Rows of a folder that `prepare` wrote, of a log, or generated ones.
+) -> Path:
+    """A prepared folder, or a file of ratings.
 
-    What has to be made first is made in `out`, once.
+    What has to be made first is made in `out`, once; `out/data.json` says of
+    what, so that it is never taken for that of another log.
 
     Args:
         data: `--data`.
@@ -27,39 +32,69 @@ def prepared(
         rows, scale: Of generated rows.
         settings: Arguments of `criteo.prepare`.
     """
-    from keras_pss.data import criteo, movielens, synthetic
+    from keras_pss.data import criteo, synthetic
     from keras_pss.training.rows import is_ratings
 
     source = Path(data)
-    if data != SYNTHETIC and not source.exists():
-        raise ValueError(
-            "--data must be 'synthetic', a Criteo TSV file, MovieLens' "
-            "ratings, or a folder of either or that `keras-pss prepare` "
-            f"wrote. Received: {data}"
-        )
-    if (source / "metadata.json").is_file():
-        return criteo.load(source)
-    if (out / "data" / "metadata.json").is_file():
-        return criteo.load(out / "data")
-    files = [source]
-    if data == SYNTHETIC:
-        files = [out / "synthetic.tsv"]
-        if not files[0].exists():
-            with progress_bar("rows") as progress:
-                synthetic.generate(
-                    files[0], rows=rows, scale=scale, progress=progress
+    if data != SYNTHETIC:
+        for name, value in (("--rows", rows), ("--scale", scale)):
+            if value is not None:
+                raise ValueError(
+                    f"{name} is one of --data synthetic. "
+                    f"Received: {name} {value} with --data {data}"
                 )
-    elif source.is_dir():
-        files = logs(source)
-    if is_ratings(files[0]):
-        return movielens.load(files[0])
-    out.mkdir(parents=True, exist_ok=True)
-    with progress_bar("bytes") as progress:
-        made = criteo.prepare(
-            files, out / "data", progress=progress, **(settings or {})
+        if not source.exists():
+            raise ValueError(
+                "--data must be 'synthetic', a Criteo TSV file, MovieLens' "
+                "ratings, or a folder of either or that `keras-pss prepare` "
+                f"wrote. Received: {data}"
+            )
+        if (source / "metadata.json").is_file():
+            _tell_differences(source, settings or {})
+            return source
+    files = []
+    if data != SYNTHETIC:
+        files = logs(source) if source.is_dir() else [source]
+        if is_ratings(files[0]):
+            return files[0]
+    made: dict[str, Any] = {"rows": rows or ROWS, "scale": scale or SCALE}
+    asked = {
+        "source": [_stamp(path) for path in files] or made,
+        "prepare": settings or {},
+    }
+    note, target = out / "data.json", out / "data"
+    if note.is_file() and json.loads(note.read_text()) != asked:
+        raise ValueError(
+            f"{target} was made of another log, or by other settings. Choose "
+            "another --out, or remove it and data.json. "
+            f"Received: --data {data}"
         )
-    show_prepared(made)
-    return made
+    if (target / "metadata.json").is_file():
+        return target
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(asked))
+    if data == SYNTHETIC:
+        folder = out / SYNTHETIC
+        if not folder.exists():
+            with progress_bar("rows") as progress:
+                synthetic.generate(folder, progress=progress, **made)
+        files = logs(folder)
+    with progress_bar("bytes") as progress:
+        prepared = criteo.prepare(
+            files, target, progress=progress, **(settings or {})
+        )
+    show_prepared(prepared)
+    return target
+
+
+def best_auc(data: str, out: Path) -> float | None:
+    """The expected AUC of the true probabilities, of generated rows."""
+    from keras_pss.data import synthetic
+
+    if data != SYNTHETIC:
+        return None
+    report = synthetic.SyntheticReport.load(out / SYNTHETIC / synthetic.REPORT)
+    return report.bayes_auc
 
 
 def logs(folder: Path) -> list[Path]:
@@ -89,3 +124,29 @@ def logs(folder: Path) -> list[Path]:
 def _in_time(name: str) -> tuple[list[int], str]:
     """Sorts day_2 before day_10."""
     return [int(digits) for digits in re.findall(r"\d+", name)], name
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Tells a file from another one of the same name."""
+    found = path.resolve().stat()
+    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+
+
+def _tell_differences(folder: Path, settings: dict[str, Any]) -> None:
+    """Says where a folder was prepared otherwise than a recipe asks."""
+    content = json.loads((folder / "metadata.json").read_text())
+    split = content.get("split", {})
+    found = {
+        **{k: v for k, v in content.get("ids", {}).items() if k != "policy"},
+        "ids": content.get("ids", {}).get("policy"),
+        **{k: v for k, v in split.items() if k != "policy"},
+        "split": split.get("policy"),
+        "split_seed": split.get("seed"),
+    }
+    for name, value in settings.items():
+        if name in found and found[name] != value:
+            typer.echo(
+                f"keras-pss: {folder} was prepared with {name}={found[name]}, "
+                f"the recipe has {value}",
+                err=True,
+            )

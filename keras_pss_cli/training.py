@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_pss_cli.common import load
-from keras_pss_cli.sources import prepared
+from keras_pss_cli.sources import located
 
 # None stands for the recipe's value, or the default that the help names.
-Text = str | None
+Word = str | None
 Whole = int | None
 Real = float | None
 
@@ -24,7 +25,7 @@ def option(help: str, *names: str) -> Any:
 
 def recipes(
     name: Annotated[
-        Text, typer.Argument(help="Show this one whole; default: list all.")
+        Word, typer.Argument(help="Show this one whole; default: list all.")
     ] = None,
 ) -> None:
     """List the recipes: published runs, with the paper's numbers."""
@@ -40,7 +41,7 @@ def recipes(
         console.print(table)
         return
     recipe = known.load(name)
-    console.print(f"[bold]{recipe.title}[/bold]\n")
+    console.print(f"{recipe.title}\n", style="bold", markup=False)
     for what, text in (
         ("source", recipe.source),
         ("data", recipe.log),
@@ -49,7 +50,7 @@ def recipes(
         ("prepare", json.dumps(recipe.prepare)),
         ("run", json.dumps(recipe.run)),
     ):
-        console.print(f"[bold]{what}:[/bold] {text}", highlight=False)
+        console.print(f"{what}: {text}", highlight=False, markup=False)
 
 
 def train(
@@ -63,7 +64,7 @@ def train(
     ],
     out: Annotated[Path, option("Folder of the run.")],
     recipe: Annotated[
-        Text,
+        Word,
         option(
             "Settings of a published run, see `keras-pss recipes`; other "
             "options change them."
@@ -77,7 +78,7 @@ def train(
         ),
     ] = False,
     model: Annotated[
-        Text,
+        Word,
         option(
             "dlrm, dcn, dcnv2, deepfm, autoint, xdeepfm, fibinet or neuralcf."
             " Default: dlrm."
@@ -91,7 +92,7 @@ def train(
         ),
     ] = None,
     method: Annotated[
-        Text,
+        Word,
         option(
             "full, robe, tt, qr, hash, fpd, memcom, mixed_dimension, "
             "tensor_ring, sketch, quantized, deep_hash or clustered. "
@@ -99,7 +100,7 @@ def train(
         ),
     ] = None,
     budget: Annotated[
-        Text,
+        Word,
         option(
             "Of all tables: '1000x', '10MB', a number of parameters, or "
             "'none' where --option says their size. Default: 1000x."
@@ -140,7 +141,7 @@ def train(
     ] = None,
     batch_size: Annotated[Whole, option("Rows a step. Default: 2048.")] = None,
     optimizer: Annotated[
-        Text, option("adam, adagrad or sgd. Default: adam.")
+        Word, option("adam, adagrad or sgd. Default: adam.")
     ] = None,
     learning_rate: Annotated[
         Real, option("Default: adam 0.001, adagrad 0.01, sgd 1.")
@@ -149,7 +150,7 @@ def train(
         Whole, option("Steps of a rising learning rate. Default: 0.")
     ] = None,
     decay: Annotated[
-        Text,
+        Word,
         option(
             "Of the learning rate: constant, cosine, linear, polynomial or "
             "exponential. Default: constant."
@@ -174,14 +175,19 @@ def train(
         Real, option("L2 strength on the embeddings. Default: 0.")
     ] = None,
     precision: Annotated[
-        Text,
+        Word,
         option("float32, mixed_bfloat16 or mixed_float16. Default: float32."),
     ] = None,
     seed: Annotated[
         Whole, option("Of initial values, order and hashing. Default: 0.")
     ] = None,
-    rows: Annotated[int, option("Of --data synthetic.")] = 300_000,
-    scale: Annotated[float, option("Of --data synthetic; see `synth`.")] = 0.01,
+    rows: Annotated[
+        int | None, option("Of --data synthetic. Default: 300000.")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        option("Of --data synthetic; see `synth`. Default: 0.01."),
+    ] = None,
     jit: Annotated[
         bool, typer.Option("--jit", help="Compile the step with XLA.")
     ] = False,
@@ -227,6 +233,7 @@ def train(
     load()
     from keras_pss.training import recipes as known
     from keras_pss.training.config import RunConfig
+    from keras_pss.training.rows import open_rows
     from keras_pss.training.run import train as train_run
 
     chosen = known.load(recipe) if recipe else None
@@ -239,7 +246,13 @@ def train(
         before = {} if model else settings.get("model_options", {})
         settings["model_options"] = {**before, **model_options}
     config = RunConfig.of(settings)
-    found = prepared(data, out, rows, scale, chosen.prepare if chosen else None)
+    path = located(data, out, rows, scale, chosen.prepare if chosen else None)
+    found = open_rows(path)
+    if chosen and chosen.data != found.kind:
+        raise ValueError(
+            f"The recipe {chosen.name} is one for {chosen.log}. "
+            f"Received: --data {data}"
+        )
     notes: dict[str, Any] = {}
     if chosen:
         notes = {"recipe": chosen.name, "paper": chosen.paper}
@@ -274,7 +287,7 @@ def show(report: dict[str, Any]) -> None:
         "best epoch", f"{report['best_epoch']:.4g} of {report['epochs']:.4g}"
     )
     for name, value in report.get("paper", {}).items():
-        table.add_row(f"[dim]the paper: {name}[/dim]", f"[dim]{value:g}[/dim]")
+        table.add_row(Text(f"the paper: {name}"), f"{value:g}", style="dim")
     Console().print(table)
 
 

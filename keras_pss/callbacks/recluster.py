@@ -117,6 +117,8 @@ class Recluster(keras.callbacks.Callback):
     ) -> None:
         if epoch + 1 > self._last or (epoch + 1) % self.every_epochs:
             return
+        if self.model.stop_training:
+            return  # No epoch is left to mend it, and rows may be NaN.
         # On JAX the weights are elsewhere while an epoch runs: naming the
         # model brings them back, and Keras then hands them out again.
         optimizer = self.model.optimizer

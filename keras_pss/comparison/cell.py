@@ -1,14 +1,17 @@
 """One run of a comparison, without the files that a single run leaves."""
 
 import gc
+import hashlib
 import json
 import shutil
+import traceback
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_pss.data.output import complete_file
 from keras_pss.training.config import RunConfig
 from keras_pss.training.files import write_text
 from keras_pss.training.fit import fit, model_for
@@ -25,8 +28,9 @@ PROBABILITIES = "probabilities"
 def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
     """Trains and tests; goes on from the cell's state if it was stopped.
 
-    The probabilities of the test rows are in `out/probabilities/NAME.npy`
-    when this returns.
+    The probabilities of the test rows are in `out/probabilities` when this
+    returns, in a file whose name is the result's `probabilities`. It depends
+    on settings and rows, so that a result never has those of another run.
 
     Args:
         data: The rows.
@@ -50,20 +54,23 @@ def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
         labels, probabilities = fitted.scorer.whole("test")
         metrics = Metrics.of(labels, probabilities)
         result = {**report_of(data, config, fitted), **metrics.as_dict()}
-    except ValueError as error:
-        return {"name": name, "error": " ".join(str(error).split())}
+    except Exception as error:  # the other cells go on
+        traceback.print_exc()
+        words = " ".join(str(error).split())[:500]
+        kind = "" if isinstance(error, ValueError) else type(error).__name__
+        return {"name": name, "error": f"{kind}: {words}".removeprefix(": ")}
     finally:
         keras.utils.clear_session()
         gc.collect()
-    path = out / PROBABILITIES / f"{name}.npy"
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_name(f"part-{path.name}")
-    np.save(part, probabilities)
-    part.replace(path)
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
+    path = out / PROBABILITIES / f"{name}-{digest}.npy"
+    with complete_file(path) as part:
+        np.save(part, probabilities)
     shutil.rmtree(state)
     return {
         "name": name,
         **result,
+        "probabilities": path.name,
         "versions": versions(),
         "machine": machine(),
     }

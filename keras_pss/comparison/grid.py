@@ -12,6 +12,8 @@ from typing import Any
 from keras_pss.layers.factory import METHODS
 from keras_pss.training.build import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
+from keras_pss.training.fit import limits
+from keras_pss.training.rows import Rows
 
 # Settings of a row of the report. The first four are in every report.
 METHOD_ROWS: dict[str, dict[str, Any]] = {
@@ -27,6 +29,17 @@ BASELINES = ("full", "filter", "low_rank", "hash")
 ONE_SIZE = ("full", "filter")
 DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
 DEFAULT_BUDGETS = ("10x", "100x", "1000x")
+
+# Settings that a grid has lists of.
+OF_CELLS = (
+    "model",
+    "model_options",
+    "method",
+    "options",
+    "budget",
+    "min_count",
+    "seed",
+)
 
 _FORM = re.compile(r"(\w+)(?:\[(.*)\])?")
 _SETTINGS = ("models", "methods", "budgets", "seeds", "run", "model_options")
@@ -82,23 +95,47 @@ class Grid:
     def __post_init__(self) -> None:
         for name in ("models", "methods", "budgets"):
             values = getattr(self, name)
-            if isinstance(values, str) or not values:
+            if (
+                not isinstance(values, list | tuple)
+                or not values
+                or not all(isinstance(value, str) for value in values)
+            ):
                 raise ValueError(
-                    f"`{name}` must name at least one, as a list. "
+                    f"`{name}` must name at least one, as a list of texts. "
                     f"Received: {name}={values!r}"
                 )
-        if self.seeds < 1:
+        if type(self.seeds) is not int or self.seeds < 1:
             raise ValueError(
-                f"`seeds` must be at least 1. Received: seeds={self.seeds}"
+                "`seeds` must be a whole number of at least 1. "
+                f"Received: seeds={self.seeds!r}"
             )
+        for name in ("run", "model_options"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(
+                    f"`{name}` must be settings by name. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        for name in OF_CELLS:
+            if name in self.run:
+                raise ValueError(
+                    f"`{name}` differs from cell to cell: it is no setting of "
+                    "all runs. Use models, methods, budgets, seeds or "
+                    f"model_options. Received: run={self.run!r}"
+                )
         for model in (*self.models, *self.model_options):
             if model not in MODELS:
                 raise ValueError(
                     f"`models` must be among {', '.join(MODELS)}. "
                     f"Received: {model!r}"
                 )
-        for cell in self.cells():
-            assert cell.config  # each is checked as it is made
+        names = [cell.name for cell in self.cells()]  # each is checked
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(
+                "`methods` must differ by more than spaces and signs. "
+                f"Received: methods={list(self.methods)!r}, of which two are "
+                f"named {min(twice)}"
+            )
 
     def rows(self) -> list[str]:
         """Methods of the report, the baselines first."""
@@ -177,14 +214,12 @@ def value_of(text: str) -> Any:
         return text
 
 
-def infeasible(cell: Cell, cardinalities: Sequence[int | None]) -> str | None:
-    """Why a cell's method has no size within its budget; None if it has."""
-    limits = None
-    if cell.config.min_count > 1:
-        # Which ids stay does not matter: full tables have any size.
-        limits = [1 for _ in cardinalities]
+def infeasible(cell: Cell, rows: Rows) -> str | None:
+    """Why a cell cannot be built for these rows; None if it can."""
     try:
-        embedding_parts(cell.config, cardinalities, limits)
+        embedding_parts(
+            cell.config, rows.cardinalities, limits(cell.config, rows)
+        )
     except ValueError as error:
         return str(error)
     return None
@@ -222,9 +257,16 @@ def load_grid(name: str, **changes: Any) -> Grid:
             raise ValueError(
                 f"A grid has {', '.join(_SETTINGS)}. Received: {key!r}"
             )
-    run = {**content.pop("run", {}), **changes.pop("run", {})}
-    options = {
-        **content.pop("model_options", {}),
-        **changes.pop("model_options", {}),
-    }
+    run = _table(content.pop("run", {}), "run")
+    options = _table(content.pop("model_options", {}), "model_options")
+    run = {**run, **changes.pop("run", {})}
+    options = {**options, **changes.pop("model_options", {})}
     return Grid(**{**content, **changes}, run=run, model_options=options)
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"[{name}] of a grid must be a table. Received: {value!r}"
+        )
+    return value

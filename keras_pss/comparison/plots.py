@@ -17,8 +17,15 @@ from keras_pss.comparison.summary import FULL, Row, Summary
 _MARKERS = "osD^v<>P*X"
 
 
-def draw(summary: Summary, folder: Path) -> list[Path]:
+def draw(
+    summary: Summary, folder: Path, best_auc: float | None = None
+) -> list[Path]:
     """Draws what there is data for.
+
+    Args:
+        summary: Of the runs.
+        folder: Where the files go.
+        best_auc: What no model can exceed, where it is known.
 
     Returns:
         The files: AUC over parameters for each model, the mean loss over
@@ -27,7 +34,7 @@ def draw(summary: Summary, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     styles = dict(_styles(summary))
     figures = {
-        "auc_over_parameters.png": _models(summary, styles),
+        "auc_over_parameters.png": _models(summary, styles, best_auc),
         "loss_over_compression.png": _losses(summary, styles),
         "time_to_target.png": _times(summary, styles),
     }
@@ -64,7 +71,9 @@ def _styles(summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def _models(summary: Summary, styles: dict[str, Any]) -> Any:
+def _models(
+    summary: Summary, styles: dict[str, Any], best_auc: float | None
+) -> Any:
     models = list(dict.fromkeys(row.model for row in summary.rows))
     if not models:
         return None
@@ -83,6 +92,8 @@ def _models(summary: Summary, styles: dict[str, Any]) -> Any:
             mean, spread = row.mean("auc"), row.deviation("auc")
             panel.axhline(mean, color="0.3", linewidth=1, label=FULL)
             panel.axhspan(mean - spread, mean + spread, color="0.3", alpha=0.12)
+        if best_auc is not None:
+            panel.axhline(best_auc, color="0.3", ls=":", label="possible")
         for method, style in styles.items():
             points = sorted(
                 (
@@ -109,6 +120,9 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     if not summary.averages:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    # Those of fewer models are means of something else.
+    most = max(len(average.models) for average in summary.averages)
+    whole = [a for a in summary.averages if len(a.models) == most]
     for method, style in styles.items():
         points = sorted(
             (
@@ -116,7 +130,7 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
                 average.difference.difference,
                 1.96 * average.difference.standard_error,
             )
-            for average in summary.averages
+            for average in whole
             if average.method == method
         )
         _line(axes, points, style)

@@ -21,11 +21,14 @@ NOTES = (
     "AUC − full: mean difference to the full tables with the same seeds on the "
     "same test rows. p: of no difference, by DeLong's variance over the test "
     "rows plus that over the seeds, t distribution with Welch-Satterthwaite's "
-    "degrees of freedom, Holm's correction over the table's differences; * "
-    "below .05.",
+    "degrees of freedom, Holm's correction over all differences of this kind "
+    "in the report; * below .05.",
     "Epochs and time to full's AUC: of training until the validation AUC "
     "reaches the lowest of the best ones of the full tables' runs; time is "
     "relative to theirs. –: not reached.",
+    "Epochs, and time relative to full tables: to the lowest of the best "
+    "validation AUCs of a method's runs and those of the full tables, which "
+    "all of them reach.",
 )
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
@@ -41,12 +44,16 @@ code { background: #f4f6f8; padding: .1rem .3rem; }
 """
 
 
-def write_report(outcome: Outcome, out: Path) -> Path:
+def write_report(
+    outcome: Outcome, out: Path, best_auc: float | None = None
+) -> Path:
     """Writes `report.html`, `report.md` and `plots/` of what is finished.
 
     Args:
         outcome: What `compare` returned.
         out: Its folder.
+        best_auc: What no model can exceed in expectation, where it is known,
+            as for generated rows.
 
     Returns:
         The page, which needs no other file.
@@ -61,17 +68,22 @@ def write_report(outcome: Outcome, out: Path) -> Path:
             f"Received: none in {out}. {reasons[0] if reasons else ''}".strip()
         )
     summary = summarise(outcome, out)
-    drawn = plots.draw(summary, out / "plots")
+    drawn = plots.draw(summary, out / "plots", best_auc)
     found = [
         tables.averages(summary),
         *(
             tables.of_model(summary, model)
             for model in dict.fromkeys(row.model for row in summary.rows)
         ),
+        tables.convergence(summary),
     ]
     found = [table for table in found if table.rows]
     missing = tables.left_out(outcome)
     about = _about(outcome)
+    if best_auc is not None:
+        about.insert(
+            1, f"The true probabilities have AUC {best_auc:.4f} in expectation."
+        )
     write_text(_markdown(about, found, missing, drawn), out / MARKDOWN)
     write_text(_page(about, found, missing, drawn), out / PAGE)
     return out / PAGE

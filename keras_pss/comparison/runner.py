@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_pss.comparison.grid import Cell, Grid, infeasible
 from keras_pss.comparison.workers import run_all
+from keras_pss.data.output import complete_file
 from keras_pss.training.fit import EVALUATION_BATCH
 from keras_pss.training.rows import Rows, open_rows
 
@@ -69,7 +70,8 @@ def compare(
         only_report: Train nothing; what is finished counts.
 
     Raises:
-        ValueError: If another process is at work in `out`, or a worker dies.
+        ValueError: If another process is at work in `out`, or one worker after
+            the other dies.
     """
     rows = open_rows(data)
     rows.check()
@@ -79,24 +81,29 @@ def compare(
         _keep_labels(rows, out / LABELS)
         identity = rows.identity()
         wanted = {cell.name: _asked(cell, identity) for cell in cells}
-        done = {
+        known = {
             name: line
             for name, line in read(out / RESULTS).items()
             if name in wanted and _asked_of(line) == wanted[name]
         }
+        done = {k: line for k, line in known.items() if "error" not in line}
+        errors = {
+            k: line["error"] for k, line in known.items() if "error" in line
+        }
+        # What ended in an error is tried again: there may be more memory now.
         left = [cell for cell in cells if cell.name not in done]
-        errors: dict[str, str] = {}
 
         def finished(line: dict[str, Any]) -> None:
             name = line["name"]
+            line = {**line, **wanted[name]}
+            _append(out / RESULTS, line)
+            errors.pop(name, None)
             if "error" in line:
                 errors[name] = line["error"]
             else:
-                line = {**line, **wanted[name]}
-                _append(out / RESULTS, line)
                 done[name] = line
             if progress:
-                progress(len(done) + len(errors), len(cells), line)
+                progress(len(done), len(cells), line)
 
         if not only_report:
             run_all(
@@ -139,7 +146,7 @@ def _feasible(grid: Grid, rows: Rows) -> tuple[list[Cell], dict[str, str]]:
         if cell.seed > 1:
             reason = reasons.get(f"{alike}1")
         else:
-            reason = infeasible(cell, rows.cardinalities)
+            reason = infeasible(cell, rows)
         if reason is None:
             cells.append(cell)
         else:
@@ -178,9 +185,8 @@ def _keep_labels(rows: Rows, path: Path) -> None:
     """Labels of the test rows, for tests of differences."""
     batches = rows.in_order("test", EVALUATION_BATCH)
     labels = np.concatenate([label.numpy() for _, label in batches])
-    part = path.with_name(f"part-{path.name}")
-    np.save(part, labels.astype(np.uint8))
-    part.replace(path)
+    with complete_file(path) as part:
+        np.save(part, labels.astype(np.uint8))
 
 
 @contextmanager

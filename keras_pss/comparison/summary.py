@@ -20,16 +20,15 @@ class Row:
     """The runs of one model, method and budget.
 
     Attributes:
-        model, method, budget: As in a `Cell`; `model` is `"all"` for the mean
-            of all models.
+        model, method, budget: As in a `Cell`.
         lines: Results, one a seed.
         components: Of their AUCs on the test rows.
         difference: To the full tables with the same seeds; None of these.
-        p_value: Of no difference, Holm's correction over the report's rows.
+        p_value: Of no difference, Holm's correction over all models' rows.
         target: Epochs to the AUC of the full tables, a seed each; None where
             it was not reached.
-        relative_time: Of training to it, over that of the full tables; None
-            where a seed did not reach it.
+        relative_time: Of training to it, over that of the full tables with
+            the same seeds; None where a seed did not reach it.
     """
 
     model: str
@@ -77,11 +76,35 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Convergence:
+    """How fast the sizes of a method reach an AUC that all of them reach.
+
+    Attributes:
+        model, method: As in a `Cell`.
+        target: The lowest of the best validation AUCs of its runs and those
+            of the full tables.
+        epochs: Mean epochs to it, by budget; `"full"` are the full tables.
+        times: Training time to it over that of the full tables, by budget.
+
+    References: Desai and Shrivastava, "The trade-offs of model size in large
+    recommendation models" (2022), tables 3 and 4, whose targets are those of
+    the original models, so that some sizes miss them.
+    """
+
+    model: str
+    method: str
+    target: float
+    epochs: dict[str, float]
+    times: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Summary:
-    """Rows by model in the grid's order, and the averages over models."""
+    """Rows by model in the grid's order, and what is made of them."""
 
     rows: list[Row]
     averages: list[Average]
+    convergences: list[Convergence]
 
     def of(self, model: str) -> list[Row]:
         return [row for row in self.rows if row.model == model]
@@ -104,7 +127,7 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
 
     def components(lines: Sequence[dict[str, Any]]) -> Components:
         folder = out / PROBABILITIES
-        paths = [folder / f"{line['name']}.npy" for line in lines]
+        paths = [folder / line["probabilities"] for line in lines]
         return Components.of(labels, np.stack([np.load(p) for p in paths]))
 
     rows: list[Row] = []
@@ -113,21 +136,21 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
         full = groups.get((model, FULL, "1x"), [])
         reference = components(full) if full else None
         goal = min((x["validation_auc"] for x in full), default=None)
-        seconds = [_reached(line, goal)[1] for line in full]
         for (owner, method, budget), lines in groups.items():
             if owner != model:
                 continue
             own = components(lines)
             difference = None
-            if method != FULL and reference is not None:
-                seeds = [line["seed"] for line in lines]
-                same = [line for line in full if line["seed"] in seeds]
-                if [line["seed"] for line in same] == seeds:
-                    base = reference if same == full else components(same)
-                    difference = own.minus(base)
-                    paired.setdefault((method, budget), []).append(
-                        (model, own, base)
-                    )
+            seeds = [line["seed"] for line in lines]
+            same = [line for line in full if line["seed"] in seeds]
+            seconds = [_reached(line, goal)[1] for line in same]
+            paired_up = [line["seed"] for line in same] == seeds
+            if method != FULL and reference is not None and paired_up:
+                base = reference if same == full else components(same)
+                difference = own.minus(base)
+                paired.setdefault((method, budget), []).append(
+                    (model, own, base)
+                )
             reached = [_reached(line, goal) for line in lines]
             rows.append(
                 Row(
@@ -142,7 +165,7 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
                     relative_time=_ratio([s for _, s in reached], seconds),
                 )
             )
-    return Summary(_corrected(rows), _averages(paired))
+    return Summary(_corrected(rows), _averages(paired), _convergences(rows))
 
 
 def _reached(
@@ -168,6 +191,29 @@ def _ratio(
             return None
         means.append(statistics.mean(known))
     return means[0] / means[1]
+
+
+def _convergences(rows: Sequence[Row]) -> list[Convergence]:
+    found = []
+    full = {row.model: row for row in rows if row.method == FULL}
+    kinds = dict.fromkeys((row.model, row.method) for row in rows)
+    for model, method in kinds:
+        if model not in full or method == FULL:
+            continue
+        own = [
+            row for row in rows if (row.model, row.method) == (model, method)
+        ]
+        sizes = [full[model], *own]
+        target = min(x["validation_auc"] for row in sizes for x in row.lines)
+        epochs, seconds = {}, {}
+        for row in sizes:
+            budget = FULL if row.method == FULL else row.budget
+            reached = [_reached(line, target) for line in row.lines]
+            epochs[budget] = statistics.mean(e or 0.0 for e, _ in reached)
+            seconds[budget] = statistics.mean(s or 0.0 for _, s in reached)
+        times = {name: s / seconds[FULL] for name, s in seconds.items()}
+        found.append(Convergence(model, method, target, epochs, times))
+    return found
 
 
 def _corrected(rows: list[Row]) -> list[Row]:

@@ -55,19 +55,50 @@ class Table:
 def averages(summary: Summary) -> Table:
     """Over models: what a method costs in AUC at a size."""
     rows = []
+    most = max((len(a.models) for a in summary.averages), default=0)
     for average in summary.averages:
         found = average.difference
         rows.append(
             (
                 average.method,
                 average.budget,
-                str(len(average.models)),
+                _models(average.models, most),
                 _signed(found.difference),
                 f"{_signed(found.low)} to {_signed(found.high)}",
                 probability(average.p_value),
             )
         )
     return Table("Mean over models", AVERAGE_HEAD, rows)
+
+
+def convergence(summary: Summary) -> Table:
+    """Epochs and time of each size of a method to what all of them reach."""
+    budgets = list(
+        dict.fromkeys(
+            budget
+            for found in summary.convergences
+            for budget in found.epochs
+            if budget != FULL
+        )
+    )
+    head = ("model, method", "validation AUC", "full", *budgets)
+    rows = []
+    for found in summary.convergences:
+        cells = [
+            f"{found.epochs[budget]:.2f} ({found.times[budget]:.2f})"
+            if budget in found.epochs
+            else "–"
+            for budget in budgets
+        ]
+        rows.append(
+            (
+                f"{found.model}, {found.method}",
+                f"{found.target:.4f}",
+                f"{found.epochs[FULL]:.2f}",
+                *cells,
+            )
+        )
+    return Table("Epochs, and time relative to full tables", head, rows)
 
 
 def of_model(summary: Summary, model: str) -> Table:
@@ -100,6 +131,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         to_target,
         "–" if row.relative_time is None else f"{row.relative_time:.2f}",
     )
+
+
+def _models(names: Sequence[str], most: int) -> str:
+    """How many, and which if they are not all."""
+    if len(names) == most:
+        return str(most)
+    return f"{len(names)}: {', '.join(names)}"
 
 
 def left_out(outcome: Outcome) -> list[str]:

@@ -7,9 +7,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# Cells in a row whose process died, after which it is no longer theirs.
+DEATHS = 3
 # A new process now and then: graphs of finished cells leave memory behind.
 CELLS_A_PROCESS = 25
 
@@ -30,14 +33,33 @@ def run_all(
         finished: Called with each result, one at a time.
 
     Raises:
-        ValueError: If a process dies; the others finish their cells first.
+        ValueError: If one process after the other dies.
     """
     waiting = deque(cells)
     workers = max(1, min(workers, len(waiting)))
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
     turn = threading.Lock()
     failures: list[str] = []
+    deaths: list[str] = []
     running: list[subprocess.Popen[str]] = []
+
+    def told(cell: dict[str, Any], line: str) -> bool:
+        """Hands on a result; False where the process has died instead."""
+        alive = line.endswith("\n")
+        words = (
+            "The process died: out of memory? worker-*.log has its last words."
+        )
+        result = {"name": cell["name"], "error": words}
+        with turn:
+            deaths[:] = [] if alive else [*deaths, cell["name"]]
+            if len(deaths) >= DEATHS:
+                failures.append(
+                    f"{', '.join(deaths)}: one process after the other died, "
+                    f"out of memory? Their last words are in {out}/worker-*."
+                    "log. The same command goes on from here."
+                )
+            finished(json.loads(line) if alive else result)
+        return alive
 
     def work(number: int) -> None:
         log = out / f"worker-{number}.log"
@@ -45,10 +67,12 @@ def run_all(
             with _start(data, out, threads, log) as process:
                 running.append(process)
                 try:
-                    _feed(process, waiting, finished, turn, failures, log)
+                    _feed(process, waiting, told, failures)
                 finally:
                     running.remove(process)
                     process.kill()
+                    with suppress(BrokenPipeError):
+                        process.communicate()
 
     def guarded(number: int) -> None:
         try:
@@ -99,34 +123,24 @@ def _start(
 def _feed(
     process: "subprocess.Popen[str]",
     waiting: "deque[dict[str, Any]]",
-    finished: Callable[[dict[str, Any]], None],
-    turn: threading.Lock,
+    told: Callable[[dict[str, Any], str], bool],
     failures: list[str],
-    log: Path,
 ) -> None:
-    """Gives a process cells until it has had enough of them."""
+    """Gives a process cells until it has had enough of them, or dies."""
     assert process.stdin
     assert process.stdout
     for _ in range(CELLS_A_PROCESS):
+        if failures:
+            return
         try:
             cell = waiting.popleft()
         except IndexError:
             return
-        if failures:
-            return
         line = ""
-        try:
+        # A process that is dead answers as one that dies: not at all.
+        with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(cell) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        except BrokenPipeError:
-            pass  # It died: as with no answer.
-        if not line.endswith("\n"):
-            failures.append(
-                f"The process that trained {cell['name']} died with exit "
-                f"status {process.wait()}; its last words are in {log}. Was "
-                "it out of memory? The same command goes on from here."
-            )
+        if not told(cell, line):
             return
-        with turn:
-            finished(json.loads(line))

@@ -8,11 +8,15 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.budget import Budget, parameters, share
+from keras_pss.layers.budget import (
+    Budget,
+    counts_bytes,
+    parameters,
+    share,
+)
 from keras_pss.layers.factory import method_class
 from keras_pss.layers.frequency_filter import FrequencyFilter
-from keras_pss.training.config import LEARNING_RATES, MODELS, RunConfig
-from keras_pss.training.schedules import WarmupDecay
+from keras_pss.training.config import MODELS, RunConfig
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -39,14 +43,20 @@ def build_model(
             `decay_steps`.
     """
     keras.utils.set_random_seed(config.seed)
-    with _policy(config.precision):
+    with dtype_policy(config.precision):
         tables = embedding_parts(config, cardinalities, limits)
-        model = MODELS[config.model](
-            **tables, num_dense=num_dense, **config.model_options
-        )
+        try:
+            model = MODELS[config.model](
+                **tables, num_dense=num_dense, **config.model_options
+            )
+        except TypeError as error:
+            raise ValueError(
+                f"`model_options` do not fit model={config.model!r}: {error}. "
+                f"Received: model_options={config.model_options!r}"
+            ) from error
     model.compile(
         optimizer=OPTIMIZERS[config.optimizer](
-            _learning_rate(config, steps), global_clipnorm=config.clip_norm
+            config.schedule(steps), global_clipnorm=config.clip_norm
         ),
         loss="binary_crossentropy",
         jit_compile=config.jit_compile,
@@ -89,7 +99,12 @@ def _collection(
     width = 1 if name == "wide" else config.dim
     kept = cardinalities if limits is None else limits
     method, options = config.method, dict(config.options)
-    if limits is not None and isinstance(budget, str) and method != "full":
+    if (
+        limits is not None
+        and method != "full"
+        and isinstance(budget, str)
+        and not counts_bytes(budget)
+    ):
         # Of what the uncompressed, unfiltered tables take.
         rows = [n for n in cardinalities if n is not None]
         budget = parameters(budget, sum(rows) * width)
@@ -115,8 +130,14 @@ def _collection(
             kept, width, method, budget, options=options, **given
         )
 
-    if width > 1:
+    if width == config.dim:
         return made(method, options)
+    if budget is None:
+        raise ValueError(
+            f"`options` say the size of tables of {config.dim} columns, but "
+            f"model={config.model!r} has first-order tables of one column as "
+            f"well. Give a budget. Received: options={config.options!r}"
+        )
     try:
         return made(method, options)
     except ValueError:
@@ -129,38 +150,24 @@ def _min_rows(
 ) -> int | None:
     if config.compress_largest is None:
         return config.min_rows
+    count = config.compress_largest
     known = sorted((n for n in cardinalities if n is not None), reverse=True)
-    if len(known) < config.compress_largest:
+    if len(known) < count:
         raise ValueError(
             "`compress_largest` must be at most the number of tables with a "
-            f"known size, {len(known)}. "
-            f"Received: compress_largest={config.compress_largest}"
+            f"known size, {len(known)}. Received: compress_largest={count}"
         )
-    return known[config.compress_largest - 1]
-
-
-def _learning_rate(config: RunConfig, steps: int | None) -> Any:
-    rate = config.learning_rate or LEARNING_RATES[config.optimizer]
-    if config.decay == "constant" and not config.warmup_steps:
-        return rate
-    ends = config.decay_steps
-    start = config.warmup_steps
-    if config.decay_start is not None:
-        start = config.decay_start
-    if ends is None and steps is not None and config.decay != "constant":
-        ends = max(1, steps - start)
-    return WarmupDecay(
-        rate,
-        warmup_steps=config.warmup_steps,
-        decay=config.decay,
-        decay_start=config.decay_start,
-        decay_steps=ends,
-        end_learning_rate=config.end_learning_rate,
-    )
+    if len(known) > count and known[count] == known[count - 1]:
+        raise ValueError(
+            f"`compress_largest` cannot choose among tables of {known[count]} "
+            "rows each. Take more or fewer, or give `min_rows`. "
+            f"Received: compress_largest={count}"
+        )
+    return known[count - 1]
 
 
 @contextmanager
-def _policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
     """Layers are made with a dtype policy; the user's own comes back."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

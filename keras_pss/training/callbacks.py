@@ -95,7 +95,8 @@ class BestModel(keras.callbacks.Callback):
         if metrics.auc > self.best_auc:
             self.best_auc, self.best_round = metrics.auc, epoch + 1
             # Whoever kills the run finds the last good state whole.
-            checkpoint.save(self.model, self.path, {})
+            kept = {"best_auc": self.best_auc, "best_round": self.best_round}
+            checkpoint.save(self.model, self.path, kept)
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
 
@@ -115,8 +116,9 @@ class StepTimes(keras.callbacks.Callback):
     """Wall time of training, reading batches included.
 
     Attributes:
-        seconds: Of training up to the end of each round, evaluations left
-            out.
+        seconds: Of training up to the end of each round, without evaluations
+            and without what a process's first step takes more than others:
+            it traces the graph and may skip batches.
         medians: Seconds of a step, the median of each round.
     """
 
@@ -126,6 +128,7 @@ class StepTimes(keras.callbacks.Callback):
         self.medians: list[float] = []
         self._steps: list[float] = []
         self._begin = self._round = 0.0
+        self._first = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._steps = []
@@ -138,10 +141,14 @@ class StepTimes(keras.callbacks.Callback):
         self._steps.append(time.perf_counter() - self._begin)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        taken = time.perf_counter() - self._round
+        median = float(np.median(self._steps[1:] or self._steps))
+        if self._first:
+            taken -= max(0.0, self._steps[0] - median)
+        self._first = False
         before = self.seconds[-1] if self.seconds else 0.0
-        self.seconds.append(before + time.perf_counter() - self._round)
-        # The first step of a process traces the graph.
-        self.medians.append(float(np.median(self._steps[1:] or self._steps)))
+        self.seconds.append(before + taken)
+        self.medians.append(median)
 
 
 class SaveState(keras.callbacks.Callback):
@@ -174,8 +181,6 @@ class SaveState(keras.callbacks.Callback):
             "round": epoch + 1,
             "stopped": bool(self.model.stop_training),
             "history": self.history,
-            "best_auc": self.best.best_auc,
-            "best_round": self.best.best_round,
             "seconds": self.times.seconds,
             "medians": self.times.medians,
         }
@@ -189,10 +194,13 @@ class SaveState(keras.callbacks.Callback):
         """
         if not self.path.is_file():
             return {"round": 0, "stopped": False}
+        # Where the kill came between the two files, the best weights are of
+        # a later round than the state: they count, and the round is repeated.
+        best = checkpoint.restore(model, self.best.path)
+        self.best.best_auc = best["best_auc"]
+        self.best.best_round = best["best_round"]
         state = checkpoint.restore(model, self.path)
         self.history = state["history"]
-        self.best.best_auc = state["best_auc"]
-        self.best.best_round = state["best_round"]
         self.times.seconds = state["seconds"]
         self.times.medians = state["medians"]
         return state

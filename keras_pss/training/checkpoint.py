@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -42,10 +43,19 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
         The state that was saved with them.
 
     Raises:
-        ValueError: If the file is of another model.
+        ValueError: If the file is of another model, or damaged.
     """
-    variables = _variables(model)
-    with np.load(path) as arrays:
+    try:
+        return _restored(_variables(model), path)
+    except (BadZipFile, EOFError, KeyError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read. Copy it again, or start the run anew in "
+            f"another folder. Received: {error!r}"
+        ) from error
+
+
+def _restored(variables: list[Any], path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file, np.load(file) as arrays:
         if len(arrays.files) != len(variables) + 1:
             raise ValueError(
                 f"{path} must hold the {len(variables)} variables of the "

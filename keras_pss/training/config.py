@@ -10,7 +10,7 @@ from keras_pss import models
 from keras_pss.layers.base import LARGEST_DIM
 from keras_pss.layers.budget import Budget, parameters
 from keras_pss.layers.factory import checked_options
-from keras_pss.training.schedules import DECAYS
+from keras_pss.training.schedules import DECAYS, WarmupDecay
 
 MODELS: dict[str, Any] = {
     "dlrm": models.DLRM,
@@ -89,7 +89,8 @@ class RunConfig:
             in place of `min_rows`.
         min_count: Ids seen fewer times share id 0, the frequency filter; a
             ratio as budget is one of the unfiltered tables.
-        epochs: At most; the best moment on validation rows is kept.
+        epochs: At most, up to the end of the round in which the last one
+            ends; the best moment on validation rows is kept.
         evaluations: Of the validation rows, in an epoch. At each the state
             is saved, so that `resume` goes on from there.
         patience: Epochs without a better validation AUC before stopping.
@@ -160,6 +161,7 @@ class RunConfig:
             self._at_least(name, 0)
             if name not in MAY_BE_ZERO and getattr(self, name) == 0:
                 raise ValueError(f"`{name}` must be positive. Received: 0")
+        self.schedule(2**40)  # or an error
         if self.min_rows is not None and self.compress_largest is not None:
             raise ValueError(
                 "`compress_largest` stands in place of `min_rows`: give one. "
@@ -223,16 +225,68 @@ class RunConfig:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def rounds(self, rows: int) -> tuple[int, int, int]:
-        """How an endless stream of batches is cut.
+    def schedule(self, steps: int | None = None) -> Any:
+        """The learning rate: a number, or a `WarmupDecay`.
+
+        Args:
+            steps: Until the last epoch is over, where a decay without
+                `decay_steps` ends.
+
+        Raises:
+            ValueError: For a decay that its settings do not make one.
+        """
+        rate = self.learning_rate or LEARNING_RATES[self.optimizer]
+        if self.decay == "constant":
+            for name in ("decay_start", "decay_steps", "end_learning_rate"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"`{name}` needs a `decay`: one of "
+                        f"{', '.join(DECAYS[1:])}. "
+                        f"Received: {name}={getattr(self, name)}"
+                    )
+            if not self.warmup_steps:
+                return rate
+        ends, start = self.decay_steps, self.decay_start
+        if ends is None and steps is not None and self.decay != "constant":
+            begun = self.warmup_steps if start is None else start
+            ends = max(1, steps - begun)
+        return WarmupDecay(
+            rate,
+            warmup_steps=self.warmup_steps,
+            decay=self.decay,
+            decay_start=start,
+            decay_steps=ends,
+            end_learning_rate=self.end_learning_rate,
+        )
+
+    def rounds(self, rows: int) -> "Rounds":
+        """How the endless stream of training batches is cut.
 
         Args:
             rows: For training.
-
-        Returns:
-            Steps of an epoch, steps from one evaluation to the next, and
-            evaluations until the last epoch is over.
         """
         epoch = math.ceil(rows / self.batch_size)
         steps = math.ceil(epoch / self.evaluations)
-        return epoch, steps, math.ceil(self.epochs * epoch / steps)
+        return Rounds(
+            epoch=epoch,
+            steps=steps,
+            of_epoch=math.ceil(epoch / steps),
+            count=math.ceil(self.epochs * epoch / steps),
+        )
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Steps from one evaluation to the next make a round.
+
+    Attributes:
+        epoch: Steps of an epoch.
+        steps: Steps of a round.
+        of_epoch: Rounds until an epoch is over, the last one included.
+        count: Rounds until the last epoch is over.
+    """
+
+    epoch: int
+    steps: int
+    of_epoch: int
+    count: int

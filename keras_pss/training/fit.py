@@ -66,13 +66,13 @@ def model_for(data: Rows, config: RunConfig) -> keras.Model:
     Raises:
         ValueError: For settings that do not fit the rows or each other.
     """
-    epoch, _, _ = config.rounds(data.rows("train"))
+    rounds = config.rounds(data.rows("train"))
     return build_model(
         config,
         data.cardinalities,
         data.num_dense,
         limits(config, data),
-        config.epochs * epoch,
+        config.epochs * rounds.epoch,
     )
 
 
@@ -102,21 +102,22 @@ def fit(
         ValueError: If the loss is NaN before the first evaluation; the batch
             that broke it is in `folder`.
     """
-    epoch, steps, rounds = config.rounds(data.rows("train"))
+    rounds = config.rounds(data.rows("train"))
+    steps = rounds.steps
     model.optimizer.build(model.trainable_variables)
     guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
     best = BestModel(
         lambda: scorer.metrics("validation"),
         folder / BEST,
-        config.patience * config.evaluations,
+        config.patience * rounds.of_epoch,
         guard,
     )
     save = SaveState(folder / LATEST, best, times)
     state = save.restore(model)
-    if not state["stopped"] and state["round"] < rounds:
+    if not state["stopped"] and state["round"] < rounds.count:
         model.fit(
             data.stream(config.batch_size, config.seed, state["round"] * steps),
-            epochs=rounds,
+            epochs=rounds.count,
             initial_epoch=state["round"],
             steps_per_epoch=steps,
             shuffle=False,  # the stream does
@@ -125,7 +126,7 @@ def fit(
                 guard,
                 best,
                 *callbacks,
-                *_reclusterings(model, config),
+                *_reclusterings(model, config, rounds.of_epoch),
                 save,
             ],
             verbose=verbose,
@@ -150,11 +151,11 @@ def fit(
         model=model,
         scorer=scorer,
         history=save.history,
-        epochs=[(index + 1) * steps / epoch for index in range(done)],
+        epochs=[(index + 1) * steps / rounds.epoch for index in range(done)],
         seconds=times.seconds[:done],
         best=best.best_round - 1,
         step_seconds=float(np.median(times.medians)),
-        steps_per_epoch=epoch,
+        steps_per_epoch=rounds.epoch,
         diverged=best.diverged,
     )
 
@@ -210,12 +211,14 @@ def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:
     return call
 
 
-def _reclusterings(model: keras.Model, config: RunConfig) -> list[Recluster]:
+def _reclusterings(
+    model: keras.Model, config: RunConfig, every_rounds: int
+) -> list[Recluster]:
     """What clustered tables need between epochs."""
     # A run of one epoch has no room for one.
     if config.epochs == 1 or not every(model, ClusteredEmbedding):
         return []
-    return [Recluster(every_epochs=config.evaluations)]
+    return [Recluster(every_epochs=every_rounds)]
 
 
 def _keep_batch(data: Rows, config: RunConfig, step: int, path: Path) -> None:

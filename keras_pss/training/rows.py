@@ -25,11 +25,13 @@ class Rows(ABC):
     """Rows in three parts, with the ids of the whole.
 
     Attributes:
+        kind: `"criteo"` or `"movielens"`, as recipes name it.
         name: What errors call them.
         num_dense: Dense features.
         cardinalities: Ids of each categorical column, None where open.
     """
 
+    kind: str
     name: str
     num_dense: int
     cardinalities: Sequence[int | None]
@@ -83,6 +85,7 @@ class Rows(ABC):
 class CriteoRows(Rows):
     """The rows of a prepared folder."""
 
+    kind = "criteo"
     num_dense = NUM_INTEGERS
 
     def __init__(self, prepared: criteo.Prepared) -> None:
@@ -137,6 +140,7 @@ class MovieLensRows(Rows):
         last: See `Interactions.split`.
     """
 
+    kind = "movielens"
     num_dense = 0
 
     def __init__(

@@ -8,9 +8,12 @@ from typing import Any
 import keras
 
 from keras_pss.data import criteo
+from keras_pss.layers import EmbeddingCollection
+from keras_pss.layers.walk import every
 from keras_pss.planning import memory_report
 from keras_pss.serving.export import export_saved_model
 from keras_pss.training import plots
+from keras_pss.training.build import dtype_policy
 from keras_pss.training.config import RunConfig
 from keras_pss.training.files import write_json
 from keras_pss.training.fit import (
@@ -125,6 +128,10 @@ def report_of(data: Rows, config: RunConfig, fitted: Fitted) -> dict[str, Any]:
         "embedding_bytes": memory.serving_bytes,
         "embedding_bytes_int8": memory.serving_bytes_int8,
         "embedding_training_bytes": memory.training_bytes,
+        "parts": {
+            layer.name: getattr(layer, "method", None)
+            for layer in every(fitted.model, EmbeddingCollection)
+        },
         "model_params": fitted.model.count_params(),
         "step_ms_median": 1e3 * fitted.step_seconds,
         "samples_per_second": trained / fitted.seconds[-1],
@@ -182,7 +189,10 @@ def load_model(run: Path | str) -> keras.Model:
             f"`run` must be a folder that `keras-pss train --out` filled to "
             f"the end, with a {REPORT_FILE}. Received: run={run}"
         )
-    return keras.saving.load_model(run / MODEL_FILE)
+    report = json.loads((run / REPORT_FILE).read_text())
+    # Keras scales losses by the policy that holds while a model is made.
+    with dtype_policy(report.get("precision", "float32")):
+        return keras.saving.load_model(run / MODEL_FILE)
 
 
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:

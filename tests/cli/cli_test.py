@@ -36,6 +36,9 @@ def folder(tmp_path_factory):
         done = keras_pss(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
     (folder / "empty").mkdir()
+    (folder / "later.tsv").write_text("no log\n")
+    (folder / "made").mkdir()
+    (folder / "made" / "data.json").write_text('{"source": []}')
     return folder
 
 
@@ -140,6 +143,12 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("compare --data data --out c --grid x", "A grid must be one of paper"),
         ("compare --data data --out c --methods x", "`methods` must be among"),
         ("compare --data data --out c --set k", "--set must be name=value"),
+        ("train --data data --out r --rows 9", "--rows is one of --data synth"),
+        (
+            "train --data data --out r --recipe movielens_ncf/full",
+            "The recipe movielens_ncf/full is one for ratings.dat",
+        ),
+        ("train --data later.tsv --out made --resume", "of another log"),
         ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",

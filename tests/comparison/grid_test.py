@@ -1,5 +1,6 @@
 """Which cells a grid has, and what a mistake in it is told."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,16 +66,31 @@ def test_settings_of_a_cell():
         assert config.seed == 1
 
 
+class Tables:
+    """Rows as far as sizes go."""
+
+    cardinalities = (1000, 2000)
+
+    def counts(self, column):
+        return np.arange(self.cardinalities[column], 0, -1)
+
+
+class Open(Tables):
+    def counts(self, column):
+        raise ValueError("`counts` must be asked of a vocabulary")
+
+
 def test_a_method_without_a_size_says_why():
     (cell,) = [
         cell
         for cell in Grid(["dlrm"], ["full"], ["100x"], 1).cells()
         if cell.method == "low_rank"
     ]
-    reason = infeasible(cell, [1000, 2000])
-    assert "needs a budget of at least" in reason
+    assert "needs a budget of at least" in infeasible(cell, Tables())
     for cell in Grid(["dlrm"], ["robe"], ["4x"], 1).cells():
-        assert infeasible(cell, [1000, 2000]) is None
+        assert infeasible(cell, Tables()) is None
+        if cell.method == "filter":
+            assert "asked of a vocabulary" in infeasible(cell, Open())
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
@@ -108,9 +124,17 @@ def test_a_grid_of_ones_own(tmp_path):
     [
         ({"models": []}, "`models` must name at least one"),
         ({"methods": "robe"}, "`methods` must name at least one, as a list"),
+        ({"budgets": [5000]}, "`budgets` must name at least one, as a list"),
+        ({"seeds": "3"}, "`seeds` must be a whole number"),
+        ({"run": 3}, "`run` must be settings by name"),
+        ({"run": {"seed": 7}}, "`seed` differs from cell to cell"),
+        (
+            {"methods": ["robe[sign=1,seed=2]", "robe[sign=1, seed=2]"]},
+            "`methods` must differ by more than spaces",
+        ),
         ({"models": ["dlmr"]}, "`models` must be among dlrm, dcn"),
         ({"model_options": {"x": {}}}, "`models` must be among dlrm, dcn"),
-        ({"seeds": 0}, "`seeds` must be at least 1"),
+        ({"seeds": 0}, "`seeds` must be a whole number of at least 1"),
         ({"methods": ["rob"]}, "`methods` must be among full, filter"),
         ({"methods": ["robe[4]"]}, "An option of a method must be name=value"),
         ({"methods": ["robe[z=4]"]}, "`options` of method='robe' are"),
@@ -134,6 +158,9 @@ def test_mistakes_in_files(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("models = [")
     with pytest.raises(ValueError, match="must be TOML"):
+        load_grid(str(path))
+    path.write_text("run = 3")
+    with pytest.raises(ValueError, match="of a grid must be a table"):
         load_grid(str(path))
     path.write_text('model = "dlrm"')
     with pytest.raises(ValueError, match="A grid has models, methods"):

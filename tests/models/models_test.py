@@ -103,8 +103,8 @@ def test_defaults_are_table_8s():
         "DCNv2": (0.0, 0.0),
         "DeepFM": (0.5, 0.0),
         "AutoInt": (0.0, 0.0),
-        "XDeepFM": (0.5, 1e-4),
-        "FiBiNET": (0.5, 1e-4),
+        "XDeepFM": (0.5, 1e-4 / 2048),
+        "FiBiNET": (0.5, 1e-4 / 2048),
         "NeuralCF": (0.0, 0.0),
     }
 

@@ -78,11 +78,12 @@ def test_products_of_digits_have_the_reviews_sizes(variant):
 
 def test_robe_is_a_thousandth():
     layer = compressed("criteo_kaggle_1000x/dcn", KAGGLE)
-    assert layer.budget_size() <= 540_201 == sum(KAGGLE) * 16 // 1000
-    assert layer.budget_size() > 540_000
+    assert layer.budget_size() == 540_000
+    assert sum(KAGGLE) * 16 / layer.budget_size() == pytest.approx(1000, 1e-3)
     for factor, name in ((1000, "1000x"), (10_000, "10000x")):
         config = recipes.load(f"criteo_tb_mlperf/{name}").config()
-        assert config.budget == pytest.approx(204e6 * 128 / factor, rel=1e-3)
+        # 104 GB of tables with at most 40 million rows; the paper's 108 MB.
+        assert config.budget == pytest.approx(204e6 * 128 / factor, rel=0.04)
         parts = embedding_parts(config, [None] * 26)
         assert parts["embeddings"].budget_size() == config.budget
 

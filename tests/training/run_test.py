@@ -15,8 +15,11 @@ import pytest
 import keras_pss
 from keras_pss.data import criteo, synthetic
 from keras_pss.layers.walk import every
+from keras_pss.training import checkpoint
 from keras_pss.training.build import build_model
+from keras_pss.training.callbacks import BestModel, StopOnNaN
 from keras_pss.training.config import RunConfig
+from keras_pss.training.metrics import Metrics
 from keras_pss.training.rows import as_rows, open_rows
 from keras_pss.training.run import evaluate, load_model, train
 
@@ -211,6 +214,8 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
         ({"clip_norm": 0.0}, "`clip_norm` must be positive"),
         ({"warmup_steps": -1}, "`warmup_steps` must be at least 0"),
         ({"evaluations": 0}, "`evaluations` must be at least 1"),
+        ({"decay_steps": 9}, "`decay_steps` needs a `decay`"),
+        ({"decay": "exponential"}, "end_learning_rate"),
         ({"min_rows": 9, "compress_largest": 3}, "in place of `min_rows`"),
         ({"budget": None}, "must say the size of a table: `memory_size`"),
         ({"optimizer": "sdg"}, "`optimizer` must be one of adam, adagrad, sgd"),
@@ -287,7 +292,7 @@ def broken_at(rows, step, batch_size):
 def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     rows = as_rows(criteo.load(data / "prepared"))
     config = RunConfig(budget="20x", epochs=3, batch_size=512)
-    steps = config.rounds(rows.rows("train"))[0]
+    steps = config.rounds(rows.rows("train")).epoch
     with pytest.raises(ValueError, match=r"NaN after 3 steps.*nan_batch\.npz"):
         train(broken_at(rows, 3, 512), config, tmp_path / "early", verbose=0)
     kept = np.load(tmp_path / "early" / "nan_batch.npz")
@@ -455,6 +460,26 @@ def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data):
     assert built.get_layer("embeddings").method == "mixed_dimension"
 
 
+def test_parts_that_do_not_fit_are_named(data):
+    dims = [50, 40, 40, 30]
+
+    def built(**settings):
+        return build_model(RunConfig(**settings), dims)
+
+    with pytest.raises(ValueError, match="cannot choose among tables of 40"):
+        built(budget="2x", compress_largest=2)
+    with pytest.raises(ValueError, match="at most the number of tables with"):
+        built(budget="2x", compress_largest=5)
+    with pytest.raises(ValueError, match="has first-order tables of one col"):
+        built(model="deepfm", budget=None, options={"memory_size": 99})
+    with pytest.raises(ValueError, match="do not fit model='dcn': 'int' obj"):
+        built(model="dcn", budget="2x", model_options={"hidden_units": 400})
+    model = built(method="tt", budget=None, options={"rank": 2}, min_rows=40)
+    singles = model.get_layer("embeddings").single
+    assert [layer.input_dim for layer in singles] == [50, 40, 40]
+    assert {layer.rank for layer in singles} == {2}
+
+
 def test_precision_is_the_runs_alone(data):
     config = RunConfig(budget="20x", precision="mixed_bfloat16", clip_norm=2.0)
     built = build_model(config, [100] * 26)
@@ -464,14 +489,8 @@ def test_precision_is_the_runs_alone(data):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_likes_of_movies_train_too(tmp_path):
-    random = np.random.RandomState(0)
-    lines = ["user_id,movie_id,like"]
-    for user in range(60):
-        for movie in random.permutation(40)[:30]:
-            lines.append(f"{user},{movie},{(user + movie) % 3 // 2}")
-    (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
-    rows = open_rows(tmp_path / "likes.csv")
+def test_likes_of_movies_train_too(likes, tmp_path):
+    rows = likes
     config = RunConfig(
         model="neuralcf", method="full", epochs=2, batch_size=64, dim=4
     )
@@ -488,12 +507,25 @@ def test_likes_of_movies_train_too(tmp_path):
         )
 
 
-def test_streams_go_on_where_they_were_stopped(data):
-    for rows in (as_rows(criteo.load(data / "prepared")),):
-        epoch = -(-rows.rows("train") // 700)
-        whole = [x for x in rows.stream(700, 5, 0).take(3 * epoch)]
+@pytest.fixture
+def likes(tmp_path):
+    """A file of likes that movies and users agree on."""
+    random = np.random.RandomState(0)
+    lines = ["user_id,movie_id,like"]
+    for user in range(60):
+        for movie in random.permutation(40)[:30]:
+            lines.append(f"{user},{movie},{(user + movie) % 3 // 2}")
+    (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
+    return open_rows(tmp_path / "likes.csv")
+
+
+def test_streams_go_on_where_they_were_stopped(data, likes):
+    for rows in (as_rows(criteo.load(data / "prepared")), likes):
+        size = rows.rows("train") // 13
+        epoch = -(-rows.rows("train") // size)
+        whole = list(rows.stream(size, 5, 0).take(3 * epoch))
         for skip in (1, epoch, epoch + 2):
-            features, labels = next(iter(rows.stream(700, 5, skip)))
+            features, labels = next(iter(rows.stream(size, 5, skip)))
             np.testing.assert_array_equal(labels, whole[skip][1])
             for name, value in features.items():
                 np.testing.assert_array_equal(value, whole[skip][0][name])
@@ -511,6 +543,96 @@ def test_streams_go_on_where_they_were_stopped(data):
         sort = [e[np.lexsort(e.T)] for e in epochs]
         np.testing.assert_array_equal(sort[0], sort[1])
         np.testing.assert_array_equal(sort[0], sort[2])
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_bit_equal_with_clusters_and_scaled_losses(
+    data, tmp_path, monkeypatch
+):
+    """Re-clustering between epochs; a loss scale and half-precision sums."""
+    config = RunConfig(
+        model_options={"bottom_units": [8], "top_units": [8]},
+        method="clustered",
+        budget="20x",
+        dim=4,
+        epochs=2,
+        evaluations=2,
+        batch_size=512,
+        precision="mixed_float16",
+        patience=9,
+    )
+    prepared = criteo.load(data / "prepared")
+    report = train(prepared, config, tmp_path / "whole", verbose=0)
+    with monkeypatch.context() as patch:
+        stop = Stop(2)
+        patch.setattr(keras.callbacks, "TensorBoard", lambda *a, **k: stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, config, tmp_path / "run", verbose=0)
+    again = train(prepared, config, tmp_path / "run", verbose=0, resume=True)
+    same_result(tmp_path / "run", again, (config, tmp_path / "whole", report))
+
+
+class Curve:
+    """Validation scores as they are told, one a round."""
+
+    def __init__(self, *aucs):
+        self.aucs = list(aucs)
+
+    def __call__(self):
+        auc = self.aucs.pop(0)
+        if auc is None:
+            raise ValueError("The model predicts NaN")
+        return Metrics(auc, 0.5, 1.0, 1.0, 10, 5)
+
+
+@pytest.mark.parametrize(
+    ("aucs", "patience", "rounds", "best"),
+    [
+        ((0.6, 0.7, 0.65, 0.69), 2, 4, 2),
+        ((0.6, 0.7, 0.65, 0.71, 0.7, 0.7), 2, 6, 4),
+        ((0.7, 0.7), 1, 2, 1),
+        ((0.6, 0.7, 0.8), 1, 3, 3),
+        ((0.6, None), 5, 2, 1),
+    ],
+)
+def test_patience(aucs, patience, rounds, best, tmp_path):
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    callback = BestModel(
+        Curve(*aucs), tmp_path / "best.npz", patience, StopOnNaN(1)
+    )
+    callback.set_model(model)
+    model.stop_training = False
+    for epoch in range(len(aucs)):
+        logs = {}
+        callback.on_epoch_end(epoch, logs)
+        assert logs["val_auc"] == pytest.approx(
+            np.nan if aucs[epoch] is None else aucs[epoch], nan_ok=True
+        )
+        if model.stop_training:
+            break
+    assert epoch + 1 == rounds
+    assert callback.best_round == best
+    assert callback.diverged == (None in aucs)
+    kept = checkpoint.restore(model, tmp_path / "best.npz")
+    assert kept == {"best_auc": aucs[best - 1], "best_round": best}
+
+
+def test_a_state_that_is_not_this_models_is_refused(tmp_path):
+    def model(width):
+        inputs = keras.Input((1,))
+        made = keras.Model(inputs, keras.layers.Dense(width)(inputs))
+        made.compile("sgd", "mse")
+        return made
+
+    path = tmp_path / "state.npz"
+    checkpoint.save(model(2), path, {})
+    with pytest.raises(ValueError, match=r"of shape \(1, 3\). Start the run"):
+        checkpoint.restore(model(3), path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="cannot be read"):
+        checkpoint.restore(model(2), path)
 
 
 def test_hash_seed_follows_the_run():

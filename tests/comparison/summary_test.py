@@ -1,0 +1,169 @@
+"""Sums of results by hand: seeds that are missing, targets that are missed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from keras_pss.comparison import Grid
+from keras_pss.comparison import tables as tables_of
+from keras_pss.comparison.plots import draw
+from keras_pss.comparison.runner import Outcome
+from keras_pss.comparison.summary import summarise
+
+pytestmark = pytest.mark.tf_only
+
+ROWS = 400
+LABELS = np.random.RandomState(0).binomial(1, 0.3, ROWS)
+
+
+def line(cell, out, strength, curve, step=2.0):
+    """A result whose probabilities know `strength` of the labels."""
+    random = np.random.RandomState(len(cell.name) + cell.seed)
+    noise = random.normal(size=ROWS)
+    probabilities = (1 / (1 + np.exp(-strength * LABELS - noise))).astype("f4")
+    np.save(out / "probabilities" / f"{cell.name}.npy", probabilities)
+    return {
+        "name": cell.name,
+        "seed": cell.seed,
+        "auc": roc_auc_score(LABELS, probabilities),
+        "logloss": 0.5,
+        "validation_auc": max(curve),
+        "compression": 1.0 if cell.budget == "1x" else 10.0,
+        "embedding_params": 100,
+        "embedding_bytes": 400,
+        "step_ms_median": step,
+        "probabilities": f"{cell.name}.npy",
+        "history": {
+            "epoch": [0.5, 1.0, 1.5],
+            "seconds": [step, 2 * step, 3 * step],
+            "val_auc": list(curve),
+        },
+    }
+
+
+@pytest.fixture
+def outcome(tmp_path):
+    (tmp_path / "probabilities").mkdir()
+    np.save(tmp_path / "labels.npy", LABELS)
+    grid = Grid(["dlrm", "dcn"], ["robe"], ["10x"], seeds=2)
+    results = {}
+    for cell in grid.cells():
+        curve = {
+            "full": (0.6, 0.8, 0.7),
+            "robe": (0.5, 0.6, 0.9),
+            "hash": (0.5, 0.55, 0.6),
+        }.get(cell.method)
+        if curve is None or (cell.model, cell.method) == ("dcn", "hash"):
+            continue
+        if (cell.model, cell.method, cell.seed) == ("dcn", "robe", 2):
+            continue
+        strength = {"full": 2.0, "robe": 1.9, "hash": 0.5}[cell.method]
+        step = 10.0 * cell.seed if cell.method == "full" else 2.0
+        results[cell.name] = line(cell, tmp_path, strength, curve, step)
+    infeasible = {"dlrm-low_rank-10x-1": "too small"}
+    return tmp_path, Outcome(grid, results, infeasible, {"dcn-x": "died"})
+
+
+def test_rows_and_targets(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    rows = {(r.model, r.method): r for r in summary.rows}
+    assert set(rows) == {
+        ("dlrm", "full"),
+        ("dlrm", "hash"),
+        ("dlrm", "robe"),
+        ("dcn", "full"),
+        ("dcn", "robe"),
+    }
+    robe = rows["dlrm", "robe"]
+    assert robe.epochs_to_target == 1.5
+    # 6 seconds each, beside 20 and 40 of the full tables.
+    assert robe.relative_time == pytest.approx(6 / 30)
+    # With one seed, beside the full tables of that seed alone.
+    assert rows["dcn", "robe"].relative_time == pytest.approx(6 / 20)
+    missed = rows["dlrm", "hash"]
+    assert missed.target == [None, None]
+    assert missed.epochs_to_target is None
+    assert missed.relative_time is None
+
+
+def test_differences_are_those_of_the_same_seeds(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    rows = {(r.model, r.method): r for r in summary.rows}
+    auc = {name: x["auc"] for name, x in given.results.items()}
+    one = auc["dcn-robe-10x-1"] - auc["dcn-full-1x-1"]
+    assert rows["dcn", "robe"].difference.difference == pytest.approx(one)
+    assert rows["dcn", "robe"].difference.seeds == 1
+    both = np.mean(
+        [
+            auc[f"dlrm-robe-10x-{seed}"] - auc[f"dlrm-full-1x-{seed}"]
+            for seed in (1, 2)
+        ]
+    )
+    assert rows["dlrm", "robe"].difference.difference == pytest.approx(both)
+    # Models with fewer seeds than others stay out of the mean.
+    averages = {a.method: a for a in summary.averages}
+    assert averages["robe"].models == ["dlrm"]
+    assert averages["robe"].difference.difference == pytest.approx(both)
+    # A method that knows little is worse beyond doubt.
+    assert averages["hash"].p_value < 0.001 < averages["robe"].p_value
+
+
+def test_means_over_models(outcome):
+    out, given = outcome
+    results = {k: v for k, v in given.results.items() if v["seed"] == 1}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    (robe,) = [a for a in summary.averages if a.method == "robe"]
+    assert robe.models == ["dlrm", "dcn"]
+    auc = {name: x["auc"] for name, x in results.items()}
+    assert robe.difference.difference == pytest.approx(
+        np.mean(
+            [
+                auc[f"{m}-robe-10x-1"] - auc[f"{m}-full-1x-1"]
+                for m in ("dlrm", "dcn")
+            ]
+        )
+    )
+    table = tables_of.averages(summary)
+    assert [row[2] for row in table.rows] == ["1: dlrm", "2"]
+
+
+def test_convergence(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    found = {(c.model, c.method): c for c in summary.convergences}
+    robe = found["dlrm", "robe"]
+    # .8 is what both reach: the full tables after 1 epoch, ROBE after 1.5.
+    assert robe.target == 0.8
+    assert robe.epochs == {"full": 1.0, "10x": 1.5}
+    assert robe.times == {"full": 1.0, "10x": pytest.approx(6 / 30)}
+    hashed = found["dlrm", "hash"]
+    assert hashed.target == 0.6
+    assert hashed.epochs == {"full": 0.5, "10x": 1.5}
+
+
+def test_tables_and_plots(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    table = tables_of.of_model(summary, "dlrm")
+    assert [row[0] for row in table.rows] == ["full", "hash", "robe"]
+    hashed = dict(zip(table.head, table.rows[1], strict=True))
+    assert hashed["epochs to full's AUC"] == hashed["time to it"] == "–"
+    assert hashed["p"].endswith("*")
+    assert hashed["AUC − full"].startswith("−")
+    lines = table.markdown().splitlines()
+    assert len({text.count("|") for text in lines[2:]}) == 1
+    assert tables_of.left_out(given) == [
+        "dlrm-low_rank-10x-1: too small",
+        "dcn-x: died",
+    ]
+    drawn = draw(summary, out / "plots", best_auc=0.95)
+    assert len(drawn) == 3
+    for path in drawn:
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert tables_of.probability(0.0004) == "< .001 *"
+    assert tables_of.probability(0.049) == ".049 *"
+    assert tables_of.probability(1.0) == "1.000"
