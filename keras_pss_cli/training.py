@@ -1,4 +1,4 @@
-"""Commands that train."""
+"""Commands that train; most lines are the options of `train` and their help."""
 
 import json
 import sys

@@ -46,6 +46,8 @@ def run_all(
     def told(cell: dict[str, Any], line: str) -> bool:
         """Hands on a result; False where the process has died instead."""
         alive = line.endswith("\n")
+        if failures and not alive:
+            return False  # It was stopped.
         words = (
             "The process died: out of memory? worker-*.log has its last words."
         )
@@ -92,6 +94,7 @@ def run_all(
     except BaseException:
         # Ctrl-C: what runs is given up, what is finished is kept.
         waiting.clear()
+        failures.append("stopped")
         for process in list(running):
             process.kill()
         raise
