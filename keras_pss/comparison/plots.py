@@ -1,4 +1,4 @@
-"""Plots of a comparison: quality over size, and time over size."""
+"""Plots of a comparison: quality over size, and convergence over size."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -29,14 +29,14 @@ def draw(
 
     Returns:
         The files: AUC over parameters for each model, the mean loss over
-        models, epochs and time to the uncompressed model's AUC.
+        models, epochs and time of each size to an AUC that all reach.
     """
     folder.mkdir(parents=True, exist_ok=True)
     styles = dict(_styles(summary))
     figures = {
         "auc_over_parameters.png": _models(summary, styles, best_auc),
         "loss_over_compression.png": _losses(summary, styles),
-        "time_to_target.png": _times(summary, styles),
+        "convergence.png": _convergence(summary, styles),
     }
     found = []
     for name, figure in figures.items():
@@ -105,9 +105,8 @@ def _models(
                 if row.method == method
             )
             _line(panel, points, style)
-        panel.set(title=model, xscale="log")
-        panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.grid(alpha=0.3)
+        panel.set(title=model)
+        _logarithmic(panel)
     for panel in list(panels.flat)[len(models) :]:
         panel.set_axis_off()
     figure.supxlabel("embedding parameters")
@@ -136,49 +135,47 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
         _line(axes, points, style)
     axes.axhline(0, color="0.3", linewidth=1, label=FULL)
     axes.set(
-        xscale="log",
         xlabel="times fewer embedding parameters",
         ylabel="test AUC − full, mean over models",
     )
-    axes.grid(alpha=0.3)
+    _logarithmic(axes)
     _legend(figure, axes)
     return figure
 
 
-def _times(summary: Summary, styles: dict[str, Any]) -> Any:
-    reached = [row for row in summary.rows if row.epochs_to_target is not None]
-    if not any(row.method != FULL for row in reached):
+def _convergence(summary: Summary, styles: dict[str, Any]) -> Any:
+    if not summary.convergences:
         return None
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 4.2), layout="constrained"
     )
-    # Models have their own targets; the first one stands for them here.
-    model = reached[0].model
-    rows = [row for row in reached if row.model == model]
-    for method, style in styles.items():
-        own = [row for row in rows if row.method == method]
-        epochs = sorted(
-            (row.mean("compression"), row.epochs_to_target, 0.0) for row in own
-        )
-        times = sorted(
-            (row.mean("compression"), row.relative_time, 0.0)
-            for row in own
-            if row.relative_time is not None
-        )
-        _line(left, epochs, style)
-        _line(right, times, style)
-    for row in (row for row in rows if row.method == FULL):
-        left.axhline(row.epochs_to_target, color="0.3", label=FULL)
-    right.axhline(1, color="0.3", label=FULL)
-    for axes, label in ((left, "epochs"), (right, "training time / full's")):
-        axes.set(
-            xscale="log",
-            xlabel="times fewer embedding parameters",
-            ylabel=f"{label} to the AUC of full tables",
-            ylim=(0, None),
-        )
-        axes.grid(alpha=0.3)
-    figure.suptitle(model)
+    # Models have AUCs of their own; the first one stands for them here.
+    model = summary.convergences[0].model
+    rows = summary.of(model)
+    for found in summary.convergences:
+        if found.model != model:
+            continue
+        style = {**styles[found.method]}
+        style["label"] = f"{found.method} to {found.target:.4f}"
+        for axes, values in ((left, found.epochs), (right, found.times)):
+            points = sorted(
+                (
+                    1.0
+                    if budget == FULL
+                    else _compression(rows, found.method, budget),
+                    value,
+                    0.0,
+                )
+                for budget, value in values.items()
+            )
+            _line(axes, points, style)
+    right.axhline(1, color="0.3", linewidth=1)
+    left.set(ylabel="epochs", ylim=(0, None))
+    right.set(ylabel="training time over that of full tables", yscale="log")
+    for axes in (left, right):
+        axes.set_xlabel("times fewer embedding parameters")
+        _logarithmic(axes)
+    figure.suptitle(f"{model}: to the validation AUC that all sizes reach")
     _legend(figure, left)
     return figure
 
@@ -196,6 +193,16 @@ def _line(axes: Any, points: list[Any], style: dict[str, Any]) -> None:
     if points:
         x, y, spread = zip(*points, strict=True)
         axes.errorbar(x, y, spread, **style)
+
+
+def _logarithmic(axes: Any) -> None:
+    """A grid over sizes, wide enough for a power of ten."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    middle = math.sqrt(low * high)
+    axes.set_xlim(min(low, middle / 4), max(high, middle * 4))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
 
 
 def _legend(figure: Any, axes: Any) -> None:

@@ -122,15 +122,26 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.method,
         "" if row.method == FULL else row.budget,
         f"{line['embedding_params']:,}",
-        f"{line['embedding_bytes'] / 1000:,.4g}",
-        f"{row.mean('auc'):.4f} ± {row.deviation('auc'):.4f}",
-        f"{row.mean('logloss'):.4f} ± {row.deviation('logloss'):.4f}",
+        _kilobytes(line["embedding_bytes"]),
+        _spread(row, "auc"),
+        _spread(row, "logloss"),
         difference,
         "" if row.p_value is None else probability(row.p_value),
         f"{row.mean('step_ms_median'):.1f}",
         to_target,
         "–" if row.relative_time is None else f"{row.relative_time:.2f}",
     )
+
+
+def _spread(row: Row, key: str) -> str:
+    mean = f"{row.mean(key):.4f}"
+    if len(row.lines) == 1:
+        return mean
+    return f"{mean} ± {row.deviation(key):.4f}"
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1000:,.{0 if size >= 100_000 else 1}f}"
 
 
 def _models(names: Sequence[str], most: int) -> str:

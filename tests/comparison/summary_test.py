@@ -154,6 +154,10 @@ def test_tables_and_plots(outcome):
     assert hashed["epochs to full's AUC"] == hashed["time to it"] == "–"
     assert hashed["p"].endswith("*")
     assert hashed["AUC − full"].startswith("−")
+    assert hashed["log loss"] == "0.5000 ± 0.0000"
+    assert hashed["kB"] == "0.4"
+    alone = tables_of.of_model(summary, "dcn").rows[1]
+    assert dict(zip(table.head, alone, strict=True))["log loss"] == "0.5000"
     lines = table.markdown().splitlines()
     assert len({text.count("|") for text in lines[2:]}) == 1
     assert tables_of.left_out(given) == [
