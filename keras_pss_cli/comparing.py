@@ -144,9 +144,10 @@ def split(text: str) -> list[str]:
 
 
 class _Bar:
-    """A bar over cells, on the error stream."""
+    """A bar over cells on the error stream; in a file, a line for each."""
 
     def __enter__(self) -> Any:
+        self.console = Console(stderr=True, markup=False, highlight=False)
         self.progress = Progress(
             TextColumn("cells"),
             BarColumn(),
@@ -154,7 +155,8 @@ class _Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
-            console=Console(stderr=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
         )
         self.progress.start()
         self.task = self.progress.add_task("", total=None)
@@ -162,12 +164,12 @@ class _Bar:
 
     def advance(self, done: int, total: int, line: dict[str, Any]) -> None:
         what = line.get("error") or f"AUC {line['auc']:.4f}"
+        text = f"{line['name']}: {what}"
         self.progress.update(
-            self.task,
-            completed=done,
-            total=total,
-            description=escape(f"{line['name']}: {what}"),
+            self.task, completed=done, total=total, description=escape(text)
         )
+        if self.progress.disable:
+            self.console.print(f"{done}/{total} {text}", soft_wrap=True)
 
     def __exit__(self, *raised: object) -> None:
         self.progress.stop()

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,17 +67,18 @@ def compare(
             cores; with more than one, the time of a step is that beside the
             others.
         progress: Called after each cell.
-        only_report: Train nothing; what is finished counts.
+        only_report: Train nothing; what is finished counts, also while
+            another process trains.
 
     Raises:
-        ValueError: If another process is at work in `out`, or one worker after
+        ValueError: If another process trains in `out`, or one worker after
             the other dies.
     """
     rows = open_rows(data)
     rows.check()
     cells, reasons = _feasible(grid, rows)
     out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with nullcontext() if only_report else _locked(out):
         _keep_labels(rows, out / LABELS)
         identity = rows.identity()
         wanted = {cell.name: _asked(cell, identity) for cell in cells}

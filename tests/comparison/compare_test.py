@@ -194,11 +194,11 @@ def test_cells_whose_process_dies_are_errors(data, tmp_path, monkeypatch):
 def test_two_at_once_are_refused(data, tmp_path):
     from keras_pss.comparison.runner import _locked
 
-    with (
-        _locked(tmp_path),
-        pytest.raises(ValueError, match="Another comparison is at work"),
-    ):
-        compare(data, grid(), tmp_path)
+    with _locked(tmp_path):
+        with pytest.raises(ValueError, match="Another comparison is at work"):
+            compare(data, grid(), tmp_path)
+        # A report disturbs nobody.
+        assert compare(data, grid(), tmp_path, only_report=True).results == {}
 
 
 def test_a_cut_line_is_done_again(tmp_path):
@@ -264,4 +264,5 @@ def test_a_killed_comparison_goes_on(done, data, tmp_path):
             np.load(done[0] / "probabilities" / line["probabilities"]),
         )
     assert "report.html" in again.stdout
+    assert "4/4 dlrm-robe-10x-1: AUC 0." in again.stderr
     assert json.loads((out / "results.jsonl").read_text().split("\n")[0])
