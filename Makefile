@@ -8,6 +8,7 @@ DEMO ?= demo
 # Parallel test processes; each needs about 2 GiB. Many of them wait for
 # processes of their own: one more than there are cores pays.
 JOBS ?= 3
+PARALLEL := -n $(JOBS) --dist loadgroup
 
 .PHONY: demo test test-fast lint clean
 
@@ -18,10 +19,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test lint
 	$(BUILD_OPS)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(JOBS) -m "not real_data"
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL) -m "not real_data"
 	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-	    $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -n $(JOBS) -m "not real_data" $(PORTABLE)
+	    $(BIN)/python -m pytest $(PARALLEL) -m "not real_data" $(PORTABLE)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL) -m "not real_data" $(PORTABLE)
 
 # What must hold on every backend. JAX compiles each operation for each shape,
 # most of its time; it does so faster without optimising them.
@@ -33,7 +34,7 @@ BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \
 
 test-fast: $(VENV)/.test
 	$(BUILD_OPS)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -13,8 +13,20 @@ if keras.backend.backend() == "jax":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
+# What takes long to make, once a module: tests of one go to one process.
+SHARED = ("run", "whole", "done", "folder")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """Leaves tests of TensorFlow's own features to the TensorFlow run."""
+    """Groups tests; leaves those of TensorFlow's own features to its run."""
+    for item in items:
+        shared = [
+            name for name in SHARED if name in getattr(item, "fixturenames", ())
+        ]
+        if shared:
+            group = f"{item.path.stem}-{shared[0]}"
+            item.add_marker(pytest.mark.xdist_group(group))
     if keras.backend.backend() == "tensorflow":
         return
     other = [item for item in items if item.get_closest_marker("tf_only")]

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pss.ops import columns
+
 Tensor = Any
 
 
@@ -34,9 +36,10 @@ class DotInteraction(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         features = inputs.shape[1]
         gram = ops.matmul(inputs, ops.transpose(inputs, (0, 2, 1)))
-        flat = ops.reshape(gram, (-1, features * features))
+        flat = ops.reshape(gram, (-1, features**2))
         row, column = np.tril_indices(features, -1)
-        return ops.take(flat, row * features + column, axis=1)
+        lower = (row * features + column).tolist()
+        return columns.choose(flat, lower, features**2)
 
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]

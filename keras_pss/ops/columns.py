@@ -1,14 +1,14 @@
 """Columns of two kinds of tables: cut apart, and joined in their order.
 
 By runs of neighbours, forth and back: a choice of columns (`ops.take`) has a
-gradient that is many times slower than that of a cut.
+gradient that is many times slower than that of a cut, but in eager PyTorch.
 """
 
 from collections.abc import Sequence
 from itertools import accumulate, groupby
 from typing import Any
 
-from keras import ops
+from keras import backend, ops
 
 from keras_pss.native.kernels import table_kernels
 
@@ -21,13 +21,14 @@ def split(
     """The chosen columns, and the others; None where there are no columns.
 
     Args:
-        x: `(n, width)` ids.
+        x: `(n, width)` numbers.
         chosen: Increasing numbers of columns.
         width: Columns in all.
     """
     if not chosen or len(chosen) == width:
         return (x, None) if chosen else (None, x)
-    found = table_kernels(None, x)
+    is_float = backend.is_float_dtype(backend.standardize_dtype(x.dtype))
+    found = table_kernels(x, None) if is_float else table_kernels(None, x)
     if found is not None:
         parts = found.split_columns(ops.expand_dims(x, -1), chosen, width)
         return ops.squeeze(parts[0], -1), ops.squeeze(parts[1], -1)
@@ -37,6 +38,16 @@ def split(
     first = [p for p, kind in zip(parts, kinds, strict=True) if kind]
     second = [p for p, kind in zip(parts, kinds, strict=True) if not kind]
     return _one(first), _one(second)
+
+
+def choose(x: Tensor, chosen: Sequence[int], width: int) -> Tensor:
+    """The chosen columns of `(n, width)` numbers, increasing; maybe none."""
+    if not chosen:
+        return x[:, :0]
+    if backend.backend() == "torch":
+        # The gradient of each piece is a pass over all columns there.
+        return ops.take(x, chosen, axis=1)
+    return split(x, chosen, width)[0]
 
 
 def join(
