@@ -553,7 +553,7 @@ def test_a_resumed_run_is_bit_equal_with_clusters_and_scaled_losses(
     config = RunConfig(
         model_options={"bottom_units": [8], "top_units": [8]},
         method="clustered",
-        budget="20x",
+        budget="1.5x",
         dim=4,
         compress_largest=3,
         epochs=2,
