@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WINDOW_ROWS = 1 << 20  # rows that are shuffled at once
 
 _PIECE_ROWS = 1 << 14  # rows that leave a window at once
+_BATCHES_AHEAD = 16  # a new epoch's first rows are read meanwhile
 
 
 def dataset(
@@ -129,7 +130,7 @@ def dataset(
             tf.data.INFINITE_CARDINALITY if repeat else count
         )
     )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return prefetched(batches)
 
 
 def tsv_dataset(
@@ -177,7 +178,21 @@ def tsv_dataset(
         tf.TensorSpec((None,), tf.float32),
     )
     made = tf.data.Dataset.from_generator(elements, output_signature=signature)
-    return made.prefetch(tf.data.AUTOTUNE)
+    return prefetched(made)
+
+
+def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Batches made while the ones before are trained on, without autotuning.
+
+    TensorFlow's tuner wakes up after twice the time of its last nap, up to a
+    minute, and whoever lets go of an iterator waits for it: after `model.fit`
+    up to as long again as the training itself took.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def _read(names: "tf.Tensor") -> "tf.Tensor":

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.data import criteo, movielens
+from keras_pss.data.dataset import prefetched
 from keras_pss.data.schema import NUM_CATEGORIES, NUM_INTEGERS
 
 SPLITS = ("train", "validation", "test")
@@ -167,7 +168,7 @@ class MovieLensRows(Rows):
         rows = tf.data.Dataset.from_tensor_slices(
             ({"categorical": part.ids()}, part.labels.astype(np.float32))
         )
-        return rows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return prefetched(rows.batch(batch_size))
 
     def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
         part = self.parts["train"]
@@ -189,7 +190,7 @@ class MovieLensRows(Rows):
                 tf.gather(labels, at),
             )
         )
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return prefetched(batches)
 
     def save_ids(self, path: Path) -> None:
         pass  # Ids are those of the source in ascending order.
