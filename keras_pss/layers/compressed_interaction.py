@@ -35,8 +35,8 @@ class CompressedInteraction(keras.layers.Layer):
     split layer counts half.
 
     Parameters: Σ_k F H_{k-1} units[k - 1], where H_k maps of layer k go on,
-    and H_0 = F. No biases, as in the paper. Training keeps all products of a
-    layer, `batch · d · F H_{k-1}` numbers.
+    and H_0 = F. No biases, as in the paper. Training keeps
+    `batch · d · H_{k-1} min(F, units[k - 1])` numbers of a layer.
 
     Raises:
         ValueError: If `units` is empty or holds what cannot be halved.
@@ -119,20 +119,38 @@ def compressed(
 ) -> Tensor:
     """`(b, F, d)` to `(b, n)`: sums over d of the maps that are put out."""
     _, fields, dim = features.shape
-    # (b, F, d) -> (b d, 1, F): a product of vectors is one of their elements
-    base = ops.transpose(features, (0, 2, 1))
-    base = ops.reshape(base, (-1, 1, fields))
+    # (b, F, d) -> (b d, F): a product of vectors is one of their elements
+    base = ops.reshape(ops.transpose(features, (0, 2, 1)), (-1, fields))
     maps, pooled = base, []
     for index, kernel in enumerate(kernels):
-        count = maps.shape[-1]
-        # As a matrix product of depth 1: on TensorFlow's CPU its gradient is
-        # much faster than that of a broadcast multiplication.
-        products = ops.matmul(ops.reshape(maps, (-1, count, 1)), base)
-        products = ops.reshape(products, (-1, count * fields))
-        # (b d, H F) @ (H F, units) -> (b d, units)
-        maps = out = f(ops.matmul(products, kernel))
+        maps = out = f(_layer(maps, base, kernel))
         if split_half and index < len(kernels) - 1:
             maps, out = ops.split(maps, 2, axis=-1)
         out = ops.reshape(out, (-1, dim, out.shape[-1]))
         pooled.append(ops.sum(out, axis=1))
     return ops.concatenate(pooled, axis=-1)
+
+
+def _layer(maps: Tensor, base: Tensor, kernel: Tensor) -> Tensor:
+    """`Σ_{i,j} maps[:, i] base[:, j] kernel[i F + j]` of shape `(n, units)`.
+
+    In the order that keeps fewer numbers. Products are matrix products of
+    depth 1: on TensorFlow's CPU their gradient is much faster than that of a
+    broadcast multiplication.
+    """
+    (_, count), (_, fields) = maps.shape, base.shape
+    width = kernel.shape[-1]
+    if fields <= width:
+        # (n, H, 1) @ (n, 1, F), then (n, H F) @ (H F, units)
+        products = ops.matmul(
+            ops.reshape(maps, (-1, count, 1)),
+            ops.reshape(base, (-1, 1, fields)),
+        )
+        products = ops.reshape(products, (-1, count * fields))
+        return ops.matmul(products, kernel)
+    # (n, F) @ (F, H units), then (n, 1, H) @ (n, H, units)
+    kernel = ops.reshape(kernel, (count, fields, width))
+    kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (fields, -1))
+    inner = ops.reshape(ops.matmul(base, kernel), (-1, count, width))
+    out = ops.matmul(ops.reshape(maps, (-1, 1, count)), inner)
+    return ops.reshape(out, (-1, width))
