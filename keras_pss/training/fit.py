@@ -28,7 +28,7 @@ from keras_pss.training.rows import Rows
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 8192
+EVALUATION_BATCH = 2048  # more fall out of the cache
 LATEST, BEST = "state.npz", "best.npz"
 NAN_BATCH = "nan_batch.npz"
 
