@@ -125,6 +125,16 @@ def test_drop_remainder_and_repeat(prepared):
     assert len(list(endless.take(10))) == 10
 
 
+def test_no_tuner_is_waited_for(prepared, log):
+    # An iterator's end waits for TensorFlow's tuner, up to a minute.
+    for data in (
+        criteo.dataset(prepared, repeat=True),
+        criteo.dataset(prepared, "test").map(lambda x, y: y),
+        criteo.tsv_dataset(log, prepared.encoder(), batch_size=128),
+    ):
+        assert data.options().autotune.enabled is False
+
+
 def test_tsv_dataset_equals_prepared_records(prepared, log):
     data = criteo.tsv_dataset(log, prepared.encoder(), batch_size=128)
     plain = np.concatenate([records(prepared, s) for s in prepared.splits])

@@ -524,6 +524,8 @@ def test_streams_go_on_where_they_were_stopped(data, likes):
         size = rows.rows("train") // 13
         epoch = -(-rows.rows("train") // size)
         whole = list(rows.stream(size, 5, 0).take(3 * epoch))
+        for batches in (rows.stream(size, 5, 0), rows.in_order("test", size)):
+            assert batches.options().autotune.enabled is False
         for skip in (1, epoch, epoch + 2):
             features, labels = next(iter(rows.stream(size, 5, skip)))
             np.testing.assert_array_equal(labels, whole[skip][1])
