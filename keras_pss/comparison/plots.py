@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from keras_pss.comparison.summary import FULL, Row, Summary
 
@@ -172,6 +172,9 @@ def _convergence(summary: Summary, styles: dict[str, Any]) -> Any:
     right.axhline(1, color="0.3", linewidth=1)
     left.set(ylabel="epochs", ylim=(0, None))
     right.set(ylabel="training time over that of full tables", yscale="log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter(NullFormatter())
     for axes in (left, right):
         axes.set_xlabel("times fewer embedding parameters")
         _logarithmic(axes)
