@@ -112,8 +112,9 @@ def compare(
         outcome = compare_runs(
             source, chosen, out, workers, progress, report_only
         )
-    page = write_report(outcome, out, best_auc(data, out))
-    console.print(_averages(averages(summarise(outcome, out))))
+    summary = summarise(outcome, out)
+    page = write_report(outcome, out, best_auc(data, out), summary)
+    console.print(_averages(averages(summary)))
     for name, error in outcome.errors.items():
         console.print(f"{name}: {error}", style="red")
     minutes = (time.time() - begun) / 60

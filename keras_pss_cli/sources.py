@@ -113,12 +113,27 @@ def logs(folder: Path) -> list[Path]:
     ):
         found = [name for name in names if re.fullmatch(form, name)]
         if found:
+            _check_copies(folder, found)
             return [names[name] for name in sorted(found, key=_in_time)]
     raise ValueError(
         "The folder must be one that `keras-pss prepare` wrote, or hold "
         "train.txt, day_0, day_1, ..., ratings.dat, ratings.csv or .tsv "
         f"files, also compressed. Received: {folder}"
     )
+
+
+def _check_copies(folder: Path, names: list[str]) -> None:
+    """Raises where a file lies beside its compressed copy."""
+    plain: dict[str, str] = {}
+    for name in names:
+        stem = re.sub(r"\.(gz|xz|zst)$", "", name)
+        other = plain.setdefault(stem, name)
+        if other != name:
+            raise ValueError(
+                "A file and its compressed copy would put the same rows into "
+                "training and test. Move one of them away. "
+                f"Received: {other} and {name} in {folder}"
+            )
 
 
 def _in_time(name: str) -> tuple[list[int], str]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +170,11 @@ def train(
         Real, option("Largest norm of all gradients together; default: any.")
     ] = None,
     embedding_scale: Annotated[
-        Real, option("Embeddings start uniform in ± this. Default: 0.01.")
+        Word,
+        option(
+            "Embeddings start uniform in ± this, or 'rows': in ± 1/√n for n "
+            "rows. Default: 0.01."
+        ),
     ] = None,
     embedding_l2: Annotated[
         Real, option("L2 strength on the embeddings. Default: 0.")
@@ -222,6 +227,8 @@ def train(
     changes = {
         name: value for name, value in given.items() if value is not None
     }
+    with suppress(KeyError, ValueError):  # a word is checked with the rest
+        changes["embedding_scale"] = float(changes["embedding_scale"])
     if jit:
         changes["jit_compile"] = True
     if budget is not None:
@@ -238,6 +245,10 @@ def train(
 
     chosen = known.load(recipe) if recipe else None
     settings = {**(chosen.run if chosen else {}), **changes}
+    # One stands in place of the other.
+    if {"min_rows", "compress_largest"} & set(changes):
+        for name in {"min_rows", "compress_largest"} - set(changes):
+            settings[name] = None
     # A changed method or model takes none of the recipe's arguments.
     if method is not None or options:
         before = {} if method else settings.get("options", {})

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_pss.data.output import complete_file
+from keras_pss.training.checkpoint import ForeignState
 from keras_pss.training.config import RunConfig
 from keras_pss.training.files import write_text
 from keras_pss.training.fit import fit, model_for
@@ -30,7 +31,8 @@ def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
 
     The probabilities of the test rows are in `out/probabilities` when this
     returns, in a file whose name is the result's `probabilities`. It depends
-    on settings and rows, so that a result never has those of another run.
+    on settings and rows, so that a result never has those of another run. The
+    state is left to whoever keeps the result.
 
     Args:
         data: The rows.
@@ -56,6 +58,8 @@ def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
         result = {**report_of(data, config, fitted), **metrics.as_dict()}
     except Exception as error:  # the other cells go on
         traceback.print_exc()
+        if isinstance(error, ForeignState):
+            shutil.rmtree(state)  # the next call begins anew
         words = " ".join(str(error).split())[:500]
         kind = "" if isinstance(error, ValueError) else type(error).__name__
         return {"name": name, "error": f"{kind}: {words}".removeprefix(": ")}
@@ -66,7 +70,6 @@ def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
     path = out / PROBABILITIES / f"{name}-{digest}.npy"
     with complete_file(path) as part:
         np.save(part, probabilities)
-    shutil.rmtree(state)
     return {
         "name": name,
         **result,

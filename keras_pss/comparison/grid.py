@@ -128,7 +128,8 @@ class Grid:
                     f"`models` must be among {', '.join(MODELS)}. "
                     f"Received: {model!r}"
                 )
-        names = [cell.name for cell in self.cells()]  # each is checked
+        cells = self.cells()  # each is checked
+        names = [cell.name for cell in cells]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(
@@ -136,6 +137,16 @@ class Grid:
                 f"Received: methods={list(self.methods)!r}, of which two are "
                 f"named {min(twice)}"
             )
+        known: dict[str, Cell] = {}
+        for cell in cells:
+            settings = json.dumps(cell.config.as_dict(), sort_keys=True)
+            other = known.setdefault(settings, cell)
+            if other.name != cell.name:
+                raise ValueError(
+                    "`methods` must differ in their settings; leave one of "
+                    "two that mean the same out. "
+                    f"Received: {other.method} and {cell.method}"
+                )
 
     def rows(self) -> list[str]:
         """Methods of the report, the baselines first."""

@@ -111,7 +111,7 @@ def _models(
         panel.set_axis_off()
     figure.supxlabel("embedding parameters")
     figure.supylabel("test AUC")
-    _legend(figure, panels.flat[0])
+    _legend(figure, *panels.flat)
     return figure
 
 
@@ -127,7 +127,7 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
             (
                 _compression(summary.rows, method, average.budget),
                 average.difference.difference,
-                1.96 * average.difference.standard_error,
+                (average.difference.high - average.difference.low) / 2,
             )
             for average in whole
             if average.method == method
@@ -136,7 +136,7 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     axes.axhline(0, color="0.3", linewidth=1, label=FULL)
     axes.set(
         xlabel="times fewer embedding parameters",
-        ylabel="test AUC − full, mean over models",
+        ylabel="test AUC − full, mean over models (bars: 95 %)",
     )
     _logarithmic(axes)
     _legend(figure, axes)
@@ -208,6 +208,12 @@ def _logarithmic(axes: Any) -> None:
     axes.grid(alpha=0.3)
 
 
-def _legend(figure: Any, axes: Any) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+def _legend(figure: Any, *panels: Any) -> None:
+    """Each label of any panel, once."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(
+            *axes.get_legend_handles_labels(), strict=True
+        ):
+            found.setdefault(label, handle)
+    figure.legend(found.values(), found, loc="outside right upper")

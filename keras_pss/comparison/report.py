@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_pss.comparison import plots, tables
 from keras_pss.comparison.runner import Outcome
-from keras_pss.comparison.summary import summarise
+from keras_pss.comparison.summary import Summary, summarise
 from keras_pss.training.files import write_text
 
 PAGE = "report.html"
@@ -45,7 +45,10 @@ code { background: #f4f6f8; padding: .1rem .3rem; }
 
 
 def write_report(
-    outcome: Outcome, out: Path, best_auc: float | None = None
+    outcome: Outcome,
+    out: Path,
+    best_auc: float | None = None,
+    summary: Summary | None = None,
 ) -> Path:
     """Writes `report.html`, `report.md` and `plots/` of what is finished.
 
@@ -54,6 +57,7 @@ def write_report(
         out: Its folder.
         best_auc: What no model can exceed in expectation, where it is known,
             as for generated rows.
+        summary: What `summarise` made of it, where that is at hand.
 
     Returns:
         The page, which needs no other file.
@@ -67,7 +71,7 @@ def write_report(
             "A report needs at least one finished run. "
             f"Received: none in {out}. {reasons[0] if reasons else ''}".strip()
         )
-    summary = summarise(outcome, out)
+    summary = summary or summarise(outcome, out)
     drawn = plots.draw(summary, out / "plots", best_auc)
     found = [
         tables.averages(summary),

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pss.comparison.cell import STATES
 from keras_pss.comparison.grid import Cell, Grid, infeasible
 from keras_pss.comparison.workers import run_all
 from keras_pss.data.output import complete_file
@@ -103,6 +105,7 @@ def compare(
                 errors[name] = line["error"]
             else:
                 done[name] = line
+                shutil.rmtree(out / STATES / name, ignore_errors=True)
             if progress:
                 progress(len(done), len(cells), line)
 

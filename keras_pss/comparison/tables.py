@@ -118,6 +118,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     difference = ""
     if row.difference is not None:
         difference = _signed(row.difference.difference)
+        if row.difference.seeds < len(row.lines):
+            difference += f" ({row.difference.seeds} of {len(row.lines)} seeds)"
     return (
         row.method,
         "" if row.method == FULL else row.budget,

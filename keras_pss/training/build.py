@@ -112,11 +112,7 @@ def _collection(
         options.setdefault("seed", config.seed + place)
     given = {
         "min_rows": _min_rows(config, kept),
-        "embeddings_initializer": keras.initializers.RandomUniform(
-            -config.embedding_scale,
-            config.embedding_scale,
-            seed=config.seed + 1_000_003 * place,
-        ),
+        "embeddings_initializer": _initializer(config, place),
         "embeddings_regularizer": (
             keras.regularizers.L2(config.embedding_l2)
             if config.embedding_l2
@@ -143,6 +139,16 @@ def _collection(
     except ValueError:
         # A product or a low rank has no size below that of a single column.
         return made("hash", {"seed": config.seed + place})
+
+
+def _initializer(config: RunConfig, place: int) -> Any:
+    """Of the tables in a place of the model."""
+    scale, seed = config.embedding_scale, config.seed + 1_000_003 * place
+    if isinstance(scale, str):  # a variance of 1 / (3 rows)
+        return keras.initializers.VarianceScaling(
+            1 / 3, "fan_in", "uniform", seed=seed
+        )
+    return keras.initializers.RandomUniform(-scale, scale, seed=seed)
 
 
 def _min_rows(

@@ -22,8 +22,8 @@ class StopOnNaN(keras.callbacks.Callback):
         steps: Of a round.
 
     Attributes:
-        step: Steps that were done before the one that broke; None if all is
-            well.
+        step: Steps that were done before the one whose loss is NaN, or after
+            which the model predicts NaN; None if all is well.
     """
 
     def __init__(self, steps: int) -> None:
@@ -79,13 +79,15 @@ class BestModel(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         logs = {} if logs is None else logs
-        metrics = self._metrics()
+        metrics = self._metrics(epoch)
         if metrics is None:
-            logger.warning(
-                "Training diverged before evaluation %d; evaluation %d stands.",
-                epoch + 1,
-                self.best_round,
-            )
+            if self.best_round:
+                logger.warning(
+                    "Training diverged before evaluation %d; evaluation %d "
+                    "stands.",
+                    epoch + 1,
+                    self.best_round,
+                )
             self.diverged = True
             self.model.stop_training = True
             logs["val_auc"] = logs["val_logloss"] = float("nan")
@@ -100,15 +102,15 @@ class BestModel(keras.callbacks.Callback):
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
 
-    def _metrics(self) -> Metrics | None:
+    def _metrics(self, epoch: int) -> Metrics | None:
         """Of the validation rows; None where training diverged."""
         if self.guard.step is not None:
             return None
         try:
             return self.score()
         except ValueError:  # the model predicts NaN
-            if not self.best_round:
-                raise
+            # The loss of the step that broke it was still a number: the last.
+            self.guard.step = (epoch + 1) * self.guard.steps - 1
             return None
 
 

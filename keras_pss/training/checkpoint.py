@@ -12,6 +12,10 @@ import numpy as np
 STATE = "state"
 
 
+class ForeignState(ValueError):
+    """A state that is damaged or of another model."""
+
+
 def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
     """Writes all variables of a compiled model, and what else a run knows.
 
@@ -43,12 +47,14 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
         The state that was saved with them.
 
     Raises:
-        ValueError: If the file is of another model, or damaged.
+        ForeignState: If the file is of another model, or damaged.
     """
     try:
         return _restored(_variables(model), path)
-    except (BadZipFile, EOFError, KeyError, OSError) as error:
-        raise ValueError(
+    except ForeignState:
+        raise
+    except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+        raise ForeignState(
             f"{path} cannot be read. Copy it again, or start the run anew in "
             f"another folder. Received: {error!r}"
         ) from error
@@ -57,7 +63,7 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
 def _restored(variables: list[Any], path: Path) -> dict[str, Any]:
     with open(path, "rb") as file, np.load(file) as arrays:
         if len(arrays.files) != len(variables) + 1:
-            raise ValueError(
+            raise ForeignState(
                 f"{path} must hold the {len(variables)} variables of the "
                 "model. Was the package updated since? Start the run anew. "
                 f"Received: {len(arrays.files) - 1} variables"
@@ -65,7 +71,7 @@ def _restored(variables: list[Any], path: Path) -> dict[str, Any]:
         for index, variable in enumerate(variables):
             value = arrays[f"{index:05d}"]
             if value.shape != tuple(variable.shape):
-                raise ValueError(
+                raise ForeignState(
                     f"{path} must hold {variable.path} of shape "
                     f"{tuple(variable.shape)}. Start the run anew. "
                     f"Received: {value.shape}"

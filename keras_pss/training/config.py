@@ -66,6 +66,8 @@ MAY_BE_NONE = (
     "decay_steps",
     "clip_norm",
 )
+# An `embedding_scale` that depends on the table.
+BY_ROWS = "rows"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -101,7 +103,8 @@ class RunConfig:
             See `keras_pss.training.WarmupDecay`; without `decay_steps` the
             decay ends with the last epoch.
         clip_norm: Largest norm of all gradients together; None for any.
-        embedding_scale: Embeddings start uniform in ± this.
+        embedding_scale: Embeddings start uniform in ± this; `"rows"`: in
+            ± 1/√n for a table of n rows, as DLRM's and TT-Rec's do.
         embedding_l2: Times the sum of the squared embedding parameters is
             added to the loss.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
@@ -130,7 +133,7 @@ class RunConfig:
     decay_steps: int | None = None
     end_learning_rate: float = 0.0
     clip_norm: float | None = None
-    embedding_scale: float = 0.01
+    embedding_scale: float | str = 0.01
     embedding_l2: float = 0.0
     precision: str = "float32"
     seed: int = 0
@@ -157,6 +160,10 @@ class RunConfig:
             self._is(name, int, "a whole number")
             self._at_least(name, 0 if name in MAY_BE_ZERO else 1)
         for name in SIZES:
+            if name == "embedding_scale":
+                if self.embedding_scale == BY_ROWS:
+                    continue
+                self._is(name, int | float, f"a number or '{BY_ROWS}'")
             self._is(name, int | float, "a number")
             self._at_least(name, 0)
             if name not in MAY_BE_ZERO and getattr(self, name) == 0:

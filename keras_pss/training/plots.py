@@ -36,7 +36,7 @@ def learning_curves(
     right.set_ylabel("validation AUC")
     figure.legend(
         [loss, val_loss, auc, line],
-        ["train log loss", "validation log loss", "validation AUC", "kept"],
+        ["training loss", "validation log loss", "validation AUC", "kept"],
         loc="outside upper center",
         ncols=2,
     )

@@ -36,6 +36,9 @@ def folder(tmp_path_factory):
         done = keras_pss(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
     (folder / "empty").mkdir()
+    (folder / "twice").mkdir()
+    for name in ("day_0.gz", "day_0", "day_1"):
+        (folder / "twice" / name).touch()
     (folder / "later.tsv").write_text("no log\n")
     (folder / "made").mkdir()
     (folder / "made" / "data.json").write_text('{"source": []}')
@@ -137,6 +140,13 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("train --data data --out r --option k=1", "`options` of method="),
         ("train --data data --out r --option block_size=x", "`block_size`"),
         ("train --data empty --out r", "hold train.txt, day_0, day_1"),
+        ("train --data twice --out r", "day_0.gz and day_0 in twice"),
+        ("train --data data --out r --embedding-scale x", "number or 'rows'"),
+        (
+            "train --data data --out r --recipe fpd_criteo_tb/r8-p1 "
+            "--compress-largest 5 --min-rows 3",
+            "`compress_largest` stands in place of `min_rows`",
+        ),
         ("train --data data --out r --recipe x", "A recipe must be one that"),
         ("train --data data --out run --resume --dim 8", "dim=8 in place of"),
         ("recipes criteo_kaggle_1000x", "must be one of criteo_kaggle_1000x/"),

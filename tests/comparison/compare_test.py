@@ -13,9 +13,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from keras_pss.comparison import Grid, compare, write_report
+from keras_pss.comparison.cell import run_cell
 from keras_pss.comparison.runner import _append, read
 from keras_pss.comparison.summary import summarise
 from keras_pss.data import criteo, synthetic
+from keras_pss.training.rows import open_rows
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.slow]
 
@@ -156,6 +158,22 @@ def test_a_cell_that_diverges_does_not_end_the_others(data, tmp_path):
     # It is known later as well.
     again = compare(data, bad, tmp_path, only_report=True)
     assert again.errors == outcome.errors
+
+
+def test_a_state_that_cannot_be_read_is_told_once(data, tmp_path):
+    rows = open_rows(data)
+    (cell,) = [c for c in grid().cells() if c.method == "robe"]
+    settings = {"name": cell.name, "config": cell.config.as_dict()}
+    state = tmp_path / "running" / cell.name
+    state.mkdir(parents=True)
+    asked = json.dumps([settings["config"], rows.identity()])
+    (state / "asked.json").write_text(asked)
+    for name in ("best.npz", "state.npz"):
+        (state / name).write_text("no state")
+    assert "cannot be read" in run_cell(rows, settings, tmp_path)["error"]
+    assert not state.exists()
+    assert run_cell(rows, settings, tmp_path)["auc"] > 0.5
+    assert state.exists()  # until its result is kept
 
 
 def test_cells_whose_process_dies_are_errors(data, tmp_path, monkeypatch):

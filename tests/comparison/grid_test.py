@@ -132,6 +132,14 @@ def test_a_grid_of_ones_own(tmp_path):
             {"methods": ["robe[sign=1,seed=2]", "robe[sign=1, seed=2]"]},
             "`methods` must differ by more than spaces",
         ),
+        (
+            {"methods": ["qr", "mixed_dimension"]},
+            "same out. Received: low_rank and mixed_dimension",
+        ),
+        (
+            {"methods": ["robe_fold", 'robe[mapping="fold"]']},
+            r"`methods` must differ in their settings; leave one",
+        ),
         ({"models": ["dlmr"]}, "`models` must be among dlrm, dcn"),
         ({"model_options": {"x": {}}}, "`models` must be among dlrm, dcn"),
         ({"seeds": 0}, "`seeds` must be a whole number of at least 1"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from keras_pss.comparison import Grid
+from keras_pss.comparison import Grid, plots
 from keras_pss.comparison import tables as tables_of
 from keras_pss.comparison.plots import draw
 from keras_pss.comparison.runner import Outcome
@@ -110,6 +110,48 @@ def test_differences_are_those_of_the_same_seeds(outcome):
     assert averages["robe"].difference.difference == pytest.approx(both)
     # A method that knows little is worse beyond doubt.
     assert averages["hash"].p_value < 0.001 < averages["robe"].p_value
+
+
+def test_seeds_without_full_tables_are_left_out_of_differences(outcome):
+    out, given = outcome
+    results = {k: v for k, v in given.results.items() if k != "dlrm-full-1x-1"}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    (robe,) = [r for r in summary.of("dlrm") if r.method == "robe"]
+    auc = {name: x["auc"] for name, x in results.items()}
+    assert robe.difference.seeds == 1
+    assert robe.difference.difference == pytest.approx(
+        auc["dlrm-robe-10x-2"] - auc["dlrm-full-1x-2"]
+    )
+    assert robe.mean("auc") == pytest.approx(
+        np.mean([auc["dlrm-robe-10x-1"], auc["dlrm-robe-10x-2"]])
+    )
+    # Beside seed 2 of the full tables, which took 40 seconds.
+    assert robe.relative_time == pytest.approx(6 / 40)
+    table = tables_of.of_model(summary, "dlrm")
+    assert "(1 of 2 seeds)" in table.rows[-1][table.head.index("AUC − full")]
+    # Where none has a pair, there is nothing to say.
+    results = {k: v for k, v in results.items() if "-full-" not in k}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    assert [row.difference for row in summary.rows] == [None] * 3
+    assert summary.averages == []
+    assert summary.convergences == []
+
+
+def test_bars_are_the_reports_intervals(outcome, monkeypatch):
+    out, given = outcome
+    summary = summarise(given, out)
+    drawn = {}
+
+    def keep(axes, points, style):
+        drawn[style["label"]] = points
+
+    monkeypatch.setattr(plots, "_line", keep)
+    plots._losses(summary, dict(plots._styles(summary)))
+    found = {a.method: a.difference for a in summary.averages}
+    ((_, middle, half),) = drawn["robe"]
+    assert middle == found["robe"].difference
+    assert middle - half == pytest.approx(found["robe"].low)
+    assert middle + half == pytest.approx(found["robe"].high)
 
 
 def test_means_over_models(outcome):

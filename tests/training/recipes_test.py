@@ -66,7 +66,9 @@ def test_tensor_trains_have_the_papers_sizes(tables, rank):
     assert len(layer.single) == tables
 
 
-@pytest.mark.parametrize("variant", ["r8-p1", "r8-p2", "r8-p4", "r16-p4"])
+@pytest.mark.parametrize(
+    "variant", ["r8-p1", "r8-p2", "r8-p4", "r16-p2", "r16-p4"]
+)
 def test_products_of_digits_have_the_reviews_sizes(variant):
     name = f"fpd_criteo_tb/{variant}"
     layer = compressed(name, TERABYTE)
@@ -78,6 +80,7 @@ def test_products_of_digits_have_the_reviews_sizes(variant):
 
 def test_robe_is_a_thousandth():
     layer = compressed("criteo_kaggle_1000x/dcn", KAGGLE)
+    assert layer.full is None  # all tables share one memory, as in the paper
     assert layer.budget_size() == 540_000
     assert sum(KAGGLE) * 16 / layer.budget_size() == pytest.approx(1000, 1e-3)
     for factor, name in ((1000, "1000x"), (10_000, "10000x")):

@@ -16,9 +16,10 @@ import keras_pss
 from keras_pss.data import criteo, synthetic
 from keras_pss.layers.walk import every
 from keras_pss.training import checkpoint
-from keras_pss.training.build import build_model
+from keras_pss.training.build import build_model, embedding_parts
 from keras_pss.training.callbacks import BestModel, StopOnNaN
 from keras_pss.training.config import RunConfig
+from keras_pss.training.fit import fit, model_for
 from keras_pss.training.metrics import Metrics
 from keras_pss.training.rows import as_rows, open_rows
 from keras_pss.training.run import evaluate, load_model, train
@@ -308,6 +309,57 @@ def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     assert report["diverged"]
     assert report["epochs"] == 1
     assert np.load(tmp_path / "late" / "nan_batch.npz")["step"] == steps + 2
+
+
+class BreakWeights(keras.callbacks.Callback):
+    """After so many steps the weights are no numbers; no loss is NaN yet."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            bias = self.model.layers[-1].bias
+            bias.assign(np.full(bias.shape, np.nan))
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_nan_that_validation_finds_keeps_the_last_batch(data, tmp_path, rounds):
+    rows = as_rows(criteo.load(data / "prepared"))
+    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    steps = config.rounds(rows.rows("train")).steps
+
+    def run():
+        model = model_for(rows, config)
+        breaks = [BreakWeights(rounds * steps)]
+        return fit(model, rows, config, tmp_path, breaks, verbose=0)
+
+    if rounds == 1:
+        with pytest.raises(ValueError, match=f"NaN after {steps - 1} steps"):
+            run()
+    else:
+        fitted = run()
+        assert fitted.diverged
+        assert len(fitted.history["val_auc"]) == 1
+    kept = np.load(tmp_path / "nan_batch.npz")
+    assert kept["step"] == rounds * steps - 1
+    _, labels = next(iter(rows.stream(512, 0, rounds * steps - 1)))
+    np.testing.assert_array_equal(kept["label"], labels)
+
+
+def test_tables_start_by_their_rows():
+    config = RunConfig(method="full", embedding_scale="rows")
+    (layer,) = embedding_parts(config, (3, 12, 30_000)).values()
+    layer.build()
+    table = np.asarray(layer.full.weights[0])
+    for rows, part in zip(
+        (3, 12, 30_000), np.split(table, [3, 15]), strict=True
+    ):
+        assert 0.8 * rows**-0.5 < np.abs(part).max() <= rows**-0.5
+    with pytest.raises(ValueError, match="must be a number or 'rows'"):
+        RunConfig(embedding_scale="row")
 
 
 @pytest.fixture(scope="module")
