@@ -48,7 +48,8 @@ def load() -> None:
     with quiet():
         import tensorflow  # noqa: F401
 
-        import keras_pss  # noqa: F401
+        from keras_pss.training.allocator import keep_freed_memory
+    keep_freed_memory()
 
 
 @contextmanager
