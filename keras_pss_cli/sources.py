@@ -125,7 +125,7 @@ def logs(folder: Path) -> list[Path]:
 def _check_copies(folder: Path, names: list[str]) -> None:
     """Raises where a file lies beside its compressed copy."""
     plain: dict[str, str] = {}
-    for name in names:
+    for name in sorted(names):
         stem = re.sub(r"\.(gz|xz|zst)$", "", name)
         other = plain.setdefault(stem, name)
         if other != name:

@@ -140,7 +140,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("train --data data --out r --option k=1", "`options` of method="),
         ("train --data data --out r --option block_size=x", "`block_size`"),
         ("train --data empty --out r", "hold train.txt, day_0, day_1"),
-        ("train --data twice --out r", "day_0.gz and day_0 in twice"),
+        ("train --data twice --out r", "day_0 and day_0.gz in twice"),
         ("train --data data --out r --embedding-scale x", "number or 'rows'"),
         (
             "train --data data --out r --recipe fpd_criteo_tb/r8-p1 "
