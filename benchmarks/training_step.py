@@ -11,7 +11,8 @@
     embedding   keras.layers.Embedding on all rows, uncompressed
 
 for SGD and Adam. The first three are measured in turns, the last one by itself
-since it needs most of the memory. Prints ratios; writes JSON lines.
+since it needs most of the memory. Memory that a step frees is kept for the next
+one, as `keras-pss train` does. Prints ratios; writes JSON lines.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from lookup import KAGGLE
 
 import keras_pss
 from keras_pss import native
+from keras_pss.training.allocator import keep_freed_memory
 from keras_pss.training.report import machine, versions
 
 DIM = 16
@@ -79,6 +81,7 @@ class Embedding(keras.layers.Layer):
 def main() -> None:
     arguments = _arguments()
     assert native.available(), "build the kernels: keras-pss build-ops"
+    keep_freed_memory()
     scale = arguments.rows / sum(KAGGLE)
     dims = [max(2, round(rows * scale)) for rows in KAGGLE]
     random = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -285,5 +286,5 @@ def test_a_killed_comparison_goes_on(done, data, tmp_path):
             np.load(done[0] / "probabilities" / line["probabilities"]),
         )
     assert "report.html" in again.stdout
-    assert "4/4 dlrm-robe-10x-1: AUC 0." in again.stderr
+    assert re.search(r"4/4 dlrm-\S+: AUC 0\.", again.stderr)
     assert json.loads((out / "results.jsonl").read_text().split("\n")[0])
