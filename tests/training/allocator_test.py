@@ -18,12 +18,12 @@ from allocator import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 faults = []
 for _ in range(10):
-    array = libc.malloc(100 << 20)
-    ctypes.memset(array, 1, 100 << 20)
+    array = libc.malloc({size})
+    ctypes.memset(array + {size} - (1 << 20), 1, 1 << 20)
     libc.free(array)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 print(faults[-1] - faults[0])
@@ -34,11 +34,12 @@ print(faults[-1] - faults[0])
     not hasattr(ctypes.CDLL(None), "mallopt"),
     reason="only glibc's allocator has settings",
 )
-def test_freed_memory_is_used_again():
+@pytest.mark.parametrize("size", [100 << 20, 9 << 28])
+def test_freed_memory_is_used_again(size):
     folder = str(Path(allocator.__file__).parent)
 
     def faults(keep):
-        script = SCRIPT.format(folder=folder, keep=keep)
+        script = SCRIPT.format(folder=folder, keep=keep, size=size)
         done = subprocess.run(
             [sys.executable, "-c", script],
             capture_output=True,
