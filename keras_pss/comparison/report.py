@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 import sys
 from html import escape
 from pathlib import Path
@@ -98,14 +99,20 @@ def _about(outcome: Outcome) -> list[str]:
     line = next(iter(outcome.results.values()))
     made = ", ".join(f"{k} {v}" for k, v in line["versions"].items())
     total = sum(x["history"]["seconds"][-1] for x in outcome.results.values())
+    grid = outcome.grid
+    options = {
+        model: grid.model_options[model]
+        for model in grid.models
+        if model in grid.model_options
+    }
     return [
         f"{len(outcome.results)} runs, {line['train_rows']:,} rows to train "
         f"on, {line['rows']:,} to test on; {total / 3600:.1f} hours of "
         "training in all.",
         f"{line['machine']['cores']} cores, {line['machine']['cpu']}; {made}.",
-        f"Settings of all runs: {json.dumps(outcome.grid.run)}; of the "
-        f"models: {json.dumps(outcome.grid.model_options)}.",
-        f"Command: `{' '.join(['keras-pss', *sys.argv[1:]])}`",
+        f"Settings of all runs: {json.dumps(grid.run)}; of the models: "
+        f"{json.dumps(options)}.",
+        f"Command: `{shlex.join(['keras-pss', *sys.argv[1:]])}`",
     ]
 
 
