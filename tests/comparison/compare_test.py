@@ -286,5 +286,7 @@ def test_a_killed_comparison_goes_on(done, data, tmp_path):
             np.load(done[0] / "probabilities" / line["probabilities"]),
         )
     assert "report.html" in again.stdout
-    assert re.search(r"4/4 dlrm-\S+: AUC 0\.", again.stderr)
+    last = re.search(r"4/4 (\S+): AUC 0\.", again.stderr)[1]
+    assert last in whole.results
+    assert last not in kept
     assert json.loads((out / "results.jsonl").read_text().split("\n")[0])
