@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 import keras_pss
 from keras_pss.data.movielens import Interactions, Split
-from keras_pss.layers.factory import method_class
+from keras_pss.layers.embedding.methods import method_class
 
 # Inverse strengths of the floor's L2, from which validation chooses.
 FLOOR_STRENGTHS = (0.3, 1.0, 3.0)

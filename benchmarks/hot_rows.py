@@ -33,7 +33,7 @@ from keras import ops
 
 from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
 from keras_pss.layers import EmbeddingCollection, TTEmbedding
-from keras_pss.layers.hot_rows import HotRows
+from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.models import DLRM
 from keras_pss.training.report import machine, versions
 

@@ -207,7 +207,7 @@ Ways = tuple[dict[str, Callable[[], Any]], Callable[[], Any]]
 
 def _layer(case: dict[str, Any], gradient: str = "dense") -> Any:
     """The fused lookup of all tables in one memory."""
-    from keras_pss.layers.robe_group import ROBEGroup
+    from keras_pss.layers.fused.robe_group import ROBEGroup
 
     layer = ROBEGroup(
         case["rows"],

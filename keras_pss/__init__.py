@@ -34,7 +34,7 @@ from keras_pss.layers import SqueezeExcitation as SqueezeExcitation
 from keras_pss.layers import TensorRingEmbedding as TensorRingEmbedding
 from keras_pss.layers import TTEmbedding as TTEmbedding
 from keras_pss.layers import VectorCross as VectorCross
-from keras_pss.layers import embedding as embedding
+from keras_pss.layers.embedding.methods import embedding as embedding
 from keras_pss.planning import memory_report as memory_report
 from keras_pss.version import __version__ as __version__
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_pss.callbacks.refresh_hot_rows import reset_rows
-from keras_pss.layers.base import positive_int
-from keras_pss.layers.clustered_embedding import ClusteredEmbedding
-from keras_pss.layers.walk import every as every_layer
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.walk import every as every_layer
+from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import positive_int
-from keras_pss.layers.hot_rows import HotRows
-from keras_pss.layers.walk import every as every_layer
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.walk import every as every_layer
+from keras_pss.layers.composite.hot_rows import HotRows
 
 
 class RefreshHotRows(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from keras_pss.layers.factory import METHODS
+from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.build import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import positive_int
-from keras_pss.layers.field_attention import FieldAttention
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.field_attention import FieldAttention
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
 
 

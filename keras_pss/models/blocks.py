@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.field_sum import FieldSum
+from keras_pss.layers.feature_interaction.field_sum import FieldSum
 
 Tensor = Any
 

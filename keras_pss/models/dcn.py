@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import positive_int
-from keras_pss.layers.vector_cross import VectorCross
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.vector_cross import VectorCross
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
 
 

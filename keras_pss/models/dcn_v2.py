@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import positive_int
-from keras_pss.layers.matrix_cross import MatrixCross
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.matrix_cross import MatrixCross
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
 
 

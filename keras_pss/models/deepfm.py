@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.factorization_machine import FactorizationMachine
+from keras_pss.layers.feature_interaction.factorization_machine import (
+    FactorizationMachine,
+)
 from keras_pss.models.blocks import (
     inputs_of,
     joined,

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.dot_interaction import DotInteraction
+from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
 from keras_pss.models.blocks import inputs_of, mlp, probability
 
 

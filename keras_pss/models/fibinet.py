@@ -5,8 +5,13 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.bilinear_interaction import KINDS, BilinearInteraction
-from keras_pss.layers.squeeze_excitation import SqueezeExcitation
+from keras_pss.layers.feature_interaction.bilinear_interaction import (
+    KINDS,
+    BilinearInteraction,
+)
+from keras_pss.layers.feature_interaction.squeeze_excitation import (
+    SqueezeExcitation,
+)
 from keras_pss.models.blocks import (
     inputs_of,
     joined,

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.bi_interaction import BiInteraction
+from keras_pss.layers.feature_interaction.bi_interaction import BiInteraction
 from keras_pss.models.blocks import (
     check_second,
     inputs_of,

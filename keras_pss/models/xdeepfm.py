@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.compressed_interaction import CompressedInteraction
+from keras_pss.layers.feature_interaction.compressed_interaction import (
+    CompressedInteraction,
+)
 from keras_pss.models.blocks import (
     inputs_of,
     joined,

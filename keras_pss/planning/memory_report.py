@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers import walk
-from keras_pss.layers.report import (
+from keras_pss.layers.base import walk
+from keras_pss.layers.base.memory import (
     MemoryReport,
     Optimizer,
     layers_within,

@@ -8,14 +8,9 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.budget import (
-    Budget,
-    counts_bytes,
-    parameters,
-    share,
-)
-from keras_pss.layers.factory import method_class
-from keras_pss.layers.frequency_filter import FrequencyFilter
+from keras_pss.layers.base.budget import Budget, counts_bytes, parameters, share
+from keras_pss.layers.composite.frequency_filter import FrequencyFilter
+from keras_pss.layers.embedding.methods import method_class
 from keras_pss.training.config import MODELS, RunConfig
 
 OPTIMIZERS = {

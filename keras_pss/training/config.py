@@ -7,9 +7,9 @@ from inspect import signature
 from typing import Any, Self
 
 from keras_pss import models
-from keras_pss.layers.base import LARGEST_DIM
-from keras_pss.layers.budget import Budget, parameters
-from keras_pss.layers.factory import checked_options
+from keras_pss.layers.base.budget import Budget, parameters
+from keras_pss.layers.base.checks import LARGEST_DIM
+from keras_pss.layers.embedding.methods import checked_options
 from keras_pss.training.schedules import DECAYS, WarmupDecay
 
 MODELS: dict[str, Any] = {

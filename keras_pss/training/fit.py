@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from keras_pss.callbacks import Recluster
 from keras_pss.layers import ClusteredEmbedding
-from keras_pss.layers.frequency_filter import FrequencyFilter
-from keras_pss.layers.walk import every
+from keras_pss.layers.base.walk import every
+from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.training import checkpoint
 from keras_pss.training.build import build_model
 from keras_pss.training.callbacks import (

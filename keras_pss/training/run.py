@@ -9,7 +9,7 @@ import keras
 
 from keras_pss.data import criteo
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.walk import every
+from keras_pss.layers.base.walk import every
 from keras_pss.planning import memory_report
 from keras_pss.serving.export import export_saved_model
 from keras_pss.training import plots

@@ -7,8 +7,8 @@ from keras import ops
 
 import keras_pss
 from keras_pss.callbacks.recluster import Recluster
-from keras_pss.layers import factory
-from keras_pss.layers.clustered_embedding import ClusteredEmbedding
+from keras_pss.layers.embedding import methods as factory
+from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
 from keras_pss.ops import pss1
 
 ROWS, WIDTH = 200, 8

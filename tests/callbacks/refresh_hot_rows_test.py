@@ -12,8 +12,8 @@ from keras_pss.callbacks.refresh_hot_rows import (
     reset_rows,
     slots_of,
 )
-from keras_pss.layers.embedding_bag import EmbeddingBag
-from keras_pss.layers.hot_rows import HotRows
+from keras_pss.layers.composite.embedding_bag import EmbeddingBag
+from keras_pss.layers.composite.hot_rows import HotRows
 
 DIM, WIDTH, CAPACITY, BATCH = 60, 4, 5, 8
 BACKEND = keras.backend.backend()
@@ -269,7 +269,7 @@ def test_scaled_losses_and_models_without_an_optimizer():
 def test_replicas_count_and_refresh_as_one():
     replicas.check("""
 from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
-from keras_pss.layers.hot_rows import HotRows
+from keras_pss.layers.composite.hot_rows import HotRows
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     inner = keras_pss.HashedEmbedding(60, 4, num_buckets=7)
     layer = HotRows(inner, 5)

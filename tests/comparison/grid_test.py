@@ -12,7 +12,7 @@ from keras_pss.comparison.grid import (
     load_grid,
     method_settings,
 )
-from keras_pss.layers.factory import METHODS
+from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.config import MODELS
 
 pytestmark = pytest.mark.tf_only

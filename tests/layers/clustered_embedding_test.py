@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pss.layers.clustered_embedding import ClusteredEmbedding
+from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
 from keras_pss.ops import hashing, pss1
 
 ROWS, WIDTH, CLUSTERS, COLUMNS = 60, 12, 7, 4

@@ -13,8 +13,8 @@ from keras import ops
 from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
 
 import keras_pss
-from keras_pss.layers.base import CompressedEmbedding
-from keras_pss.layers.core_embedding import CoreEmbedding
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tensor_cores import CoreEmbedding
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
 every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)

@@ -12,7 +12,7 @@ from keras import ops
 from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
 
 import keras_pss
-from keras_pss.layers.embedding_bag import EmbeddingBag
+from keras_pss.layers.composite.embedding_bag import EmbeddingBag
 
 COMBINERS = ("sum", "mean", "sqrtn")
 BACKEND = keras.backend.backend()

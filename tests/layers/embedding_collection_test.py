@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.allocation import FULL_SHARE, allocate, divide
+from keras_pss.layers.composite.allocation import FULL_SHARE, allocate, divide
 
 DIMS = (900, 7, 5000, 40, 2500)
 CASES = [

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.frequency_filter import FrequencyFilter
+from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 
 DIMS = (900, 7, 500)
 LIMITS = (40, 7, 1)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
-from keras_pss.layers import id_counter
-from keras_pss.layers.embedding_bag import EmbeddingBag
-from keras_pss.layers.hot_rows import HotRows
+from keras_pss.layers.composite import id_counter
+from keras_pss.layers.composite.embedding_bag import EmbeddingBag
+from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.ops import counting
 
 DIM, WIDTH, CAPACITY = 60, 12, 7

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.qr_embedding import _limit, _most_buckets, _rows
+from keras_pss.layers.embedding.methods import METHODS
+from keras_pss.layers.embedding.qr_embedding import _limit, _most_buckets, _rows
 
 # Ids of Criteo Kaggle's 26 columns.
 KAGGLE = [
@@ -549,7 +550,7 @@ def test_a_network_with_dead_units_starts_finite(rows):
         assert np.isfinite(layer.materialize()).all()
 
 
-@pytest.mark.parametrize("method", keras_pss.layers.factory.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_bytes_count_index_tables_too(method):
     """Of a layer, and of all layers of a collection."""
     if method == "full":

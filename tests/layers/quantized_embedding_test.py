@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pss.layers.full_embedding import FullEmbedding
-from keras_pss.layers.quantized_embedding import QuantizedEmbedding
+from keras_pss.layers.embedding.full_embedding import FullEmbedding
+from keras_pss.layers.embedding.quantized_embedding import QuantizedEmbedding
 from keras_pss.ops import rounding
 
 every_storage = pytest.mark.parametrize("storage", rounding.STORAGES)

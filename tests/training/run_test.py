@@ -14,7 +14,7 @@ import pytest
 
 import keras_pss
 from keras_pss.data import criteo, synthetic
-from keras_pss.layers.walk import every
+from keras_pss.layers.base.walk import every
 from keras_pss.training import checkpoint
 from keras_pss.training.build import build_model, embedding_parts
 from keras_pss.training.callbacks import BestModel, StopOnNaN

@@ -1,0 +1,153 @@
+"""Shapes of the cores of a tensor train or ring, from what is given."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.ops import tensor_train
+
+Core = tuple[int, int, int, int]
+
+
+def cores(
+    input_dim: int,
+    output_dim: int,
+    rank: int | Sequence[int],
+    row_shape: str | Sequence[int] = "balanced",
+    column_shape: Sequence[int] | None = None,
+    num_cores: int | None = None,
+    ring: bool = False,
+    **kwargs: Any,
+) -> list[Core]:
+    """Shapes (p, r, q, r') of the cores, checked.
+
+    Args:
+        input_dim, output_dim: n and d of the table.
+        rank: One for all boundaries, or one for each: D - 1 in a train, D in
+            a ring, the first being that between the last and the first core.
+        row_shape, column_shape, num_cores: As in `TTEmbedding`.
+        ring: Whether the last core meets the first.
+        **kwargs: Of the layer, not used here.
+
+    Raises:
+        ValueError: For factors that do not make the table.
+    """
+    given = [
+        s for s in (row_shape, column_shape) if s and not isinstance(s, str)
+    ]
+    if num_cores is not None:
+        positive_int("num_cores", num_cores)
+    count = num_cores or (len(given[0]) if given else 3)
+    if count < 2 or any(len(s) != count for s in given):
+        raise ValueError(
+            "A tensor train or ring has two or more cores, and one factor of "
+            "the rows and of the columns for each. Received: "
+            f"num_cores={num_cores}, row_shape={row_shape}, "
+            f"column_shape={column_shape}"
+        )
+    _check_rank(rank, count, ring)
+    if column_shape is None:
+        column_shape = tensor_train.column_shape(output_dim, count)
+    if math.prod(column_shape) != output_dim:
+        raise ValueError(
+            f"The product of `column_shape` must be output_dim={output_dim}, "
+            f"as of {tensor_train.column_shape(output_dim, count)}. "
+            f"Received: column_shape={tuple(column_shape)}"
+        )
+    rows = _row_shape(input_dim, row_shape, column_shape, rank, count, ring)
+    for name, shape in ("row_shape", rows), ("column_shape", column_shape):
+        for factor in shape:
+            positive_int(name, factor)
+    ranks: Sequence[int] = tensor_train.ranks(rank, rows, column_shape)
+    if ring:
+        each = [rank] * count if isinstance(rank, int) else list(rank)
+        ranks = [*each, each[0]]
+    return tensor_train.core_shapes(rows, column_shape, ranks)
+
+
+def size(shapes: Sequence[Core]) -> int:
+    """Parameters of all cores."""
+    return sum(math.prod(core) for core in shapes)
+
+
+def largest_ranks(
+    shapes: Callable[[int | Sequence[int]], list[Core]],
+    largest: int,
+    size_within: int,
+    ring: bool = False,
+) -> int | tuple[int, ...]:
+    """The ranks that use a number of parameters best: as equal as may be.
+
+    The largest single rank that fits, by bisection; what it leaves raises the
+    ranks one at a time, the lowest first.
+
+    Args:
+        shapes: Cores of a rank or ranks.
+        largest: Rank that is certainly too large, or the largest useful one.
+        size_within: Parameters.
+        ring: Whether the last core meets the first.
+
+    Returns:
+        One rank, 1 at least, where no single one can be raised.
+    """
+
+    def fits(rank: int | Sequence[int]) -> bool:
+        return size(shapes(rank)) <= size_within
+
+    low, high = 1, largest
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    found = [left for _, left, *_ in shapes(low)]
+    # No boundary of a train is of use above the entries on either side.
+    most = [left for _, left, *_ in shapes(largest)]
+    if not ring:
+        found, most = found[1:], most[1:]
+    equal, free = tuple(found), set(range(len(found)))
+    while free:
+        k = min(free, key=lambda k: (found[k], k))
+        found[k] += 1
+        if found[k] > most[k] or not fits(found):
+            found[k] -= 1
+            free.remove(k)
+    return low if tuple(found) == equal else tuple(found)
+
+
+def _row_shape(
+    input_dim: int,
+    row_shape: str | Sequence[int],
+    column_shape: Sequence[int],
+    rank: int | Sequence[int],
+    count: int,
+    ring: bool,
+) -> Sequence[int]:
+    balanced = tensor_train.balanced_row_shape(input_dim, count)
+    if row_shape == "balanced":
+        return balanced
+    if row_shape == "min_params":
+        largest = rank if isinstance(rank, int) else max(rank)
+        return tensor_train.min_params_row_shape(
+            input_dim, column_shape, largest, ring
+        )
+    if isinstance(row_shape, str) or math.prod(row_shape) < input_dim:
+        raise ValueError(
+            "`row_shape` must be 'balanced', 'min_params' or factors whose "
+            f"product is at least input_dim={input_dim}, such as {balanced}. "
+            f"Received: row_shape={row_shape!r}"
+        )
+    return row_shape
+
+
+def _check_rank(rank: int | Sequence[int], count: int, ring: bool) -> None:
+    if not isinstance(rank, list | tuple):
+        positive_int("rank", rank)
+        return
+    needed = count if ring else count - 1
+    if len(rank) != needed:
+        raise ValueError(
+            f"`rank` must be one integer or {needed}, one for each place "
+            f"where two of the {count} cores meet. Received: rank={rank}"
+        )
+    for r in rank:
+        positive_int("rank", r)

@@ -1,0 +1,151 @@
+"""What tensor trains and rings share: cores in, rows out."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import tensor_core_shapes as core_shapes
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+from keras_pss.ops import tensor_train
+
+Tensor = Any
+
+# A whole table of so many rows for each id is built at least three times faster
+# on a CPU, by a few large matrix products, than the rows of the ids by as many
+# small ones.
+ROWS_OF_AN_ID = 4
+
+
+class CoreEmbedding(CompressedEmbedding):
+    """Base of the layers whose row is a product of slices of cores."""
+
+    sized_by = "rank"
+    # Whether the last core meets the first.
+    ring = False
+
+    def _set_cores(
+        self,
+        rank: int | Sequence[int],
+        row_shape: str | Sequence[int],
+        column_shape: Sequence[int] | None,
+        num_cores: int | None,
+    ) -> None:
+        self._cores = core_shapes.cores(
+            self.input_dim,
+            self.output_dim,
+            rank,
+            row_shape,
+            column_shape,
+            num_cores,
+            ring=self.ring,
+        )
+        self.row_shape = tuple(rows for rows, *_ in self._cores)
+        self.column_shape = tuple(width for _, _, width, _ in self._cores)
+        self.num_cores = len(self._cores)
+        self.rank = rank if isinstance(rank, int) else tuple(rank)
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> int:
+        cores = core_shapes.cores(
+            input_dim, output_dim, 1, ring=cls.ring, **kwargs
+        )
+        return core_shapes.size(cores)
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        def shapes(rank: Any) -> list[core_shapes.Core]:
+            return core_shapes.cores(
+                input_dim, output_dim, rank, ring=cls.ring, **kwargs
+            )
+
+        # A train's rank is of use up to the columns of the table's best
+        # split; a ring's cores have rank² numbers and more.
+        largest = math.isqrt(size) if cls.ring else input_dim * output_dim
+        rank = core_shapes.largest_ranks(shapes, largest, size, cls.ring)
+        return {"rank": rank}
+
+    def core_stds(self) -> list[float]:
+        """Deviations with which the cores make the table's, on average.
+
+        An entry is the sum of Π r products of D entries of cores.
+        """
+        raise NotImplementedError
+
+    def mean_square(self, cores: Sequence[Tensor]) -> Tensor:
+        """Mean of the squared entries of the table that cores make."""
+        raise NotImplementedError
+
+    def tables(self) -> dict[str, Table]:
+        sizes = [(p, left * q * right) for p, left, q, right in self._cores]
+        fills = [
+            initial_scale.scaled(self.embeddings_initializer, std, k)
+            for k, std in enumerate(self.core_stds())
+        ]
+        fills[-1] = self._normalized(fills, sizes)
+        return {
+            f"core{k}": Table(*size, fill)
+            for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
+        }
+
+    def _normalized(
+        self, fills: list[Any], sizes: list[tuple[int, int]]
+    ) -> Callable[..., Tensor]:
+        """Draws the last core so that the table's own variance is right.
+
+        Few numbers make many rows: their variance can be far from its mean
+        over draws. An initializer repeats its draw, so the other cores are
+        known here.
+        """
+        std = initial_scale.table_std(
+            self.embeddings_initializer, self.input_dim, self.output_dim
+        )
+
+        def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+            cores = [
+                draw(size) for draw, size in zip(fills, sizes, strict=True)
+            ]
+            found = ops.sqrt(self.mean_square(cores))
+            return ops.cast(cores[-1] * (std / found), dtype or "float32")
+
+        fills = list(fills)
+        return fill
+
+    def lookup_flops(self) -> int:
+        return tensor_train.flops(self._cores)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        names = [f"core{k}" for k in range(self.num_cores)]
+        if self._is_small_for(ids.shape[0]):
+            cores = [self.whole_table(name) for name in names]
+            return tensor_train.take_rows(cores, self._cores, ids)
+        digits = tensor_train.digits(ids, self.row_shape)
+        slices = [
+            self.gather_rows(name, digit)
+            for name, digit in zip(names, digits, strict=True)
+        ]
+        return tensor_train.contract(slices, self._cores)
+
+    def _is_small_for(self, count: Any) -> bool:
+        """Whether to build the whole table for a number of ids, if known."""
+        if self.quantization_mode is not None or self.gradient == "sparse":
+            return False  # reads the rows that are asked for, and no others
+        rows = math.prod(self.row_shape)
+        # An export may give it a symbol, which compares with nothing.
+        return isinstance(count, int) and rows <= ROWS_OF_AN_ID * count
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "rank": self.rank,
+            "row_shape": self.row_shape,
+            "column_shape": self.column_shape,
+            "num_cores": self.num_cores,
+        }

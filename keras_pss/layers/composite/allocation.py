@@ -1,0 +1,157 @@
+"""How a collection divides its budget among its tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_pss.layers.base.budget import (
+    BYTES_A_PARAMETER,
+    Budget,
+    counts_bytes,
+    parameters,
+)
+from keras_pss.layers.base.checks import LARGEST_DIM
+from keras_pss.layers.embedding.methods import method_class
+
+# Tables stay uncompressed, the smallest first, while all of them together
+# take no more than this share of the budget.
+FULL_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Which tables stay full, and the parameters of the others.
+
+    Attributes:
+        full: Indices of the tables that stay uncompressed, ascending.
+        compressed: Indices of the others, ascending.
+        sizes: Parameters for each of `compressed`; for ROBE, whose tables
+            share one memory, a single number. Empty where the method's own
+            arguments say the size.
+    """
+
+    full: tuple[int, ...]
+    compressed: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+def allocate(
+    input_dims: Sequence[int | None],
+    output_dim: int,
+    method: str,
+    budget: Budget | None,
+    min_rows: int | None,
+    options: Mapping[str, Any],
+) -> Allocation:
+    """Divides a budget; the parts never exceed it.
+
+    Args:
+        input_dims: Rows of each table, None for an open vocabulary.
+        output_dim: Columns of all of them.
+        method: A method string.
+        budget: Of all tables together; None where `options` say the size of
+            each, as in papers that give a rank.
+        min_rows: Tables with fewer rows stay full; None: the smallest ones,
+            up to `FULL_SHARE` of the budget.
+        options: Further arguments of the method's layer.
+
+    Raises:
+        ValueError: If the budget is too small; it names the smallest one.
+    """
+    everything = tuple(range(len(input_dims)))
+    cls = method_class(method)
+    if method == "full":
+        return Allocation(everything, (), ())
+    rows = [LARGEST_DIM if n is None else n for n in input_dims]
+    if budget is None:
+        small = {t for t in everything if rows[t] < (min_rows or 0)}
+        others = tuple(t for t in everything if t not in small)
+        return Allocation(tuple(sorted(small)), others, ())
+    closed = None if None in input_dims else sum(rows) * output_dim
+    allowed = parameters(budget, closed)
+    if closed is not None and closed <= allowed:
+        return Allocation(everything, (), ())
+
+    def index(table: int) -> int:
+        """What index tables take of a budget in bytes."""
+        if not counts_bytes(budget):
+            return 0
+        found = cls.index_bytes(input_dims[table], output_dim, **options)
+        return -(-found // BYTES_A_PARAMETER)
+
+    def smallest(table: int) -> int:
+        least = cls.smallest_size(input_dims[table], output_dim, **options)
+        return least + index(table)
+
+    def gains(table: int) -> bool:
+        return smallest(table) < rows[table] * output_dim
+
+    def choice(share: float) -> tuple[set[int], int, list[int]]:
+        """Full tables, what they cost, the least sizes of the others."""
+        full, spent = set(), 0
+        for table in sorted(everything, key=lambda t: rows[t]):
+            size = rows[table] * output_dim
+            if min_rows is None:
+                stays = spent + size <= share * allowed
+            else:
+                stays = rows[table] < min_rows
+            if stays or not gains(table):
+                full.add(table)
+                spent += size
+        return full, spent, [smallest(t) for t in everything if t not in full]
+
+    def needed(spent: int, least: list[int]) -> int:
+        if not least:
+            return spent
+        return spent + (max(least) if method == "robe" else sum(least))
+
+    full, spent, least = choice(FULL_SHARE)
+    if min_rows is None and needed(spent, least) > allowed:
+        # The tables that were to stay full leave too little for the others.
+        full, spent, least = choice(0)
+    if needed(spent, least) > allowed:
+        fix = "" if min_rows is None else "a smaller `min_rows`, "
+        raise ValueError(
+            f"method={method!r} needs a budget of at least "
+            f"{needed(spent, least)} parameters for these {len(rows)} tables, "
+            f"{spent} of them for {len(full)} full ones. Give a larger budget, "
+            f"{fix}or another method. "
+            f"Received: budget={budget!r}, which allows {allowed}"
+        )
+    compressed = tuple(t for t in everything if t not in full)
+    if not least:
+        sizes = []
+    elif method == "robe":
+        sizes = [min(allowed - spent, LARGEST_DIM)]
+    else:
+        weights = [rows[t] * output_dim for t in compressed]
+        whole = divide(allowed - spent, weights, least)
+        sizes = [
+            size - index(table)
+            for size, table in zip(whole, compressed, strict=True)
+        ]
+    return Allocation(tuple(sorted(full)), compressed, tuple(sizes))
+
+
+def divide(
+    total: int, weights: Sequence[int], least: Sequence[int]
+) -> list[int]:
+    """Parts in proportion to weights, none below its least size.
+
+    Whoever would get less than it needs gets just that; the rest is divided
+    again among the others. The least sizes together must fit into the total.
+    """
+    sizes = list(least)
+    open_parts = set(range(len(weights)))
+    while open_parts:
+        left = total - sum(
+            size for part, size in enumerate(sizes) if part not in open_parts
+        )
+        scale = left / sum(weights[part] for part in open_parts)
+        short = {p for p in open_parts if weights[p] * scale < least[p]}
+        if not short:
+            for part in open_parts:
+                sizes[part] = max(least[part], int(weights[part] * scale))
+            break
+        open_parts -= short
+    return sizes

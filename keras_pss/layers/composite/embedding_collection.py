@@ -1,0 +1,317 @@
+"""The tables of a model, as one layer.
+
+What divides the budget is in allocation.py, the fused parts in
+stacked_embedding.py and robe_group.py; this joins them under the interface of
+a Keras layer, whose methods make the file long.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import initializers, ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
+from keras_pss.layers.base.memory import MemoryReport, Optimizer
+from keras_pss.layers.base.tables import Table, cast_rows
+from keras_pss.layers.composite.allocation import allocate
+from keras_pss.layers.embedding.methods import checked_options, method_class
+from keras_pss.layers.fused.full_group import StackedEmbedding
+from keras_pss.layers.fused.robe_group import ROBEGroup
+from keras_pss.ops import columns
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class EmbeddingCollection(keras.layers.Layer):
+    """The embedding tables of all features, compressed within one budget.
+
+    Small tables stay uncompressed and are read by one gather. With ROBE the
+    large ones share one memory and one fused lookup; with another method each
+    has a layer of its own, and the budget is divided in proportion to their
+    sizes.
+
+    Args:
+        input_dims: Rows of each table; None for an open vocabulary (ROBE and
+            hashing), of ids below 2^31 - 1 here.
+        output_dim: d, the length of a row, the same for all tables.
+        method: Any method string of `keras_pss.embedding`.
+        budget: Of all tables together: `"1000x"`, an int (parameters) or
+            `"10MB"`. Never exceeded; `"full"` ignores it. None where
+            `options` say the size of each compressed table, as papers do:
+            `{"rank": 32}`, or ROBE's one `{"memory_size": 540_000}`.
+        min_rows: Tables with fewer rows stay uncompressed. By default the
+            smallest tables do, up to a quarter of the budget; without a
+            budget, none.
+        options: Further arguments of the method's layer, as a dict:
+            `{"block_size": 8}`, `{"gauge": "last_core"}`.
+        embeddings_initializer: Of each `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of the parameters.
+        gradient: `"auto"`, `"dense"` or `"sparse"`; see `CompressedEmbedding`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Integer ids; column f belongs to table f.
+
+    Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
+
+    Memory: at most the budget; see `memory_report()`.
+
+    Raises:
+        ValueError: If the method cannot meet the budget, naming the smallest
+            one; and for ids without a row, as every layer here.
+
+    Example:
+
+    ```python
+    layer = keras_pss.EmbeddingCollection(
+        [1_000_000, 50_000, 12], 16, method="robe", budget="100x"
+    )
+    layer(np.array([[999_999, 7, 11]])).shape  # (1, 3, 16)
+    ```
+
+    References: Desai et al., "Random Offset Block Embedding (ROBE)",
+    section 3 (one array for all tables).
+    """
+
+    def __init__(
+        self,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        method: str = "robe",
+        budget: Budget | None = "1000x",
+        min_rows: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        gradient: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_dims = _checked_dims(input_dims, method)
+        self.output_dim = positive_int("output_dim", output_dim)
+        self.method = method
+        self.budget = budget
+        self.min_rows = min_rows
+        self.options = checked_options(method, options or {}, budget is None)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = keras.regularizers.get(
+            embeddings_regularizer
+        )
+        self.embeddings_constraint = keras.constraints.get(
+            embeddings_constraint
+        )
+        self.gradient = gradient
+        self.autocast = False
+        self._allocation = allocate(
+            self.input_dims,
+            output_dim,
+            method,
+            budget,
+            min_rows,
+            self.options,
+        )
+        common = {
+            "dtype": self.dtype_policy,
+            "embeddings_regularizer": self.embeddings_regularizer,
+            "embeddings_constraint": self.embeddings_constraint,
+            "gradient": gradient,
+        }
+        self.full: StackedEmbedding | None = self._full(common)
+        self.shared: ROBEGroup | None = self._shared(common)
+        self.single: list[Any] = self._single(common)
+
+    def _dims(self, columns: Sequence[int]) -> list[Any]:
+        return [self.input_dims[column] for column in columns]
+
+    def _full(self, common: dict[str, Any]) -> StackedEmbedding | None:
+        if not self._allocation.full:
+            return None
+        return StackedEmbedding(
+            self._dims(self._allocation.full),
+            self.output_dim,
+            embeddings_initializer=self.embeddings_initializer,
+            name="full",
+            **common,
+        )
+
+    def _shared(self, common: dict[str, Any]) -> ROBEGroup | None:
+        columns = self._allocation.compressed
+        if self.method != "robe" or not columns:
+            return None
+        sizes: dict[str, Any] = {}
+        if self._allocation.sizes:
+            sizes["memory_size"] = self._allocation.sizes[0]
+        return ROBEGroup(
+            self._dims(columns),
+            self.output_dim,
+            table_numbers=columns,
+            embeddings_initializer=self.embeddings_initializer,
+            name="shared",
+            **sizes,
+            **self.options,
+            **common,
+        )
+
+    def _single(self, common: dict[str, Any]) -> list[Any]:
+        if self.method == "robe":
+            return []
+        cls = method_class(self.method)
+        layers = []
+        for place, column in enumerate(self._allocation.compressed):
+            shape = (self.input_dims[column], self.output_dim)
+            arguments = {
+                "embeddings_initializer": initial_scale.moved(
+                    self.embeddings_initializer, 100 * column
+                ),
+                "name": f"table_{column}",
+                **self.options,
+                **common,
+            }
+            if self.budget is None:
+                layer = cls(*shape, **arguments)
+            else:
+                size = self._allocation.sizes[place]
+                layer = cls.from_budget(*shape, size, **arguments)
+            layers.append(layer)
+        return layers
+
+    def parts(self) -> list[Any]:
+        """The sub-layers that hold weights."""
+        parts = [self.full, self.shared, *self.single]
+        return [part for part in parts if part is not None]
+
+    def tables(self) -> dict[str, Table]:
+        return {}
+
+    def lookup_bytes(self) -> int:
+        return 0  # the parts' own
+
+    def lookup_flops(self) -> int:
+        return 0
+
+    def build(self, input_shape: Any = None) -> None:
+        for part in self.parts():
+            part.build()
+        self.built = True
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        ids_ops.check_not_cut(inputs, self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
+        ids_ops.check_dtype(inputs.dtype, limit, self.name)
+        self._check_columns(inputs.shape)
+        return ids_ops.map_flat(self._rows, inputs, suffix=1)
+
+    def _rows(self, ids: Tensor) -> Tensor:
+        """(n, F) ids to (n, F, d) rows."""
+        bounds = [LARGEST_DIM if n is None else n for n in self.input_dims]
+        ids, valid = ids_ops.checked(ids, bounds, self.name)
+        full, width = self._allocation.full, len(self.input_dims)
+        of_full, of_others = columns.split(ids, full, width)
+        first = None if self.full is None else self.full(of_full)
+        second = None
+        if self.shared is not None:
+            second = self.shared(of_others)
+        elif self.single:
+            rows = [
+                layer.lookup(of_others[:, place])
+                for place, layer in enumerate(self.single)
+            ]
+            second = ops.stack(rows, axis=1)
+        rows = columns.join(first, second, full, width)
+        return cast_rows(rows, valid, self.compute_dtype)
+
+    def _check_columns(self, shape: Sequence[int | None]) -> None:
+        if not len(shape) or shape[-1] != len(self.input_dims):
+            raise ValueError(
+                f"Layer '{self.name}' has {len(self.input_dims)} tables, so "
+                "the last axis of its ids must have as many columns. "
+                f"Received: ids of shape {tuple(shape)}"
+            )
+
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
+        return (*input_shape, self.output_dim)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
+        ids_ops.check_dtype(inputs.dtype, limit, self.name)
+        self._check_columns(inputs.shape)
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(
+            shape,
+            dtype=self.compute_dtype,
+            ragged=getattr(inputs, "ragged", False),
+        )
+
+    def budget_size(self) -> int:
+        """What the budget counts, in parameters; see the layers."""
+        tables = [part for part in (self.full, self.shared) if part is not None]
+        sizes = [t.size for part in tables for t in part.tables().values()]
+        return sum(sizes) + sum(layer.budget_size() for layer in self.single)
+
+    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
+        """Parameters and bytes beside those of the uncompressed tables."""
+        full = None
+        if None not in self.input_dims:
+            full = sum(filter(None, self.input_dims)) * self.output_dim
+        return MemoryReport.of(self, full, optimizer)
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Packs every part to int8; see the layers."""
+        for part in self.parts():
+            part.quantize(mode)
+
+    def _int8_call(self, inputs: Tensor) -> Tensor:
+        # Keras calls this in place of `call` under an int8 policy.
+        return self.call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        # The parts may have been quantised one by one by `model.quantize`;
+        # a copy must be built with what they hold.
+        policy = self.parts()[0].dtype_policy
+        return {
+            **super().get_config(),
+            "dtype": keras.dtype_policies.serialize(policy),
+            "input_dims": self.input_dims,
+            "output_dim": self.output_dim,
+            "method": self.method,
+            "budget": self.budget,
+            "min_rows": self.min_rows,
+            "options": self.options,
+            "embeddings_initializer": initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
+            "embeddings_constraint": keras.constraints.serialize(
+                self.embeddings_constraint
+            ),
+            "gradient": self.gradient,
+        }
+
+
+def _checked_dims(
+    input_dims: Sequence[int | None], method: str
+) -> tuple[int | None, ...]:
+    dims = tuple(input_dims)
+    if not dims:
+        raise ValueError(
+            "`input_dims` must name at least one table. Received: []"
+        )
+    for rows in dims:
+        if rows is not None or not method_class(method).open_vocabulary:
+            positive_int("input_dims", rows, LARGEST_DIM)
+    return dims

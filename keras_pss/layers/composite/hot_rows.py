@@ -1,0 +1,403 @@
+"""The most frequent rows of any compressed embedding, uncompressed.
+
+The hot rows are in hot_table.py and the counters in id_counter.py. What joins
+them is here; it is long for its documentation and the forms of `from_budget`.
+"""
+
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table, cast_rows
+from keras_pss.layers.composite.hot_table import (
+    HotRowsChange,
+    HotTable,
+    checked_capacity,
+    checked_ids,
+    default_capacity,
+)
+from keras_pss.layers.composite.id_counter import IdCounter
+from keras_pss.layers.embedding.methods import method_class
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+
+# A default number of hot rows takes this part of a budget, at most: 1 / 4.
+LARGEST_SHARE = 4
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class HotRows(CompressedEmbedding):
+    """A compressed embedding whose most frequent rows are rows of their own.
+
+        E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
+        E[i] = embedding[i]      for all others.
+
+    Click logs ask for a few ids most of the time. Those get rows that nothing
+    else shares, and the compressed parameters are left to the rare ids: hits
+    train `hot` alone, misses the embedding alone.
+
+    The layer counts ids while it trains. No row is hot until `refresh()` takes
+    the most counted ids, which start from their compressed rows; the callback
+    `keras_pss.callbacks.RefreshHotRows` calls it after a warm-up and every so
+    many steps. An id that stays hot keeps its row and what it learned; what an
+    evicted one learned is dropped.
+
+    Args:
+        embedding: A layer of keras_pss with an `input_dim`, built or not.
+        capacity: Number of hot rows, at most `input_dim`. A thousandth of
+            the rows answers half of the lookups of a power law.
+        counts: `"exact"`: a counter for each id. `"sketch"`: a count-min
+            sketch, whose memory does not grow with `input_dim`; it can
+            overrate an id, never underrate it. `"auto"`: exact up to 2^20
+            rows, and where a sketch would not be smaller.
+        sketch_width: Counters in each of the sketch's four rows, a power of
+            two; by default the next one from `16 * capacity` on.
+        embeddings_regularizer, embeddings_constraint: Of the hot rows; the
+            embedding keeps its own.
+        **kwargs: `name`, `trainable`, `gradient` (of the hot rows), and
+            `dtype`, by default the embedding's.
+
+    Call arguments:
+        inputs: As in `CompressedEmbedding`.
+        training: Whether ids are counted. Those without a row are not, and
+            neither is id 0 where the embedding has `mask_zero=True`.
+
+    Input shape: `(...)`. Output shape: `(..., output_dim)`.
+
+    Memory: `capacity * output_dim` parameters beside the embedding's. Index
+        tables: `8 * capacity` bytes for lookups, and while training counters
+        of `4 * input_dim` bytes, or `16 * sketch_width` with a sketch.
+
+    Raises:
+        ValueError: For an embedding with an open vocabulary, one that is a
+            `HotRows` or no layer of keras_pss, and for a capacity that is
+            not in `[1, input_dim]`.
+
+    Example:
+
+    ```python
+    embedding = keras_pss.TTEmbedding(10_000_000, 16, rank=8)
+    layer = keras_pss.HotRows(embedding, capacity=1_000)
+    rows = layer(np.array([[3, 9_999_999], [3, 5]]), training=True)
+    change = layer.refresh()
+    len(change.added)  # 3
+    rows = layer(np.array([3, 3, 7]), training=True)
+    layer.count_hits()  # (2, 7)
+    ```
+
+    References:
+        Yin et al., "TT-Rec: Tensor train compression for deep learning
+        recommendation models" (MLSys 2021), section 4.2; Cormode and
+        Muthukrishnan, "An improved data stream summary: the count-min sketch
+        and its applications" (Journal of Algorithms 55, 2005), theorem 1.
+    """
+
+    budget_advice = (
+        "Give a larger budget, a smaller `capacity`, or choose another method."
+    )
+
+    def __init__(
+        self,
+        embedding: CompressedEmbedding,
+        capacity: int,
+        counts: str = "auto",
+        sketch_width: int | None = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        _check_embedding(embedding)
+        super().__init__(
+            embedding.input_dim,
+            embedding.output_dim,
+            embeddings_initializer="zeros",
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+            mask_zero=embedding.mask_zero,
+            **{"dtype": embedding.dtype_policy, **kwargs},
+        )
+        self.embedding = embedding
+        self.capacity = checked_capacity(capacity, self.input_dim)
+        # Layers of their own, so that Keras quantises them as such.
+        self.hot = HotTable(
+            capacity,
+            self.output_dim,
+            embeddings_regularizer=self.embeddings_regularizer,
+            embeddings_constraint=self.embeddings_constraint,
+            gradient=self.gradient,
+            dtype=self.dtype_policy,
+            name="hot",
+        )
+        self.counter = IdCounter(
+            self.input_dim,
+            capacity,
+            counts,
+            sketch_width,
+            dtype=self.dtype_policy,
+            name="counter",
+        )
+        self.counts = self.counter.counts
+        self.sketch_width = self.counter.sketch_width
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> int:
+        _, options = _divided(kwargs)
+        inner = method_class(method)
+        inner.check_unsized(options)
+        capacity = default_capacity(capacity, input_dim, 1)
+        least = inner.smallest_size(input_dim, output_dim, **options)
+        return least + capacity * output_dim
+
+    @classmethod
+    def index_bytes(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> int:
+        """Of lookups; the counters are for training alone."""
+        _, options = _divided(kwargs)
+        capacity = default_capacity(capacity, input_dim, input_dim)
+        inner = method_class(method)
+        hot = HotTable(capacity, output_dim).tables().values()
+        return inner.index_bytes(input_dim, output_dim, **options) + sum(
+            table.bytes for table in hot if table.dtype
+        )
+
+    @classmethod
+    def of_size(
+        cls,
+        size: int,
+        input_dim: int,
+        output_dim: int,
+        *,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        own, options = _divided(kwargs)
+        inner = method_class(method)
+        least = inner.smallest_size(input_dim, output_dim, **options)
+        largest = min(size // LARGEST_SHARE, size - least) // output_dim
+        capacity = default_capacity(capacity, input_dim, largest)
+        embedding = inner.from_budget(
+            input_dim, output_dim, size - capacity * output_dim, **options
+        )
+        return cls(embedding, capacity, **own)
+
+    @classmethod
+    def from_budget(
+        cls,
+        input_dim: int | None,
+        output_dim: int,
+        budget: Budget,
+        method: str = "tt",
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """The largest embedding of a method that fits beside the hot rows.
+
+        Args:
+            input_dim, output_dim: Shape of the table that both replace.
+            budget: Of both: `"1000x"` and an int count parameters; `"10MB"`
+                counts all bytes but those of the counters.
+            method: Of the embedding, as in `keras_pss.embedding`.
+            capacity: Number of hot rows; by default a thousandth of all, but
+                no more than a quarter of the budget.
+            **kwargs: `counts`, `sketch_width`, `name` and `trainable` of this
+                layer, and further arguments of the embedding.
+
+        Raises:
+            ValueError: If the method has no size within what is left.
+        """
+        return super().from_budget(
+            input_dim,
+            output_dim,
+            budget,
+            method=method,
+            capacity=capacity,
+            **kwargs,
+        )
+
+    def parts(self) -> list[Any]:
+        """The sub-layers that hold parameters, and the counters."""
+        return [self.embedding, self.hot, self.counter]
+
+    def tables(self) -> dict[str, Table]:
+        return {}
+
+    def budget_size(self) -> int:
+        return self.embedding.budget_size() + self.capacity * self.output_dim
+
+    def build(self, input_shape: Any = None) -> None:
+        for part in self.parts():
+            if not part.built:
+                part.build()
+        super().build(input_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not training or not self.trainable:
+            return super().call(inputs)
+        # As `observe` and the base class do, with one check and one search.
+        ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
+        return ids_ops.map_flat(self._counted_rows, inputs)
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        return super().compute_output_spec(inputs)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        return self._rows(ids, *self.hot.find(ids))
+
+    def _rows(self, ids: Tensor, slot: Tensor, hit: Tensor) -> Tensor:
+        # Both, since shapes must not depend on values. The choice passes no
+        # gradient on to the one that is not taken.
+        hot = self.hot.lookup(slot)
+        cold = ops.cast(self.embedding.lookup(ids), hot.dtype)
+        return ops.where(ops.expand_dims(hit, -1), hot, cold)
+
+    def _counted_rows(self, ids: Tensor) -> Tensor:
+        ids, valid = ids_ops.checked(ids, self.input_dim, self.name)
+        slot, hit = self.hot.find(ids)
+        self._count(ids, hit, valid)
+        rows = self._rows(ids, slot, hit)
+        return cast_rows(rows, valid, self.compute_dtype)
+
+    def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+        """Counts the ids of a training step, and how many of them are hot."""
+        if not self.trainable:
+            return
+        if ids_ops.is_ragged(inputs):
+            inputs = inputs.flat_values
+        inputs = ops.convert_to_tensor(inputs, sparse=False)
+        inputs = ops.reshape(inputs, (-1,))
+        ids, valid = ids_ops.checked(inputs, self.input_dim, self.name)
+        if mask is not None:
+            mask = ops.reshape(mask, (-1,))
+        self._count(ids, self.hot.find(ids)[1], valid, mask)
+
+    def _count(self, ids: Tensor, hit: Tensor, *masks: Tensor | None) -> None:
+        counted = ids >= int(self.mask_zero)
+        for mask in masks:
+            if mask is not None:
+                counted = ops.logical_and(counted, mask)
+        amount = ops.cast(counted, "int32")
+        self.counter.add(ops.cast(ids, "int32"), amount, hit)
+
+    def count_hits(self) -> tuple[int, int]:
+        """Lookups of hot ids, and all lookups, of the steps that trained.
+
+        Exact as long as there is a refresh every 2^31 lookups.
+        """
+        return self.counter.count_hits()
+
+    def ids(self) -> np.ndarray:
+        """The ids that are hot, increasing."""
+        return self.hot.ids()
+
+    def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
+        """Makes the most counted ids hot; on the host, between two steps.
+
+        An id that is hot stays so until one that was counted more often needs
+        its row.
+
+        Args:
+            ids: Ids to make hot in place of the most counted ones, where
+                frequencies are known: at most `capacity` different ids.
+            decay: Whether all counts are halved afterwards. What was seen k
+                refreshes ago then weighs 2^-k, and the hot rows follow
+                traffic that drifts.
+
+        Raises:
+            ValueError: If the layer is quantised, and for wrong ids.
+        """
+        if not self.built:
+            self.build()
+        if self.hot.quantization_mode is not None:
+            raise ValueError(
+                f"Layer '{self.name}' is quantised, so its hot rows cannot "
+                "change. Refresh them before `quantize`. "
+                f"Received: dtype={self.hot.dtype_policy.name}"
+            )
+        if ids is None:
+            wanted = self.counter.most_counted(self.ids())
+        else:
+            wanted = checked_ids(ids, self.capacity, self.input_dim)
+        change = self.hot.give_to(wanted, self.embedding.materialize)
+        self.counter.settle(decay)
+        return change
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Packs the hot rows and the embedding to int8; see the layers."""
+        super().quantize(mode, type_check, config)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.quantize(mode)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        for name in "input_dim", "output_dim", "mask_zero":
+            del config[name]
+        del config["embeddings_initializer"]
+        embedding = keras.saving.serialize_keras_object(self.embedding)
+        return {
+            **config,
+            # Keras' `model.quantize` packs the parts, one by one.
+            "dtype": keras.dtype_policies.serialize(self.hot.dtype_policy),
+            # Marked so that layers which share it do so again once loaded.
+            "embedding": {**embedding, "shared_object_id": id(self.embedding)},
+            "capacity": self.capacity,
+            "counts": self.counts,
+            "sketch_width": self.sketch_width,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        embedding = keras.saving.deserialize_keras_object(config["embedding"])
+        return cls(**{**config, "embedding": embedding})
+
+
+def _check_embedding(embedding: Any) -> None:
+    if isinstance(embedding, HotRows) or not isinstance(
+        embedding, CompressedEmbedding
+    ):
+        raise ValueError(
+            "`embedding` must be a compressed embedding of keras_pss, such as "
+            "keras_pss.TTEmbedding(...), and no HotRows: give that one a "
+            f"larger `capacity`. Received: embedding={embedding!r}"
+        )
+    if embedding.input_dim is None:
+        raise ValueError(
+            "`embedding` must have a closed vocabulary, since its ids are "
+            "counted. Give it an `input_dim`, and hash ids into [0, "
+            "input_dim) in the input pipeline. Received: "
+            f"embedding={embedding!r} with input_dim=None"
+        )
+
+
+def _divided(
+    arguments: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of `from_budget`: the layer's own, and the embedding's."""
+    names = ("counts", "sketch_width", "name", "trainable")
+    own = {k: v for k, v in arguments.items() if k in names}
+    return own, {k: v for k, v in arguments.items() if k not in names}

@@ -1,0 +1,149 @@
+"""Rows of their own for some ids of a large table."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.tables import Table, TableLayer
+from keras_pss.ops import counting, hot_ids
+
+Tensor = Any
+
+
+class HotRowsChange(NamedTuple):
+    """What became of the hot rows.
+
+    Attributes:
+        kept: Ids that were hot and stay so, with the rows they learned.
+        added: Ids that became hot.
+        evicted: Ids that are hot no longer; what they learned is dropped.
+        slots: Rows of the table that were filled anew or emptied.
+    """
+
+    kept: np.ndarray
+    added: np.ndarray
+    evicted: np.ndarray
+    slots: np.ndarray
+
+
+class HotTable(TableLayer):
+    """A small table, and which id each of its rows belongs to.
+
+    A part of `HotRows`, which checks the ids. A row that is nobody's is zero.
+
+    Args:
+        capacity: Number of rows.
+        output_dim: d, the length of a row.
+        **kwargs: Of `TableLayer`.
+
+    Memory: `capacity * output_dim` parameters, and `8 * capacity` bytes.
+    """
+
+    def __init__(self, capacity: int, output_dim: int, **kwargs: Any) -> None:
+        super().__init__(embeddings_initializer="zeros", **kwargs)
+        self.capacity = capacity
+        self.output_dim = output_dim
+
+    def tables(self) -> dict[str, Table]:
+        size, word = self.capacity, hot_ids.index_dtype()
+        return {
+            "hot": Table(size, self.output_dim, self.embeddings_initializer),
+            "ids": Table(size, 1, hot_ids.no_ids, whole=True, dtype=word),
+            "slots": Table(size, 1, hot_ids.all_slots, dtype=word),
+        }
+
+    def lookup_bytes(self) -> int:
+        # Beside the row and its number, the ids that a search compares with.
+        return super().lookup_bytes() + 4 * self.capacity.bit_length()
+
+    def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and whether they are an id's own, `(n,)` of `(n,)` ids."""
+        held, slots = (
+            ops.cast(ops.reshape(table, (-1,)), "int32")
+            for table in (self.ids_table, self.slots_table)
+        )
+        # Ids are below 2^31 whatever their dtype.
+        place, hit = hot_ids.find(held, ops.cast(ids, "int32"))
+        return ops.take(slots, place, axis=0), hit
+
+    def lookup(self, slots: Tensor) -> Tensor:
+        """The rows of `(n,)` slots, `(n, output_dim)`."""
+        return self.gather_rows("hot", slots)
+
+    def ids(self) -> np.ndarray:
+        """The ids that have a row, increasing."""
+        return hot_ids.held(counting.read(self.ids_table))
+
+    def give_to(
+        self, wanted: np.ndarray, fill: Callable[[np.ndarray], np.ndarray]
+    ) -> HotRowsChange:
+        """Gives the rows to other ids; those that stay keep theirs.
+
+        Args:
+            wanted: At most `capacity` different ids.
+            fill: `(n,)` ids to the `(n, output_dim)` rows they start with.
+        """
+        held = self.ids()
+        move = hot_ids.moved(held, counting.read(self.slots_table), wanted)
+        rows = np.array(ops.convert_to_numpy(self.hot_table))
+        rows[move.emptied] = 0
+        if len(move.added):
+            # As many as a power of two, since JAX compiles each operation for
+            # each number of ids.
+            size = 1 << (len(move.added) - 1).bit_length()
+            padded = np.resize(move.added, size)
+            rows[move.filled] = fill(padded)[: len(move.added)]
+        self.hot_table.assign(rows)
+        counting.write(self.ids_table, move.ids)
+        counting.write(self.slots_table, move.slots)
+        return HotRowsChange(
+            kept=np.intersect1d(held, wanted),
+            added=move.added,
+            evicted=np.setdiff1d(held, wanted),
+            slots=np.append(move.filled, move.emptied),
+        )
+
+
+def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
+    """Number of hot rows, a thousandth of all where none is given.
+
+    Args:
+        largest: Of a default, however many rows there are.
+    """
+    if capacity is None:
+        return max(1, min(input_dim // 1000, largest))
+    return checked_capacity(capacity, input_dim)
+
+
+def checked_capacity(capacity: int, input_dim: int) -> int:
+    """Number of hot rows, at most that of all rows."""
+    positive_int("capacity", capacity)
+    if capacity > input_dim:
+        raise ValueError(
+            "`capacity` must be at most `input_dim`. A table of which all rows "
+            "are hot is a keras_pss.FullEmbedding. "
+            f"Received: capacity={capacity}, input_dim={input_dim}"
+        )
+    return capacity
+
+
+def checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
+    """Different ids of a table, increasing."""
+    given = np.asarray(ids)
+    ok = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
+    found = np.unique(given) if ok else given
+    if not ok or len(found) < len(given) or len(found) > capacity:
+        raise ValueError(
+            "`ids` must be a list of different integers, at most `capacity` "
+            "of them. Leave it out to take the most counted ids. Received: "
+            f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
+        )
+    if found.size and not 0 <= found[0] <= found[-1] < input_dim:
+        raise ValueError(
+            f"`ids` must be in [0, input_dim) = [0, {input_dim}). "
+            f"Received: ids from {found[0]} to {found[-1]}"
+        )
+    return found.astype(np.int32)

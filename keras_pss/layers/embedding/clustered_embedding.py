@@ -1,0 +1,299 @@
+"""Clustered compositional embeddings: rows that learn whom to share with."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+from keras_pss.ops import clustering, hashing, hot_ids, pss1
+
+Tensor = Any
+MOST_CLUSTERS = 1 << 16  # pointers have 16 bits
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class ClusteredEmbedding(CompressedEmbedding):
+    """Each part of a row: a centroid that is pointed to, and a hashed residual.
+
+        E[i] = concat_{j<c} (T_j[p_j(i)] + H_j[h_j(i)])
+
+    with `c = num_columns`, T_j and H_j of shape (k, d/c), `k = num_clusters`.
+    The pointers p are hashes at first. `recluster()` groups what training
+    has made of the ids: T_j becomes the centroids of the vectors in column j,
+    p_j(i) the nearest one, and a new hash h_j lets ids that shared a residual
+    part. Re-cluster a few times in the first three quarters of the training,
+    by `keras_pss.callbacks.Recluster`.
+
+    The pointers are no parameters but take memory, more than T and H where k
+    is small: see below. Only their hash is `pss1`; there is no other family,
+    since universal hashes collide alike in all columns and re-clusterings.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of T and H.
+        mask_zero: As in `keras.layers.Embedding`.
+        num_clusters: k, the rows of each table; at most n, and 65,536.
+        num_columns: c, the parts of a row; divides d.
+        seed: Of the hashes, not of the initial values.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `2 * num_clusters * output_dim` parameters, and
+    `2 * num_columns * input_dim` bytes of pointers: with the default of four
+    columns, an eighth of a float32 table of 16 columns. A budget in bytes
+    counts both, `"100x"` and a number count parameters alone. (Keras keeps
+    16-bit weights as 32-bit ones on PyTorch, and the pointers take twice as
+    much there.)
+
+    Example:
+
+    ```python
+    layer = keras_pss.ClusteredEmbedding(10_000, 16, num_clusters=50)
+    layer(np.array([[3, 9_999]])).shape  # (1, 2, 16)
+    layer.recluster()  # needs `pip install scikit-learn`
+    layer.memory_report().index_bytes  # 80004
+    ```
+
+    References: Tsang and Ahle, "Clustering the sketch: dynamic compression
+    for embedding tables" (NeurIPS 2023), algorithm 3. After a re-clustering
+    H_j starts with the mean of what its ids lost, not with zeros.
+    """
+
+    sized_by = "num_clusters"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        num_clusters: int,
+        num_columns: int = 4,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.num_clusters = positive_int(
+            "num_clusters", num_clusters, min(input_dim, MOST_CLUSTERS)
+        )
+        self.num_columns = positive_int("num_columns", num_columns)
+        self.seed = hashing.check_seed(seed)
+        if output_dim % num_columns:
+            raise ValueError(
+                "`num_columns` must divide `output_dim`, such as "
+                f"{math.gcd(output_dim, num_columns)}. Received: "
+                f"num_columns={num_columns}, output_dim={output_dim}"
+            )
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> int:
+        return 2 * output_dim
+
+    @classmethod
+    def index_bytes(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        num_columns: int = 4,
+        **kwargs: Any,
+    ) -> int:
+        return 2 * num_columns * input_dim + 4  # pointers, and the epoch
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        fits = size // (2 * output_dim)
+        return {"num_clusters": min(fits, input_dim, MOST_CLUSTERS)}
+
+    def tables(self) -> dict[str, Table]:
+        given = self.embeddings_initializer
+        std = initial_scale.table_std(given, self.input_dim, self.output_dim)
+        rows = self.num_columns * self.num_clusters
+        width = self.output_dim // self.num_columns
+
+        def drawn(index: int) -> Table:
+            fill = initial_scale.scaled(given, std / math.sqrt(2), index)
+            return Table(rows, width, fill)
+
+        return {
+            "centroids": drawn(0),
+            "residuals": drawn(1),
+            "pointers": Table(
+                self.input_dim,
+                self.num_columns,
+                self._initial_pointers,
+                dtype="uint16",
+            ),
+            # Of re-clusterings. Compiled steps read it, so that a residual's
+            # hash may change under them.
+            "epoch": Table(
+                1,
+                1,
+                keras.initializers.Zeros(),
+                whole=True,
+                dtype=hot_ids.index_dtype(),
+            ),
+        }
+
+    def _initial_pointers(
+        self, shape: Sequence[int], dtype: Any = None
+    ) -> Tensor:
+        rows, columns = shape
+        pointers = np.empty((rows, columns), np.uint16)
+        for ids in clustering.blocks(rows):
+            pointers[ids] = pss1.starts(
+                ids, self.num_clusters, self.seed, 0, range(columns)
+            )
+        return ops.convert_to_tensor(pointers, dtype=dtype)
+
+    def address(self, ids: Tensor) -> dict[str, Tensor]:
+        # Column j's rows stand below those of the columns before it.
+        first = self.num_clusters * ops.arange(self.num_columns, dtype="int32")
+        bucket = hashing.starts(
+            ops.cast(ids, "int32"),
+            self.num_clusters,
+            seed=self.seed,
+            table=1,
+            chunks=self.num_columns,
+            high=ops.cast(ops.reshape(self.epoch_table, (1,)), "int32"),
+        )
+        return {
+            "centroids": self.gather_index("pointers", ids) + first,  # (n, c)
+            "residuals": bucket + first,
+        }
+
+    def combine(self, rows: dict[str, Tensor]) -> Tensor:
+        # (n, c, d/c) -> (n, d)
+        both = rows["centroids"] + rows["residuals"]
+        return ops.reshape(both, (-1, self.output_dim))
+
+    def lookup_numbers(self) -> int:
+        return 2 * self.output_dim
+
+    def lookup_flops(self) -> int:
+        return self.output_dim
+
+    def recluster(
+        self,
+        counts: np.ndarray | None = None,
+        samples_per_cluster: int = 256,
+        seed: int = 0,
+    ) -> float:
+        """Points the ids at the centroids of what they have learned.
+
+        Runs on the host, outside a step. T, H and the pointers are replaced,
+        so the optimizer's slots of `centroids_table` and `residuals_table`
+        are stale afterwards; the callback clears them.
+
+        Args:
+            counts: How often each id occurs, of shape `(input_dim,)`; ids
+                then weigh by it. By default all weigh the same.
+            samples_per_cluster: The centroids are found from this many ids a
+                cluster, drawn by weight, or from all ids where there are not
+                more of them.
+            seed: Of the draws.
+
+        Returns:
+            The squared error of the new rows relative to the squared rows
+            themselves, over all ids by weight.
+
+        Raises:
+            ImportError: Without scikit-learn.
+            ValueError: For a layer that is packed or has diverged, and for
+                counts of another shape, negative or all zero.
+        """
+        if self.quantization_mode is not None:
+            raise ValueError(
+                f"Layer '{self.name}' is packed to int8 and no longer trained. "
+                "Re-cluster before `quantize`."
+            )
+        self.build()
+        positive_int("samples_per_cluster", samples_per_cluster)
+        weights = clustering.checked_weights(counts, self.input_dim)
+        centroids, residuals, pointers, epochs = (
+            ops.convert_to_numpy(getattr(self, f"{name}_table"))
+            for name in self.tables()
+        )
+        if self.variable_dtype != "float64":
+            centroids, residuals = (
+                table.astype("float32") for table in (centroids, residuals)
+            )
+        if not (np.isfinite(centroids).all() and np.isfinite(residuals).all()):
+            raise ValueError(
+                f"Layer '{self.name}' holds numbers that are not finite: its "
+                "training has diverged. Lower the learning rate."
+            )
+        epoch, k = int(epochs[0, 0]), self.num_clusters
+        random = np.random.default_rng((seed, epoch))
+        sample = clustering.sampled(
+            self.input_dim, samples_per_cluster * k, weights, random
+        )
+
+        def buckets(ids: np.ndarray, column: int, epoch: int) -> np.ndarray:
+            wide = (epoch << 32) + ids.astype("int64")
+            return pss1.starts(wide, k, self.seed, 1, (column,))[:, 0]
+
+        def vectors(ids: np.ndarray, column: int) -> np.ndarray:
+            hashed = buckets(ids, column, epoch)
+            rows = pointers[ids, column].astype("int32"), hashed
+            first = column * k
+            return centroids[first + rows[0]] + residuals[first + rows[1]]
+
+        found = [
+            clustering.clustered(
+                self.input_dim,
+                k,
+                partial(vectors, column=column),
+                partial(buckets, column=column, epoch=epoch + 1),
+                sample,
+                weights,
+                random,
+            )
+            for column in range(self.num_columns)
+        ]
+        self.centroids_table.assign(
+            np.concatenate([column.centroids for column in found])
+        )
+        self.residuals_table.assign(
+            np.concatenate([column.residuals for column in found])
+        )
+        self.pointers_table.assign(
+            np.stack([column.pointers for column in found], axis=1)
+        )
+        self.epoch_table.assign([[epoch + 1]])
+        total = sum(column.total for column in found)
+        return sum(column.error for column in found) / total if total else 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_clusters": self.num_clusters,
+            "num_columns": self.num_columns,
+            "seed": self.seed,
+        }

@@ -1,0 +1,134 @@
+"""MEMCom: a shared row, scaled by a number of each id's own."""
+
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class MEMComEmbedding(CompressedEmbedding):
+    """Shared rows, told apart by one multiplier an id.
+
+        E[i] = V[i] U[i mod m] + b[i]
+
+    with `m = num_buckets`; b only if `bias=True`. V starts at 1 and b at 0,
+    so that training starts from shared rows.
+
+    Ids sorted by frequency suit it best: the m most frequent ones then have
+    rows of their own.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of U, V and b.
+        mask_zero: As in `keras.layers.Embedding`.
+        num_buckets: m, the rows of U; at most n.
+        bias: Whether each id has a number that is added as well.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `num_buckets * output_dim + input_dim` parameters, another
+    `input_dim` with a bias: never below 1/d of the table.
+
+    Example:
+
+    ```python
+    layer = keras_pss.MEMComEmbedding(1_000_000, 64, num_buckets=20_000)
+    layer(np.array([[3, 999_999]])).shape  # (1, 2, 64)
+    ```
+
+    References: Pansare et al., "Learning compressed embeddings for on-device
+    inference" (MLSys 2022).
+    """
+
+    sized_by = "num_buckets"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        num_buckets: int,
+        bias: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.num_buckets = positive_int("num_buckets", num_buckets, input_dim)
+        self.bias = bias
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        bias: bool = False,
+        **kwargs: Any,
+    ) -> int:
+        return output_dim + input_dim * (1 + bias)
+
+    @classmethod
+    def arguments_within(
+        cls,
+        size: int,
+        input_dim: int,
+        output_dim: int,
+        *,
+        bias: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        rows = (size - input_dim * (1 + bias)) // output_dim
+        return {"num_buckets": min(rows, input_dim)}
+
+    def tables(self) -> dict[str, Table]:
+        fill = initial_scale.shared(
+            self.embeddings_initializer, self.input_dim, self.output_dim
+        )
+        tables = {
+            "shared": Table(self.num_buckets, self.output_dim, fill),
+            "scale": Table(self.input_dim, 1, keras.initializers.Ones()),
+        }
+        if self.bias:
+            zeros = keras.initializers.Zeros()
+            tables["bias"] = Table(self.input_dim, 1, zeros)
+        return tables
+
+    def address(self, ids: Tensor) -> dict[str, Tensor]:
+        bucket = ids - ids // self.num_buckets * self.num_buckets
+        own = {"scale": ids, "bias": ids} if self.bias else {"scale": ids}
+        return {"shared": bucket, **own}
+
+    def combine(self, rows: dict[str, Tensor]) -> Tensor:
+        scaled = rows["shared"] * rows["scale"]
+        return scaled + rows["bias"] if self.bias else scaled
+
+    def lookup_flops(self) -> int:
+        return self.output_dim * (1 + self.bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_buckets": self.num_buckets,
+            "bias": self.bias,
+        }

@@ -1,0 +1,143 @@
+"""Any method by its name, size first."""
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from keras_pss.layers.base.budget import Budget, parameters
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
+from keras_pss.layers.embedding.deep_hash_embedding import DeepHashEmbedding
+from keras_pss.layers.embedding.fpd_embedding import FPDEmbedding
+from keras_pss.layers.embedding.full_embedding import FullEmbedding
+from keras_pss.layers.embedding.hashed_embedding import HashedEmbedding
+from keras_pss.layers.embedding.memcom_embedding import MEMComEmbedding
+from keras_pss.layers.embedding.mixed_dimension_embedding import (
+    MixedDimensionEmbedding,
+)
+from keras_pss.layers.embedding.qr_embedding import QREmbedding
+from keras_pss.layers.embedding.quantized_embedding import QuantizedEmbedding
+from keras_pss.layers.embedding.robe_embedding import ROBEEmbedding
+from keras_pss.layers.embedding.sketch_embedding import SketchEmbedding
+from keras_pss.layers.embedding.tensor_ring_embedding import TensorRingEmbedding
+from keras_pss.layers.embedding.tt_embedding import TTEmbedding
+
+_logger = logging.getLogger("keras_pss")
+
+# The method strings of the factory, the collection and the command line.
+METHODS: dict[str, type[CompressedEmbedding]] = {
+    "full": FullEmbedding,
+    "robe": ROBEEmbedding,
+    "tt": TTEmbedding,
+    "qr": QREmbedding,
+    "hash": HashedEmbedding,
+    "fpd": FPDEmbedding,
+    "memcom": MEMComEmbedding,
+    "mixed_dimension": MixedDimensionEmbedding,
+    "tensor_ring": TensorRingEmbedding,
+    "sketch": SketchEmbedding,
+    "quantized": QuantizedEmbedding,
+    "deep_hash": DeepHashEmbedding,
+    "clustered": ClusteredEmbedding,
+}
+
+
+def method_class(method: str) -> type[CompressedEmbedding]:
+    """The layer of a method string, or an error that lists them."""
+    if method not in METHODS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(map(repr, METHODS))}. "
+            f"Received: method={method!r}"
+        )
+    return METHODS[method]
+
+
+def checked_options(
+    method: str, options: Mapping[str, Any], sized: bool = False
+) -> dict[str, Any]:
+    """A collection's options, which must be the method's own arguments.
+
+    Args:
+        method: A method string.
+        options: Arguments by name.
+        sized: Whether they, and not a budget, say the size of each table.
+    """
+    cls = method_class(method)
+    # Those of every layer, of the budget, and of a memory of one's own.
+    given = {*inspect.signature(CompressedEmbedding.__init__).parameters}
+    given |= {"memory", "table", "output_scale"}
+    if not sized:
+        given.add(cls.sized_by)
+    elif cls.sized_by and cls.sized_by not in options:
+        raise ValueError(
+            f"Without a budget, `options` of method={method!r} must say the "
+            f"size of a table: `{cls.sized_by}`. Add it, or give a budget. "
+            f"Received: options={dict(options)!r}"
+        )
+    known = [
+        name
+        for name in inspect.signature(cls.__init__).parameters
+        if name not in given
+    ]
+    for name in options:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(
+                f"`options` of method={method!r} are: {allowed}. "
+                f"Received: {name}={options[name]!r}"
+            )
+    return dict(options)
+
+
+def embedding(
+    input_dim: int | None,
+    output_dim: int,
+    method: str = "robe",
+    budget: Budget = "1000x",
+    **kwargs: Any,
+) -> CompressedEmbedding:
+    """An embedding layer of any method, within a budget.
+
+    Args:
+        input_dim: n, the number of ids; None where the method allows it.
+        output_dim: d, the length of a row.
+        method: `"full"`, `"robe"`, `"tt"`, `"qr"`, `"hash"`, `"fpd"`,
+            `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
+            `"quantized"`, `"deep_hash"` or `"clustered"`.
+        budget: `"1000x"` (a thousandth of the parameters), an int
+            (parameters) or `"10MB"` (bytes, pointers included). It is never
+            exceeded; `"full"` ignores it. Where the uncompressed table fits
+            into it, that is what comes back, and a warning is logged.
+        **kwargs: Further arguments of the layer.
+
+    Raises:
+        ValueError: If the method has no size within the budget; the message
+            names the feasible range.
+
+    Example:
+
+    ```python
+    layer = keras_pss.embedding(1_000_000, 32, method="robe", budget="100x")
+    layer.memory_size  # 320000
+    ```
+    """
+    cls = method_class(method)
+    if cls is FullEmbedding:
+        return FullEmbedding(input_dim, output_dim, **kwargs)
+    full = None if input_dim is None else input_dim * output_dim
+    if full is not None and full <= parameters(budget, full):
+        _logger.warning(
+            "The table of %d x %d fits into budget=%r uncompressed: "
+            "FullEmbedding instead of %s.",
+            input_dim,
+            output_dim,
+            budget,
+            cls.__name__,
+        )
+        # Options of the method have no meaning for a table.
+        known = {*inspect.signature(FullEmbedding.__init__).parameters}
+        own = {*inspect.signature(cls.__init__).parameters} - known
+        common = {k: v for k, v in kwargs.items() if k not in own}
+        return FullEmbedding(input_dim, output_dim, **common)
+    return cls.from_budget(input_dim, output_dim, budget, **kwargs)

@@ -1,0 +1,132 @@
+"""A narrow table and a projection: low rank, or mixed dimensions."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class MixedDimensionEmbedding(CompressedEmbedding):
+    """A narrow row of each id's own, projected to the common width.
+
+        E[i] = W[i] P,   W of shape (n, k), P of shape (k, d)
+
+    Tables of different popularity get different k and still meet at width d.
+    With one k for all it is the low-rank baseline.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of W and P.
+        mask_zero: As in `keras.layers.Embedding`.
+        inner_dim: k, the columns of W; at most d. At d there is no
+            projection, and the layer is the table itself.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `inner_dim * (input_dim + output_dim)` parameters, at
+    `inner_dim = output_dim` those of the table: never below 1/d of it.
+
+    Example:
+
+    ```python
+    layer = keras_pss.MixedDimensionEmbedding(1_000_000, 64, inner_dim=4)
+    layer(np.array([[3, 999_999]])).shape  # (1, 2, 64)
+    ```
+
+    References: Ginart et al., "Mixed dimension embeddings with application to
+    memory-efficient recommendation systems" (ISIT 2021).
+    """
+
+    sized_by = "inner_dim"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        inner_dim: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.inner_dim = positive_int("inner_dim", inner_dim, output_dim)
+        self._projects = inner_dim < output_dim
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> int:
+        return input_dim + (output_dim if output_dim > 1 else 0)
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        if size >= input_dim * output_dim:
+            return {"inner_dim": output_dim}
+        inner = size // (input_dim + output_dim)
+        return {"inner_dim": max(1, min(inner, output_dim - 1))}
+
+    def tables(self) -> dict[str, Table]:
+        given = self.embeddings_initializer
+        if not self._projects:
+            fill = initial_scale.shared(given, self.input_dim, self.output_dim)
+            return {"narrow": Table(self.input_dim, self.output_dim, fill)}
+        std = initial_scale.product_std(
+            given, self.input_dim, self.output_dim, self.name
+        )
+        return {
+            "narrow": Table(
+                self.input_dim,
+                self.inner_dim,
+                initial_scale.scaled(given, std),
+            ),
+            "projection": Table(
+                self.inner_dim,
+                self.output_dim,
+                initial_scale.projection(
+                    given, self.inner_dim, self.output_dim, 1
+                ),
+                whole=True,
+            ),
+        }
+
+    def latent(self, ids: Tensor) -> Tensor:
+        return self.gather_rows("narrow", ids)
+
+    def project(self, latent: Tensor) -> Tensor:
+        if not self._projects:
+            return latent
+        matrix = self.whole_table("projection")
+        return ops.matmul(latent, ops.cast(matrix, latent.dtype))
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        return self.project(self.latent(ids))
+
+    def lookup_flops(self) -> int:
+        return 2 * self.inner_dim * self.output_dim * self._projects
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "inner_dim": self.inner_dim}

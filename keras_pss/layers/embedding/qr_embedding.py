@@ -1,0 +1,251 @@
+"""Quotient-remainder and compositional embeddings."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+
+Tensor = Any
+OPERATIONS = ("mult", "add", "concat")
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class QREmbedding(CompressedEmbedding):
+    """A row from two or more small tables, one for each digit of the id.
+
+        E[i] = Q[i div c] ∘ R[i mod c]
+
+    With k partitions, the id is written in a mixed radix of k digits and each
+    digit has its table. Every id has a set of rows of its own, so no two rows
+    are forced to be equal. The initial scale is that of the table which is
+    replaced: a product of factors drawn with the table's scale would start far
+    too small.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of the tables.
+        mask_zero: As in `keras.layers.Embedding`.
+        num_buckets: c, the rows of the remainder table; at most n. With more
+            than two partitions either c for all but the first digit, or one
+            number for each of them, the least significant first.
+        operation: `"mult"`, `"add"`, or `"concat"` of equal parts of a row
+            (the number of partitions divides d).
+        num_partitions: k, the number of tables; by default what
+            `num_buckets` gives, two for an integer.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `(num_buckets + ceil(input_dim / num_buckets)) * output_dim`
+    parameters, half of it for `"concat"`; never below `2 sqrt(n)` rows, or
+    `k n^(1/k)` with k partitions.
+
+    Example:
+
+    ```python
+    layer = keras_pss.QREmbedding(10_000_000, 16, num_buckets=5_000)
+    layer(np.array([[3, 9_999_999]])).shape  # (1, 2, 16)
+    ```
+
+    References: Shi et al., "Compositional embeddings using complementary
+    partitions for memory-efficient recommendation systems" (KDD 2020).
+    """
+
+    sized_by = "num_buckets"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        num_buckets: int | Sequence[int],
+        operation: str = "mult",
+        num_partitions: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        bases = _bases(num_buckets, num_partitions)
+        for base in bases:
+            positive_int("num_buckets", base, input_dim)
+        self.num_buckets = num_buckets
+        self.operation = operation
+        self.num_partitions = len(bases) + 1
+        self._bases = bases
+        self._width = _width(operation, output_dim, self.num_partitions)
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        operation: str = "mult",
+        num_partitions: int = 2,
+        **kwargs: Any,
+    ) -> int:
+        _bases(1, num_partitions)
+        width = _width(operation, output_dim, num_partitions)
+        root = round(input_dim ** (1 / num_partitions))
+        last = min(root + 2, _limit(input_dim, num_partitions))
+        around = range(max(1, min(root - 2, last)), last + 1)
+        return width * min(_rows(input_dim, c, num_partitions) for c in around)
+
+    @classmethod
+    def arguments_within(
+        cls,
+        size: int,
+        input_dim: int,
+        output_dim: int,
+        *,
+        operation: str = "mult",
+        num_partitions: int = 2,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        rows = size // _width(operation, output_dim, num_partitions)
+        return {"num_buckets": _most_buckets(input_dim, rows, num_partitions)}
+
+    def tables(self) -> dict[str, Table]:
+        given, count = self.embeddings_initializer, self.num_partitions
+        std = initial_scale.product_std(
+            given, self.input_dim, self.output_dim, self.name
+        )
+        if self.operation == "mult":
+            std = std ** (1 / count)
+        elif self.operation == "add":
+            std /= math.sqrt(count)
+        quotients = -(-self.input_dim // math.prod(self._bases))
+        rows = [quotients, *self._bases]
+        return {
+            name: Table(
+                rows[index],
+                self._width,
+                initial_scale.scaled(given, std, index),
+            )
+            for index, name in enumerate(self._names())
+        }
+
+    def _names(self) -> list[str]:
+        """Of the tables: the quotient, then digits from the lowest up."""
+        higher = [f"remainder{k}" for k in range(1, self.num_partitions - 1)]
+        return ["quotient", "remainder", *higher]
+
+    def address(self, ids: Tensor) -> dict[str, Tensor]:
+        digits = []
+        for base in self._bases:
+            quotient = ids // base
+            digits.append(ids - quotient * base)
+            ids = quotient
+        return dict(zip(self._names(), [ids, *digits], strict=True))
+
+    def combine(self, rows: dict[str, Tensor]) -> Tensor:
+        parts = [rows[name] for name in self._names()]
+        if self.operation == "concat":
+            return ops.concatenate(parts, axis=-1)
+        multiply = self.operation == "mult"
+        join: Callable[..., Tensor] = ops.multiply if multiply else ops.add
+        return reduce(join, parts)
+
+    def lookup_flops(self) -> int:
+        joins = 0 if self.operation == "concat" else self.num_partitions - 1
+        return joins * self.output_dim
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_buckets": self.num_buckets,
+            "operation": self.operation,
+            "num_partitions": self.num_partitions,
+        }
+
+
+def _bases(
+    num_buckets: int | Sequence[int], partitions: int | None
+) -> tuple[int, ...]:
+    """Rows of each remainder table, the least significant digit first."""
+    if (
+        partitions is not None
+        and positive_int("num_partitions", partitions) < 2
+    ):
+        raise ValueError(
+            "`num_partitions` must be at least 2. "
+            f"Received: num_partitions={partitions}"
+        )
+    if not isinstance(num_buckets, list | tuple):
+        each: Any = num_buckets
+        return (each,) * ((partitions or 2) - 1)
+    if not num_buckets or partitions not in (None, len(num_buckets) + 1):
+        raise ValueError(
+            "`num_buckets` must be an integer, or one integer for each "
+            "partition but the first. Received: "
+            f"num_buckets={num_buckets}, num_partitions={partitions}"
+        )
+    return tuple(num_buckets)
+
+
+def _width(operation: str, output_dim: int, partitions: int) -> int:
+    """Columns of each table."""
+    if operation not in OPERATIONS:
+        raise ValueError(
+            "`operation` must be 'mult', 'add' or 'concat'. "
+            f"Received: operation={operation!r}"
+        )
+    if operation != "concat":
+        return output_dim
+    if output_dim % partitions:
+        raise ValueError(
+            "operation='concat' needs an `output_dim` that the number of "
+            f"partitions divides, as {partitions} do {partitions * 4}. "
+            f"Received: output_dim={output_dim}"
+        )
+    return output_dim // partitions
+
+
+def _rows(input_dim: int, buckets: int, partitions: int = 2) -> int:
+    """Rows of all tables, with equal ones for all digits but the first."""
+    lower = partitions - 1
+    return lower * buckets + -(-input_dim // buckets**lower)
+
+
+def _most_buckets(input_dim: int, rows: int, partitions: int) -> int:
+    """The largest remainder tables with which all fit into `rows`.
+
+    Ids in order of frequency then share a remainder with rare ids, and the
+    frequent ones stay apart; the other solution, few remainders, would give
+    each run of consecutive ids the same quotient.
+    """
+    lower = partitions - 1
+    buckets = min((rows - 1) // lower, _limit(input_dim, partitions))
+    while _rows(input_dim, buckets, partitions) > rows:
+        buckets -= 1
+    return buckets
+
+
+def _limit(input_dim: int, partitions: int) -> int:
+    """Remainder tables so large that the first digit still has two values."""
+    lower = partitions - 1
+    root = round(input_dim ** (1 / lower)) + 1
+    while root > 1 and root**lower >= input_dim:
+        root -= 1
+    return root

@@ -1,0 +1,187 @@
+"""A table whose rows are trained in the low precision they are served in."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+from keras_pss.ops import hashing, rounding
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class QuantizedEmbedding(CompressedEmbedding):
+    """One row for each id, of numbers on a grid of 16, 8 or 4 bits.
+
+        E[i] = s_i Q[i],   s_i = max |E[i]| / 127 (int8) or / 7 (int4)
+
+    with integer codes Q; for `storage="float16"` numbers that float16 has.
+
+    After each step of the optimizer every row is rounded back to its grid, up
+    or down at random so that it is right on average: a step smaller than the
+    grid still counts. Rows that no step moved stay as they are, bit for bit.
+    What is trained is thus what is served, and `quantize("int8")` packs it to
+    this layer's storage without loss.
+
+    Training takes the memory of the full table: Keras' optimizers update
+    floats, so the grid's numbers are kept as float32 until they are packed.
+    The rounding passes over the whole table at each step, as Keras' Adam does;
+    it comes after `embeddings_constraint`, and a constraint or weight decay
+    that moves every row makes every row be rounded anew.
+
+    Args:
+        input_dim: n, the number of ids.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table; its numbers are rounded
+            to the nearest ones on the grid.
+        embeddings_regularizer, embeddings_constraint: Of the table.
+        mask_zero: As in `keras.layers.Embedding`.
+        storage: `"float16"`, `"int8"` or `"int4"`.
+        seed: Of the rounding, not of the initial values.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `input_dim * output_dim` parameters while it trains. Packed,
+    `2 * output_dim` bytes a row (float16), `output_dim + 4` (int8) or
+    `ceil(output_dim / 2) + 4` (int4). A budget counts these bytes, four to a
+    parameter, and takes the widest storage that fits.
+
+    Raises:
+        ValueError: For another storage, or weights that are not float32.
+
+    Example:
+
+    ```python
+    layer = keras_pss.QuantizedEmbedding(10_000, 64, storage="int4")
+    layer(np.array([[3, 9_999]])).shape  # (1, 2, 64)
+    layer.memory_report().serving_bytes_int8  # 360000
+    ```
+
+    References: Gupta et al., "Deep learning with limited numerical precision"
+    (ICML 2015), section 3 (stochastic rounding); Guan et al., "Post-training
+    4-bit quantization on embedding tables" (2019) for a scale each row.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        storage: str = "int8",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.storage = rounding.check_storage(storage)
+        self.seed = hashing.check_seed(seed)
+        if self.variable_dtype != "float32":
+            raise ValueError(
+                "QuantizedEmbedding rounds float32 weights, which hold every "
+                "number of its grids. Use dtype='float32', 'mixed_bfloat16' "
+                f"or 'mixed_float16'. Received: dtype={self.dtype_policy.name}"
+            )
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        storage: str | None = None,
+        **kwargs: Any,
+    ) -> int:
+        storages = rounding.STORAGES if storage is None else (storage,)
+        return min(_size(input_dim, output_dim, each) for each in storages)
+
+    @classmethod
+    def arguments_within(
+        cls,
+        size: int,
+        input_dim: int,
+        output_dim: int,
+        *,
+        storage: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        storages = rounding.STORAGES if storage is None else (storage,)
+        sizes = {s: _size(input_dim, output_dim, s) for s in storages}
+        return {"storage": next(s for s in storages if sizes[s] <= size)}
+
+    def tables(self) -> dict[str, Table]:
+        shape = self.input_dim, self.output_dim
+        draw = initial_scale.shared(self.embeddings_initializer, *shape)
+
+        def fill(shape: tuple[int, int], dtype: Any = None) -> Tensor:
+            return rounding.nearest(draw(shape, dtype), self.storage)
+
+        return {"embeddings": Table(*shape, fill, constraint=self._rounded)}
+
+    def _rounded(self, table: Tensor) -> Tensor:
+        """The constraint of the weight: on the grid, after each step."""
+        if self.embeddings_constraint is not None:
+            table = self.embeddings_constraint(table)
+        return rounding.stochastic(table, self.storage, self.seed)
+
+    def address(self, ids: Tensor) -> dict[str, Tensor]:
+        return {"embeddings": ids}
+
+    def combine(self, rows: dict[str, Tensor]) -> Tensor:
+        return rows["embeddings"]
+
+    def budget_size(self) -> int:
+        return _size(self.input_dim, self.output_dim, self.storage)
+
+    def packed_form(
+        self, table: Table
+    ) -> dict[str, tuple[tuple[int, ...], str]]:
+        return rounding.packed_form(table.rows, table.width, self.storage)
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        return rounding.pack(values, self.storage)
+
+    def gather_rows(self, name: str, index: Tensor) -> Tensor:
+        if self.quantization_mode is None:
+            return super().gather_rows(name, index)
+        return rounding.unpack_rows(
+            getattr(self, f"{name}_table"),
+            getattr(self, f"{name}_scale", None),
+            index,
+            self.storage,
+            self.output_dim,
+        )
+
+    def lookup_bytes(self) -> int:
+        if self.quantization_mode is None:
+            return super().lookup_bytes()
+        columns = rounding.packed_form(1, self.output_dim, self.storage)
+        (_, width), dtype = columns["table"]
+        return width * (2 if dtype == "float16" else 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "storage": self.storage,
+            "seed": self.seed,
+        }
+
+
+def _size(input_dim: int, output_dim: int, storage: str) -> int:
+    """Parameters of float32 that take as many bytes as the packed layer."""
+    return -(-rounding.packed_bytes(input_dim, output_dim, storage) // 4)

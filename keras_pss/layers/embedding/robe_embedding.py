@@ -1,0 +1,312 @@
+"""Random Offset Block Embedding.
+
+Half of the lines are arguments: their documentation and their checks.
+"""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, Self
+
+import keras
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+from keras_pss.layers.embedding.shared_memory import SharedMemory
+from keras_pss.ops import hashing, robe
+from keras_pss.ops import ids as ids_ops
+
+Tensor = Any
+MAPPINGS = ("block", "fold")
+LARGEST_MEMORY = 2**31 - 1
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class ROBEEmbedding(CompressedEmbedding):
+    """Rows that are blocks, hashed into one circular array of parameters.
+
+        E[i][c Z + t] = g(e, i, c Z + t) M[(h(e, i, c) + t) mod m]
+
+    with `Z = block_size`, chunk `c`, place `t < Z`, `e` the table's number in
+    a shared memory and `g = 1` unless `sign=True`.
+
+    Args:
+        input_dim: n, the number of ids; None for an open vocabulary, where
+            any non-negative id of 63 bits has a row.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of the memory.
+        mask_zero: As in `keras.layers.Embedding`.
+        memory_size: m, the number of parameters; at least
+            `max(block_size, output_dim)`. Not with `memory`.
+        block_size: Z. Up to `output_dim`, a row is cut into chunks of Z (a
+            short last one is fine); above, it must be a multiple of
+            `output_dim` and consecutive ids share a chunk. `Z = 1` is
+            HashedNet. Default: `ceil(output_dim / 4)`, four chunks a row, so
+            that ids which meet in one chunk differ in the others.
+        sign: Whether an independent hash turns the sign of each element.
+        mapping: `"block"`, or `"fold"` (Z = m): `m / d` consecutive ids fill
+            the memory evenly, then the next ones at another offset. Best
+            where ids are ordered by frequency; m must be a multiple of d.
+        hash: `"pss1"`, or `"universal"`, the papers' family.
+        seed: Of the hash, not of the initial values.
+        memory: A `SharedMemory`, to share it with other tables.
+        table: Number of this table in the shared memory; by default the next.
+        output_scale: A constant factor of the rows, for tables whose scale
+            differs from their siblings' in a shared memory.
+        **kwargs: `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `memory_size` parameters, whatever n and d.
+
+    Raises:
+        ValueError: For sizes that do not fit each other.
+
+    Example:
+
+    ```python
+    layer = keras_pss.ROBEEmbedding(10_000_000, 16, memory_size=160_000)
+    layer(np.array([[3, 9_999_999]])).shape  # (1, 2, 16)
+    ```
+
+    References:
+        Desai et al., "Random Offset Block Embedding (ROBE) for compressed
+        embedding tables in deep learning recommendation systems", section 3;
+        fold: Desai and Shrivastava, "In defense of parameter sharing for
+        model-compression" (RandomFold).
+    """
+
+    open_vocabulary = True
+    sized_by = "memory_size"
+
+    def __init__(
+        self,
+        input_dim: int | None,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        memory_size: int | None = None,
+        block_size: int | None = None,
+        sign: bool = False,
+        mapping: str = "block",
+        hash: str = "pss1",
+        seed: int = 0,
+        memory: SharedMemory | None = None,
+        table: int | None = None,
+        output_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        if (memory is None) == (memory_size is None):
+            raise ValueError(
+                "Give either `memory_size`, for a memory of this layer's own, "
+                "or `memory`, a `SharedMemory`. Received: "
+                f"memory_size={memory_size}, memory={memory}"
+            )
+        if memory is not None and not isinstance(memory, SharedMemory):
+            raise ValueError(
+                "`memory` must be a `keras_pss.SharedMemory`. "
+                f"Received: memory={memory!r}"
+            )
+        self.memory = memory
+        self.memory_size = (
+            positive_int("memory_size", memory_size, LARGEST_MEMORY)
+            if memory is None
+            else memory.memory_size
+        )
+        self.mapping = mapping
+        self.block_size = checked_block_size(
+            block_size, mapping, output_dim, self.memory_size
+        )
+        self.sign = sign
+        self.hash = hashing.check_family(hash)
+        self.seed = hashing.check_seed(seed)
+        if memory is None:
+            self.table = 0 if table is None else table
+        else:
+            self.table = memory.claim(table)
+        self.output_scale = output_scale
+
+    @classmethod
+    def smallest_size(
+        cls,
+        input_dim: int | None,
+        output_dim: int,
+        *,
+        block_size: int | None = None,
+        **kwargs: Any,
+    ) -> int:
+        if block_size is None:
+            return output_dim
+        return max(output_dim, positive_int("block_size", block_size))
+
+    @classmethod
+    def arguments_within(
+        cls,
+        size: int,
+        input_dim: int | None,
+        output_dim: int,
+        *,
+        mapping: str = "block",
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        size = min(size, LARGEST_MEMORY)
+        folded = size - size % output_dim
+        return {"memory_size": folded if mapping == "fold" else size}
+
+    def tables(self) -> dict[str, Table]:
+        if self.memory is not None:
+            return {}
+        fill = initial_scale.shared(
+            self.embeddings_initializer, self.input_dim, self.output_dim
+        )
+        return {"memory": Table(self.memory_size, 1, fill)}
+
+    def parts(self) -> list[Any]:
+        return [] if self.memory is None else [self.memory]
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        super().quantize(mode, type_check, config)
+        if self.memory is not None and self.memory.quantization_mode is None:
+            self.memory.quantize(mode)
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.memory is not None:
+            self.memory.build()
+        super().build(input_shape)
+
+    def lookup_numbers(self) -> int:
+        return self.output_dim
+
+    def lookup_flops(self) -> int:
+        return self.output_dim * (self.sign + (self.output_scale != 1))
+
+    @cached_property
+    def _tables(self) -> robe.Tables:
+        scaled = self.output_scale != 1
+        return robe.Tables(
+            memory_size=self.memory_size,
+            output_dim=self.output_dim,
+            block_size=self.block_size,
+            table=self.table,
+            seed=self.seed,
+            family=self.hash,
+            sign=self.sign,
+            scales=(self.output_scale,) if scaled else (),
+        )
+
+    def positions(self, ids: Tensor) -> Tensor:
+        """Places in the memory, int32: `(n,)` ids to `(n, output_dim)`."""
+        return robe.positions(self._tables, ids)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        owner = self if self.memory is None else self.memory
+        return robe.rows(
+            self._tables,
+            ids,
+            owner.dense_table("memory"),
+            partial(owner.gather_elements, "memory"),
+        )
+
+    def latent_sums(
+        self,
+        ids: Tensor,
+        splits: Callable[[], Tensor | None],
+        weights: Tensor | None,
+    ) -> Tensor | None:
+        owner = self if self.memory is None else self.memory
+        memory = owner.dense_table("memory")
+        if memory is None or not robe.sums_at_once(self._tables, ids, memory):
+            return None
+        begins = splits()
+        if begins is None:
+            return None
+        ids, _ = ids_ops.checked(ids, self.input_dim, self.name)
+        return robe.sums(self._tables, ids, memory, begins, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "memory_size": None if self.memory else self.memory_size,
+            "block_size": None if self.mapping == "fold" else self.block_size,
+            "sign": self.sign,
+            "mapping": self.mapping,
+            "hash": self.hash,
+            "seed": self.seed,
+            "memory": _serialized(self.memory),
+            "table": self.table,
+            "output_scale": self.output_scale,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        memory = keras.saving.deserialize_keras_object(config["memory"])
+        return cls(**{**config, "memory": memory})
+
+
+def _serialized(memory: SharedMemory | None) -> dict[str, Any] | None:
+    """A memory's config, marked so that layers that share it do so again.
+
+    Keras marks an object only from its second occurrence on, and by then the
+    first one's config has been copied.
+    """
+    if memory is None:
+        return None
+    config = keras.saving.serialize_keras_object(memory)
+    return {**config, "shared_object_id": id(memory)}
+
+
+def checked_block_size(
+    block_size: int | None, mapping: str, output_dim: int, memory_size: int
+) -> int:
+    """Z for a mapping, after a check that it fits the row and the memory."""
+    if mapping not in MAPPINGS:
+        raise ValueError(
+            "`mapping` must be 'block' or 'fold'. "
+            f"Received: mapping={mapping!r}"
+        )
+    if memory_size < output_dim:
+        raise ValueError(
+            "`memory_size` must be at least `output_dim`, or a row would hold "
+            f"a parameter twice. Received: memory_size={memory_size}, "
+            f"output_dim={output_dim}"
+        )
+    if mapping == "fold":
+        if block_size is not None or memory_size % output_dim:
+            raise ValueError(
+                "mapping='fold' takes no `block_size`, and a `memory_size` "
+                "that is a multiple of `output_dim`, such as "
+                f"{max(1, memory_size // output_dim) * output_dim}. Received: "
+                f"block_size={block_size}, memory_size={memory_size}, "
+                f"output_dim={output_dim}"
+            )
+        return memory_size
+    if block_size is None:
+        block_size = -(-output_dim // 4)
+    positive_int("block_size", block_size)
+    if block_size > memory_size:
+        raise ValueError(
+            "`block_size` must not exceed `memory_size`. Received: "
+            f"block_size={block_size}, memory_size={memory_size}"
+        )
+    if block_size > output_dim and block_size % output_dim:
+        raise ValueError(
+            "A `block_size` above `output_dim` must be a multiple of it, such "
+            f"as {block_size // output_dim * output_dim}. Received: "
+            f"block_size={block_size}, output_dim={output_dim}"
+        )
+    return block_size

@@ -1,0 +1,87 @@
+"""The circular memory of ROBE, which many tables may share."""
+
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.tables import Table, TableLayer
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class SharedMemory(TableLayer):
+    """One array of parameters for any number of `ROBEEmbedding` tables.
+
+    The memory numbers its tables, so that the same id reads other places in
+    each of them. It is built, counted, trained and saved once, whatever the
+    number, the sizes and the widths of the tables.
+
+    Args:
+        memory_size: m, the number of parameters; below 2^31.
+        embeddings_initializer, embeddings_regularizer,
+            embeddings_constraint: As in `keras.layers.Embedding`, of the
+            memory. A layer that needs another scale than its siblings has
+            `output_scale`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Memory: `memory_size` parameters.
+
+    A saved model shares it again once loaded. `keras.models.clone_model`
+    copies layer by layer, so each copy gets a memory of its own.
+
+    Example:
+
+    ```python
+    memory = keras_pss.SharedMemory(100_000)
+    users = keras_pss.ROBEEmbedding(5_000_000, 32, memory=memory)
+    items = keras_pss.ROBEEmbedding(2_000_000, 16, memory=memory)
+    ```
+
+    References: Desai et al., "Random Offset Block Embedding (ROBE)",
+    section 3 (one array for all tables).
+    """
+
+    def __init__(
+        self,
+        memory_size: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            **kwargs,
+        )
+        self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
+        self._numbers: set[int] = set()
+
+    def claim(self, table: int | None) -> int:
+        """Gives out a table number: the next free one, or the one asked for.
+
+        Raises:
+            ValueError: If the number belongs to another table, which would
+                read the same places for the same ids.
+        """
+        if table is None:
+            table = max(self._numbers, default=-1) + 1
+        if table in self._numbers:
+            raise ValueError(
+                f"Memory '{self.name}' already has a table {table}. Leave "
+                f"`table` out to get the next number. Received: table={table}"
+            )
+        self._numbers.add(table)
+        return table
+
+    def tables(self) -> dict[str, Table]:
+        fill = initial_scale.shared(self.embeddings_initializer, None, 1)
+        return {"memory": Table(self.memory_size, 1, fill)}
+
+    def lookup_numbers(self) -> int:
+        return 0  # what is read from it is the tables' own
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "memory_size": self.memory_size}

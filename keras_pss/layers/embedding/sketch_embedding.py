@@ -1,0 +1,142 @@
+"""A table seen through a sparse Johnson-Lindenstrauss sketch."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.tables import Table
+from keras_pss.ops import hashing
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class SketchEmbedding(CompressedEmbedding):
+    """A few rows of a small table, each with a hashed sign, summed.
+
+        E[i] = (S e_i)' M = Σ_{k<s} g_k(i) M[h_k(i)] / sqrt(s)
+
+    S, of `m = num_buckets` rows and `s = num_nonzeros` entries of ±1/sqrt(s)
+    a column, is a sparse Johnson-Lindenstrauss transform that hashing
+    generates. It keeps inner products of columns of a table, up to an error
+    that falls as 1/sqrt(m); `M = S E` sketches a trained table.
+
+    Args:
+        input_dim: n, the number of ids; None for an open vocabulary, where
+            any non-negative id of 63 bits has a row.
+        output_dim: d, the length of a row.
+        embeddings_initializer: Of the `(n, d)` table.
+        embeddings_regularizer, embeddings_constraint: Of M.
+        mask_zero: As in `keras.layers.Embedding`.
+        num_buckets: m, the rows of M.
+        num_nonzeros: s, the entries of a column of S.
+        hash: `"pss1"`, or `"universal"`, the papers' family.
+        seed: Of the hash, not of the initial values.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `num_buckets * output_dim` parameters.
+
+    Example:
+
+    ```python
+    layer = keras_pss.SketchEmbedding(10_000_000, 16, num_buckets=10_000)
+    layer(np.array([[3, 9_999_999]])).shape  # (1, 2, 16)
+    ```
+
+    References: Desai and Shrivastava, "The trade-offs of model size in large
+    recommendation models: 10000x compressed Criteo-TB DLRM model (100 GB
+    parameters to mere 10 MB)", theorems 6 and 7 and section 2.2. Its section
+    2.1 draws each entry of S by itself (0, or ±1 with probability 1/6 each);
+    here a column has just s of them, which a lookup can find. Where two meet
+    they add up.
+    """
+
+    open_vocabulary = True
+    sized_by = "num_buckets"
+
+    def __init__(
+        self,
+        input_dim: int | None,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        num_buckets: int,
+        num_nonzeros: int = 4,
+        hash: str = "pss1",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.num_buckets = positive_int("num_buckets", num_buckets, 2**31 - 1)
+        self.num_nonzeros = positive_int("num_nonzeros", num_nonzeros)
+        self.hash = hashing.check_family(hash)
+        self.seed = hashing.check_seed(seed)
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int | None, output_dim: int, **kwargs: Any
+    ) -> int:
+        return output_dim
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        return {"num_buckets": min(size // output_dim, 2**31 - 1)}
+
+    def tables(self) -> dict[str, Table]:
+        fill = initial_scale.shared(
+            self.embeddings_initializer, self.input_dim, self.output_dim
+        )
+        return {"buckets": Table(self.num_buckets, self.output_dim, fill)}
+
+    def sketch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns of S: rows and values of their entries, each `(n, s)`.
+
+        Entries that meet in one row add up.
+        """
+        where: dict[str, Any] = {"seed": self.seed, "family": self.hash}
+        rows = hashing.starts(
+            ids, self.num_buckets, chunks=self.num_nonzeros, **where
+        )
+        signs = hashing.signs(ids, self.num_nonzeros, **where)
+        return rows, signs / math.sqrt(self.num_nonzeros)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        index, values = self.sketch(ids)
+        rows = self.gather_rows("buckets", index)  # (n, s, d)
+        values = ops.cast(values, rows.dtype)
+        return ops.sum(rows * ops.expand_dims(values, -1), axis=1)
+
+    def lookup_numbers(self) -> int:
+        return self.num_nonzeros * self.output_dim
+
+    def lookup_flops(self) -> int:
+        return 2 * self.num_nonzeros * self.output_dim
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_buckets": self.num_buckets,
+            "num_nonzeros": self.num_nonzeros,
+            "hash": self.hash,
+            "seed": self.seed,
+        }

@@ -1,0 +1,92 @@
+"""AutoInt's interacting layer."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_pss.layers.base.checks import positive_int
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class FieldAttention(keras.layers.Layer):
+    """Each field attends to all fields, in several heads.
+
+        α_h[i, j] = softmax_j((Q_h e_i) · (K_h e_j))
+        y_i = relu(concat_h(Σ_j α_h[i, j] V_h e_j) + R e_i)
+
+    The scores are not divided by the root of `head_dim`, and there are no
+    biases and no normalisation, as in the paper.
+
+    Args:
+        num_heads: H.
+        head_dim: Length of a head's queries, keys and values: the paper's d',
+            so that an output has length H d'.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Feature vectors, float.
+
+    Input shape: `(batch, F, d)`. Output shape: `(batch, F, H head_dim)`.
+
+    Parameters: 4 d H head_dim.
+
+    Raises:
+        ValueError: If an argument is not a positive integer.
+
+    Example:
+
+    ```python
+    layer = keras_pss.FieldAttention(num_heads=2, head_dim=32)
+    layer(np.ones((4, 26, 16))).shape  # (4, 26, 64)
+    ```
+
+    References: Song et al., "AutoInt: Automatic feature interaction learning
+    via self-attentive neural networks" (CIKM 2019), equations 5 to 8.
+    """
+
+    def __init__(
+        self, num_heads: int = 2, head_dim: int = 32, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = positive_int("num_heads", num_heads)
+        self.head_dim = positive_int("head_dim", head_dim)
+
+    def build(self, input_shape: Any) -> None:
+        shape = (input_shape[-1], self.num_heads * self.head_dim)
+        self.query, self.key, self.value, self.residual = (
+            self.add_weight(
+                shape=shape, initializer="glorot_uniform", name=name
+            )
+            for name in ("query", "key", "value", "residual")
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        fields = inputs.shape[1]
+        heads = (-1, fields, self.num_heads, self.head_dim)
+        # (b, F, d) -> (b, F, h, k), where h counts heads
+        query, key, value = (
+            ops.reshape(ops.matmul(inputs, kernel), heads)
+            for kernel in (self.query, self.key, self.value)
+        )
+        scores = ops.einsum("bihk,bjhk->bhij", query, key)
+        mixed = ops.einsum("bhij,bjhk->bihk", ops.softmax(scores), value)
+        # (b, F, h, k) -> (b, F, h k)
+        width = self.num_heads * self.head_dim
+        mixed = ops.reshape(mixed, (-1, fields, width))
+        return ops.relu(mixed + ops.matmul(inputs, self.residual))
+
+    def compute_output_shape(
+        self, input_shape: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        return (*input_shape[:2], self.num_heads * self.head_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+        }

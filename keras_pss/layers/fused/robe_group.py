@@ -1,0 +1,103 @@
+"""Several ROBE tables of one width in one memory, by one lookup."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.tables import Table, TableLayer
+from keras_pss.layers.embedding.robe_embedding import checked_block_size
+from keras_pss.ops import hashing, robe
+
+Tensor = Any
+
+
+class ROBEGroup(TableLayer):
+    """The rows that as many `ROBEEmbedding`s in a shared memory would give.
+
+    A part of `EmbeddingCollection`, which checks the ids.
+
+    Args:
+        input_dims: Rows of each table, None for an open vocabulary.
+        output_dim: d, columns of all of them.
+        memory_size: m, parameters of all of them.
+        table_numbers: Their numbers in the memory, which the hash mixes in.
+        block_size, sign, mapping, hash, seed: As in `ROBEEmbedding`.
+        **kwargs: Of `TableLayer`.
+
+    Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
+
+    Memory: `memory_size` parameters.
+    """
+
+    def __init__(
+        self,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        memory_size: int,
+        table_numbers: Sequence[int],
+        block_size: int | None = None,
+        sign: bool = False,
+        mapping: str = "block",
+        hash: str = "pss1",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if mapping == "fold":
+            memory_size -= memory_size % output_dim
+        self.input_dims = tuple(input_dims)
+        self.output_dim = output_dim
+        self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
+        self.table_numbers = tuple(table_numbers)
+        self.block_size = checked_block_size(
+            block_size, mapping, output_dim, memory_size
+        )
+        self.sign = sign
+        self.hash = hashing.check_family(hash)
+        self.seed = hashing.check_seed(seed)
+        # Tables that should start with different scales share one memory:
+        # it has the largest one, and their rows are scaled down.
+        stds = [
+            initial_scale.table_std(self.embeddings_initializer, n, output_dim)
+            for n in self.input_dims
+        ]
+        self._std = max(stds)
+        scales = [std / self._std if self._std else 1.0 for std in stds]
+        self._scales = tuple(scales) if min(scales) < 1 else ()
+        self._tables = robe.Tables(
+            memory_size=self.memory_size,
+            output_dim=output_dim,
+            block_size=self.block_size,
+            table=self.table_numbers,
+            seed=self.seed,
+            family=self.hash,
+            sign=sign,
+            scales=self._scales,
+        )
+
+    def tables(self) -> dict[str, Table]:
+        if self._scales:
+            fill = initial_scale.scaled(self.embeddings_initializer, self._std)
+        else:
+            fill = initial_scale.shared(
+                self.embeddings_initializer,
+                self.input_dims[0],
+                self.output_dim,
+            )
+        return {"memory": Table(self.memory_size, 1, fill)}
+
+    def lookup_numbers(self) -> int:
+        return len(self.input_dims) * self.output_dim
+
+    def lookup_flops(self) -> int:
+        return self.lookup_numbers() * (self.sign + bool(self._scales))
+
+    def call(self, ids: Tensor) -> Tensor:
+        return robe.rows(
+            self._tables,
+            ids,
+            self.dense_table("memory"),
+            partial(self.gather_elements, "memory"),
+        )
