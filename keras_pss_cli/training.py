@@ -238,9 +238,9 @@ def train(
     options = parsed(method_option or [], "--option")
     model_options = parsed(model_option or [], "--model-option")
     load()
+    from keras_pss.data.pipelines.click_log import open_rows
     from keras_pss.training import recipes as known
     from keras_pss.training.config import RunConfig
-    from keras_pss.training.rows import open_rows
     from keras_pss.training.run import train as train_run
 
     chosen = known.load(recipe) if recipe else None

@@ -11,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_pss.data.output import complete_file
+from keras_pss.data.pipelines.click_log import Rows
+from keras_pss.files import complete_file
 from keras_pss.training.checkpoint import ForeignState
 from keras_pss.training.config import RunConfig
 from keras_pss.training.files import write_text
 from keras_pss.training.fit import fit, model_for
 from keras_pss.training.metrics import Metrics
 from keras_pss.training.report import machine, versions
-from keras_pss.training.rows import Rows
 from keras_pss.training.run import report_of
 
 STATES = "running"

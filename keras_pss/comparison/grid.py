@@ -9,11 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from keras_pss.data.pipelines.click_log import Rows
 from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.build import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
-from keras_pss.training.rows import Rows
 
 # Settings of a row of the report. The first four are in every report.
 METHOD_ROWS: dict[str, dict[str, Any]] = {

@@ -16,9 +16,9 @@ import numpy as np
 from keras_pss.comparison.cell import STATES
 from keras_pss.comparison.grid import Cell, Grid, infeasible
 from keras_pss.comparison.workers import run_all
-from keras_pss.data.output import complete_file
+from keras_pss.data.pipelines.click_log import Rows, open_rows
+from keras_pss.files import complete_file
 from keras_pss.training.fit import EVALUATION_BATCH
-from keras_pss.training.rows import Rows, open_rows
 
 logger = logging.getLogger(__name__)
 

@@ -35,8 +35,8 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(int(threads))
         tf.config.threading.set_inter_op_parallelism_threads(int(threads))
     from keras_pss.comparison.cell import run_cell
+    from keras_pss.data.pipelines.click_log import open_rows
     from keras_pss.training.allocator import keep_freed_memory
-    from keras_pss.training.rows import open_rows
 
     keep_freed_memory()
     rows = open_rows(Path(data))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data.output import complete_file
+from keras_pss.files import complete_file
 
 
 def write_text(text: str, path: Path) -> None:

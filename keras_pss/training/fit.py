@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.callbacks import Recluster
+from keras_pss.data.pipelines.click_log import Rows
 from keras_pss.layers import ClusteredEmbedding
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
@@ -24,7 +25,6 @@ from keras_pss.training.callbacks import (
 )
 from keras_pss.training.config import RunConfig
 from keras_pss.training.metrics import Metrics, MetricsAccumulator
-from keras_pss.training.rows import Rows
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_pss.data import criteo
+from keras_pss.data.pipelines.click_log import Rows, as_rows
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.walk import every
 from keras_pss.planning import memory_report
@@ -27,7 +28,6 @@ from keras_pss.training.fit import (
 )
 from keras_pss.training.metrics import Metrics, MetricsAccumulator
 from keras_pss.training.report import machine, versions
-from keras_pss.training.rows import Rows, as_rows
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"

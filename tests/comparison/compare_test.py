@@ -18,7 +18,7 @@ from keras_pss.comparison.cell import run_cell
 from keras_pss.comparison.runner import _append, read
 from keras_pss.comparison.summary import summarise
 from keras_pss.data import criteo, synthetic
-from keras_pss.training.rows import open_rows
+from keras_pss.data.pipelines.click_log import open_rows
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.slow]
 

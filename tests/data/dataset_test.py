@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pss.data import criteo
-from keras_pss.data import dataset as dataset_module
+from keras_pss.data.pipelines import tf_dataset as dataset_module
 
 pytestmark = pytest.mark.tf_only
 

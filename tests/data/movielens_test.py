@@ -12,7 +12,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from keras_pss.data import movielens, ratings
+from keras_pss.data import movielens
+from keras_pss.data.movielens import ratings
 
 REAL_FILE = (
     Path(__file__).parents[2].parent

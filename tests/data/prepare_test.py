@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from keras_pss.data import criteo, schema
-from keras_pss.data.splits import split_rows
+from keras_pss.data import criteo
+from keras_pss.data.criteo import schema
+from keras_pss.data.storage.splits import split_rows
 
 
 def records(prepared, split):

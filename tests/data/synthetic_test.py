@@ -11,9 +11,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from keras_pss.data import criteo, synthetic
-from keras_pss.data.bayes import BayesScore, sigmoid
-from keras_pss.data.tsv_text import MAX_INTEGER, format_rows
-from keras_pss.data.world import (
+from keras_pss.data.criteo.tsv_writer import MAX_INTEGER, format_rows
+from keras_pss.data.synthetic.bayes import BayesScore, sigmoid
+from keras_pss.data.synthetic.world import (
     BLOCK_ROWS,
     KAGGLE_CARDINALITIES,
     World,

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from keras_pss.data.threads import ordered_map, prefetch
+from keras_pss.data.readers.threads import ordered_map, prefetch
 
 
 def double(item):

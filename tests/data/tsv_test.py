@@ -10,10 +10,9 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from keras_pss.data import schema
-from keras_pss.data.criteo import BrokenRowError, TsvReader
-from keras_pss.data.source import MAX_LINE, as_sources, whole_lines
-from keras_pss.data.tsv import BLOCK_BYTES
+from keras_pss.data.criteo import BrokenRowError, TsvReader, schema
+from keras_pss.data.criteo.tsv_reader import BLOCK_BYTES
+from keras_pss.data.readers.source import MAX_LINE, as_sources, whole_lines
 
 GOOD = b"\t".join([b"1", *[b"%d" % i for i in range(13)], *[b"0a1B2c3d"] * 26])
 

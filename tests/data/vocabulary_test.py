@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_pss.data import criteo
-from keras_pss.data.lookup import _SPREAD, Lookup
-from keras_pss.data.vocabulary import by_frequency, count_values
+from keras_pss.data.encoders.lookup import _SPREAD, Lookup
+from keras_pss.data.encoders.vocabulary_encoder import (
+    by_frequency,
+    count_values,
+)
 from keras_pss.ops import pss1
 
 edges = st.sampled_from([0, 1, 2**31, 2**32 - 1, 0x9E3779B1])

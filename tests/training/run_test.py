@@ -14,6 +14,7 @@ import pytest
 
 import keras_pss
 from keras_pss.data import criteo, synthetic
+from keras_pss.data.pipelines.click_log import as_rows, open_rows
 from keras_pss.layers.base.walk import every
 from keras_pss.training import checkpoint
 from keras_pss.training.build import build_model, embedding_parts
@@ -21,7 +22,6 @@ from keras_pss.training.callbacks import BestModel, StopOnNaN
 from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import fit, model_for
 from keras_pss.training.metrics import Metrics
-from keras_pss.training.rows import as_rows, open_rows
 from keras_pss.training.run import evaluate, load_model, train
 
 pytestmark = pytest.mark.tf_only

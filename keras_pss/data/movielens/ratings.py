@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import fields, schema
-from keras_pss.data.source import Source, whole_lines
+from keras_pss.data.criteo import schema
+from keras_pss.data.readers import text_fields as fields
+from keras_pss.data.readers.source import Source, whole_lines
 
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

@@ -4,28 +4,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data import (
-    metadata,
-    prepared,
-    records,
-    schema,
-    splits,
-)
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.hashed import HashEncoder
-from keras_pss.data.output import complete_folder
-from keras_pss.data.prepared import VOCABULARY, Prepared
-from keras_pss.data.schema import Reject, UInt32Array
-from keras_pss.data.source import Sources
-from keras_pss.data.splits import Rows
-from keras_pss.data.staging import Staging, pieces
-from keras_pss.data.threads import WORKERS, ordered_map
-from keras_pss.data.tsv import TsvReader
-from keras_pss.data.vocabulary import (
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Reject, UInt32Array
+from keras_pss.data.criteo.tsv_reader import TsvReader
+from keras_pss.data.encoders.hash_encoder import HashEncoder
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.encoders.vocabulary_encoder import (
     VocabularyEncoder,
     by_frequency,
     count_values,
 )
+from keras_pss.data.readers.source import Sources
+from keras_pss.data.readers.threads import WORKERS, ordered_map
+from keras_pss.data.storage import metadata, prepared, records, splits
+from keras_pss.data.storage.prepared import VOCABULARY, Prepared
+from keras_pss.data.storage.splits import Rows
+from keras_pss.data.storage.staging import Staging, pieces
+from keras_pss.files import complete_folder
 from keras_pss.version import __version__
 
 REJECTS = "rejects.tsv"

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.data import criteo, movielens
-from keras_pss.data.dataset import prefetched
-from keras_pss.data.schema import NUM_CATEGORIES, NUM_INTEGERS
+from keras_pss.data.criteo.schema import NUM_CATEGORIES, NUM_INTEGERS
+from keras_pss.data.pipelines.tf_dataset import prefetched
 
 SPLITS = ("train", "validation", "test")
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import schema
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.lookup import Lookup
-from keras_pss.data.schema import Int32Array, UInt32Array
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.encoders.lookup import Lookup
 
 Int64Array = npt.NDArray[np.int64]
 Counts = tuple[UInt32Array, Int64Array]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_pss.data import ratings
-from keras_pss.data.interactions import Interactions, Split
+from keras_pss.data.movielens import ratings
+from keras_pss.data.movielens.interactions import Interactions, Split
 
 __all__ = ["Interactions", "Split", "load"]
 

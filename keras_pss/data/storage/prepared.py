@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import metadata, schema
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.encoder_file import from_config, load_encoder
+from keras_pss.data.criteo import schema
+from keras_pss.data.encoders.encoder_file import from_config, load_encoder
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.storage import metadata
 
 VOCABULARY = "vocabulary.npz"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.data import schema
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.schema import Int32Array
-from keras_pss.data.splits import Rows
-from keras_pss.data.staging import Staging, pieces
-from keras_pss.data.threads import ordered_map
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Int32Array
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.readers.threads import ordered_map
+from keras_pss.data.storage.splits import Rows
+from keras_pss.data.storage.staging import Staging, pieces
 
 DTYPE = np.dtype("<i4")
 RECORD_BYTES = schema.NUM_COLUMNS * DTYPE.itemsize

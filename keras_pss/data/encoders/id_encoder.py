@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.data import schema
-from keras_pss.data.output import complete_file
-from keras_pss.data.schema import Int32Array, UInt32Array
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.files import complete_file
 
 
 class IdEncoder(ABC):

@@ -6,8 +6,9 @@ parsers of `fields.py`, all vectorised. A broken line costs its own time only.
 
 import numpy as np
 
-from keras_pss.data import fields, schema
-from keras_pss.data.schema import Block, Reject
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Block, Reject
+from keras_pss.data.readers import text_fields as fields
 
 _TAB, _NEWLINE, _RETURN = 9, 10, 13
 _INTEGER_REASONS = {

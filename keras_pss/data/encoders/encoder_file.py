@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.data import schema
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.hashed import HashEncoder
-from keras_pss.data.vocabulary import VocabularyEncoder
+from keras_pss.data.criteo import schema
+from keras_pss.data.encoders.hash_encoder import HashEncoder
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.encoders.vocabulary_encoder import VocabularyEncoder
 
 
 def load_encoder(path: str | Path) -> IdEncoder:

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_pss.data import schema
-from keras_pss.data.batches import (
+from keras_pss.data.criteo import schema
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.pipelines.tsv_batches import (
     OnRejects,
     check_batch_size,
     log_rejects,
     tsv_batches,
 )
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.prepared import Prepared, load
-from keras_pss.data.records import FIRST_ID
-from keras_pss.data.source import Sources, as_sources
+from keras_pss.data.readers.source import Sources, as_sources
+from keras_pss.data.storage.prepared import Prepared, load
+from keras_pss.data.storage.records import FIRST_ID
 
 if TYPE_CHECKING:
     import tensorflow as tf

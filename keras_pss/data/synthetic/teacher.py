@@ -16,9 +16,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import schema
-from keras_pss.data.bayes import Floats, expected_auc, sigmoid
-from keras_pss.data.schema import Int32Array
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Int32Array
+from keras_pss.data.synthetic.bayes import Floats, expected_auc, sigmoid
 from keras_pss.ops import pss1
 
 Bools = npt.NDArray[np.bool_]

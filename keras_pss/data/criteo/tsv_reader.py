@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from keras_pss.data import schema
-from keras_pss.data.parse import parse_block
-from keras_pss.data.schema import Block, BrokenRowError, Reject
-from keras_pss.data.source import (
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.parse import parse_block
+from keras_pss.data.criteo.schema import Block, BrokenRowError, Reject
+from keras_pss.data.readers.source import (
     Piece,
     Source,
     Sources,
     as_sources,
     whole_lines,
 )
-from keras_pss.data.threads import WORKERS, ordered_map, prefetch
+from keras_pss.data.readers.threads import WORKERS, ordered_map, prefetch
 
 # The arrays of a block stay within a core's caches, and are small enough for
 # glibc to keep their memory: with blocks of 512 KiB, threads spent a third of

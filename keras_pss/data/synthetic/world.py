@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data import schema, teacher
-from keras_pss.data.bayes import Floats, sigmoid
-from keras_pss.data.schema import Int32Array, UInt32Array
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.synthetic import teacher
+from keras_pss.data.synthetic.bayes import Floats, sigmoid
 from keras_pss.ops import pss1
 
 # Rows that share one random generator: part of the format, never changed.

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data import records, schema
+from keras_pss.data.criteo import schema
+from keras_pss.data.storage import records
 
 NAME = "metadata.json"
 FORMAT = "keras_pss.criteo"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_pss.data import schema
+from keras_pss.data.criteo import schema
 
 Sources = str | Path | Sequence[str | Path]
 

@@ -8,14 +8,7 @@
 ... )
 """
 
-from keras_pss.data.batches import Batch, tsv_batches
-from keras_pss.data.dataset import dataset, tsv_dataset
-from keras_pss.data.encoder import IdEncoder
-from keras_pss.data.encoder_file import load_encoder
-from keras_pss.data.hashed import HashEncoder
-from keras_pss.data.prepare import prepare
-from keras_pss.data.prepared import Prepared, load
-from keras_pss.data.schema import (
+from keras_pss.data.criteo.schema import (
     CATEGORIES,
     COLUMNS,
     INTEGERS,
@@ -23,8 +16,15 @@ from keras_pss.data.schema import (
     BrokenRowError,
     Reject,
 )
-from keras_pss.data.tsv import TsvReader
-from keras_pss.data.vocabulary import VocabularyEncoder
+from keras_pss.data.criteo.tsv_reader import TsvReader
+from keras_pss.data.encoders.encoder_file import load_encoder
+from keras_pss.data.encoders.hash_encoder import HashEncoder
+from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.encoders.vocabulary_encoder import VocabularyEncoder
+from keras_pss.data.pipelines.tf_dataset import dataset, tsv_dataset
+from keras_pss.data.pipelines.tsv_batches import Batch, tsv_batches
+from keras_pss.data.storage.prepare import prepare
+from keras_pss.data.storage.prepared import Prepared, load
 
 __all__ = [
     "CATEGORIES",

@@ -13,11 +13,11 @@ from gzip import GzipFile
 from pathlib import Path
 from typing import IO, Any
 
-from keras_pss.data.bayes import BayesScore
-from keras_pss.data.output import complete_file, complete_folder
-from keras_pss.data.threads import WORKERS, ordered_map
-from keras_pss.data.tsv_text import format_rows
-from keras_pss.data.world import BLOCK_ROWS, Rows, World
+from keras_pss.data.criteo.tsv_writer import format_rows
+from keras_pss.data.readers.threads import WORKERS, ordered_map
+from keras_pss.data.synthetic.bayes import BayesScore
+from keras_pss.data.synthetic.world import BLOCK_ROWS, Rows, World
+from keras_pss.files import complete_file, complete_folder
 
 REPORT = "synthetic.json"
 SUFFIXES = (".gz", ".xz", ".zst")

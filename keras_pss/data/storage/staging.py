@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from keras_pss.data import schema
-from keras_pss.data.schema import Block, Int32Array, UInt32Array
-from keras_pss.data.splits import Rows
+from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.schema import Block, Int32Array, UInt32Array
+from keras_pss.data.storage.splits import Rows
 
 _HEAD = 1 + schema.NUM_INTEGERS  # label and integers share a file
 _BUFFER = 1 << 18
