@@ -31,7 +31,7 @@ import tensorflow as tf
 import timing
 
 import keras_pss
-from keras_pss.training.report import machine, versions
+from keras_pss.training.environment import machine, versions
 
 BATCH = 2048
 FEATURES = 26

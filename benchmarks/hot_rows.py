@@ -35,7 +35,7 @@ from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
 from keras_pss.layers import EmbeddingCollection, TTEmbedding
 from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.models import DLRM
-from keras_pss.training.report import machine, versions
+from keras_pss.training.environment import machine, versions
 
 # Tables of DLRM that are not compressed have so many rows.
 SMALL = 1000

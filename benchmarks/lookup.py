@@ -169,7 +169,7 @@ def _show(line: dict[str, Any]) -> None:
 
 def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
     """Prints one JSON line: all ways of a backend for a case."""
-    from keras_pss.training.report import machine, versions
+    from keras_pss.training.environment import machine, versions
 
     random = np.random.default_rng(0)
     shape = (case["batch"], len(case["rows"]))

@@ -49,7 +49,7 @@ from rich.progress import (
 from keras_pss.data import movielens
 from keras_pss.data.movielens import Split
 from keras_pss.layers.embedding.methods import METHODS
-from keras_pss.training.report import machine, versions
+from keras_pss.training.environment import machine, versions
 
 # (learning rate, L2) pairs between which validation chooses: the first is the
 # best of the full tables, the other of strongly compressed ones.

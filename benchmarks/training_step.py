@@ -34,7 +34,7 @@ from lookup import KAGGLE
 import keras_pss
 from keras_pss import native
 from keras_pss.training.allocator import keep_freed_memory
-from keras_pss.training.report import machine, versions
+from keras_pss.training.environment import machine, versions
 
 DIM = 16
 OPTIMIZERS = {

@@ -40,7 +40,14 @@ from keras_pss.version import __version__ as __version__
 
 # Click logs, runs and export need more packages than the layers do, and
 # TensorFlow: they are imported when they are first named.
-_ON_DEMAND = ("comparison", "data", "serving", "training")
+_ON_DEMAND = (
+    "comparison",
+    "data",
+    "metrics",
+    "optimizers",
+    "serving",
+    "training",
+)
 
 
 def __getattr__(name: str) -> _ModuleType:

@@ -1,11 +1,13 @@
 """Folders and files that appear under their name only when complete."""
 
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def _sibling(path: Path) -> Path:
@@ -76,3 +78,14 @@ def complete_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text file in one piece."""
+    with complete_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Writes a JSON file in one piece."""
+    write_text(json.dumps(content, indent=2) + "\n", path)

@@ -23,7 +23,10 @@ except ImportError as error:  # the layers alone do not need these
         f"`pip install 'keras-pss[tensorflow-cpu]'`. ({error})"
     )
 
-from keras_pss_cli import common, comparing, data, serving, training
+from keras_pss_cli import common, data
+from keras_pss_cli import compare as comparing
+from keras_pss_cli import finished_runs as serving
+from keras_pss_cli import train as training
 
 app = typer.Typer(
     help="Compressed embeddings for click models: data, training, serving.",

@@ -33,7 +33,7 @@ def located(
         settings: Arguments of `criteo.prepare`.
     """
     from keras_pss.data import criteo, synthetic
-    from keras_pss.data.pipelines.click_log import is_ratings
+    from keras_pss.data.locate import is_ratings
 
     source = Path(data)
     if data != SYNTHETIC:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.training import metrics, schedules, significance
+from keras_pss.metrics import click_metrics as metrics
+from keras_pss.metrics import significance
+from keras_pss.optimizers import warmup_decay as schedules
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_pss.callbacks.refresh_hot_rows import reset_rows
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.walk import every as every_layer
 from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
+from keras_pss.optimizers.slots import reset_rows
 
 logger = logging.getLogger(__name__)
 

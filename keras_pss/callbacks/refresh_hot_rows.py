@@ -1,15 +1,13 @@
 """Fills and refreshes the hot rows of a model while it trains."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.walk import every as every_layer
 from keras_pss.layers.composite.hot_rows import HotRows
+from keras_pss.optimizers.slots import reset_rows
 
 
 class RefreshHotRows(keras.callbacks.Callback):
@@ -136,47 +134,3 @@ def _named(layers: list[HotRows]) -> dict[str, HotRows]:
             own = f"{name}_{layer.name}_{number}"
         found[own] = layer
     return found
-
-
-def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
-    """Gives rows of a variable the optimizer state that they started with.
-
-    Args:
-        optimizer: A Keras optimizer, or None.
-        variable: A weight that it may train.
-        rows: Numbers of the rows.
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    for slot in slots_of(optimizer, variable):
-        # Named after the weight by `Optimizer.add_variable_from_reference`.
-        kind = slot.name.removeprefix(variable.path.replace("/", "_"))
-        values = np.array(ops.convert_to_numpy(slot))
-        if kind == "_average":  # of the weight itself
-            values[rows] = ops.convert_to_numpy(variable)[rows]
-        elif kind == "_accumulator":
-            values[rows] = optimizer.initial_accumulator_value
-        else:
-            values[rows] = 0
-        slot.assign(values)
-
-
-def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
-    """An optimizer's variables that belong to a weight and have its shape.
-
-    Optimizers keep lists with an entry for each weight that they train. Names
-    would not do: those of weights in different layers may be equal.
-    """
-    if optimizer is None or not optimizer.built:
-        return
-    try:
-        index = optimizer._get_variable_index(variable)
-    except KeyError:  # the weight is frozen
-        return
-    own = {id(slot) for slot in optimizer.variables}
-    trained = len(optimizer._trainable_variables)
-    for slots in vars(optimizer).values():
-        if not isinstance(slots, list) or len(slots) != trained:
-            continue
-        slot = slots[index]
-        if id(slot) in own and tuple(slot.shape) == tuple(variable.shape):
-            yield slot

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data.pipelines.click_log import Rows
+from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.embedding.methods import METHODS
-from keras_pss.training.build import embedding_parts
+from keras_pss.training.build_model import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
 
@@ -225,7 +225,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def infeasible(cell: Cell, rows: Rows) -> str | None:
+def infeasible(cell: Cell, rows: ClickLog) -> str | None:
     """Why a cell cannot be built for these rows; None if it can."""
     try:
         embedding_parts(

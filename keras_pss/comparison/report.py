@@ -7,10 +7,11 @@ import sys
 from html import escape
 from pathlib import Path
 
-from keras_pss.comparison import plots, tables
+from keras_pss.comparison import plots
+from keras_pss.comparison import report_tables as tables
 from keras_pss.comparison.runner import Outcome
 from keras_pss.comparison.summary import Summary, summarise
-from keras_pss.training.files import write_text
+from keras_pss.files import write_text
 
 PAGE = "report.html"
 MARKDOWN = "report.md"
@@ -118,7 +119,7 @@ def _about(outcome: Outcome) -> list[str]:
 
 def _markdown(
     about: list[str],
-    found: list[tables.Table],
+    found: list[tables.ReportTable],
     missing: list[str],
     drawn: list[Path],
 ) -> str:
@@ -134,7 +135,7 @@ def _markdown(
 
 def _page(
     about: list[str],
-    found: list[tables.Table],
+    found: list[tables.ReportTable],
     missing: list[str],
     drawn: list[Path],
 ) -> str:

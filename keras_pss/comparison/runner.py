@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.comparison.cell import STATES
 from keras_pss.comparison.grid import Cell, Grid, infeasible
-from keras_pss.comparison.workers import run_all
-from keras_pss.data.pipelines.click_log import Rows, open_rows
+from keras_pss.comparison.run_cell import STATES
+from keras_pss.comparison.worker_pool import run_all
+from keras_pss.data.locate import open_click_log
+from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file
-from keras_pss.training.fit import EVALUATION_BATCH
+from keras_pss.training.scorer import EVALUATION_BATCH
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def compare(
         ValueError: If another process trains in `out`, or one worker after
             the other dies.
     """
-    rows = open_rows(data)
+    rows = open_click_log(data)
     rows.check()
     cells, reasons = _feasible(grid, rows)
     out.mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _feasible(grid: Grid, rows: Rows) -> tuple[list[Cell], dict[str, str]]:
+def _feasible(grid: Grid, rows: ClickLog) -> tuple[list[Cell], dict[str, str]]:
     """Cells that can be built, and why the others cannot."""
     cells: list[Cell] = []
     reasons: dict[str, str] = {}
@@ -185,7 +186,7 @@ def _append(path: Path, line: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _keep_labels(rows: Rows, path: Path) -> None:
+def _keep_labels(rows: ClickLog, path: Path) -> None:
     """Labels of the test rows, for tests of differences."""
     batches = rows.in_order("test", EVALUATION_BATCH)
     labels = np.concatenate([label.numpy() for _, label in batches])

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_pss.comparison.cell import PROBABILITIES
+from keras_pss.comparison.run_cell import PROBABILITIES
 from keras_pss.comparison.runner import LABELS, Outcome
-from keras_pss.training.significance import Components, Difference, holm
+from keras_pss.metrics.significance import Components, Difference, holm
 
 FULL = "full"
 

@@ -5,5 +5,5 @@ They are an accelerator and never a second meaning: each computes what the
 them with `keras-pss build-ops`.
 """
 
-from keras_pss.native.kernels import available as available
+from keras_pss.native.dispatch import available as available
 from keras_pss.native.switch import disabled as disabled

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import backend, ops
 
-from keras_pss.native.kernels import table_kernels
+from keras_pss.native.dispatch import table_kernels
 
 Tensor = Any
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.native.kernels import table_kernels
+from keras_pss.native.dispatch import table_kernels
 from keras_pss.ops import sparse_gradient
 
 Tensor = Any

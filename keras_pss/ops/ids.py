@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from keras_pss.native.kernels import check_kernels
+from keras_pss.native.dispatch import check_kernels
 
 Tensor = Any
 

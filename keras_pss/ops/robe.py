@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from keras_pss.native.kernels import (
+from keras_pss.native.dispatch import (
     check_kernels,
     compiled_by_xla,
     robe_kernels,

@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import backend
 
-from keras_pss.native.kernels import table_kernels
+from keras_pss.native.dispatch import table_kernels
 
 Tensor = Any
 MODES = ("auto", "dense", "sparse")

@@ -6,12 +6,8 @@ from typing import Any
 import keras
 
 from keras_pss.layers.base import walk
-from keras_pss.layers.base.memory import (
-    MemoryReport,
-    Optimizer,
-    layers_within,
-    optimizer_slots,
-)
+from keras_pss.layers.base.memory import MemoryReport, layers_within
+from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
 _COLUMNS = {
     "parameters": "parameters",

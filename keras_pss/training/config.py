@@ -10,7 +10,7 @@ from keras_pss import models
 from keras_pss.layers.base.budget import Budget, parameters
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import checked_options
-from keras_pss.training.schedules import DECAYS, WarmupDecay
+from keras_pss.optimizers.warmup_decay import DECAYS, WarmupDecay
 
 MODELS: dict[str, Any] = {
     "dlrm": models.DLRM,

@@ -1,34 +1,31 @@
 """Training to the best moment, from the beginning or from where it stopped."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_pss.callbacks import Recluster
-from keras_pss.data.pipelines.click_log import Rows
+from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers import ClusteredEmbedding
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.training import checkpoint
-from keras_pss.training.build import build_model
-from keras_pss.training.callbacks import (
+from keras_pss.training.build_model import build_model
+from keras_pss.training.config import RunConfig
+from keras_pss.training.run_callbacks import (
     BestModel,
     SaveState,
     StepTimes,
     StopOnNaN,
 )
-from keras_pss.training.config import RunConfig
-from keras_pss.training.metrics import Metrics, MetricsAccumulator
+from keras_pss.training.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 2048  # more fall out of the cache
 LATEST, BEST = "state.npz", "best.npz"
 NAN_BATCH = "nan_batch.npz"
 
@@ -60,7 +57,7 @@ class Fitted:
     diverged: bool
 
 
-def model_for(data: Rows, config: RunConfig) -> keras.Model:
+def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
     """The compiled model of a run on these rows, at its first step.
 
     Raises:
@@ -78,7 +75,7 @@ def model_for(data: Rows, config: RunConfig) -> keras.Model:
 
 def fit(
     model: keras.Model,
-    data: Rows,
+    data: ClickLog,
     config: RunConfig,
     folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -92,7 +89,7 @@ def fit(
 
     Args:
         model: What `model_for` returned.
-        data: Rows to train and to choose the moment on.
+        data: ClickLog to train and to choose the moment on.
         config: Hyperparameters, those of the state in `folder` if any.
         folder: Where the state is kept.
         callbacks: More of them, called before the state is saved.
@@ -160,55 +157,13 @@ def fit(
     )
 
 
-def limits(config: RunConfig, data: Rows) -> tuple[int, ...] | None:
+def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
     """Ids of each column that the frequency filter keeps; None without."""
     if config.min_count == 1:
         return None
     columns = range(len(data.cardinalities))
     counts = [data.counts(column) for column in columns]
     return FrequencyFilter.limits(counts, config.min_count)
-
-
-class Scorer:
-    """A model's probabilities of rows, from one graph for batches of any size.
-
-    Args:
-        model: Whose weights count at the time of a call.
-        data: Rows to score.
-    """
-
-    def __init__(self, model: keras.Model, data: Rows) -> None:
-        self.data = data
-        self._forward = forward(model, data.in_order("test", EVALUATION_BATCH))
-
-    def __call__(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Labels and probabilities of a part, `(rows,)` each, in batches."""
-        batches = self.data.in_order(split, EVALUATION_BATCH)
-        for features, labels in batches:
-            probabilities = self._forward(features).numpy().ravel()
-            yield labels.numpy(), probabilities
-
-    def metrics(self, split: str) -> Metrics:
-        """Of a part; its rows are never in memory together."""
-        found = MetricsAccumulator()
-        for labels, probabilities in self(split):
-            found.update(labels, probabilities)
-        return found.result()
-
-    def whole(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and probabilities of a whole part."""
-        labels, probabilities = zip(*self(split), strict=True)
-        return np.concatenate(labels), np.concatenate(probabilities)
-
-
-def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:
-    """The model as a graph of such features, traced once."""
-
-    @tf.function(input_signature=[batches.element_spec[0]])
-    def call(features: Any) -> Any:
-        return model(features, training=False)
-
-    return call
 
 
 def _reclusterings(
@@ -221,7 +176,9 @@ def _reclusterings(
     return [Recluster(every_epochs=every_rounds)]
 
 
-def _keep_batch(data: Rows, config: RunConfig, step: int, path: Path) -> None:
+def _keep_batch(
+    data: ClickLog, config: RunConfig, step: int, path: Path
+) -> None:
     """Writes the batch that followed after so many steps."""
     stream = data.stream(config.batch_size, config.seed, step)
     features, labels = next(iter(stream))

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from keras_pss.training.metrics import Metrics
+from keras_pss.metrics.click_metrics import Metrics
 
 matplotlib.use("Agg")
 

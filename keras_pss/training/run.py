@@ -8,26 +8,20 @@ from typing import Any
 import keras
 
 from keras_pss.data import criteo
-from keras_pss.data.pipelines.click_log import Rows, as_rows
+from keras_pss.data.locate import as_click_log
+from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.files import write_json
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.walk import every
+from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 from keras_pss.planning import memory_report
-from keras_pss.serving.export import export_saved_model
+from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import plots
-from keras_pss.training.build import dtype_policy
+from keras_pss.training.build_model import dtype_policy
 from keras_pss.training.config import RunConfig
-from keras_pss.training.files import write_json
-from keras_pss.training.fit import (
-    BEST,
-    EVALUATION_BATCH,
-    LATEST,
-    Fitted,
-    fit,
-    forward,
-    model_for,
-)
-from keras_pss.training.metrics import Metrics, MetricsAccumulator
-from keras_pss.training.report import machine, versions
+from keras_pss.training.environment import machine, versions
+from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
+from keras_pss.training.scorer import EVALUATION_BATCH, forward
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
@@ -75,7 +69,7 @@ def train(
             "KERAS_BACKEND=tensorflow. "
             f"Received: backend={keras.backend.backend()}"
         )
-    rows = as_rows(data)
+    rows = as_click_log(data)
     rows.check()
     asked = {"config": config.as_dict(), "data": rows.identity()}
     _check_folder(out, asked, resume)
@@ -115,7 +109,9 @@ def train(
     return report
 
 
-def report_of(data: Rows, config: RunConfig, fitted: Fitted) -> dict[str, Any]:
+def report_of(
+    data: ClickLog, config: RunConfig, fitted: Fitted
+) -> dict[str, Any]:
     """What a run cost and held, all but the metrics of its test."""
     memory = memory_report(fitted.model).total
     steps = fitted.steps_per_epoch

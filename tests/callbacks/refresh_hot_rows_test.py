@@ -7,13 +7,10 @@ import replicas
 from keras import ops
 
 import keras_pss
-from keras_pss.callbacks.refresh_hot_rows import (
-    RefreshHotRows,
-    reset_rows,
-    slots_of,
-)
+from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
 from keras_pss.layers.composite.embedding_bag import EmbeddingBag
 from keras_pss.layers.composite.hot_rows import HotRows
+from keras_pss.optimizers.slots import reset_rows, slots_of
 
 DIM, WIDTH, CAPACITY, BATCH = 60, 4, 5, 8
 BACKEND = keras.backend.backend()

@@ -14,11 +14,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from keras_pss.comparison import Grid, compare, write_report
-from keras_pss.comparison.cell import run_cell
+from keras_pss.comparison.run_cell import run_cell
 from keras_pss.comparison.runner import _append, read
 from keras_pss.comparison.summary import summarise
 from keras_pss.data import criteo, synthetic
-from keras_pss.data.pipelines.click_log import open_rows
+from keras_pss.data.locate import open_click_log
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.slow]
 
@@ -162,7 +162,7 @@ def test_a_cell_that_diverges_does_not_end_the_others(data, tmp_path):
 
 
 def test_a_state_that_cannot_be_read_is_told_once(data, tmp_path):
-    rows = open_rows(data)
+    rows = open_click_log(data)
     (cell,) = [c for c in grid().cells() if c.method == "robe"]
     settings = {"name": cell.name, "config": cell.config.as_dict()}
     state = tmp_path / "running" / cell.name
@@ -179,7 +179,7 @@ def test_a_state_that_cannot_be_read_is_told_once(data, tmp_path):
 
 def test_cells_whose_process_dies_are_errors(data, tmp_path, monkeypatch):
     """The first dies, as without memory; three in a row end it all."""
-    from keras_pss.comparison import workers
+    from keras_pss.comparison import worker_pool as workers
 
     script = tmp_path / "worker.py"
     script.write_text(
@@ -235,7 +235,7 @@ def test_a_cut_line_is_done_again(tmp_path):
 def workers_of(out):
     """Processes that train for a folder."""
     found = subprocess.run(
-        ["pgrep", "-f", f"keras_pss.comparison.worker .* {out} "],
+        ["pgrep", "-f", f"keras_pss.comparison.worker_process .* {out} "],
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from keras_pss.comparison import Grid, plots
-from keras_pss.comparison import tables as tables_of
+from keras_pss.comparison import report_tables as tables_of
 from keras_pss.comparison.plots import draw
 from keras_pss.comparison.runner import Outcome
 from keras_pss.comparison.summary import summarise

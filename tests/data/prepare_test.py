@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from keras_pss.data import criteo
 from keras_pss.data.criteo import schema
+from keras_pss.data.readers.block import BAD_HEX, WRONG_COLUMNS
 from keras_pss.data.storage.splits import split_rows
 
 
@@ -149,7 +150,7 @@ def test_rejects_are_written(log, tmp_path):
     source = tmp_path / "broken.tsv"
     source.write_bytes(b"\n".join(lines))
     data = criteo.prepare(source, tmp_path / "out")
-    assert data.rejects == {schema.WRONG_COLUMNS: 1, schema.BAD_HEX: 1}
+    assert data.rejects == {WRONG_COLUMNS: 1, BAD_HEX: 1}
     assert sum(data.rows(s) for s in data.splits) == 18
     text = (tmp_path / "out" / "rejects.tsv").read_bytes()
     name = str(source).encode()

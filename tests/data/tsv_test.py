@@ -12,6 +12,15 @@ from hypothesis import strategies as st
 
 from keras_pss.data.criteo import BrokenRowError, TsvReader, schema
 from keras_pss.data.criteo.tsv_reader import BLOCK_BYTES
+from keras_pss.data.readers.block import (
+    BAD_ARCHIVE,
+    BAD_HEX,
+    BAD_INTEGER,
+    BAD_LABEL,
+    OUT_OF_RANGE,
+    TOO_LONG,
+    WRONG_COLUMNS,
+)
 from keras_pss.data.readers.source import MAX_LINE, as_sources, whole_lines
 
 GOOD = b"\t".join([b"1", *[b"%d" % i for i in range(13)], *[b"0a1B2c3d"] * 26])
@@ -21,25 +30,25 @@ def oracle_line(line):
     """(values, None) or (None, (reason, column)) of one line."""
     fields = line.removesuffix(b"\r").split(b"\t")
     if len(fields) != 40:
-        return None, (schema.WRONG_COLUMNS, "")
+        return None, (WRONG_COLUMNS, "")
     values = []
     for name, text in zip(schema.COLUMNS, fields, strict=True):
         if name == "label":
             if text not in (b"0", b"1"):
-                return None, (schema.BAD_LABEL, name)
+                return None, (BAD_LABEL, name)
             values.append(int(text))
         elif name[0] == "I":
             if not re.fullmatch(rb"(-?[0-9]+)?", text):
-                return None, (schema.BAD_INTEGER, name)
+                return None, (BAD_INTEGER, name)
             digits = text.lstrip(b"-").lstrip(b"0")
             # Python refuses to convert thousands of digits.
             value = int(text or b"0") if len(digits) < 20 else 2**64
             if not -(2**31) <= value < 2**31:
-                return None, (schema.OUT_OF_RANGE, name)
+                return None, (OUT_OF_RANGE, name)
             values.append(max(value, 0))
         else:
             if not re.fullmatch(rb"([0-9a-fA-F]{1,8})?", text):
-                return None, (schema.BAD_HEX, name)
+                return None, (BAD_HEX, name)
             values.append(int(text or b"0", 16))
     return values, None
 
@@ -154,7 +163,7 @@ def test_rows_without_labels(tmp_path):
     expected = oracle(GOOD)[0]
     expected[:, 0] = 0
     np.testing.assert_array_equal(rows, expected)
-    assert rejects == [(2, schema.WRONG_COLUMNS, "", GOOD)]
+    assert rejects == [(2, WRONG_COLUMNS, "", GOOD)]
 
 
 def test_lines_are_counted_in_each_file(tmp_path):
@@ -226,7 +235,7 @@ def test_broken_archives_keep_the_rows_before(log, tmp_path, suffix, damage):
     else:
         assert len(rows) == (len(expected) if damage == "garbage" else 0)
     line, reason, column, _ = reject
-    assert (line, reason, column) == (len(rows) + 1, schema.BAD_ARCHIVE, "")
+    assert (line, reason, column) == (len(rows) + 1, BAD_ARCHIVE, "")
     with pytest.raises(BrokenRowError, match=f":{line}: archive truncated"):
         list(TsvReader(path, strict=True))
 
@@ -271,7 +280,7 @@ def test_a_huge_line_is_one_reject(tmp_path, end):
     )
     rows, rejects = read(path)
     np.testing.assert_array_equal(rows, oracle(b"\n".join([GOOD, *after]))[0])
-    assert rejects[0] == (2, schema.TOO_LONG, "", b"9" * 4096)
+    assert rejects[0] == (2, TOO_LONG, "", b"9" * 4096)
     assert [r[0] for r in rejects] == ([2, 3] if end else [2])
 
 
@@ -288,7 +297,7 @@ def test_too_long_lines_are_cut_out(lines, chunk, block_bytes, max_line):
     seen = []
     for piece in whole_lines(chunks, block_bytes, max_line):
         if piece.reason:
-            assert piece.reason == schema.TOO_LONG
+            assert piece.reason == TOO_LONG
             seen.append(piece.data)
         else:
             seen.extend(piece.data.split(b"\n")[:-1])

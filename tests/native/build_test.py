@@ -87,7 +87,8 @@ def test_a_damaged_one_is_told_and_not_taken(cache, damage):
 
 
 def test_a_library_that_does_not_load_is_told(cache):
-    from keras_pss.native import kernels, tensorflow_kernels
+    from keras_pss.native import dispatch as kernels
+    from keras_pss.native import tensorflow_kernels
 
     load = kernels._loaded.__wrapped__
     assert load("torch") is None

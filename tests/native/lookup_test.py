@@ -11,7 +11,7 @@ from keras import ops
 
 import keras_pss
 from keras_pss import native
-from keras_pss.native import kernels as native_kernels
+from keras_pss.native import dispatch as native_kernels
 from keras_pss.ops import pss1, robe
 
 BACKEND = keras.backend.backend()

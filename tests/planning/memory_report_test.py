@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.layers.base.memory import OPTIMIZER_SLOTS
+from keras_pss.optimizers.slots import OPTIMIZER_SLOTS
 
 
 def model_of_tables():

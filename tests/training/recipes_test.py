@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_pss.training import recipes
-from keras_pss.training.build import embedding_parts
+from keras_pss.training.build_model import embedding_parts
 
 pytestmark = pytest.mark.tf_only
 

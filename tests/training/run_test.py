@@ -14,15 +14,15 @@ import pytest
 
 import keras_pss
 from keras_pss.data import criteo, synthetic
-from keras_pss.data.pipelines.click_log import as_rows, open_rows
+from keras_pss.data.locate import as_click_log, open_click_log
 from keras_pss.layers.base.walk import every
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
-from keras_pss.training.build import build_model, embedding_parts
-from keras_pss.training.callbacks import BestModel, StopOnNaN
+from keras_pss.training.build_model import build_model, embedding_parts
 from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import fit, model_for
-from keras_pss.training.metrics import Metrics
 from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.run_callbacks import BestModel, StopOnNaN
 
 pytestmark = pytest.mark.tf_only
 
@@ -91,7 +91,7 @@ def test_the_kept_model_is_the_best_epochs(run, data):
     validation = criteo.dataset(
         prepared, "validation", batch_size=512, shuffle=False
     )
-    from keras_pss.training.metrics import Metrics
+    from keras_pss.metrics.click_metrics import Metrics
 
     labels = np.concatenate([y.numpy() for _, y in validation])
     scores = load_model(out).predict(validation, verbose=0)
@@ -291,7 +291,7 @@ def broken_at(rows, step, batch_size):
 
 
 def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
-    rows = as_rows(criteo.load(data / "prepared"))
+    rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(budget="20x", epochs=3, batch_size=512)
     steps = config.rounds(rows.rows("train")).epoch
     with pytest.raises(ValueError, match=r"NaN after 3 steps.*nan_batch\.npz"):
@@ -299,7 +299,7 @@ def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     kept = np.load(tmp_path / "early" / "nan_batch.npz")
     assert kept["step"] == 3
     assert np.isnan(kept["label"]).all()
-    sound = as_rows(criteo.load(data / "prepared"))
+    sound = as_click_log(criteo.load(data / "prepared"))
     features, _ = next(iter(sound.stream(512, 0, 3)))
     for name, value in features.items():
         np.testing.assert_array_equal(kept[name], value)
@@ -327,7 +327,7 @@ class BreakWeights(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_nan_that_validation_finds_keeps_the_last_batch(data, tmp_path, rounds):
-    rows = as_rows(criteo.load(data / "prepared"))
+    rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(budget="20x", epochs=3, batch_size=512)
     steps = config.rounds(rows.rows("train")).steps
 
@@ -483,7 +483,7 @@ def test_the_frequency_filter_shares_an_id(data, tmp_path):
 
 @pytest.mark.parametrize("model", ["deepfm", "neuralcf"])
 def test_other_models_have_tables_of_their_own(model, data):
-    rows = as_rows(criteo.load(data / "prepared"))
+    rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(model=model, budget="20x", dim=8)
     built = build_model(config, rows.cardinalities)
     full = sum(rows.cardinalities)
@@ -503,7 +503,7 @@ def test_other_models_have_tables_of_their_own(model, data):
 
 
 def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data):
-    rows = as_rows(criteo.load(data / "prepared"))
+    rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(
         model="deepfm", method="mixed_dimension", budget="10x", dim=16
     )
@@ -568,11 +568,11 @@ def likes(tmp_path):
         for movie in random.permutation(40)[:30]:
             lines.append(f"{user},{movie},{(user + movie) % 3 // 2}")
     (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
-    return open_rows(tmp_path / "likes.csv")
+    return open_click_log(tmp_path / "likes.csv")
 
 
 def test_streams_go_on_where_they_were_stopped(data, likes):
-    for rows in (as_rows(criteo.load(data / "prepared")), likes):
+    for rows in (as_click_log(criteo.load(data / "prepared")), likes):
         size = rows.rows("train") // 13
         epoch = -(-rows.rows("train") // size)
         whole = list(rows.stream(size, 5, 0).take(3 * epoch))

@@ -8,14 +8,7 @@
 ... )
 """
 
-from keras_pss.data.criteo.schema import (
-    CATEGORIES,
-    COLUMNS,
-    INTEGERS,
-    LABEL,
-    BrokenRowError,
-    Reject,
-)
+from keras_pss.data.criteo.schema import CATEGORIES, COLUMNS, INTEGERS, LABEL
 from keras_pss.data.criteo.tsv_reader import TsvReader
 from keras_pss.data.encoders.encoder_file import load_encoder
 from keras_pss.data.encoders.hash_encoder import HashEncoder
@@ -23,6 +16,7 @@ from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.encoders.vocabulary_encoder import VocabularyEncoder
 from keras_pss.data.pipelines.tf_dataset import dataset, tsv_dataset
 from keras_pss.data.pipelines.tsv_batches import Batch, tsv_batches
+from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.storage.prepare import prepare
 from keras_pss.data.storage.prepared import Prepared, load
 

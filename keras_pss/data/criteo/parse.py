@@ -7,13 +7,21 @@ parsers of `fields.py`, all vectorised. A broken line costs its own time only.
 import numpy as np
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Block, Reject
 from keras_pss.data.readers import text_fields as fields
+from keras_pss.data.readers.block import (
+    BAD_HEX,
+    BAD_INTEGER,
+    BAD_LABEL,
+    OUT_OF_RANGE,
+    WRONG_COLUMNS,
+    Block,
+    Reject,
+)
 
 _TAB, _NEWLINE, _RETURN = 9, 10, 13
 _INTEGER_REASONS = {
-    fields.MALFORMED: schema.BAD_INTEGER,
-    fields.TOO_LARGE: schema.OUT_OF_RANGE,
+    fields.MALFORMED: BAD_INTEGER,
+    fields.TOO_LARGE: OUT_OF_RANGE,
 }
 
 
@@ -98,18 +106,16 @@ def _reject(
 ) -> None:
     """Moves the broken rows of a block into its rejects."""
     raw = data.split(b"\n")
-    broken = dict.fromkeys(
-        np.flatnonzero(~whole).tolist(), (schema.WRONG_COLUMNS, "")
-    )
+    broken = dict.fromkeys(np.flatnonzero(~whole).tolist(), (WRONG_COLUMNS, ""))
     bad = codes.any(1)
     for row in np.flatnonzero(bad):
         column = int(np.argmax(codes[row] != fields.GOOD))
         if column == 0:
-            reason = schema.BAD_LABEL
+            reason = BAD_LABEL
         elif column <= schema.NUM_INTEGERS:
             reason = _INTEGER_REASONS[int(codes[row, column])]
         else:
-            reason = schema.BAD_HEX
+            reason = BAD_HEX
         broken[int(lines[row])] = reason, schema.COLUMNS[column]
     block.rejects = [
         Reject(file, first_line + i, *broken[i], raw[i].removesuffix(b"\r"))

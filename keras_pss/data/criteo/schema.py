@@ -5,12 +5,6 @@ integers and twenty-six 32-bit values as hexadecimal digits. There is no
 header, and an empty field is a missing value.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
-
 NUM_INTEGERS = 13
 NUM_CATEGORIES = 26
 LABEL = "label"
@@ -18,74 +12,3 @@ INTEGERS = tuple(f"I{i + 1}" for i in range(NUM_INTEGERS))
 CATEGORIES = tuple(f"C{i + 1}" for i in range(NUM_CATEGORIES))
 COLUMNS = (LABEL, *INTEGERS, *CATEGORIES)
 NUM_COLUMNS = len(COLUMNS)
-
-Int32Array = npt.NDArray[np.int32]
-UInt32Array = npt.NDArray[np.uint32]
-
-# Reasons for which a row is rejected; they are counted under these words.
-WRONG_COLUMNS = "wrong column count"
-BAD_LABEL = "label is not 0 or 1"
-BAD_INTEGER = "not an integer"
-OUT_OF_RANGE = "integer out of range"
-BAD_HEX = "not 1 to 8 hex digits"
-TOO_LONG = "line too long"
-BAD_ARCHIVE = "archive truncated or corrupt"
-
-FIXES = {
-    WRONG_COLUMNS: "write label, 13 integers and 26 hex values, tab separated",
-    BAD_LABEL: "write 0 or 1 (a test file without labels is read with "
-    "labelled=False)",
-    BAD_INTEGER: "write an optional minus and decimal digits, or leave the "
-    "field empty",
-    OUT_OF_RANGE: "integers must lie in [-2147483648, 2147483647]",
-    BAD_HEX: "categories are 32-bit values in hexadecimal without a prefix",
-    TOO_LONG: "the file is probably no tab separated text",
-    BAD_ARCHIVE: "download or compress the file again",
-}
-
-
-class Reject(NamedTuple):
-    """One broken row."""
-
-    file: str
-    line: int  # from 1
-    reason: str  # a key of FIXES
-    column: str  # the leftmost broken column, "" for the whole row
-    raw: bytes  # the row without its newline
-
-    def __str__(self) -> str:
-        where = f" (column {self.column})" if self.column else ""
-        return f"{self.file}:{self.line}: {self.reason}{where}"
-
-
-class BrokenRowError(ValueError):
-    """The first broken row under `strict=True`.
-
-    Args:
-        reject: The row.
-    """
-
-    def __init__(self, reject: Reject):
-        self.reject = reject
-        super().__init__(
-            f"{reject}: {FIXES[reject.reason]}, or read with strict=False "
-            f"to set such rows aside. Received: {reject.raw[:200]!r}"
-        )
-
-
-@dataclass
-class Block:
-    """Consecutive good rows of one source, and the broken ones among them.
-
-    `labels` int32 (n,), `integers` int32 (n, 13) with missing and negative
-    values as 0, `categories` uint32 (n, 26) with missing values as 0.
-    """
-
-    labels: Int32Array
-    integers: Int32Array
-    categories: UInt32Array
-    num_lines: int = 0
-    rejects: list[Reject] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.labels)

@@ -3,9 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from keras_pss.data.criteo import schema
 from keras_pss.data.criteo.parse import parse_block
-from keras_pss.data.criteo.schema import Block, BrokenRowError, Reject
+from keras_pss.data.readers.block import (
+    BAD_ARCHIVE,
+    Block,
+    BrokenRowError,
+    Reject,
+)
 from keras_pss.data.readers.source import (
     Piece,
     Source,
@@ -110,5 +114,5 @@ class TsvReader:
         block = parse_block(b"", file)
         block.rejects = [Reject(file, 1, reason, "", data)]
         # The line at which an archive breaks off is not counted as read.
-        block.num_lines = int(reason != schema.BAD_ARCHIVE)
+        block.num_lines = int(reason != BAD_ARCHIVE)
         return source, block

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.readers.block import Int32Array, UInt32Array
 
 MAX_INTEGER = 10**8 - 1  # eight digits
 

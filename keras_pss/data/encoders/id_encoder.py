@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.readers.block import Int32Array, UInt32Array
 from keras_pss.files import complete_file
 
 

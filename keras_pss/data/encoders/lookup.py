@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.readers.block import Int32Array, UInt32Array
 
 # Odd, so that multiplying permutes the 32-bit values; 2^32 / golden ratio
 # spreads runs and multiples evenly over the buckets.

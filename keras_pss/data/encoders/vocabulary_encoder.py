@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array, UInt32Array
 from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.encoders.lookup import Lookup
+from keras_pss.data.readers.block import Int32Array, UInt32Array
 
 Int64Array = npt.NDArray[np.int64]
 Counts = tuple[UInt32Array, Int64Array]

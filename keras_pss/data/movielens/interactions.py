@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.bool_]
+RowMask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Interactions:
             test=self._part(place <= held),
         )
 
-    def _part(self, rows: Rows) -> "Interactions":
+    def _part(self, rows: RowMask) -> "Interactions":
         return replace(
             self,
             users=self.users[rows],

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo import schema
 from keras_pss.data.readers import text_fields as fields
+from keras_pss.data.readers.block import FIXES
 from keras_pss.data.readers.source import Source, whole_lines
 
 Int64Array = npt.NDArray[np.int64]
@@ -102,7 +102,7 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[Columns]:
     for data, reason in whole_lines(Source(path).chunks(), block_bytes):
         if reason:
             raise ValueError(
-                f"{path}:{line}: {reason}: {schema.FIXES[reason]}. "
+                f"{path}:{line}: {reason}: {FIXES[reason]}. "
                 f"Received: {data[:200]!r}"
             )
         if form is None:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo.schema import Block, Int32Array, Reject
 from keras_pss.data.criteo.tsv_reader import TsvReader
 from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.readers.block import Block, Int32Array, Reject
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import ordered_map
 

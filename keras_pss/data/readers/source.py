@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_pss.data.criteo import schema
+from keras_pss.data.readers.block import BAD_ARCHIVE, TOO_LONG
 
 Sources = str | Path | Sequence[str | Path]
 
@@ -170,10 +170,10 @@ def whole_lines(
             else:
                 carry += chunk
             if len(carry) > max_line:
-                yield Piece(carry[:MAX_RAW], schema.TOO_LONG)
+                yield Piece(carry[:MAX_RAW], TOO_LONG)
                 carry, skipping = b"", True
     except ArchiveError:
-        yield Piece(carry[:MAX_RAW], schema.BAD_ARCHIVE)
+        yield Piece(carry[:MAX_RAW], BAD_ARCHIVE)
         return
     if carry:
         yield Piece(carry)

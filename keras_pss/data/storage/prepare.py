@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Reject, UInt32Array
 from keras_pss.data.criteo.tsv_reader import TsvReader
 from keras_pss.data.encoders.hash_encoder import HashEncoder
 from keras_pss.data.encoders.id_encoder import IdEncoder
@@ -14,11 +13,12 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     by_frequency,
     count_values,
 )
+from keras_pss.data.readers.block import Reject, UInt32Array
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import metadata, prepared, records, splits
 from keras_pss.data.storage.prepared import VOCABULARY, Prepared
-from keras_pss.data.storage.splits import Rows
+from keras_pss.data.storage.splits import RowNumbers
 from keras_pss.data.storage.staging import Staging, pieces
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__
@@ -184,7 +184,10 @@ def _reject_line(reject: Reject) -> bytes:
 
 
 def _count(
-    staging: Staging, parts: dict[str, Rows], min_count: int, report: Progress
+    staging: Staging,
+    parts: dict[str, RowNumbers],
+    min_count: int,
+    report: Progress,
 ) -> VocabularyEncoder:
     """Second pass: the vocabulary of all rows that are not for testing."""
     develop = [rows for name, rows in parts.items() if name != "test"]
@@ -210,7 +213,7 @@ def _count(
 def _write(
     folder: Path,
     staging: Staging,
-    parts: dict[str, Rows],
+    parts: dict[str, RowNumbers],
     encoder: IdEncoder,
     rows_per_shard: int,
     report: Progress,

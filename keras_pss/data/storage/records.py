@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array
 from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
-from keras_pss.data.storage.splits import Rows
+from keras_pss.data.storage.splits import RowNumbers
 from keras_pss.data.storage.staging import Staging, pieces
 
 DTYPE = np.dtype("<i4")
@@ -30,7 +30,11 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def write_shard(
-    path: Path, staging: Staging, rows: Rows, encoder: IdEncoder, workers: int
+    path: Path,
+    staging: Staging,
+    rows: RowNumbers,
+    encoder: IdEncoder,
+    workers: int,
 ) -> dict[str, Any]:
     """Writes the records of some staged rows.
 
@@ -45,7 +49,7 @@ def write_shard(
         The shard's entry in the metadata: `name`, `rows`, `clicks`, `sha256`.
     """
 
-    def encode(part: Rows) -> Int32Array:
+    def encode(part: RowNumbers) -> Int32Array:
         records = np.empty((len(part), schema.NUM_COLUMNS), DTYPE)
         records[:, :FIRST_ID] = staging.head(part)
         raw = np.empty((len(part), schema.NUM_CATEGORIES), np.uint32)

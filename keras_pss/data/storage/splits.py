@@ -9,7 +9,7 @@ SPLITS = ("train", "validation", "test")
 POLICIES = ("chronological", "random", "none")
 
 # Row numbers in ascending order: a range where they are consecutive.
-Rows = range | npt.NDArray[np.int64]
+RowNumbers = range | npt.NDArray[np.int64]
 
 
 def split_rows(
@@ -18,7 +18,7 @@ def split_rows(
     test_fraction: float,
     validation_fraction: float,
     seed: int,
-) -> dict[str, Rows]:
+) -> dict[str, RowNumbers]:
     """Cuts rows 0..num_rows into parts; a part keeps the source's order.
 
     `chronological`: the last `test_fraction` is for testing, the last
@@ -55,7 +55,7 @@ def split_rows(
             f"validation_fraction={validation_fraction}. Lower the fractions "
             "or check the rejected rows."
         )
-    parts: dict[str, Rows]
+    parts: dict[str, RowNumbers]
     if policy == "random":
         order = develop = np.arange(num_rows)
         if num_test:

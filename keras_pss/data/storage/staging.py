@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Block, Int32Array, UInt32Array
-from keras_pss.data.storage.splits import Rows
+from keras_pss.data.readers.block import Block, Int32Array, UInt32Array
+from keras_pss.data.storage.splits import RowNumbers
 
 _HEAD = 1 + schema.NUM_INTEGERS  # label and integers share a file
 _BUFFER = 1 << 18
@@ -58,23 +58,23 @@ class Staging:
         for path in self._paths:
             path.unlink(missing_ok=True)
 
-    def head(self, rows: Rows) -> Int32Array:
+    def head(self, rows: RowNumbers) -> Int32Array:
         """Label and integers, int32 (rows, 14)."""
         shape = (self.num_rows, _HEAD)
         return _take(np.memmap(self._paths[0], np.int32, "r", 0, shape), rows)
 
-    def column(self, column: int, rows: Rows) -> UInt32Array:
+    def column(self, column: int, rows: RowNumbers) -> UInt32Array:
         """Raw values of one categorical column, uint32 (rows,)."""
         return _take(np.memmap(self._paths[1 + column], np.uint32, "r"), rows)
 
 
-def pieces(rows: Rows, size: int) -> Iterator[Rows]:
+def pieces(rows: RowNumbers, size: int) -> Iterator[RowNumbers]:
     """Cuts row numbers into runs of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
-def _take(array: np.ndarray, rows: Rows) -> np.ndarray:
+def _take(array: np.ndarray, rows: RowNumbers) -> np.ndarray:
     if isinstance(rows, range):
         return np.asarray(array[rows.start : rows.stop])
     return np.asarray(array[rows])

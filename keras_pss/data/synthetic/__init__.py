@@ -16,7 +16,7 @@ from typing import IO, Any
 from keras_pss.data.criteo.tsv_writer import format_rows
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.synthetic.bayes import BayesScore
-from keras_pss.data.synthetic.world import BLOCK_ROWS, Rows, World
+from keras_pss.data.synthetic.world import BLOCK_ROWS, RawRows, World
 from keras_pss.files import complete_file, complete_folder
 
 REPORT = "synthetic.json"
@@ -175,13 +175,13 @@ def generate(
 
 def _texts(
     planted: World, seed: int, start: int, stop: int
-) -> Iterator[tuple[bytes, Rows]]:
+) -> Iterator[tuple[bytes, RawRows]]:
     """Text and truth of the rows start..stop, block by block."""
 
-    def make(index: int) -> tuple[bytes, Rows]:
+    def make(index: int) -> tuple[bytes, RawRows]:
         first = index * BLOCK_ROWS
         wanted = slice(max(start - first, 0), stop - first)
-        part = Rows._make(a[wanted] for a in planted.block(seed, index))
+        part = RawRows._make(a[wanted] for a in planted.block(seed, index))
         return format_rows(*part[:5]), part
 
     planted.block(seed, 0)  # calibrates once, before the threads would

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array
+from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.synthetic.bayes import Floats, expected_auc, sigmoid
 from keras_pss.ops import pss1
 

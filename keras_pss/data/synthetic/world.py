@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.criteo import schema
-from keras_pss.data.criteo.schema import Int32Array, UInt32Array
+from keras_pss.data.readers.block import Int32Array, UInt32Array
 from keras_pss.data.synthetic import teacher
 from keras_pss.data.synthetic.bayes import Floats, sigmoid
 from keras_pss.ops import pss1
@@ -40,7 +40,7 @@ _MAX_INTEGER = 9_999_999
 _CALIBRATION_BLOCKS = 4
 
 
-class Rows(NamedTuple):
+class RawRows(NamedTuple):
     """One block of synthetic rows, with the truth behind its labels."""
 
     labels: Int32Array  # (n,)
@@ -105,7 +105,7 @@ class World:
             for n in KAGGLE_CARDINALITIES
         )
 
-    def block(self, seed: int, index: int) -> Rows:
+    def block(self, seed: int, index: int) -> RawRows:
         """Block `index` of the log that `seed` draws, `BLOCK_ROWS` rows."""
         # The leading 1 keeps these streams apart from the calibration's 0.
         draw = self._draw([1, seed, index])
@@ -116,7 +116,7 @@ class World:
             raw_values(draw.ranks[column], self.seed, column)
             for column in range(schema.NUM_CATEGORIES)
         ]
-        return Rows(
+        return RawRows(
             (draw.luck < sigmoid(logits)).astype(np.int32),
             draw.integers,
             draw.integers_missing,

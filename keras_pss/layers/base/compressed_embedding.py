@@ -18,9 +18,10 @@ from keras_pss.layers.base.budget import (
     parameters,
 )
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
-from keras_pss.layers.base.memory import MemoryReport, Optimizer
+from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import TableLayer, cast_rows
 from keras_pss.ops import ids as ids_ops
+from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
 

@@ -6,24 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-Optimizer = Any  # a name or a Keras optimizer
-
-# Float copies of each trainable weight that Keras' optimizers keep.
-OPTIMIZER_SLOTS = {
-    "sgd": 0,
-    "momentum": 1,
-    "adagrad": 1,
-    "rmsprop": 1,
-    "adam": 2,
-    "adamw": 2,
-    "ftrl": 2,
-    "nadam": 2,
-    "adamax": 2,
-    "adadelta": 2,
-    "lamb": 2,
-    "lion": 1,
-}
-_KNOWN = "one of " + ", ".join(map(repr, OPTIMIZER_SLOTS))
+from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,38 +121,6 @@ class MemoryReport:
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
-
-
-def optimizer_slots(optimizer: Optimizer) -> int:
-    """Copies of each trained weight that an optimizer keeps.
-
-    Args:
-        optimizer: A name, for Keras' defaults; or an optimizer, for its own
-            settings.
-
-    Raises:
-        ValueError: For one whose copies are not known.
-    """
-    if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZER_SLOTS:
-            raise ValueError(
-                f"`optimizer` must be {_KNOWN}. "
-                f"Received: optimizer={optimizer!r}"
-            )
-        return OPTIMIZER_SLOTS[optimizer]
-    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
-        optimizer = optimizer.inner_optimizer
-    name = type(optimizer).__name__.lower()
-    if name not in OPTIMIZER_SLOTS:
-        raise ValueError(
-            f"What {type(optimizer).__name__} keeps is not known. Name an "
-            f"optimizer that keeps as much: `optimizer` may be {_KNOWN}."
-        )
-    options = ["amsgrad", "use_ema", "gradient_accumulation_steps"]
-    if name in ("sgd", "rmsprop"):
-        options += ["momentum", "centered"]
-    more = sum(bool(getattr(optimizer, option, 0)) for option in options)
-    return OPTIMIZER_SLOTS[name] + more
 
 
 def itemsize(dtype: str) -> int:

@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
-from keras_pss.layers.base.memory import MemoryReport, Optimizer
+from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import pooling
+from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
 

@@ -1,7 +1,7 @@
 """The tables of a model, as one layer.
 
 What divides the budget is in allocation.py, the fused parts in
-stacked_embedding.py and robe_group.py; this joins them under the interface of
+full_group.py and robe_group.py; this joins them under the interface of
 a Keras layer, whose methods make the file long.
 """
 
@@ -14,14 +14,15 @@ from keras import initializers, ops
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
-from keras_pss.layers.base.memory import MemoryReport, Optimizer
+from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table, cast_rows
 from keras_pss.layers.composite.allocation import allocate
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.full_group import StackedEmbedding
+from keras_pss.layers.fused.full_group import FullGroup
 from keras_pss.layers.fused.robe_group import ROBEGroup
 from keras_pss.ops import columns
 from keras_pss.ops import ids as ids_ops
+from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
 
@@ -122,17 +123,17 @@ class EmbeddingCollection(keras.layers.Layer):
             "embeddings_constraint": self.embeddings_constraint,
             "gradient": gradient,
         }
-        self.full: StackedEmbedding | None = self._full(common)
+        self.full: FullGroup | None = self._full(common)
         self.shared: ROBEGroup | None = self._shared(common)
         self.single: list[Any] = self._single(common)
 
     def _dims(self, columns: Sequence[int]) -> list[Any]:
         return [self.input_dims[column] for column in columns]
 
-    def _full(self, common: dict[str, Any]) -> StackedEmbedding | None:
+    def _full(self, common: dict[str, Any]) -> FullGroup | None:
         if not self._allocation.full:
             return None
-        return StackedEmbedding(
+        return FullGroup(
             self._dims(self._allocation.full),
             self.output_dim,
             embeddings_initializer=self.embeddings_initializer,

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from keras import ops
 
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
-from keras_pss.layers.base.memory import MemoryReport, Optimizer
+from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table, cast_rows
 from keras_pss.ops import ids as ids_ops
+from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
 

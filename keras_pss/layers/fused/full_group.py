@@ -13,7 +13,7 @@ from keras_pss.layers.base.tables import Table, TableLayer
 Tensor = Any
 
 
-class StackedEmbedding(TableLayer):
+class FullGroup(TableLayer):
     """Tables of one width, stacked, so that one gather serves all of them.
 
     A part of `EmbeddingCollection`, which checks the ids.

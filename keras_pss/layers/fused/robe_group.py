@@ -7,7 +7,6 @@ from typing import Any
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
-from keras_pss.layers.embedding.robe_embedding import checked_block_size
 from keras_pss.ops import hashing, robe
 
 Tensor = Any
@@ -101,3 +100,48 @@ class ROBEGroup(TableLayer):
             self.dense_table("memory"),
             partial(self.gather_elements, "memory"),
         )
+
+
+MAPPINGS = ("block", "fold")
+
+
+def checked_block_size(
+    block_size: int | None, mapping: str, output_dim: int, memory_size: int
+) -> int:
+    """Z for a mapping, after a check that it fits the row and the memory."""
+    if mapping not in MAPPINGS:
+        raise ValueError(
+            "`mapping` must be 'block' or 'fold'. "
+            f"Received: mapping={mapping!r}"
+        )
+    if memory_size < output_dim:
+        raise ValueError(
+            "`memory_size` must be at least `output_dim`, or a row would hold "
+            f"a parameter twice. Received: memory_size={memory_size}, "
+            f"output_dim={output_dim}"
+        )
+    if mapping == "fold":
+        if block_size is not None or memory_size % output_dim:
+            raise ValueError(
+                "mapping='fold' takes no `block_size`, and a `memory_size` "
+                "that is a multiple of `output_dim`, such as "
+                f"{max(1, memory_size // output_dim) * output_dim}. Received: "
+                f"block_size={block_size}, memory_size={memory_size}, "
+                f"output_dim={output_dim}"
+            )
+        return memory_size
+    if block_size is None:
+        block_size = -(-output_dim // 4)
+    positive_int("block_size", block_size)
+    if block_size > memory_size:
+        raise ValueError(
+            "`block_size` must not exceed `memory_size`. Received: "
+            f"block_size={block_size}, memory_size={memory_size}"
+        )
+    if block_size > output_dim and block_size % output_dim:
+        raise ValueError(
+            "A `block_size` above `output_dim` must be a multiple of it, such "
+            f"as {block_size // output_dim * output_dim}. Received: "
+            f"block_size={block_size}, output_dim={output_dim}"
+        )
+    return block_size

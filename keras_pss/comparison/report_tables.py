@@ -26,7 +26,7 @@ AVERAGE_HEAD = ("method", "budget", "models", "AUC − full", "95 %", "p")
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Cells of text under a head; the first column reads from the left."""
 
     title: str
@@ -52,7 +52,7 @@ class Table:
         )
 
 
-def averages(summary: Summary) -> Table:
+def averages(summary: Summary) -> ReportTable:
     """Over models: what a method costs in AUC at a size."""
     rows = []
     most = max((len(a.models) for a in summary.averages), default=0)
@@ -68,10 +68,10 @@ def averages(summary: Summary) -> Table:
                 probability(average.p_value),
             )
         )
-    return Table("Mean over models", AVERAGE_HEAD, rows)
+    return ReportTable("Mean over models", AVERAGE_HEAD, rows)
 
 
-def convergence(summary: Summary) -> Table:
+def convergence(summary: Summary) -> ReportTable:
     """Epochs and time of each size of a method to what all of them reach."""
     budgets = list(
         dict.fromkeys(
@@ -98,13 +98,13 @@ def convergence(summary: Summary) -> Table:
                 *cells,
             )
         )
-    return Table("Epochs, and time relative to full tables", head, rows)
+    return ReportTable("Epochs, and time relative to full tables", head, rows)
 
 
-def of_model(summary: Summary, model: str) -> Table:
+def of_model(summary: Summary, model: str) -> ReportTable:
     """The rows of one model."""
     rows = [_cells(row) for row in summary.of(model)]
-    return Table(model, HEAD, rows)
+    return ReportTable(model, HEAD, rows)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

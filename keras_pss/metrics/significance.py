@@ -8,7 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata, t
 
-from keras_pss.training.metrics import BoolArray, FloatArray, checked_labels
+from keras_pss.metrics.click_metrics import (
+    BoolArray,
+    FloatArray,
+    checked_labels,
+)
 
 CONFIDENCE = 0.95
 

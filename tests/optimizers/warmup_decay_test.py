@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pss.training.schedules import DECAYS, WarmupDecay
+from keras_pss.optimizers.warmup_decay import DECAYS, WarmupDecay
 
 
 def formula(

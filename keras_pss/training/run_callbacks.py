@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
-from keras_pss.training.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

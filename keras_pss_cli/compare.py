@@ -20,7 +20,7 @@ from rich.text import Text
 
 from keras_pss_cli.common import load
 from keras_pss_cli.sources import best_auc, located
-from keras_pss_cli.training import option, parsed
+from keras_pss_cli.train import option, parsed
 
 
 def compare(
@@ -91,9 +91,9 @@ def compare(
     load()
     from keras_pss.comparison.grid import load_grid
     from keras_pss.comparison.report import write_report
+    from keras_pss.comparison.report_tables import averages
     from keras_pss.comparison.runner import compare as compare_runs
     from keras_pss.comparison.summary import summarise
-    from keras_pss.comparison.tables import averages
     from keras_pss.training.config import MODELS
 
     if models is not None:

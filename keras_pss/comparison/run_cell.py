@@ -11,14 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_pss.data.pipelines.click_log import Rows
-from keras_pss.files import complete_file
+from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.files import complete_file, write_text
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training.checkpoint import ForeignState
 from keras_pss.training.config import RunConfig
-from keras_pss.training.files import write_text
+from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import fit, model_for
-from keras_pss.training.metrics import Metrics
-from keras_pss.training.report import machine, versions
 from keras_pss.training.run import report_of
 
 STATES = "running"
@@ -26,7 +25,9 @@ ASKED = "asked.json"
 PROBABILITIES = "probabilities"
 
 
-def run_cell(data: Rows, settings: dict[str, Any], out: Path) -> dict[str, Any]:
+def run_cell(
+    data: ClickLog, settings: dict[str, Any], out: Path
+) -> dict[str, Any]:
     """Trains and tests; goes on from the cell's state if it was stopped.
 
     The probabilities of the test rows are in `out/probabilities` when this

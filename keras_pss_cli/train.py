@@ -238,7 +238,7 @@ def train(
     options = parsed(method_option or [], "--option")
     model_options = parsed(model_option or [], "--model-option")
     load()
-    from keras_pss.data.pipelines.click_log import open_rows
+    from keras_pss.data.locate import open_click_log
     from keras_pss.training import recipes as known
     from keras_pss.training.config import RunConfig
     from keras_pss.training.run import train as train_run
@@ -258,7 +258,7 @@ def train(
         settings["model_options"] = {**before, **model_options}
     config = RunConfig.of(settings)
     path = located(data, out, rows, scale, chosen.prepare if chosen else None)
-    found = open_rows(path)
+    found = open_click_log(path)
     if chosen and chosen.data != found.kind:
         raise ValueError(
             f"The recipe {chosen.name} is one for {chosen.log}. "

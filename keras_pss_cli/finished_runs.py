@@ -55,7 +55,7 @@ def export(
     """Write a run's model as a SavedModel that plain TensorFlow loads."""
     check_run(run)
     load()
-    from keras_pss.serving.export import export_saved_model
+    from keras_pss.serving.saved_model import export_saved_model
     from keras_pss.training.run import load_model
 
     model = load_model(run)

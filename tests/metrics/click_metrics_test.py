@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from keras_pss.training.metrics import Metrics, MetricsAccumulator
+from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 
 
 def test_against_the_definitions():

@@ -110,7 +110,7 @@ def _start(
             [
                 sys.executable,
                 "-m",
-                "keras_pss.comparison.worker",
+                "keras_pss.comparison.worker_process",
                 str(data),
                 str(out),
                 str(threads),

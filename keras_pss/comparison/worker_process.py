@@ -1,6 +1,6 @@
 """A process that trains cells: one JSON line in, one JSON line out.
 
-    python -m keras_pss.comparison.worker DATA OUT THREADS
+    python -m keras_pss.comparison.worker_process DATA OUT THREADS
 
 It ends when its input does, also in the middle of a cell: a comparison that is
 killed leaves no process behind.
@@ -34,12 +34,12 @@ def main() -> None:
     if int(threads):
         tf.config.threading.set_intra_op_parallelism_threads(int(threads))
         tf.config.threading.set_inter_op_parallelism_threads(int(threads))
-    from keras_pss.comparison.cell import run_cell
-    from keras_pss.data.pipelines.click_log import open_rows
+    from keras_pss.comparison.run_cell import run_cell
+    from keras_pss.data.locate import open_click_log
     from keras_pss.training.allocator import keep_freed_memory
 
     keep_freed_memory()
-    rows = open_rows(Path(data))
+    rows = open_click_log(Path(data))
     threading.Thread(target=read, daemon=True).start()
     while True:
         result = run_cell(rows, cells.get(), Path(out))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.serving.export import export_saved_model
+from keras_pss.serving.saved_model import export_saved_model
 
 pytestmark = pytest.mark.tf_only
 

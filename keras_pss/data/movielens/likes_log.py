@@ -1,0 +1,81 @@
+"""MovieLens' likes as a click log."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_pss.data import movielens
+from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.pipelines.tf_dataset import prefetched
+
+
+class LikesLog(ClickLog):
+    """Likes of users and movies; each user's last ones are held out.
+
+    Args:
+        likes: What `movielens.load` returned.
+        last: See `Interactions.split`.
+    """
+
+    kind = "movielens"
+    num_dense = 0
+
+    def __init__(
+        self, likes: movielens.Interactions, last: int | float = 0.1
+    ) -> None:
+        self.name = "the interactions"
+        self.cardinalities = (likes.num_users, likes.num_items)
+        self.parts = likes.split(last)._asdict()
+
+    def rows(self, split: str) -> int:
+        return len(self.parts[split])
+
+    def clicks(self, split: str) -> int:
+        return int(self.parts[split].labels.sum())
+
+    def counts(self, column: int) -> np.ndarray:
+        raise ValueError(
+            "`min_count` needs ids that are sorted by frequency, with id 0 "
+            "for rare ones; those of MovieLens are not. Leave it out."
+        )
+
+    def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+        part = self.parts[split]
+        rows = tf.data.Dataset.from_tensor_slices(
+            ({"categorical": part.ids()}, part.labels.astype(np.float32))
+        )
+        return prefetched(rows.batch(batch_size))
+
+    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+        part = self.parts["train"]
+        ids = tf.constant(part.ids())
+        labels = tf.constant(part.labels.astype(np.float32))
+        first, rest = divmod(skip, -(-len(part) // batch_size))
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(len(part)), mixed
+            )
+            return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+        rows = tf.data.Dataset.counter(first).flat_map(epoch).skip(rest)
+        batches = rows.map(
+            lambda at: (
+                {"categorical": tf.gather(ids, at)},
+                tf.gather(labels, at),
+            )
+        )
+        return prefetched(batches)
+
+    def save_ids(self, path: Path) -> None:
+        pass  # Ids are those of the source in ascending order.
+
+    def identity(self) -> str:
+        digest = hashlib.sha256()
+        for part in self.parts.values():
+            for array in (part.users, part.items, part.labels):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
