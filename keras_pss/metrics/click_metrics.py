@@ -72,7 +72,7 @@ class MetricsAccumulator:
     Example:
 
     ```python
-    from keras_pss.training.metrics import MetricsAccumulator
+    from keras_pss.metrics.click_metrics import MetricsAccumulator
 
     accumulator = MetricsAccumulator()
     accumulator.update([0, 1], [0.2, 0.7])

@@ -210,7 +210,7 @@ def compare_auc(
     Example:
 
     ```python
-    from keras_pss.training.significance import compare_auc
+    from keras_pss.metrics.significance import compare_auc
 
     random = np.random.RandomState(0)
     labels = random.randint(0, 2, 1000)

@@ -58,7 +58,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     Example:
 
     ```python
-    from keras_pss.training.schedules import WarmupDecay
+    from keras_pss.optimizers.warmup_decay import WarmupDecay
 
     schedule = WarmupDecay(
         24.0, 2_750, "polynomial", decay_start=49_315, decay_steps=27_772

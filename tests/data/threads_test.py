@@ -78,7 +78,7 @@ def test_closing_early_stops_the_threads_and_the_source(stream):
 def test_a_process_ends_with_streams_left_open():
     code = (
         "import itertools\n"
-        "from keras_pss.data.threads import ordered_map, prefetch\n"
+        "from keras_pss.data.readers.threads import ordered_map, prefetch\n"
         "got = ordered_map(str, prefetch(itertools.count(), 4), 2)\n"
         "print(next(got))\n"
     )
