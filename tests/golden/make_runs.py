@@ -29,9 +29,7 @@ def prepared() -> None:
     folder.mkdir()
     log = folder / LOG
     synthetic.generate(log, rows=600, scale=0.0001, seed=5)
-    criteo.prepare(
-        log, folder / "vocabulary", min_count=2, rows_per_shard=200
-    )
+    criteo.prepare(log, folder / "vocabulary", min_count=2, rows_per_shard=200)
     criteo.prepare(
         log,
         folder / "hash",
@@ -73,9 +71,7 @@ def finished_run() -> None:
     train(data, config, out, verbose=0)
     for name in ("tensorboard", "plots"):
         shutil.rmtree(out / name)
-    rewritten(
-        out / "report.json", machine=MACHINE, command="keras-pss train"
-    )
+    rewritten(out / "report.json", machine=MACHINE, command="keras-pss train")
     metrics = evaluate(out, [FOLDER / "prepared" / LOG])
     golden_files.write_json(metrics.as_dict(), out / "evaluated.json")
 
