@@ -19,12 +19,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import golden_files
 import keras
+import make_models
 import make_runs
 import make_saved
 import numpy as np
 from golden_files import SAVED
 
 import keras_pss
+
+MODELS = {**make_saved.SETS, **make_models.SETS}
 
 
 def save_set(name: str, model: keras.Model, inputs: dict, exact: list) -> None:
@@ -53,7 +56,7 @@ def save_set(name: str, model: keras.Model, inputs: dict, exact: list) -> None:
 def save_configs() -> None:
     """Configs of all public classes, each in the forms of the sets."""
     found = {}
-    for name, make in make_saved.SETS.items():
+    for name, make in MODELS.items():
         model, _, _ = make()
         for layer in model.layers:
             if layer.__class__.__name__ in golden_files.public_classes():
@@ -77,11 +80,11 @@ def main(names: list[str]) -> None:
             SAVED / f"{name}.keras",
             lambda make=make, name=name: save_set(name, *make()),
         )
-        for name, make in make_saved.SETS.items()
+        for name, make in MODELS.items()
     }
     jobs["configs"] = (SAVED / "configs.json", save_configs)
-    jobs["trained"] = (SAVED / "trained.json", make_saved.trained)
-    jobs["exported"] = (SAVED / "exported.npz", make_saved.exported)
+    jobs["trained"] = (SAVED / "trained.json", make_models.trained)
+    jobs["exported"] = (SAVED / "exported.npz", make_models.exported)
     for name, make in make_runs.SETS.items():
         jobs[name] = (golden_files.FOLDER / name, make)
     for name in names or jobs:

@@ -2,21 +2,17 @@
 
 from typing import Any
 
-import golden_files
 import keras
 import methods
 import numpy as np
-from golden_files import SAVED
 from keras import ops
 
 import keras_pss
-from keras_pss.serving import export_saved_model
 from keras_pss.training import WarmupDecay
 
 # Outputs that are rows as they are stored, or elementwise of few of them.
 GATHERED = ("full", "hash", "qr", "robe", "quantized", "memcom")
 DIMS = (40, 31, 3, 9)
-FIELD_DIMS = (5, 6, 7, 8)
 
 
 def stir(model: keras.Model) -> None:
@@ -26,7 +22,7 @@ def stir(model: keras.Model) -> None:
     """
     random = np.random.RandomState(7)
     for layer in model.layers:
-        if isinstance(layer, keras_pss.QuantizedEmbedding):
+        if layer.name.startswith("quantized"):
             continue
         for weight in layer.trainable_weights:
             noise = random.normal(scale=0.1, size=weight.shape)
@@ -148,14 +144,7 @@ def collections() -> tuple:
     layer = keras_pss.FrequencyFilter(kept, DIMS, name="full_filtered")
     found[layer.name] = layer(inputs)
     model = keras.Model({"ids": inputs}, found, name="collections")
-    random = np.random.RandomState(7)
-    for layer in model.layers:
-        # The constraint of a quantized table is its grid.
-        if getattr(layer, "method", "") != "quantized":
-            for weight in layer.trainable_weights:
-                noise = random.normal(scale=0.1, size=weight.shape)
-                value = ops.convert_to_numpy(weight) + noise
-                weight.assign(value.astype("float32"))
+    stir(model)
     exact = ("full", "robe", "hash", "quantized")
     names = sorted(name for name in found if name.startswith(exact))
     return model, {"ids": ids}, names
@@ -199,98 +188,6 @@ def interactions() -> tuple:
     return model, given, []
 
 
-PARTS = {
-    "DLRM": ("robe", {"bottom_units": (6,), "top_units": (5,)}),
-    "DCN": ("full", {}),
-    "DCNv2": ("hash", {}),
-    "AutoInt": ("qr", {"num_attention": 1, "attention_units": 3}),
-    "DeepFM": ("robe", {}),
-    "XDeepFM": ("tt", {"cross_units": (4, 3)}),
-    "FiBiNET": ("hash", {}),
-    "NeuralCF": ("robe", {}),
-}
-
-
-def ctr_model(name: str) -> tuple:
-    """One of the eight, tiny, with dropout and L2."""
-    method, arguments = PARTS[name]
-
-    def tables(width: int, label: str, method: str) -> Any:
-        return keras_pss.EmbeddingCollection(
-            FIELD_DIMS, width, method, "1.1x", name=label
-        )
-
-    parts = {"embeddings": tables(4, "embeddings", method)}
-    if name in ("DeepFM", "XDeepFM", "FiBiNET"):
-        parts["wide"] = tables(1, "wide", "hash")
-    if name == "NeuralCF":
-        parts["mlp_embeddings"] = tables(4, "mlp_embeddings", method)
-    settings = {"num_dense": 3, "dropout": 0.1, "l2": 1e-4, **arguments}
-    if name != "DLRM":
-        settings["hidden_units"] = (6, 5)
-    model = getattr(keras_pss.models, name)(**parts, **settings)
-    stir(model)
-    random = np.random.RandomState(3)
-    given = {
-        "dense": random.normal(size=(5, 3)).astype("float32"),
-        "categorical": np.stack(
-            [random.randint(0, n, 5) for n in FIELD_DIMS], axis=1
-        ).astype("int32"),
-    }
-    given = {key.name: given[key.name] for key in model.inputs}
-    return model, given, []
-
-
-def trained() -> None:
-    """A compiled model after three steps, its optimizer's state with it."""
-    model, given, _ = ctr_model("DLRM")
-    labels = np.array([[0], [1], [1], [0], [1]], "float32")
-    schedule = WarmupDecay(0.01, 2, decay="cosine", decay_steps=20)
-    model.compile(
-        keras.optimizers.Adam(schedule, clipnorm=1.0),
-        "binary_crossentropy",
-        metrics=["auc"],
-    )
-    for _ in range(3):
-        model.train_on_batch(given, labels)
-    model.save(SAVED / "trained.keras")
-    golden_files.pack_keras(SAVED / "trained.keras")
-    twin = keras.saving.load_model(SAVED / "trained.keras")
-    kept = {f"in/{key}": value for key, value in given.items()}
-    kept |= {"labels": labels, "output": golden_files.outputs(twin, given)}
-    kept["output"] = kept["output"]["output"]
-    written = {
-        "weights": golden_files.manifest(twin.weights),
-        "optimizer": golden_files.manifest(twin.optimizer.variables),
-        "compile": twin.get_compile_config(),
-        "rates": [float(schedule(step)) for step in range(25)],
-    }
-    np.savez_compressed(SAVED / "trained.npz", **kept)
-    golden_files.write_json(written, SAVED / "trained.json")
-
-
-def exported() -> None:
-    """SavedModels of what is looked up in quite different ways."""
-    kept = {}
-    for name in ("DLRM", "XDeepFM"):
-        model, given, _ = ctr_model(name)
-        export_saved_model(model, SAVED / f"exported_{name}")
-        kept |= {f"{name}/in/{key}": value for key, value in given.items()}
-        kept[f"{name}/out"] = golden_files.outputs(model, given)["output"]
-    inputs = keras.Input((None,), dtype="int32", name="ids")
-    ids = np.array([[3, 10, 11, 59], [0, 1, 2, 4]], "int32")
-    for name in ("hot_rows", "deep_hash"):
-        (method,) = [m for m in methods.CLASSES if m.id == name]
-        model = keras.Model({"ids": inputs}, method.make()(inputs))
-        stir(model)
-        export_saved_model(model, SAVED / f"exported_{name}")
-        kept[f"{name}/in/ids"] = ids
-        kept[f"{name}/out"] = golden_files.outputs(model, {"ids": ids})[
-            "output"
-        ]
-    np.savez_compressed(SAVED / "exported.npz", **kept)
-
-
 def more_objects() -> dict[str, Any]:
     """What is saved as a part of other things alone."""
     return {
@@ -312,5 +209,4 @@ SETS = {
     "bags": bags,
     "collections": collections,
     "interactions": interactions,
-    **{name.lower(): (lambda name=name: ctr_model(name)) for name in PARTS},
 }
