@@ -26,7 +26,8 @@ test: $(VENV)/.test lint
 
 # What must hold on every backend. JAX compiles each operation for each shape,
 # most of its time; it does so faster without optimising them.
-PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native
+PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native \
+    tests/golden_test.py
 
 # Kernels where there is a compiler; everything works without them, slower.
 BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \
