@@ -45,7 +45,6 @@ class Tile {
   }
 
  private:
-  bool split(int64_t n);
   void hash(int64_t first, int64_t last, bool has_high, int64_t begin,
             int64_t n, const int32_t* row);
   void divide(int64_t n);

@@ -4,15 +4,21 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_pss.native import library
+
+# Percent done, and what is being compiled.
+Progress = Callable[[int, str], None]
+
+_STEP = re.compile(r"\[ *(\d+)%\] (.*)")
 
 
 class BuildError(Exception):
@@ -28,13 +34,20 @@ def installed() -> list[str]:
     ]
 
 
-def build(framework: str, cuda: bool = False, force: bool = False) -> Path:
+def build(
+    framework: str,
+    cuda: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
     """Builds the library of one framework, unless it is there already.
 
     Args:
         framework: `"tensorflow"` or `"jax"`, installed.
         cuda: Whether to compile the CUDA kernels as well.
         force: Builds anew what is there.
+        progress: Called with the part that is done, in percent, and with what
+            the compiler works on, while it compiles.
 
     Returns:
         The library.
@@ -65,16 +78,19 @@ def build(framework: str, cuda: bool = False, force: bool = False) -> Path:
     if same and not force and library.checksum(file) == known.get("sha256"):
         return file
     source = library.source_folder()
-    where.folder.parent.mkdir(parents=True, exist_ok=True)
+    _make_cache(where.folder.parent)
     with tempfile.TemporaryDirectory(
         prefix=".build-", dir=where.folder.parent
     ) as folder:
-        built = _compile(Path(folder), source, described, cuda)
+        built = _compile(Path(folder), source, described, cuda, progress)
         done = Path(folder) / "done"
         done.mkdir()
         shutil.copy(built, done / library.FILE)
         wanted["sha256"] = library.checksum(built)
         (done / library.MANIFEST).write_text(json.dumps(wanted, indent=2))
+        # Whatever the umask is: what others may write to is not loaded.
+        for path, mode in (done, 0o755), *((f, 0o644) for f in done.iterdir()):
+            path.chmod(mode)
         if where.folder.exists():
             shutil.rmtree(where.folder)
         try:
@@ -86,8 +102,31 @@ def build(framework: str, cuda: bool = False, force: bool = False) -> Path:
     return file
 
 
+def _make_cache(folder: Path) -> None:
+    """Makes the cache, or an error if what is in it would not be loaded."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        why = library.unsafe(folder)
+    except OSError as error:
+        raise BuildError(
+            "The kernels are kept in the user's cache, which cannot be "
+            "written. Set KERAS_PSS_CACHE to another folder. "
+            f"Received: {folder} ({error.strerror})"
+        ) from error
+    if why:
+        raise BuildError(
+            f"Kernels in the cache would not be loaded, since {why}. Let only "
+            "yourself write there (chmod go-w), or set KERAS_PSS_CACHE to a "
+            "folder of your own."
+        )
+
+
 def _compile(
-    folder: Path, source: Path | None, described: dict[str, Any], cuda: bool
+    folder: Path,
+    source: Path | None,
+    described: dict[str, Any],
+    cuda: bool,
+    progress: Progress | None,
 ) -> Path:
     """Runs CMake in a folder; returns the library."""
     cmake = _cmake()
@@ -100,14 +139,34 @@ def _compile(
     configure += [f"-D{key}={value}" for key, value in options.items()]
     jobs = str(os.cpu_count() or 1)
     for command in configure, [cmake, "--build", str(folder), "-j", jobs]:
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode:
-            said = (run.stdout + run.stderr).strip().splitlines()[-30:]
+        status, said = _run(command, progress)
+        if status:
             raise BuildError(
                 "The kernels did not compile; everything works without them, "
-                "slower.\n" + "\n".join([" ".join(command), *said])
+                "slower.\n" + "\n".join([" ".join(command), *said[-30:]])
             )
     return folder / library.FILE
+
+
+def _run(
+    command: Sequence[str], progress: Progress | None
+) -> tuple[int, list[str]]:
+    """The exit status and the lines of a command, told of as they come."""
+    said = []
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line.rstrip())
+            step = _STEP.match(line)
+            if step and progress:
+                progress(int(step[1]), step[2])
+    return process.returncode, said
 
 
 def _describe(framework: str) -> dict[str, Any]:

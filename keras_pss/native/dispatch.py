@@ -22,29 +22,37 @@ def available() -> bool:
     return switch.on() and _loaded(backend.backend()) is not None
 
 
-def kernels() -> Any:
+def kernels(*values: Any) -> Any:
     """The kernels for what is being computed or traced now, or None."""
     if not switch.on():
         return None
     module = _loaded(backend.backend())
-    if module is None or not module.usable() or tracing.exporting():
+    if module is None or not module.usable() or tracing.exporting(*values):
         return None
     return module
 
 
 def robe_kernels(memory: Any, ids: Any) -> Any:
     """The kernels, if they look these ids up in this memory: `robe_lookup`."""
-    return kernels() if _known(memory, ids) else None
+    return kernels(memory, ids) if _known(memory, ids) else None
 
 
 def table_kernels(values: Any, ids: Any) -> Any:
     """The kernels, if they are the faster way to rows of a table.
 
     They are in TensorFlow's graphs on the CPU, by a factor of 1.2 to 4; XLA
-    and JAX need none. With `gather_rows`, `sum_equal`, `split_columns` and
-    `join_columns`.
+    and JAX need none. With `sum_equal`, `split_columns` and `join_columns`.
     """
     return check_kernels() if _known(values, ids) else None
+
+
+def row_kernels(values: Any, ids: Any) -> Any:
+    """The kernels, if they read rows of a table faster: `gather_rows`.
+
+    As `table_kernels`, and on a GPU as well where kernels are asked for.
+    """
+    found = None if compiled_by_xla() else kernels()
+    return found if _known(values, ids) else None
 
 
 def check_kernels() -> Any:

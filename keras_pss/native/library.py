@@ -11,11 +11,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import stat
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 FRAMEWORKS = ("tensorflow", "jax")
+ROOT_USER = 0
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 FILE = "keras_pss.so"
 MANIFEST = "manifest.json"
 
@@ -106,27 +109,72 @@ def has_cuda(library: Path) -> bool:
     return bool((manifest(library.parent) or {}).get("cuda"))
 
 
+def unsafe(path: Path) -> str:
+    """Why no library may be loaded from a file or folder; "" if one may.
+
+    A library runs with the user's rights, and the checksum beside it is
+    whoever wrote it. So its file and the folders above must belong to the user
+    or to root. Nobody else may write to it, to its folder and to the cache;
+    above them, a folder that all may write to must be sticky, as /tmp is.
+    """
+    if not hasattr(os, "getuid"):
+        return ""
+    path = path.resolve()
+    inner = {cache().resolve(), path, *path.parents[:1]}
+    for each in (path, *path.parents):
+        found = each.stat()
+        if found.st_uid not in (ROOT_USER, os.getuid()):
+            return f"{each} belongs to another user (uid {found.st_uid})"
+        open_to = WRITABLE_BY_OTHERS if each in inner else stat.S_IWOTH
+        sticky = found.st_mode & stat.S_ISVTX and each not in inner
+        if found.st_mode & open_to and not sticky:
+            return f"{each} can be written by other users"
+    return ""
+
+
 def find(framework: str, version: str) -> Path | None:
     """The library for a version of a framework, or None.
 
-    Warns where there is one that cannot be used, and says what to do.
+    Warns where there is one that cannot be used, and says what to do. A cache
+    that cannot be looked at is one of these: lookups never fail for it.
     """
+    try:
+        return _found(framework, version)
+    except (OSError, RuntimeError) as error:
+        # No home folder (RuntimeError), or one that may not be read.
+        _warn(
+            f"cannot be looked for ({error}): set KERAS_PSS_CACHE to a folder "
+            "that can be read"
+        )
+        return None
+
+
+def _found(framework: str, version: str) -> Path | None:
     where = place(framework, version)
     if where is None:
         return None
     library = where.folder / FILE
-    known = manifest(where.folder)
-    if known is None and not where.folder.exists():
+    try:
+        where.folder.stat()
+    except FileNotFoundError:
         other = _built_for_others(where)
         if other:
             _warn(f"were built for {other}, not for what is installed here")
         return None
+    known = manifest(where.folder)
     try:
         whole = known is not None and checksum(library) == known["sha256"]
     except (OSError, KeyError, TypeError):
         whole = False
     if not whole:
         _warn(f"in {where.folder} are damaged")
+        return None
+    why = unsafe(library) or unsafe(where.folder / MANIFEST)
+    if why:
+        _warn(
+            f"are not loaded, since {why}. Let only yourself write there "
+            "(chmod go-w), or remove it"
+        )
         return None
     return library
 

@@ -1,7 +1,11 @@
 """What a graph is being traced for."""
 
 import sys
+import weakref
 from types import FrameType
+from typing import Any
+
+from keras import backend
 
 # A graph that these trace must load where the kernels are not known.
 _EXPORTERS = (
@@ -11,11 +15,37 @@ _EXPORTERS = (
 )
 
 
-def exporting() -> bool:
+# What was found of each TensorFlow graph, while it is there.
+_exported: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
+def exporting(*values: Any) -> bool:
     """Whether a graph is being traced in order to be saved.
 
-    Nobody tells the layers, so the call stack must.
+    Eager calls answer at once, and a TensorFlow graph is asked about once.
+
+    Args:
+        *values: Tensors and variables of the call, which tell on JAX whether
+            anything is being traced.
     """
+    if backend.backend() == "jax":
+        import jax
+
+        held = [getattr(value, "value", value) for value in values]
+        traced = any(isinstance(value, jax.core.Tracer) for value in held)
+        return traced and _called_by_exporter()
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    if graph not in _exported:
+        _exported[graph] = _called_by_exporter()
+    return _exported[graph]
+
+
+def _called_by_exporter() -> bool:
+    """Nobody tells the layers what a graph is for, so the call stack must."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):

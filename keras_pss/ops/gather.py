@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.native.dispatch import table_kernels
+from keras_pss.native.dispatch import row_kernels
 from keras_pss.ops import sparse_gradient
 
 Tensor = Any
@@ -36,7 +36,7 @@ def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
 
 def _taken(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` with a dense gradient, by a kernel where there is one."""
-    found = table_kernels(table, index)
+    found = row_kernels(table, index)
     if found is None:
         return ops.take(table, index, axis=0)
     rows = found.gather_rows(table, ops.reshape(index, (-1,)))

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 PRIME = 2_038_074_743
 PAPER_SEED = 1024
-PURPOSE_START, PURPOSE_SIGN = 0, 1
 
 
 class Constants(NamedTuple):
@@ -30,7 +29,7 @@ class Constants(NamedTuple):
 
 
 @lru_cache
-def constants(seed: int, purpose: int = PURPOSE_START) -> Constants:
+def constants(seed: int, purpose: int = 0) -> Constants:
     """Constants of the family's member `seed`; seed 0 is the papers' choice.
 
     Args:

@@ -1,7 +1,6 @@
 """Where libraries are looked for, built and refused."""
 
 import ctypes
-import json
 import re
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from native_cache import cache, stored
 
 from keras_pss.native import build, library
 
@@ -24,27 +24,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_PSS_CACHE", str(tmp_path))
-    library.place.cache_clear()
-    yield tmp_path
-    library.place.cache_clear()
-
-
-def stored(where, **changes):
-    """A library and its manifest, as if they had been built."""
-    where.folder.mkdir(parents=True)
-    file = where.folder / library.FILE
-    file.write_bytes(b"a library")
-    manifest = {
-        "framework": where.framework,
-        "version": where.version,
-        "sources": where.sources,
-        "sha256": library.checksum(file),
-    }
-    (where.folder / library.MANIFEST).write_text(json.dumps(manifest | changes))
-    return file
+__all__ = ["cache"]
 
 
 def test_a_library_is_found_where_it_belongs(cache):
@@ -144,7 +124,15 @@ def test_a_failed_build_says_why_and_leaves_nothing(cache, monkeypatch):
 @needs_compiler
 def test_a_build_is_kept_until_it_is_forced_or_damaged(cache, monkeypatch):
     pytest.importorskip("jax")
-    file = build.build("jax", cuda=False)
+    steps = []
+    file = build.build(
+        "jax", cuda=False, progress=lambda *step: steps.append(step)
+    )
+    done = [percent for percent, what in steps]
+    assert done == sorted(done)
+    assert done[-1] == 100
+    assert any("robe.cc" in what for percent, what in steps)
+    assert not library.unsafe(file)
     first = file.stat().st_mtime_ns
     assert library.find("jax", build._describe("jax")["version"]) == file
     assert build.build("jax", cuda=False).stat().st_mtime_ns == first

@@ -12,7 +12,6 @@ from keras_pss.ops import tensor_train
 
 Tensor = Any
 GAUGES = ("balanced", "last_core")
-SHAPES = ("balanced", "min_params")
 
 
 @keras.saving.register_keras_serializable("keras_pss")
