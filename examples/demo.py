@@ -21,9 +21,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from keras_pss.data import criteo, synthetic
-from keras_pss.training.config import RunConfig
-from keras_pss.training.run import load_model, train
+from keras_pss_cli.common import quiet
+
+with quiet():  # TensorFlow greets on import, before any log level holds
+    from keras_pss.data import criteo, synthetic
+    from keras_pss.training.config import RunConfig
+    from keras_pss.training.run import load_model, train
 
 RUNS = (("full", "1x"), ("robe", "100x"), ("robe", "1000x"))
 
@@ -117,7 +120,7 @@ def served_difference(data: criteo.Prepared, run: Path, out: Path) -> float:
     test = criteo.dataset(data, "test", batch_size=4096, shuffle=False)
     rows = {k: v.numpy() for k, v in next(iter(test))[0].items()}
     np.savez(out / "rows.npz", **rows)
-    subprocess.run(
+    served = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -126,8 +129,11 @@ def served_difference(data: criteo.Prepared, run: Path, out: Path) -> float:
             str(out / "rows.npz"),
             str(out / "answers.npy"),
         ],
-        check=True,
+        stderr=subprocess.PIPE,  # TensorFlow's greeting, or what went wrong
+        text=True,
     )
+    if served.returncode:
+        sys.exit(served.stderr)
     model = load_model(run)
     expected = model.predict(rows, batch_size=4096, verbose=0)
     return float(np.abs(np.load(out / "answers.npy") - expected).max())

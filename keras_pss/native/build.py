@@ -55,6 +55,13 @@ def build(
     Raises:
         BuildError: If something is missing or does not compile.
     """
+    if cuda and shutil.which("nvcc") is None:
+        raise BuildError("`nvcc` was not found. Install CUDA or leave it out.")
+    # Asked of the installed packages first: to import a framework for its
+    # version takes seconds.
+    ready = _ready(framework, _version(framework), cuda)
+    if ready and not force:
+        return ready
     described = _describe(framework)
     where = library.place(framework, described["version"])
     if where is None:
@@ -62,21 +69,11 @@ def build(
             "The sources of the kernels, the folder custom_ops, are not here. "
             "Install keras-pss from a wheel or a checkout."
         )
-    if cuda and shutil.which("nvcc") is None:
-        raise BuildError("`nvcc` was not found. Install CUDA or leave it out.")
-    wanted = {
-        "framework": framework,
-        "version": where.version,
-        "sources": where.sources,
-        "compiler": _compiler(),
-        "cuda": cuda,
-    }
-    known = library.manifest(where.folder) or {}
+    ready = _ready(framework, described["version"], cuda)
+    if ready and not force:
+        return ready
+    wanted = _manifest(where, cuda)
     file = where.folder / library.FILE
-    same = all(known.get(key) == value for key, value in wanted.items())
-    same = same and file.is_file()
-    if same and not force and library.checksum(file) == known.get("sha256"):
-        return file
     source = library.source_folder()
     _make_cache(where.folder.parent)
     with tempfile.TemporaryDirectory(
@@ -100,6 +97,42 @@ def build(
             if not (where.folder / library.MANIFEST).is_file():
                 raise
     return file
+
+
+def _version(framework: str) -> str | None:
+    """A framework's version as its package says; None where there is none."""
+    names = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jaxlib",)}
+    for name in names.get(framework, ()):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _manifest(where: library.Place, cuda: bool) -> dict[str, Any]:
+    """What a library built here and now is of."""
+    return {
+        "framework": where.framework,
+        "version": where.version,
+        "sources": where.sources,
+        "compiler": _compiler(),
+        "cuda": cuda,
+    }
+
+
+def _ready(framework: str, version: str | None, cuda: bool) -> Path | None:
+    """The library for a version, where it is whole and up to date."""
+    where = library.place(framework, version) if version else None
+    if where is None:
+        return None
+    known = library.manifest(where.folder) or {}
+    file = where.folder / library.FILE
+    wanted = _manifest(where, cuda)
+    if any(known.get(key) != value for key, value in wanted.items()):
+        return None
+    whole = file.is_file() and library.checksum(file) == known.get("sha256")
+    return file if whole and not library.unsafe(file) else None
 
 
 def _make_cache(folder: Path) -> None:
