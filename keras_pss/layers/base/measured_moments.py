@@ -14,7 +14,7 @@ from keras import ops
 
 # Numbers of the tables that are drawn to find a law in the number of rows, and
 # of the largest that is drawn to check it.
-_LADDER = tuple(1 << bits for bits in (14, 16, 18, 20))
+_LADDER = tuple(1 << bits for bits in range(8, 21, 2))
 LARGEST_DRAW = 1 << 22
 
 # Statistics that are equal differ by no more than so many standard errors, and
@@ -33,6 +33,9 @@ FIX = (
     "`keras.initializers.RandomUniform(-0.05, 0.05)` with the bounds that you "
     "want, or a FullEmbedding or QuantizedEmbedding, which hold any table."
 )
+
+
+Law = Callable[[int], float]
 
 
 class Moments(NamedTuple):
@@ -62,11 +65,20 @@ def needs_rows(initializer: Any) -> ValueError:
 
 
 class Sample(NamedTuple):
-    """Statistics of a table that was drawn, with their standard errors."""
+    """Statistics of a table that was drawn.
+
+    Attributes:
+        rows: Its rows.
+        numbers: Its entries.
+        mean: Their mean.
+        std: Their standard deviation.
+        std_error: The relative error of `std`, times the root of `numbers`.
+        alike: Whether all columns have the same mean and std.
+    """
 
     rows: int
+    numbers: int
     mean: float
-    mean_error: float
     std: float
     std_error: float
     alike: bool
@@ -94,10 +106,10 @@ def _sample(initializer: Any, rows: int, width: int) -> Sample:
             )
     return Sample(
         rows,
+        drawn.size,
         mean,
-        std / math.sqrt(drawn.size),
         std,
-        spread / max(2 * std, 1e-30) / math.sqrt(drawn.size),
+        spread / (2 * std**2) if std else 0.0,
         _equal_means(drawn, std, axis=0)
         and _equal_means(squares, spread, axis=0),
     )
@@ -155,70 +167,94 @@ def measured(
         rows, width: The shape; no rows for an open vocabulary.
         ladder: Tables of `ladder(initializer, width)`.
     """
-    means = [(s.rows, s.mean, s.mean_error) for s in ladder]
-    stds = [(s.rows, s.std, s.std_error) for s in ladder]
-    laws = _law(means), _law(stds)
-    constant = [law is not None and law(1) == law(2) for law in laws]
+    last = ladder[-1]
+    laws = _mean_law(ladder), _std_law(ladder)
+    by_rows = any(law is None or law(1) != law(2) for law in laws)
     if rows is None:
-        if not all(constant):
+        if by_rows:
             raise needs_rows(initializer)
-        return Moments(ladder[-1].mean, ladder[-1].std, alike=ladder[-1].alike)
+        mean, std = (law(1) for law in laws if law is not None)
+        return Moments(mean, std, alike=last.alike)
     own = _sample(initializer, min(rows, max(4, LARGEST_DRAW // width)), width)
-    alike = own.alike and ladder[-1].alike
-    predicted = [None if law is None else law(own.rows) for law in laws]
-    if _agrees(predicted[0], own.mean, own.mean_error) and _agrees(
-        predicted[1], own.std, own.std_error
+    alike = last.alike and (own.alike or own.rows < last.rows)
+    mean_error, std_error = _errors(own, last)
+    mean_law, std_law = laws
+    mean_holds = mean_law is not None and _agrees(
+        mean_law(own.rows), own.mean, mean_error
+    )
+    std_holds = std_law is not None and _agrees(
+        std_law(own.rows), own.std, std_error
+    )
+    if mean_law and std_law and mean_holds and std_holds:
+        return Moments(mean_law(rows), std_law(rows), by_rows, alike)
+    if own.rows < rows:
+        raise ValueError(
+            "The mean and standard deviation that `embeddings_initializer` "
+            f"gives to a table of {rows} x {width} do not follow from those of "
+            f"smaller ones. Tables are drawn in full up to {LARGEST_DRAW} "
+            f"numbers. {FIX} Received: embeddings_initializer={initializer}"
+        )
+    found = 0.0 if _agrees(0.0, own.mean, mean_error) else own.mean
+    if mean_law and mean_holds:
+        found = mean_law(rows)
+    return Moments(found, own.std, True, alike)
+
+
+def _errors(sample: Sample, like: Sample) -> tuple[float, float]:
+    """Standard errors of mean and deviation, the tails taken from another.
+
+    A small sample rarely has the numbers that decide about its own error.
+    """
+    root = math.sqrt(sample.numbers)
+    return sample.std / root, sample.std * like.std_error / root
+
+
+def _agrees(predicted: float, found: float, error: float) -> bool:
+    allowed = _ERRORS * error + _ROUNDING * abs(found)
+    return abs(predicted - found) <= allowed
+
+
+def _mean_law(ladder: Sequence[Sample]) -> Law | None:
+    errors = [_errors(sample, ladder[-1])[0] for sample in ladder]
+    if all(
+        _agrees(0.0, s.mean, e) for s, e in zip(ladder, errors, strict=True)
     ):
-        mean, std = (law(rows) for law in laws if law is not None)
-        return Moments(mean, std, not all(constant), alike)
-    if own.rows == rows:
-        return Moments(own.mean, own.std, True, alike)
-    raise ValueError(
-        "The mean and standard deviation that `embeddings_initializer` gives "
-        f"to a table of {rows} x {width} do not follow from those of smaller "
-        f"ones. Tables are drawn in full up to {LARGEST_DRAW} numbers. {FIX} "
-        f"Received: embeddings_initializer={initializer}"
-    )
+        return lambda rows: 0.0
+    return _law([s.rows for s in ladder], [s.mean for s in ladder], errors)
 
 
-def _agrees(predicted: float | None, found: float, error: float) -> bool:
-    return predicted is not None and abs(predicted - found) <= (
-        _ERRORS * error + _ROUNDING * abs(found)
-    )
+def _std_law(ladder: Sequence[Sample]) -> Law | None:
+    errors = [_errors(sample, ladder[-1])[1] for sample in ladder]
+    return _law([s.rows for s in ladder], [s.std for s in ladder], errors)
 
 
 def _law(
-    points: Sequence[tuple[int, float, float]],
-) -> Callable[[int], float] | None:
+    counts: Sequence[int], values: Sequence[float], errors: Sequence[float]
+) -> Law | None:
     """The law that a statistic follows in the number of rows, if any.
 
     A power of the number, or an inverse square that is linear in it, as with
     a fan of rows and columns.
 
     Args:
-        points: Number of rows, the statistic, and its standard error.
+        counts: Numbers of rows.
+        values: The statistic of each.
+        errors: Their standard errors.
     """
-    first, last = points[0], points[-1]
-    if all(_agrees(0.0, value, error) for _, value, error in points):
-        return lambda rows: 0.0
+    first, last = values[0], values[-1]
 
-    def power(exponent: float) -> Callable[[int], float]:
-        return lambda rows: last[1] * (rows / last[0]) ** exponent
+    def power(exponent: float) -> Law:
+        return lambda rows: last * (rows / counts[-1]) ** exponent
 
     laws = [power(exponent) for exponent in _POWERS]
-    if first[1] > last[1] > 0:
-        slope = (last[1] ** -2 - first[1] ** -2) / (last[0] - first[0])
-
-        def fan(rows: int) -> float:
-            return (last[1] ** -2 + slope * (rows - last[0])) ** -0.5
-
-        # Below the rows that were drawn a fan may be no number.
-        if last[1] ** -2 > slope * last[0]:
-            laws.append(fan)
+    if first > last > 0:
+        slope = (last**-2 - first**-2) / (counts[-1] - counts[0])
+        start = last**-2 - slope * counts[-1]
+        laws.append(lambda rows: max(start + slope * rows, 1e-30) ** -0.5)
     for law in laws:
         if all(
-            _agrees(law(rows), value, error + last[2])
-            for rows, value, error in points
+            _agrees(law(rows), value, error + errors[-1])
+            for rows, value, error in zip(counts, values, errors, strict=True)
         ):
             return law
     return None
