@@ -3,77 +3,132 @@
 A method's parameters are not the table that they stand for. Drawn with the
 initializer as it is, a product of factors would start many times too small or
 too large, and a fan-in would be that of the wrong shape. So the initializer is
-asked for the standard deviation of the `(input_dim, output_dim)` table, and
-the method scales its own parameters to give it.
+asked for the mean and the standard deviation of the `(input_dim, output_dim)`
+table, and the method scales its own parameters to give them, by the draws of
+initial_draws.py. What it cannot give is an error.
 """
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Self
 
-import keras
 import numpy as np
 from keras import initializers, ops
 
-# Standard deviation of a normal cut at two of its own.
-_TRUNCATED = 0.87962566103423978
+from keras_pss.layers.base import initial_draws, initial_moments
+from keras_pss.layers.base.initial_moments import FIX, Moments, is_builtin
+
+Tensor = Any
+Fill = Callable[..., Tensor]
+
+# A mean of no more than so many deviations is as good as none.
+NO_MEAN = 1e-3
 
 
-def table_std(initializer: Any, rows: int | None, width: int) -> float:
-    """Standard deviation of the entries of a `(rows, width)` table.
+class TableScale:
+    """Mean and standard deviation of the table that a layer stands for.
+
+    They are looked for when the first parameter is filled, since that may take
+    draws of an initializer.
 
     Args:
-        initializer: A Keras initializer.
-        rows: Rows of the table, None for an open vocabulary.
-        width: Columns of the table.
+        initializer: The layer's `embeddings_initializer`.
+        rows: Number of rows, None for an open vocabulary.
+        width: Number of columns.
+        layer: The layer's name, for errors.
     """
-    known = _known_std(initializer, rows, width)
-    if known is not None:
-        return known
-    sample = _draw(initializer, (max(2, 1 << 16) // width + 1, width))
-    return float(np.std(sample))
 
+    def __init__(
+        self, initializer: Any, rows: int | None, width: int, layer: str
+    ) -> None:
+        self._shape = rows, width
+        self._initializer = initializer
+        self._layer = layer
 
-def _known_std(initializer: Any, rows: int | None, width: int) -> float | None:
-    if isinstance(initializer, initializers.RandomUniform):
-        span = initializer.maxval - initializer.minval
-        return abs(span) / math.sqrt(12)
-    if isinstance(initializer, initializers.TruncatedNormal):
-        return initializer.stddev * _TRUNCATED
-    if isinstance(initializer, initializers.RandomNormal):
-        return initializer.stddev
-    if isinstance(initializer, initializers.VarianceScaling):
-        if rows is None:
+    @classmethod
+    def of(cls, layer: Any) -> Self:
+        """The scale of a layer's table."""
+        return cls(
+            layer.embeddings_initializer,
+            layer.input_dim,
+            layer.output_dim,
+            layer.name,
+        )
+
+    @classmethod
+    def several(
+        cls,
+        initializer: Any,
+        row_counts: Sequence[int | None],
+        width: int,
+        layer: str,
+    ) -> list[Self]:
+        """The scales of a layer's tables, with one look at the initializer."""
+        found = initial_moments.of_tables(initializer, row_counts, width)
+        scales = [cls(initializer, rows, width, layer) for rows in row_counts]
+        for scale, moments in zip(scales, found, strict=True):
+            scale.apart = moments
+        return scales
+
+    @cached_property
+    def apart(self) -> Moments:
+        """Moments of all entries, whose columns may differ."""
+        return initial_moments.moments(self._initializer, *self._shape)
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of each entry.
+
+        Raises:
+            ValueError: If those of the columns differ.
+        """
+        if not self.apart.alike:
             raise ValueError(
-                "An initializer that scales with the table's rows needs "
-                "`input_dim`. Give `input_dim`, or an initializer such as "
-                "`keras.initializers.RandomUniform(-0.05, 0.05)`. "
-                f"Received: embeddings_initializer={initializer}"
+                "`embeddings_initializer` gives columns of different means or "
+                "standard deviations, which the parameters of layer "
+                f"'{self._layer}' cannot follow. {FIX} "
+                f"Received: embeddings_initializer={self._initializer}"
             )
-        fan = {
-            "fan_in": rows,
-            "fan_out": width,
-            "fan_avg": (rows + width) / 2,
-        }[initializer.mode]
-        return math.sqrt(initializer.scale / max(1.0, fan))
-    return None
+        return self.apart
 
+    @property
+    def mean(self) -> float:
+        return self.moments.mean
 
-def shared(
-    initializer: Any, rows: int | None, width: int, index: int = 0
-) -> Any:
-    """An initializer for parameters that are entries of the table themselves.
+    @property
+    def std(self) -> float:
+        return self.moments.std
 
-    Args:
-        initializer: Of the `(rows, width)` table.
-        rows, width: Its shape.
-        index: Of the layer's parameters: equal initializers would fill equal
-            shapes with equal numbers, so the seed is moved by it.
-    """
-    if isinstance(initializer, initializers.VarianceScaling):
-        std = table_std(initializer, rows, width)
-        return scaled(initializer, std, index)
-    return moved(initializer, index)
+    def check_centred(self) -> None:
+        """Raises for a mean, where products or signs would drop it."""
+        if abs(self.mean) > NO_MEAN * self.std:
+            raise ValueError(
+                f"Layer '{self._layer}' cannot start with a mean other than "
+                "zero, since it multiplies its parameters by each other or "
+                "by random signs. Use an initializer of mean zero, such as "
+                "`keras.initializers.RandomUniform(-0.05, 0.05)`, or a method "
+                "that shares or adds rows, such as 'hash', 'qr' or "
+                "'clustered'. Received: "
+                f"embeddings_initializer={self._initializer}, of mean "
+                f"{self.mean:.6g}"
+            )
+
+    def check_products(self) -> None:
+        """Raises for a deviation of zero, where products would never train."""
+        if not self.std > 0:
+            raise ValueError(
+                f"Layer '{self._layer}' multiplies its parameters: all equal, "
+                "they would get no gradient or stay equal. Use a random "
+                "initializer, such as 'uniform'. "
+                f"Received: embeddings_initializer={self._initializer}"
+            )
+
+    @property
+    def product_std(self) -> float:
+        """The deviation, for products that cannot represent a mean."""
+        self.check_products()
+        self.check_centred()
+        return self.std
 
 
 def moved(initializer: Any, index: int) -> Any:
@@ -90,14 +145,36 @@ def moved(initializer: Any, index: int) -> Any:
     return initializer.__class__.from_config(config)
 
 
-def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Any:
-    """Fills tables that lie below each other, each with its own scale."""
-    if not isinstance(initializer, initializers.VarianceScaling):
-        return shared(initializer, None, width)
+def table(initializer: Any, rows: int, width: int) -> Fill:
+    """Fills parameters that are the `(rows, width)` table itself."""
+    if is_builtin(initializer, initializers.VarianceScaling):
+        return entries(initializer, rows, width)
 
-    def fill(shape: Sequence[int], dtype: Any = None) -> Any:
+    def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+        value = initial_moments.constant(initializer)
+        if value is not None:
+            _check_fits(initializer, np.shape(value), shape)
+        if is_builtin(initializer, initializers.Orthogonal):
+            return initial_draws.in_float32(initializer, shape, dtype)
+        return moved(initializer, 0)(shape, dtype=dtype)
+
+    return fill
+
+
+def gives_table(initializer: Any) -> bool:
+    """Whether an initializer holds a value for each row."""
+    value = initial_moments.constant(initializer)
+    return len(np.shape(value)) > 1 and not initial_moments.is_number(value)
+
+
+def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Fill:
+    """Fills tables that lie below each other, each with its own scale."""
+
+    def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+        if len(row_counts) == 1 or _ignores_rows(initializer, width):
+            return table(initializer, shape[0], width)(shape, dtype)
         parts = [
-            shared(initializer, rows, width, index)((rows, width), dtype)
+            table(moved(initializer, index), rows, width)((rows, width), dtype)
             for index, rows in enumerate(row_counts)
         ]
         return ops.concatenate(parts, axis=0)
@@ -105,57 +182,75 @@ def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Any:
     return fill
 
 
-def scaled(initializer: Any, std: float, index: int = 0) -> Any:
-    """Uniform numbers of the given standard deviation around zero.
+def shared_rows(
+    initializer: Any, rows: int | None, width: int, layer: str
+) -> Fill:
+    """Fills a table whose rows are rows of the table, each of many ids."""
+    draw = entries(initializer, rows, width, layer, columns_apart=True)
 
-    Uniform, because products of its draws keep lighter tails than products of
-    normal ones; the seed is the given initializer's, moved by `index`.
-    """
-    seed = getattr(initializer, "seed", None)
-    half = math.sqrt(3) * std
-    return keras.initializers.RandomUniform(
-        -half, half, seed=seed + index if isinstance(seed, int) else None
-    )
-
-
-def signs(initializer: Any, size: float, index: int = 0) -> Any:
-    """Fills with +size or -size, half of the numbers each on average."""
-    draw = scaled(initializer, 1.0, index)
-
-    def fill(shape: Sequence[int], dtype: Any = None) -> Any:
-        drawn = ops.where(draw(shape) < 0, -size, size)
-        return ops.cast(drawn, dtype or "float32")
+    def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+        value = initial_moments.constant(initializer)
+        # One row for all ids is right in whatever order they read it.
+        if value is not None and np.shape(value) in ((width,), (1, width)):
+            return initializer(shape, dtype=dtype)
+        return draw(shape, dtype)
 
     return fill
 
 
-def projection(initializer: Any, inner: int, outer: int, index: int = 0) -> Any:
-    """An (inner, outer) matrix of orthogonal rows that keeps the variance.
+def entries(
+    initializer: Any,
+    rows: int | None,
+    width: int,
+    layer: str = "",
+    columns_apart: bool = False,
+    centred: bool = False,
+) -> Fill:
+    """Fills parameters that are entries of the table, wherever they stand.
 
-    A vector of `inner` numbers of deviation s becomes `outer` ones of
-    deviation s, on average over them; its gradient keeps its length.
+    Args:
+        initializer: The initializer of the `(rows, width)` table.
+        rows, width: Its shape.
+        layer: The layer's name, for errors.
+        columns_apart: Whether columns of the parameters are those of the
+            table, so that they may be drawn unlike each other.
+        centred: Whether the table must have a mean of zero.
     """
-    seed = getattr(initializer, "seed", None)
-    return keras.initializers.Orthogonal(
-        gain=math.sqrt(outer / inner),
-        seed=seed + index if isinstance(seed, int) else None,
-    )
+    scale = TableScale(initializer, rows, width, layer)
+    draw = initial_draws.spread(initializer, lambda: (scale.mean, scale.std))
+
+    def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+        found = scale.apart if columns_apart else scale.moments
+        if centred:
+            scale.check_centred()
+        if found.by_rows:
+            return draw(shape, dtype)
+        return moved(initializer, 0)(shape, dtype=dtype)
+
+    return fill
 
 
-def product_std(
-    initializer: Any, rows: int | None, width: int, layer: str
-) -> float:
-    """`table_std` for methods that multiply, where zero would never train."""
-    std = table_std(initializer, rows, width)
-    if not std > 0:
+def _ignores_rows(initializer: Any, width: int) -> bool:
+    """Whether tables of any number of rows are drawn alike."""
+    try:
+        return not initial_moments.moments(initializer, None, width).by_rows
+    except ValueError:
+        return False
+
+
+def _check_fits(
+    initializer: Any, given: Sequence[int], shape: Sequence[int]
+) -> None:
+    """Raises for constant values that are neither a table nor one row."""
+    try:
+        fits = np.broadcast_shapes(tuple(given), tuple(shape)) == tuple(shape)
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
-            f"Layer '{layer}' multiplies its parameters: all equal, they "
-            "would get no gradient or stay equal. Use a random initializer, "
-            "such as 'uniform'. "
-            f"Received: embeddings_initializer={initializer}"
+            "The value of a Constant must be a number, one row of shape "
+            f"{tuple(shape)[1:]}, or the whole table of shape {tuple(shape)}. "
+            "Give values of one of these shapes, to each table its own. "
+            f"Received: embeddings_initializer={initializer}, with values of "
+            f"shape {tuple(given)}"
         )
-    return std
-
-
-def _draw(initializer: Any, shape: tuple[int, int]) -> np.ndarray:
-    return ops.convert_to_numpy(initializer(shape, dtype="float32"))

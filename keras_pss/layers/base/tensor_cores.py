@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base import tensor_core_shapes as core_shapes
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -18,6 +19,8 @@ Tensor = Any
 # on a CPU, by a few large matrix products, than the rows of the ids by as many
 # small ones.
 ROWS_OF_AN_ID = 4
+
+CORE_INITIALIZERS = ("uniform", "sampled_gaussian")
 
 
 class CoreEmbedding(CompressedEmbedding):
@@ -33,6 +36,7 @@ class CoreEmbedding(CompressedEmbedding):
         row_shape: str | Sequence[int],
         column_shape: Sequence[int] | None,
         num_cores: int | None,
+        core_initializer: str,
     ) -> None:
         self._cores = core_shapes.cores(
             self.input_dim,
@@ -47,6 +51,12 @@ class CoreEmbedding(CompressedEmbedding):
         self.column_shape = tuple(width for _, _, width, _ in self._cores)
         self.num_cores = len(self._cores)
         self.rank = rank if isinstance(rank, int) else tuple(rank)
+        if core_initializer not in CORE_INITIALIZERS:
+            raise ValueError(
+                "`core_initializer` must be 'uniform' or 'sampled_gaussian'. "
+                f"Received: core_initializer={core_initializer!r}"
+            )
+        self.core_initializer = core_initializer
 
     @classmethod
     def smallest_size(
@@ -72,10 +82,13 @@ class CoreEmbedding(CompressedEmbedding):
         rank = core_shapes.largest_ranks(shapes, largest, size, cls.ring)
         return {"rank": rank}
 
-    def core_stds(self) -> list[float]:
-        """Deviations with which the cores make the table's, on average.
+    def core_stds(self, std: float) -> list[float]:
+        """Deviations with which the cores make a table's, on average.
 
         An entry is the sum of Π r products of D entries of cores.
+
+        Args:
+            std: The standard deviation of the table's entries.
         """
         raise NotImplementedError
 
@@ -85,18 +98,33 @@ class CoreEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         sizes = [(p, left * q * right) for p, left, q, right in self._cores]
+        scale = initial_scale.TableScale.of(self)
+
+        def std(core: int) -> float:
+            return self.core_stds(scale.product_std)[core]
+
         fills = [
-            initial_scale.scaled(self.embeddings_initializer, std, k)
-            for k, std in enumerate(self.core_stds())
+            self._core_fill(k, partial(std, k)) for k in range(self.num_cores)
         ]
-        fills[-1] = self._normalized(fills, sizes)
+        fills[-1] = self._normalized(fills, sizes, scale)
         return {
             f"core{k}": Table(*size, fill)
             for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
         }
 
+    def _core_fill(
+        self, index: int, std: Callable[[], float]
+    ) -> Callable[..., Tensor]:
+        given = self.embeddings_initializer
+        if self.core_initializer == "sampled_gaussian":
+            return initial_draws.sampled_gaussian(given, std, index)
+        return initial_draws.spread(given, lambda: (0.0, std()), index)
+
     def _normalized(
-        self, fills: list[Any], sizes: list[tuple[int, int]]
+        self,
+        fills: list[Any],
+        sizes: list[tuple[int, int]],
+        scale: initial_scale.TableScale,
     ) -> Callable[..., Tensor]:
         """Draws the last core so that the table's own variance is right.
 
@@ -104,16 +132,15 @@ class CoreEmbedding(CompressedEmbedding):
         over draws. An initializer repeats its draw, so the other cores are
         known here.
         """
-        std = initial_scale.table_std(
-            self.embeddings_initializer, self.input_dim, self.output_dim
-        )
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+            # At the weights' dtype: another one would draw other numbers.
             cores = [
-                draw(size) for draw, size in zip(fills, sizes, strict=True)
+                ops.cast(draw(size, dtype), "float32")
+                for draw, size in zip(fills, sizes, strict=True)
             ]
             found = ops.sqrt(self.mean_square(cores))
-            return ops.cast(cores[-1] * (std / found), dtype or "float32")
+            return ops.cast(cores[-1] * (scale.std / found), dtype or "float32")
 
         fills = list(fills)
         return fill
@@ -148,4 +175,5 @@ class CoreEmbedding(CompressedEmbedding):
             "row_shape": self.row_shape,
             "column_shape": self.column_shape,
             "num_cores": self.num_cores,
+            "core_initializer": self.core_initializer,
         }

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -133,12 +133,17 @@ class ClusteredEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        std = initial_scale.table_std(given, self.input_dim, self.output_dim)
+        scale = initial_scale.TableScale.of(self)
         rows = self.num_columns * self.num_clusters
         width = self.output_dim // self.num_columns
 
         def drawn(index: int) -> Table:
-            fill = initial_scale.scaled(given, std / math.sqrt(2), index)
+            # Both have half of the variance; centroids alone have a mean.
+            fill = initial_draws.spread(
+                given,
+                lambda: (scale.mean * (not index), scale.std / math.sqrt(2)),
+                index,
+            )
             return Table(rows, width, fill)
 
         return {

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import activations, ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -132,7 +132,7 @@ class DeepHashEmbedding(CompressedEmbedding):
         fills = [
             # The input's variance is 1/3; an activation halves that of its
             # input, about.
-            initial_scale.scaled(
+            initial_draws.scaled(
                 self.embeddings_initializer,
                 math.sqrt((2 if k else 3) / inputs),
                 k,
@@ -157,21 +157,18 @@ class DeepHashEmbedding(CompressedEmbedding):
     def _last(self, fills: list[Any], kernel: bool) -> Any:
         """Initial values of the last layer, from what the others give.
 
-        Rows get the table's deviation, around zero: what they have in common
-        would be a bias that every id learns first.
+        Rows get the table's deviation around its mean: what else they have in
+        common would be a bias that every id learns first.
         """
-        std = initial_scale.product_std(
-            self.embeddings_initializer,
-            self.input_dim,
-            self.output_dim,
-            self.name,
-        )
+        table = initial_scale.TableScale.of(self)
         count = max(2, min(SAMPLE, self.input_dim or SAMPLE))
         ids = np.arange(count, dtype="int32")
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
+            table.check_products()
+            # At the weights' dtype: another one would draw other numbers.
             kernels = [
-                draw(shape)
+                ops.cast(draw(shape, dtype), "float32")
                 for draw, shape in zip(fills, self._widths(), strict=True)
             ]
             x = self._encoded(ops.convert_to_tensor(ids))
@@ -181,9 +178,9 @@ class DeepHashEmbedding(CompressedEmbedding):
             mean = ops.mean(rows, axis=0, keepdims=True)
             found = ops.sqrt(ops.mean(ops.square(rows - mean)))
             # A unit that is 0 for all ids gives no deviation to correct.
-            scale = std / ops.where(found > 1e-6, found, 1.0)
-            value = kernels[-1] if kernel else -mean
-            return ops.cast(value * scale, dtype or "float32")
+            scale = table.std / ops.where(found > 1e-6, found, 1.0)
+            value = kernels[-1] * scale if kernel else table.mean - mean * scale
+            return ops.cast(value, dtype or "float32")
 
         return fill
 

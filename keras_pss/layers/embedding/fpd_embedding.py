@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -134,23 +134,22 @@ class FPDEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        std = initial_scale.product_std(
-            given, self.input_dim, self.output_dim, self.name
-        )
+        scale = initial_scale.TableScale.of(self)
+        first = initial_draws.spread(given, lambda: (0.0, scale.product_std))
         width = self.terms * self.rank
         # V holds signs and W orthogonal rows, so that U alone carries the
         # table's scale and a step moves a row as it moves a dense one.
         return {
-            "first": Table(self._side, width, initial_scale.scaled(given, std)),
+            "first": Table(self._side, width, first),
             "second": Table(
                 self._side,
                 width,
-                initial_scale.signs(given, 1 / math.sqrt(self.terms), 1),
+                initial_draws.signs(given, 1 / math.sqrt(self.terms), 1),
             ),
             "projection": Table(
                 self.rank,
                 self.output_dim,
-                initial_scale.projection(given, self.rank, self.output_dim, 2),
+                initial_draws.projection(given, self.rank, self.output_dim, 2),
                 whole=True,
             ),
         }

@@ -51,7 +51,7 @@ class FullEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         shape = self.input_dim, self.output_dim
-        fill = initial_scale.shared(self.embeddings_initializer, *shape)
+        fill = initial_scale.table(self.embeddings_initializer, *shape)
         return {"embeddings": Table(*shape, fill)}
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """The hashing trick, and Hash Embeddings."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -125,14 +126,13 @@ class HashedEmbedding(CompressedEmbedding):
     def tables(self) -> dict[str, Table]:
         given, shape = self.embeddings_initializer, (self.num_buckets,)
         if self.num_hashes == 1:
-            fill = initial_scale.shared(given, self.input_dim, self.output_dim)
-        else:
-            std = initial_scale.table_std(
-                given, self.input_dim, self.output_dim
+            fill = initial_scale.shared_rows(
+                given, self.input_dim, self.output_dim, self.name
             )
-            if not self.weighted:
-                std /= math.sqrt(self.num_hashes)
-            fill = initial_scale.scaled(given, std)
+        else:
+            fill = initial_draws.spread(
+                given, partial(self._moments, initial_scale.TableScale.of(self))
+            )
         tables = {"buckets": Table(*shape, self.output_dim, fill)}
         if self.importance_rows:
             start = keras.initializers.Constant(1 / math.sqrt(self.num_hashes))
@@ -140,6 +140,13 @@ class HashedEmbedding(CompressedEmbedding):
                 self.importance_rows, self.num_hashes, start
             )
         return tables
+
+    def _moments(self, scale: initial_scale.TableScale) -> tuple[float, float]:
+        """Mean and deviation of buckets of which a row sums K."""
+        root = math.sqrt(self.num_hashes)
+        if self.weighted:  # each by 1 / sqrt(K)
+            return scale.mean / root, scale.std
+        return scale.mean / self.num_hashes, scale.std / root
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:
         where: dict[str, Any] = {"seed": self.seed, "family": self.hash}

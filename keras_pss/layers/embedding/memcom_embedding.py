@@ -102,8 +102,14 @@ class MEMComEmbedding(CompressedEmbedding):
         return {"num_buckets": min(rows, input_dim)}
 
     def tables(self) -> dict[str, Table]:
-        fill = initial_scale.shared(
-            self.embeddings_initializer, self.input_dim, self.output_dim
+        given, shape = (
+            self.embeddings_initializer,
+            (self.input_dim, self.output_dim),
+        )
+        fill = (
+            initial_scale.table(given, *shape)
+            if self.num_buckets == self.input_dim
+            else initial_scale.shared_rows(given, *shape, self.name)
         )
         tables = {
             "shared": Table(self.num_buckets, self.output_dim, fill),

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -127,24 +127,39 @@ class QREmbedding(CompressedEmbedding):
         return {"num_buckets": _most_buckets(input_dim, rows, num_partitions)}
 
     def tables(self) -> dict[str, Table]:
-        given, count = self.embeddings_initializer, self.num_partitions
-        std = initial_scale.product_std(
-            given, self.input_dim, self.output_dim, self.name
-        )
-        if self.operation == "mult":
-            std = std ** (1 / count)
-        elif self.operation == "add":
-            std /= math.sqrt(count)
+        given = self.embeddings_initializer
+        scale = initial_scale.TableScale.of(self)
         quotients = -(-self.input_dim // math.prod(self._bases))
         rows = [quotients, *self._bases]
         return {
             name: Table(
                 rows[index],
                 self._width,
-                initial_scale.scaled(given, std, index),
+                initial_draws.spread(
+                    given, partial(self._moments, scale, index), index
+                ),
             )
             for index, name in enumerate(self._names())
         }
+
+    def _moments(
+        self, scale: initial_scale.TableScale, index: int
+    ) -> tuple[float, float]:
+        """Mean and deviation of one table, which together give the rows'."""
+        count = self.num_partitions
+        if self.operation == "concat":
+            return scale.mean, scale.std
+        if self.operation == "add":
+            return scale.mean / count, scale.std / math.sqrt(count)
+        scale.check_products()
+        mean, std = scale.mean, scale.std
+        if not mean:
+            return 0.0, std ** (1 / count)
+        # Means multiply, and so do mean squares; one factor has the sign.
+        size = abs(mean) ** (1 / count)
+        square = (mean**2 + std**2) ** (1 / count)
+        own = size if index else math.copysign(size, mean)
+        return own, math.sqrt(max(0.0, square - size**2))
 
     def _names(self) -> list[str]:
         """Of the tables: the quotient, then digits from the lowest up."""

@@ -126,7 +126,7 @@ class QuantizedEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         shape = self.input_dim, self.output_dim
-        draw = initial_scale.shared(self.embeddings_initializer, *shape)
+        draw = initial_scale.table(self.embeddings_initializer, *shape)
 
         def fill(shape: tuple[int, int], dtype: Any = None) -> Tensor:
             return rounding.nearest(draw(shape, dtype), self.storage)

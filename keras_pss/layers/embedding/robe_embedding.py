@@ -169,8 +169,12 @@ class ROBEEmbedding(CompressedEmbedding):
     def tables(self) -> dict[str, Table]:
         if self.memory is not None:
             return {}
-        fill = initial_scale.shared(
-            self.embeddings_initializer, self.input_dim, self.output_dim
+        fill = initial_scale.entries(
+            self.embeddings_initializer,
+            self.input_dim,
+            self.output_dim,
+            self.name,
+            centred=self.sign,
         )
         return {"memory": Table(self.memory_size, 1, fill)}
 
@@ -187,6 +191,11 @@ class ROBEEmbedding(CompressedEmbedding):
     def build(self, input_shape: Any = None) -> None:
         if self.memory is not None:
             self.memory.build()
+            given = self.memory.embeddings_initializer
+            if self.sign and not initial_scale.gives_table(given):
+                initial_scale.TableScale(
+                    given, None, 1, self.name
+                ).check_centred()
         super().build(input_shape)
 
     def lookup_numbers(self) -> int:

@@ -77,7 +77,10 @@ class SharedMemory(TableLayer):
         return table
 
     def tables(self) -> dict[str, Table]:
-        fill = initial_scale.shared(self.embeddings_initializer, None, 1)
+        given = self.embeddings_initializer
+        fill = initial_scale.entries(given, None, 1, self.name)
+        if initial_scale.gives_table(given):
+            fill = initial_scale.table(given, self.memory_size, 1)
         return {"memory": Table(self.memory_size, 1, fill)}
 
     def lookup_numbers(self) -> int:

@@ -103,8 +103,12 @@ class SketchEmbedding(CompressedEmbedding):
         return {"num_buckets": min(size // output_dim, 2**31 - 1)}
 
     def tables(self) -> dict[str, Table]:
-        fill = initial_scale.shared(
-            self.embeddings_initializer, self.input_dim, self.output_dim
+        fill = initial_scale.entries(
+            self.embeddings_initializer,
+            self.input_dim,
+            self.output_dim,
+            self.name,
+            centred=True,  # the signs cancel a mean
         )
         return {"buckets": Table(self.num_buckets, self.output_dim, fill)}
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
 from keras_pss.ops import tensor_train
 
@@ -40,6 +39,11 @@ class TensorRingEmbedding(CoreEmbedding):
         column_shape: The factors q of the columns, product d; by default as
             equal as they come.
         num_cores: D, from 2, where `row_shape` does not give it. Default 3.
+        core_initializer: Distribution of the entries of the cores, whose
+            scale follows from `embeddings_initializer`. `"uniform"`, or
+            `"sampled_gaussian"`, TT-Rec's algorithm 3: normal numbers beyond
+            two standard deviations, so that fewer entries of the table start
+            near zero.
         **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
@@ -54,8 +58,8 @@ class TensorRingEmbedding(CoreEmbedding):
     ```
 
     References: Zhao et al., "Tensor ring decomposition" (2016), equation 1;
-    the shapes of rows and columns are those of TT-Rec (Yin et al., MLSys
-    2021).
+    the shapes of rows and columns and the sampled Gaussian are those of TT-Rec
+    (Yin et al., MLSys 2021).
     """
 
     ring = True
@@ -73,6 +77,7 @@ class TensorRingEmbedding(CoreEmbedding):
         row_shape: str | Sequence[int] = "balanced",
         column_shape: Sequence[int] | None = None,
         num_cores: int | None = None,
+        core_initializer: str = "uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -84,15 +89,11 @@ class TensorRingEmbedding(CoreEmbedding):
             mask_zero,
             **kwargs,
         )
-        self._set_cores(rank, row_shape, column_shape, num_cores)
-
-    def core_stds(self) -> list[float]:
-        std = initial_scale.product_std(
-            self.embeddings_initializer,
-            self.input_dim,
-            self.output_dim,
-            self.name,
+        self._set_cores(
+            rank, row_shape, column_shape, num_cores, core_initializer
         )
+
+    def core_stds(self, std: float) -> list[float]:
         ranks = [left for _, left, *_ in self._cores]
         each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
         return [each] * self.num_cores

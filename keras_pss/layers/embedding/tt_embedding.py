@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
 from keras_pss.ops import tensor_train
 
@@ -42,6 +41,11 @@ class TTEmbedding(CoreEmbedding):
         gauge: `"balanced"`: the same scale in each core, for Adam and
             Adagrad. `"last_core"`: the last core carries the table's scale,
             so that a step of SGD moves a row as it moves a dense one.
+        core_initializer: Distribution of the entries of the cores, whose
+            scale follows from `embeddings_initializer`. `"uniform"`, or
+            `"sampled_gaussian"`, TT-Rec's algorithm 3: normal numbers beyond
+            two standard deviations, so that fewer entries of the table start
+            near zero.
         **kwargs: `name`, `dtype`, `trainable`, ...
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
@@ -57,7 +61,8 @@ class TTEmbedding(CoreEmbedding):
     ```
 
     References: Yin et al., "TT-Rec: tensor train compression for deep
-    learning recommendation models" (MLSys 2021), equations 3 to 5.
+    learning recommendation models" (MLSys 2021), equations 3 to 5, and
+    algorithm 3 for the sampled Gaussian.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class TTEmbedding(CoreEmbedding):
         column_shape: Sequence[int] | None = None,
         num_cores: int | None = None,
         gauge: str = "balanced",
+        core_initializer: str = "uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -91,18 +97,14 @@ class TTEmbedding(CoreEmbedding):
                 f"Received: gauge={gauge!r}"
             )
         self.gauge = gauge
-        self._set_cores(rank, row_shape, column_shape, num_cores)
+        self._set_cores(
+            rank, row_shape, column_shape, num_cores, core_initializer
+        )
 
     def mean_square(self, cores: Sequence[Tensor]) -> Tensor:
         return tensor_train.mean_square(cores, self._cores)
 
-    def core_stds(self) -> list[float]:
-        std = initial_scale.product_std(
-            self.embeddings_initializer,
-            self.input_dim,
-            self.output_dim,
-            self.name,
-        )
+    def core_stds(self, std: float) -> list[float]:
         ranks = [right for *_, right in self._cores[:-1]]
         if self.gauge == "last_core":
             return [*(1 / math.sqrt(rank) for rank in ranks), std]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.ops import hashing, robe
@@ -58,13 +58,16 @@ class ROBEGroup(TableLayer):
         self.seed = hashing.check_seed(seed)
         # Tables that should start with different scales share one memory:
         # it has the largest one, and their rows are scaled down.
-        stds = [
-            initial_scale.table_std(self.embeddings_initializer, n, output_dim)
-            for n in self.input_dims
-        ]
-        self._std = max(stds)
-        scales = [std / self._std if self._std else 1.0 for std in stds]
+        each = initial_scale.TableScale.several(
+            self.embeddings_initializer, self.input_dims, output_dim, self.name
+        )
+        self._std = max(scale.std for scale in each)
+        by_rows = self._std > 0 and any(s.moments.by_rows for s in each)
+        scales = [scale.std / self._std if by_rows else 1.0 for scale in each]
         self._scales = tuple(scales) if min(scales) < 1 else ()
+        if self._scales or sign:
+            for scale in each:
+                scale.check_centred()
         self._tables = robe.Tables(
             memory_size=self.memory_size,
             output_dim=output_dim,
@@ -78,12 +81,13 @@ class ROBEGroup(TableLayer):
 
     def tables(self) -> dict[str, Table]:
         if self._scales:
-            fill = initial_scale.scaled(self.embeddings_initializer, self._std)
+            fill = initial_draws.scaled(self.embeddings_initializer, self._std)
         else:
-            fill = initial_scale.shared(
+            fill = initial_scale.entries(
                 self.embeddings_initializer,
                 self.input_dims[0],
                 self.output_dim,
+                self.name,
             )
         return {"memory": Table(self.memory_size, 1, fill)}
 

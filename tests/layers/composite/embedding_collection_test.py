@@ -172,7 +172,11 @@ def test_the_named_minimum_is_one():
     [
         ("robe", "mask_zero", "block_size, sign, mapping, hash, seed"),
         ("robe", "memory_size", "block_size, sign, mapping, hash, seed"),
-        ("tt", "rank", "row_shape, column_shape, num_cores, gauge"),
+        (
+            "tt",
+            "rank",
+            "row_shape, column_shape, num_cores, gauge, core_initializer",
+        ),
         ("full", "seed", "none"),
     ],
 )
