@@ -102,9 +102,7 @@ class TableLayer(Packable, keras.layers.Layer):
         """Sub-layers that hold further tables."""
         return []
 
-    def packing(
-        self, mode: str, size: int, whole: bool = False
-    ) -> Packing:
+    def packing(self, mode: str, size: int, whole: bool = False) -> Packing:
         """How a table is packed.
 
         Args:

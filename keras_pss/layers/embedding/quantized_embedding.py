@@ -168,9 +168,7 @@ class QuantizedEmbedding(CompressedEmbedding):
     def budget_size(self) -> int:
         return _size(self.input_dim, self.output_dim, self.storage)
 
-    def packing(
-        self, mode: str, size: int, whole: bool = False
-    ) -> Packing:
+    def packing(self, mode: str, size: int, whole: bool = False) -> Packing:
         return OwnGrid("int4" if mode == "int4" else self.storage)
 
     def packed_policy(self, mode: str, config: Any) -> Any:
