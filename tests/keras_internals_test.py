@@ -12,8 +12,10 @@ import keras_pss
 from keras_pss import keras_internals
 
 PACKAGE = Path(keras_pss.__file__).parent
-# Names that Python itself documents, or that a layer of ours may have too.
+# Names that Python itself documents.
 OWN = {"_asdict", "_make", "_replace", "_getframe", "_exit"}
+# What callbacks of ours, which are no layers, call their own attributes.
+OWN |= {"_layers", "_metrics"}
 
 
 def trained():

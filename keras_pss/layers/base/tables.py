@@ -1,4 +1,8 @@
-"""Named weight tables of a layer: built, read, regularised and quantised."""
+"""Named weight tables of a layer: built, read, regularised and quantised.
+
+What a method may ask of its tables, floats or packed, stands in one class,
+hence the length.
+"""
 
 import math
 from dataclasses import dataclass
