@@ -189,7 +189,7 @@ class Int4:
         if self._row_width(width) != width:
             return ops.expand_dims(self.elements(held, width, index), -1)
         group, block = self._group(width), self._block(width)
-        scale = ops.take(_value(held["scale"]), index // group, axis=0)
+        scale = ops.take(_value(held["scale"]), _over(index, group), axis=0)
         packed = ops.take(_value(held["table"]), index, axis=0)
         codes = ops.cast(rounding.unpaired(packed, width), scale.dtype)
         return codes * _of_numbers(scale, block, width)
@@ -197,9 +197,10 @@ class Int4:
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
         width = self._row_width(width)
         group, block = self._group(width), self._block(width)
-        row, column = index // width, index % width
+        row = _over(index, width)
+        column = index - row * width
         blocks, half = -(-width // block), rounding.paired_width(width)
-        place = row // group * blocks + column // block
+        place = _over(row, group) * blocks + _over(column, block)
         scale = ops.take(ops.reshape(held["scale"], (-1,)), place, axis=0)
         upper = column >= half
         place = row * half + ops.where(upper, column - half, column)
@@ -242,6 +243,13 @@ class OwnGrid:
 def _value(variable: Any) -> Any:
     """A variable's value: TensorFlow would read the whole variable."""
     return getattr(variable, "value", variable)
+
+
+def _over(index: Tensor, count: int) -> Tensor:
+    """`index // count`, which TensorFlow would do on the host of a GPU."""
+    if count & (count - 1):
+        return index // count
+    return ops.right_shift(index, count.bit_length() - 1)
 
 
 def _of_numbers(scale: Tensor, block: int, width: int) -> Tensor:

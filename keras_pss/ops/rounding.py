@@ -66,7 +66,7 @@ def stochastic(x: Tensor, storage: str, seed: int = 0) -> Tensor:
     Args:
         x: float32 tensor of shape `(rows, width)`.
         storage: `"float16"`, `"int8"` or `"int4"`.
-        seed: Of the noise; equal inputs and seeds give equal results.
+        seed: Seed of the noise; equal inputs and seeds give equal results.
     """
     x = ops.convert_to_tensor(x)
     bits = ops.view(x, "int32")

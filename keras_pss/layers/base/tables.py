@@ -63,7 +63,7 @@ class Table:
 
     @property
     def bytes(self) -> int:
-        """Of an index table, whose dtype does not follow the policy."""
+        """Bytes of an index table, whose dtype does not follow the policy."""
         return self.size * itemsize(str(self.dtype))
 
 

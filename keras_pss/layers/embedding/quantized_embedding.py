@@ -41,14 +41,15 @@ class QuantizedEmbedding(CompressedEmbedding):
     Args:
         input_dim: n, the number of ids.
         output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table; its numbers are rounded
-            to the nearest ones on the grid.
-        embeddings_regularizer, embeddings_constraint: Of the table.
+        embeddings_initializer: Initializer of the `(n, d)` table; its numbers
+            are rounded to the nearest ones on the grid.
+        embeddings_regularizer, embeddings_constraint: As in
+            `keras.layers.Embedding`.
         mask_zero: As in `keras.layers.Embedding`.
         weights: The rows to start with, which are rounded to the grid; as in
             `FullEmbedding`.
         storage: `"float16"`, `"int8"` or `"int4"`.
-        seed: Of the rounding, not of the initial values.
+        seed: Seed of the random rounding. It does not affect initialization.
         **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
 
     Call arguments, input and output shape: see `CompressedEmbedding`.

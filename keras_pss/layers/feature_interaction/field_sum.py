@@ -16,7 +16,7 @@ class FieldSum(FieldLayer):
 
         y[b] = Σ_i e[b, i]
 
-    Of vectors of length 1 it is the first-order part of a factorization
+    With vectors of length 1 it is the first-order part of a factorization
     machine, `Σ_i w_i`.
 
     Call arguments:
