@@ -116,7 +116,7 @@ class MemoryReport:
             index_bytes=0,
             optimizer_bytes=slots * trained,
             training_bytes=held + (slots + 1) * trained,
-            serving_bytes=packed.get(mode, held),
+            serving_bytes=_bytes_of(layer.weights) if mode else held,
             serving_bytes_int8=packed["int8"],
             serving_bytes_int4=packed["int4"],
             lookup_bytes=math.ceil(width * number),
@@ -134,6 +134,10 @@ class MemoryReport:
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
+
+
+def _bytes_of(weights: Sequence[Any]) -> int:
+    return sum(math.prod(w.shape) * itemsize(w.dtype) for w in weights)
 
 
 def itemsize(dtype: str) -> int:
