@@ -1,16 +1,16 @@
-"""The one place where weights are read: rows of a table, packed or not."""
+"""Where float weights are read: rows of a table, or single numbers.
+
+Packed ones are read in packing.py, and nowhere else.
+"""
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_pss.native.dispatch import row_kernels
 from keras_pss.ops import sparse_gradient
 
 Tensor = Any
-
-INT8_GROUP = 64
 
 
 def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
@@ -51,58 +51,3 @@ def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     if sparse and table.shape[1] == 1 and sparse_gradient.possible(table):
         return ops.squeeze(sparse_gradient.rows(table, index), -1)
     return ops.squeeze(_taken(ops.reshape(table, (-1, 1)), index), -1)
-
-
-def int8_group(width: int) -> int:
-    """Rows that share an int8 scale, so that a scale serves 64 numbers."""
-    return max(1, INT8_GROUP // width)
-
-
-def pack_int8(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantises a table to int8, one scale for each group of rows.
-
-    Args:
-        table: float32 array of shape `(rows, width)`.
-
-    Returns:
-        `(values, scales)`: int8 `(rows, width)` and float32
-        `(ceil(rows / group), )`, with `table ≈ values * scales[row // group]`
-        to half a scale.
-    """
-    count, width = table.shape
-    group = int8_group(width)
-    scales = np.ones(-(-count // group), np.float32)
-    values = np.empty(table.shape, np.int8)
-    step = group * max(1, (1 << 20) // (group * width))
-    for begin in range(0, count, step):
-        part = table[begin : begin + step]
-        starts = np.arange(0, len(part), group)
-        peak = np.maximum.reduceat(np.abs(part).max(axis=1), starts)
-        scale = np.where(peak > 0, peak / 127, 1).astype(np.float32)
-        scales[begin // group :][: len(scale)] = scale
-        repeated = np.repeat(scale, group)[: len(part), None]
-        values[begin : begin + step] = np.rint(part / repeated)
-    return values, scales
-
-
-def rows_int8(values: Any, scales: Any, index: Tensor) -> Tensor:
-    """Rows of a packed table; only what is looked up is unpacked."""
-    group = int8_group(values.shape[1])
-    scale = ops.take(scales, index // group, axis=0)
-    packed = ops.take(values, index, axis=0)
-    return ops.cast(packed, scale.dtype) * ops.expand_dims(scale, -1)
-
-
-def all_int8(values: Any, scales: Any) -> Tensor:
-    """The whole of a packed table, for one that every lookup reads whole."""
-    count, width = values.shape
-    scale = ops.repeat(scales, int8_group(width))[:count]
-    return ops.cast(values, scale.dtype) * ops.expand_dims(scale, -1)
-
-
-def elements_int8(values: Any, scales: Any, index: Tensor) -> Tensor:
-    """Elements of a packed table read as one flat array."""
-    width = values.shape[1]
-    scale = ops.take(scales, index // (int8_group(width) * width), axis=0)
-    packed = ops.take(ops.reshape(values, (-1,)), index, axis=0)
-    return ops.cast(packed, scale.dtype) * scale

@@ -28,7 +28,7 @@ from keras_pss.ops import hashing
 Tensor = Any
 STORAGES = ("float16", "int8", "int4")  # widest first
 
-_LARGEST_CODE = {"int8": 127, "int4": 7}
+LARGEST_CODE = {"int8": 127, "int4": 7}
 _LARGEST_HALF = 65504.0
 # Below, a row's grid stops shrinking with the row, far above denormals.
 _SMALLEST_SCALE = 2.0**-100
@@ -66,7 +66,7 @@ def stochastic(x: Tensor, storage: str, seed: int = 0) -> Tensor:
     Args:
         x: float32 tensor of shape `(rows, width)`.
         storage: `"float16"`, `"int8"` or `"int4"`.
-        seed: Of the noise; equal inputs and seeds give equal results.
+        seed: Seed of the noise; equal inputs and seeds give equal results.
     """
     x = ops.convert_to_tensor(x)
     bits = ops.view(x, "int32")
@@ -96,7 +96,7 @@ def stochastic(x: Tensor, storage: str, seed: int = 0) -> Tensor:
     codes = ops.where(
         ops.equal(whole * scale, x), whole, _up_or_down(scaled, noise)
     )
-    largest = _LARGEST_CODE[storage]
+    largest = LARGEST_CODE[storage]
     # The largest number is the last code by the definition of the scale; its
     # own randomness is the scale's.
     at_peak = ops.logical_and(
@@ -135,7 +135,7 @@ def _scales(peak: Tensor, storage: str, noise: Tensor | None) -> Tensor:
 
     Rounded to nearest; with noise, integers in [0, 256), up or down.
     """
-    largest = _LARGEST_CODE[storage]
+    largest = LARGEST_CODE[storage]
     # By a constant that every compiler multiplies with in the same way.
     bits = ops.view(peak * float(np.float32(1 / largest)), "int32")
     scale = _cut(bits + (1 << _SCALE_BITS_CUT - 1))
@@ -157,7 +157,7 @@ def packed_form(
     """Shapes and dtypes of what `pack` returns, by name."""
     if storage == "float16":
         return {"table": ((rows, width), "float16")}
-    columns = width if storage == "int8" else -(-width // 2)
+    columns = width if storage == "int8" else paired_width(width)
     return {"table": ((rows, columns), "int8"), "scale": ((rows,), "float32")}
 
 
@@ -166,7 +166,7 @@ def packed_bytes(rows: int, width: int, storage: str) -> int:
     of_row = {
         "float16": 2 * width,
         "int8": width + 4,
-        "int4": 4 + -(-width // 2),
+        "int4": 4 + paired_width(width),
     }
     return rows * of_row[storage]
 
@@ -191,7 +191,7 @@ def pack(x: np.ndarray, storage: str) -> dict[str, np.ndarray]:
         if storage == "float16":
             packed["table"][to] = np.clip(part, -_LARGEST_HALF, _LARGEST_HALF)
             continue
-        largest = _LARGEST_CODE[storage]
+        largest = LARGEST_CODE[storage]
         bits = np.abs(part).max(axis=1) * np.float32(1 / largest)
         bits = (bits.view(np.int32) + (1 << _SCALE_BITS_CUT - 1)).astype(
             "int32"
@@ -200,16 +200,38 @@ def pack(x: np.ndarray, storage: str) -> dict[str, np.ndarray]:
         scale = np.maximum(bits.view(np.float32), np.float32(_SMALLEST_SCALE))
         codes = np.rint(part / scale[:, None]).astype(np.int8)
         packed["scale"][to] = scale
-        packed["table"][to] = codes if storage == "int8" else _paired(codes)
+        packed["table"][to] = codes if storage == "int8" else paired(codes)
     return packed
 
 
-def _paired(codes: np.ndarray) -> np.ndarray:
-    """Two codes of four bits a byte."""
-    half = -(-codes.shape[1] // 2)
+def paired_width(width: int) -> int:
+    """Bytes of a row of four-bit codes."""
+    return -(-width // 2)
+
+
+def paired(codes: np.ndarray) -> np.ndarray:
+    """Two codes of four bits a byte: `(rows, width)` to half the columns."""
+    half = paired_width(codes.shape[1])
     upper = np.zeros((len(codes), half), np.int8)
     upper[:, : codes.shape[1] - half] = codes[:, half:]
     return upper * np.int8(16) + (codes[:, :half] & 15)
+
+
+def unpaired(packed: Tensor, width: int) -> Tensor:
+    """The int32 codes of paired rows: `(..., bytes)` to `(..., width)`."""
+    both = ops.cast(packed, "int32")
+    codes = ops.concatenate([_lower(both), ops.right_shift(both, 4)], axis=-1)
+    return codes[..., :width]
+
+
+def half_byte(packed: Tensor, upper: Tensor) -> Tensor:
+    """The int32 code in one half of each byte, the upper one or the lower."""
+    both = ops.cast(packed, "int32")
+    return ops.where(upper, ops.right_shift(both, 4), _lower(both))
+
+
+def _lower(both: Tensor) -> Tensor:
+    return ops.right_shift(both * (1 << 28), 28)
 
 
 def unpack_rows(
@@ -231,9 +253,6 @@ def unpack_rows(
     if storage == "float16":
         return ops.cast(packed, "float32")
     if storage == "int4":
-        both = ops.cast(packed, "int32")
-        lower = ops.right_shift(both * (1 << 28), 28)
-        packed = ops.concatenate([lower, ops.right_shift(both, 4)], axis=-1)
-        packed = packed[..., :width]
+        packed = unpaired(packed, width)
     scale = ops.expand_dims(ops.take(scale.value, index, axis=0), -1)
     return ops.cast(packed, "float32") * scale

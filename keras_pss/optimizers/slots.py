@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_pss import keras_internals
+
 Optimizer = Any  # a name or a Keras optimizer
 
 
@@ -91,15 +93,14 @@ def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
     """
     if optimizer is None or not optimizer.built:
         return
-    try:
-        index = optimizer._get_variable_index(variable)
-    except KeyError:  # the weight is frozen
+    place = keras_internals.place_among_trained(optimizer, variable)
+    if place is None:  # the weight is frozen
         return
     own = {id(slot) for slot in optimizer.variables}
-    trained = len(optimizer._trainable_variables)
+    trained = keras_internals.count_trained(optimizer)
     for slots in vars(optimizer).values():
         if not isinstance(slots, list) or len(slots) != trained:
             continue
-        slot = slots[index]
+        slot = slots[place]
         if id(slot) in own and tuple(slot.shape) == tuple(variable.shape):
             yield slot

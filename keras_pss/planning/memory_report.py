@@ -18,6 +18,7 @@ _COLUMNS = {
     "training_bytes": "training",
     "serving_bytes": "serving",
     "serving_bytes_int8": "int8",
+    "serving_bytes_int4": "int4",
     "lookup_bytes": "a lookup",
     "lookup_flops": "FLOPs",
 }
@@ -175,7 +176,7 @@ def _shown(column: str, value: Any) -> str:
         return "open"
     if column == "compression":
         return f"{value:,.4g}x"
-    if column.endswith("bytes") or column.endswith("int8"):
+    if column.endswith(("bytes", "int8", "int4")):
         return _bytes(value)
     return f"{value:,}"
 

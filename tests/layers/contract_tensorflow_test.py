@@ -31,6 +31,25 @@ def test_compiled_lookups_equal_the_table(method, jit):
 
 
 @every_class
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_compiled_lookups_of_packed_tables(method, mode):
+    import tensorflow as tf
+
+    layer = method.make()
+    layer.build()
+    layer.quantize(mode)
+    table = layer.materialize()
+    signature = tf.TensorSpec((None, 3), "int32")
+    for jit in (False, True):
+        function = tf.function(
+            layer, jit_compile=jit, input_signature=[signature]
+        )
+        np.testing.assert_allclose(
+            function(IDS).numpy(), table[IDS], rtol=1e-6, atol=1e-7
+        )
+
+
+@every_class
 def test_an_id_without_a_row_stops_a_graph_and_is_nan_under_xla(method):
     import tensorflow as tf
 
@@ -70,8 +89,9 @@ def test_ragged_and_sparse_ids(method):
 
 
 @every_class
-def test_int8_lookup_unpacks_only_what_it_needs(method):
-    """No float in the graph is of the size of a table."""
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_packed_lookup_unpacks_only_what_it_needs(method, mode):
+    """No float and no code in the graph is of the size of a table."""
     import tensorflow as tf
 
     layer = method.make(input_dim=100_000, **method.arguments_large)
@@ -85,34 +105,34 @@ def test_int8_lookup_unpacks_only_what_it_needs(method):
     if not sizes:  # a network: each lookup multiplies with all of it
         assert all(table.whole for table in layer.float_tables().values())
         return
-    layer.quantize("int8")
+    layer.quantize(mode)
     graph = tf.function(layer).get_concrete_function(
         tf.TensorSpec((1,), "int32")
     )
-    floats = [
+    numbers = [
         output.shape.num_elements()
         for operation in graph.graph.get_operations()
         for output in operation.outputs
-        if output.dtype.is_floating
+        if (output.dtype.is_floating or output.dtype == "int32")
         and output.shape.is_fully_defined()
         and operation.type != "ReadVariableOp"  # hands on what is there
     ]
-    assert floats
-    assert not sizes & set(floats)
-    assert max(floats) < max(sizes) / 3
+    assert numbers
+    assert not sizes & set(numbers)
+    assert max(numbers) < max(sizes) / 3
 
 
 def test_saved_models_load_without_the_package(tmp_path):
     """Every class and its quantised twin, in one fresh process."""
     import tensorflow as tf
 
-    layers = {method.id: method.make() for method in CLASSES}
-    inputs = keras.Input((3,), dtype="int32")
-    model = keras.Model(inputs, {k: f(inputs) for k, f in layers.items()})
     # As the export traces it: for any number of rows.
     signature = tf.TensorSpec((None, 3), "int32")
-    for name in ("float", "int8"):
-        if name == "int8":
+    for name in ("float", "int8", "int4"):
+        layers = {method.id: method.make() for method in CLASSES}
+        inputs = keras.Input((3,), dtype="int32")
+        model = keras.Model(inputs, {k: f(inputs) for k, f in layers.items()})
+        if name != "float":
             for layer in layers.values():
                 layer.quantize(name)
         model.export(tmp_path / name, verbose=False)
@@ -123,12 +143,12 @@ def test_saved_models_load_without_the_package(tmp_path):
 import sys, numpy as np, tensorflow as tf
 folder = sys.argv[1]
 ids, count = tf.constant(np.load(folder + "/ids.npy")), 0
-for name in "float", "int8":
+for name in "float", "int8", "int4":
     loaded = tf.saved_model.load(f"{folder}/{name}")
     found = loaded.serve(ids)
     for method, rows in np.load(f"{folder}/{name}.npz").items():
         row = found[method].numpy()
-        if name == "int8":
+        if name != "float":
             # Up to the order in which the graph's optimiser multiplies.
             np.testing.assert_allclose(row, rows, rtol=3e-7, err_msg=method)
         else:
@@ -144,4 +164,4 @@ print(count, "equal")
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert f"{2 * len(CLASSES)} equal" in result.stdout
+    assert f"{3 * len(CLASSES)} equal" in result.stdout

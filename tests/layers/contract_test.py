@@ -20,6 +20,12 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
 every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
 every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
+# Largest errors of packed rows, relative to the largest number: half a step of
+# 254 or of 14 in each weight, and a row is a sum of products of weights.
+MODES = {"int8": 0.03, "int4": 0.3}
+every_mode = pytest.mark.parametrize("mode", MODES)
+mixed = pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+
 # Ids of a batch: duplicates, both ends, every row of a small table.
 IDS = np.concatenate(
     [[0, DIM - 1, 3, 3, 3], np.random.RandomState(0).randint(0, DIM, 40)]
@@ -125,15 +131,14 @@ def test_saved_whole_gives_equal_bits(method, tmp_path):
 
 
 def test_a_fresh_process_loads_equal_bits(tmp_path):
-    """Every class and its int8 twin, after `import keras_pss` alone."""
-    layers = {method.id: method.make() for method in CLASSES}
-    inputs = keras.Input((None,), dtype="int32")
-    model = keras.Model(inputs, {k: f(inputs) for k, f in layers.items()})
-    for name in ("float", "int8"):
-        if name == "int8":
+    """Every class and its packed twins, after `import keras_pss` alone."""
+    for name in ("float", *MODES):
+        layers = {method.id: method.make() for method in CLASSES}
+        inputs = keras.Input((None,), dtype="int32")
+        model = keras.Model(inputs, {k: f(inputs) for k, f in layers.items()})
+        if name != "float":
             for layer in layers.values():
                 layer.quantize(name)
-            model.predict_function = None  # traced with the float tables
         model.save(tmp_path / f"{name}.keras")
         expected = model.predict(IDS[None], verbose=0)
         np.savez(tmp_path / f"{name}.npz", **expected)
@@ -142,7 +147,7 @@ def test_a_fresh_process_loads_equal_bits(tmp_path):
 import sys, numpy as np, keras, keras_pss
 folder = sys.argv[1]
 ids, count = np.load(folder + "/ids.npy"), 0
-for name in "float", "int8":
+for name in "float", "int8", "int4":
     model = keras.saving.load_model(f"{folder}/{name}.keras")
     found = model.predict(ids, verbose=0)
     for method, rows in np.load(f"{folder}/{name}.npz").items():
@@ -157,7 +162,7 @@ print(count, "equal")
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert f"{2 * len(CLASSES)} equal" in result.stdout
+    assert f"{3 * len(CLASSES)} equal" in result.stdout
 
 
 @every_row
@@ -165,7 +170,7 @@ def test_config_round_trip(method):
     layer = method.make(embeddings_regularizer="l2", mask_zero=True)
     config = layer.get_config()
     arguments = inspect.signature(method.cls.__init__).parameters
-    own = {"self", "kwargs", "args"}
+    own = {"self", "kwargs", "args", "weights"}  # no values in a config
     assert set(arguments) - own <= set(config)
     twin = method.cls.from_config(config)
     copied = twin.get_config()
@@ -391,19 +396,24 @@ def test_reports_tell_the_truth(method):
 
 
 @every_class
-@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
-def test_int8_is_close_and_survives_saving(method, tmp_path):
+@every_mode
+@mixed
+def test_a_packed_layer_is_close_and_survives_saving(method, mode, tmp_path):
     layer = method.make()
     model = keras.Sequential([keras.Input((None,), dtype="int32"), layer])
     exact = layer.materialize()
-    promised = layer.memory_report().serving_bytes_int8
-    model.quantize("int8")
+    report = layer.memory_report()
+    promised = getattr(report, f"serving_bytes_{mode}")
+    assert report.serving_bytes_int4 <= report.serving_bytes_int8
+    model.quantize(mode)
     packed = layer.materialize()
-    # Each weight is off by at most half a 254th of its group's span; a row is
-    # a sum of products of weights.
-    assert np.abs(packed - exact).max() < 0.03 * np.abs(exact).max()
+    error = packed - exact
+    assert np.abs(error).max() < MODES[mode] * np.abs(exact).max()
+    assert np.square(error).mean() < 0.2**2 * np.square(exact).mean()
     # What trained on its grid is packed without loss.
-    assert (np.abs(packed - exact).max() > 0) == (method.grid == 0)
+    lossless = method.grid > 0 and mode == "int8"
+    assert (np.abs(error).max() > 0) == (not lossless)
+    assert_rows(layer, rows_of(layer, IDS), packed[IDS])
     owners = [layer, *layer.parts()]
     held = sum(
         int(np.prod(w.shape)) * np.dtype(w.dtype).itemsize
@@ -414,20 +424,103 @@ def test_int8_is_close_and_survives_saving(method, tmp_path):
     assert not model.trainable_weights
     model.save(tmp_path / "model.keras")
     after = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        after.predict(IDS[None], verbose=0), model.predict(IDS[None], verbose=0)
-    )
+    before = model.predict(IDS[None], verbose=0)
+    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+    model.save_weights(tmp_path / "model.weights.h5")
+    for weight in after.weights:
+        weight.assign(ops.zeros(weight.shape, weight.dtype))
+    after.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
 
 
 @every_class
 def test_quantize_refuses_what_it_cannot_do(method):
     layer = method.make()
     layer.build()
-    with pytest.raises(NotImplementedError, match="quantization"):
-        layer.quantize("float8")
+    exact = layer.materialize()
+    own = keras.quantizers.Int4QuantizationConfig(
+        keras.quantizers.AbsMaxQuantizer(
+            axis=-1, value_range=(-8, 7), output_dtype="int8"
+        ),
+        block_size=None,
+    )
+    refused = [
+        (
+            NotImplementedError,
+            r"to 'int8' or 'int4'.*`filters`.*Received: mode='float8'",
+            lambda: layer.quantize("float8"),
+        ),
+        (
+            NotImplementedError,
+            "Leave `weight_quantizer` out.*Received.*AbsMaxQuantizer",
+            lambda: layer.quantize(config=own),
+        ),
+        (
+            NotImplementedError,
+            "to 'int8' or 'int4'.*mode='float8'",
+            lambda: setattr(layer, "dtype_policy", "float8_from_float32"),
+        ),
+    ]
+    for error, message, call in refused:
+        with pytest.raises(error, match=message):
+            call()
+        # As it was: its floats, its policy, and what trains.
+        assert layer.dtype_policy.name == "float32"
+        assert layer.trainable_weights
+        np.testing.assert_array_equal(layer.materialize(), exact)
     layer.quantize("int8")
     with pytest.raises(ValueError, match="already quantized"):
         layer.quantize("int8")
+    packed = layer.materialize()
+    for policy in ("float32", "int4_from_float32"):
+        with pytest.raises(ValueError, match=r"are packed.*after 'int8_from"):
+            layer.dtype_policy = policy
+        np.testing.assert_array_equal(layer.materialize(), packed)
+    layer.dtype_policy = "int8_from_mixed_bfloat16"
+    assert layer(IDS).dtype == ops.convert_to_tensor(0, "bfloat16").dtype
+
+
+@every_class
+@pytest.mark.parametrize(
+    ("policy", "config"),
+    [
+        ("int8_from_float32", keras.quantizers.Int8QuantizationConfig()),
+        ("int4_from_float32", keras.quantizers.Int4QuantizationConfig()),
+        (
+            "int4/16_from_float32",
+            keras.quantizers.Int4QuantizationConfig(block_size=16),
+        ),
+        (
+            "int4/-1_from_float32",
+            keras.quantizers.Int4QuantizationConfig(block_size=None),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_dtype_policy_packs_as_quantize_does(method, policy, config):
+    """Keras' own Embedding does so, and it is a test of Keras' own."""
+    layer, twin = method.make(), method.make()
+    layer.build()
+    twin.build()
+    for weight, other in zip(layer.weights, twin.weights, strict=True):
+        weight.assign(other)
+    if method.cls is keras_pss.QuantizedEmbedding and "16" in policy:
+        with pytest.raises(NotImplementedError, match=r"one scale.*size=16"):
+            layer.dtype_policy = policy
+        assert layer.dtype_policy.name == "float32"
+        return
+    layer.dtype_policy = policy
+    twin.quantize(config=config)
+    assert layer.quantization_mode == twin.quantization_mode == policy[:4]
+    assert layer.dtype_policy == twin.dtype_policy
+    for weight, other in zip(layer.weights, twin.weights, strict=True):
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(weight), ops.convert_to_numpy(other)
+        )
+    copy = method.cls.from_config(layer.get_config())
+    copy.build()
+    assert [w.shape for w in copy.weights] == [w.shape for w in layer.weights]
+    assert copy.dtype_policy == layer.dtype_policy
 
 
 @every_class

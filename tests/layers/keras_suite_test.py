@@ -7,13 +7,13 @@ import methods
 import pytest
 from keras.src.testing import TestCase
 
-from keras_pss import DotInteraction, HotRows
+import keras_pss
 
 # A config that holds a layer names the object, which differs in a copy.
 CLASSES = [
     m
     for m in methods.CLASSES
-    if m.cls is not HotRows and not m.arguments.get("share")
+    if m.cls is not keras_pss.HotRows and not m.arguments.get("share")
 ]
 
 
@@ -46,16 +46,37 @@ def test_keras_layer_test(method, shape):
     assert tables >= 1
 
 
+# Class, arguments, shape of an output for (2, 5, 3), and number of weights.
+INTERACTIONS = [
+    (keras_pss.DotInteraction, {}, (2, 10), 0),
+    (keras_pss.FieldSum, {}, (2, 3), 0),
+    (keras_pss.BiInteraction, {}, (2, 3), 0),
+    (keras_pss.FactorizationMachine, {}, (2, 1), 0),
+    (keras_pss.FieldAttention, {"head_dim": 4}, (2, 5, 8), 4),
+    (keras_pss.CompressedInteraction, {"units": (4, 3)}, (2, 5), 2),
+    (keras_pss.SqueezeExcitation, {"reduction_ratio": 2}, (2, 5, 3), 2),
+    (keras_pss.BilinearInteraction, {"kind": "each"}, (2, 10, 3), 1),
+]
+
+
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable")
-def test_keras_layer_test_of_the_interaction():
-    layer = DotInteraction()
+@pytest.mark.parametrize(
+    ("cls", "arguments", "shape", "weights"),
+    INTERACTIONS,
+    ids=[row[0].__name__ for row in INTERACTIONS],
+)
+def test_keras_layer_test_of_an_interaction(cls, arguments, shape, weights):
     Suite().run_layer_test(
-        DotInteraction,
-        init_kwargs={},
+        cls,
+        init_kwargs=arguments,
         input_shape=(2, 5, 3),
-        expected_output_shape=(2, 10),
-        expected_num_trainable_weights=0,
+        expected_output_shape=shape,
+        expected_num_trainable_weights=weights,
+        expected_num_non_trainable_weights=0,
+        expected_num_seed_generators=0,
+        expected_num_losses=0,
         supports_masking=False,
+        assert_built_after_instantiation=False,
     )
-    assert layer.compute_output_shape((2, 5, 3)) == (2, 10)
+    assert cls(**arguments).compute_output_shape((2, 5, 3)) == shape

@@ -135,6 +135,27 @@ def test_collections_and_custom_layers_are_found():
     assert report.other_parameters == 0
 
 
+@pytest.mark.parametrize("width", [5, 130])
+@pytest.mark.parametrize("ours", [True, False], ids=["keras_pss", "keras"])
+def test_what_packing_is_promised_to_give_is_kept(ours, width):
+    ids = keras.Input((2,), dtype="int32")
+    cls = keras_pss.FullEmbedding if ours else keras.layers.Embedding
+    for mode in ("int8", "int4"):
+        layer = cls(20, width)
+        model = keras.Model(ids, layer(ids))
+        promised = keras_pss.memory_report(model).total
+        layer.quantize(mode)
+        report = keras_pss.memory_report(model).total
+        held = sum(
+            int(np.prod(w.shape)) * np.dtype(w.dtype).itemsize
+            for w in layer.weights
+        )
+        assert getattr(promised, f"serving_bytes_{mode}") == held
+        assert report.serving_bytes == held
+        number = {"int8": 1, "int4": 0.5}[mode]
+        assert report.lookup_bytes == np.ceil(width * number)
+
+
 def test_an_unknown_optimizer_is_an_error():
     model = model_of_tables()
     with pytest.raises(ValueError, match="`optimizer` must be one of"):

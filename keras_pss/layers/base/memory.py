@@ -1,11 +1,13 @@
 """The memory report of a layer: what is trained, kept beside it and served."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
+from keras_pss.ops.packing import BLOCK_SIZE, MODES
 from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
 
@@ -24,6 +26,8 @@ class MemoryReport:
         serving_bytes: Bytes of the weights as they are now, index tables
             included.
         serving_bytes_int8: The same after `quantize("int8")`.
+        serving_bytes_int4: The same after `quantize("int4")`; matrices that
+            lookups read whole stay int8.
         lookup_bytes: Bytes gathered for one id (of a collection: for one id
             of each table); matrices that a whole batch shares do not count.
         lookup_flops: Floating-point additions and multiplications for it.
@@ -36,6 +40,7 @@ class MemoryReport:
     training_bytes: int
     serving_bytes: int
     serving_bytes_int8: int
+    serving_bytes_int4: int
     lookup_bytes: int
     lookup_flops: int
 
@@ -59,21 +64,20 @@ class MemoryReport:
     ) -> Self:
         """Reports on `TableLayer`s, each given once."""
         slots = optimizer_slots(optimizer)
-        parameters = floats = trained = index = packed = serving = 0
+        parameters = floats = trained = index = serving = 0
+        packed = dict.fromkeys(MODES, 0)
         for part in parts:
             size = itemsize(part.variable_dtype)
             for table in part.tables().values():
                 if table.dtype is not None:
                     index += table.bytes
                     continue
-                small = part.packed_bytes(table)
+                small = {m: part.packed_bytes(table, m) for m in MODES}
                 parameters += table.size
                 floats += size * table.size
                 trained += size * table.size * part.trainable
-                packed += small
-                serving += (
-                    small if part.quantization_mode else (size * table.size)
-                )
+                packed = {m: packed[m] + small[m] for m in MODES}
+                serving += small.get(part.quantization_mode, size * table.size)
         return cls(
             parameters=parameters,
             full_parameters=full,
@@ -81,7 +85,8 @@ class MemoryReport:
             optimizer_bytes=slots * trained,
             training_bytes=floats + (slots + 1) * trained + index,
             serving_bytes=serving + index,
-            serving_bytes_int8=packed + index,
+            serving_bytes_int8=packed["int8"] + index,
+            serving_bytes_int4=packed["int4"] + index,
             lookup_bytes=sum(part.lookup_bytes() for part in parts),
             lookup_flops=sum(part.lookup_flops() for part in parts),
         )
@@ -90,23 +95,31 @@ class MemoryReport:
     def of_stock_embedding(cls, layer: Any, optimizer: Optimizer) -> Self:
         """Reports on a `keras.layers.Embedding`, which is its own full table.
 
-        Keras packs it to int8 with one scale a row.
+        Keras packs it to int8 with one scale a row; to int4 with a scale and
+        a zero for each block of numbers of a row, and the blocks' numbers.
         """
         rows, width = layer.input_dim, layer.output_dim
         size = itemsize(layer.variable_dtype)
         held = rows * width * size
         slots = optimizer_slots(optimizer)
         trained = held * layer.trainable
-        packed = rows * (width + size)
+        blocks = -(-width // BLOCK_SIZE)
+        packed = {
+            "int8": rows * (width + size),
+            "int4": rows * (-(-width // 2) + blocks * (size + 1)) + 4 * width,
+        }
+        mode = layer.quantization_mode
+        number = {"int8": 1, "int4": 0.5}.get(mode, size)
         return cls(
             parameters=rows * width,
             full_parameters=rows * width,
             index_bytes=0,
             optimizer_bytes=slots * trained,
             training_bytes=held + (slots + 1) * trained,
-            serving_bytes=packed if layer.quantization_mode else held,
-            serving_bytes_int8=packed,
-            lookup_bytes=width * (1 if layer.quantization_mode else size),
+            serving_bytes=_bytes_of(layer.weights) if mode else held,
+            serving_bytes_int8=packed["int8"],
+            serving_bytes_int4=packed["int4"],
+            lookup_bytes=math.ceil(width * number),
             lookup_flops=0,
         )
 
@@ -121,6 +134,10 @@ class MemoryReport:
 
     def as_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "compression": self.compression}
+
+
+def _bytes_of(weights: Sequence[Any]) -> int:
+    return sum(math.prod(w.shape) * itemsize(w.dtype) for w in weights)
 
 
 def itemsize(dtype: str) -> int:

@@ -1,4 +1,8 @@
-"""Named weight tables of a layer: built, read, regularised and quantised."""
+"""Named weight tables of a layer: built, read, regularised and quantised.
+
+What a method may ask of its tables, floats or packed, stands in one class,
+hence the length.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +12,19 @@ import keras
 import numpy as np
 from keras import constraints, initializers, ops, regularizers
 
+from keras_pss import keras_internals
+from keras_pss.layers.base import keras_arguments
 from keras_pss.layers.base.memory import itemsize
+from keras_pss.layers.base.packable import (
+    Packable,
+    block_size,
+    check_mode,
+    keep_policy,
+    packed_policy,
+    policy_of,
+)
 from keras_pss.ops import gather, sparse_gradient
+from keras_pss.ops.packing import Int4, Int8, Packing
 
 Tensor = Any
 
@@ -25,7 +40,8 @@ class Table:
         rows, width: The shape.
         initializer: Fills it; takes a shape and a dtype.
         whole: Whether every lookup multiplies with all of it, as with a
-            matrix of a network; else its rows are gathered.
+            matrix of a network; else its rows are gathered. It is packed to
+            int8 where tables of rows are to int4.
         dtype: None for trained floats; an integer type for an index table,
             which is kept beside them and neither trained nor packed.
         constraint: Applied after each step in place of the layer's own.
@@ -47,19 +63,18 @@ class Table:
 
     @property
     def bytes(self) -> int:
-        """Of an index table, whose dtype does not follow the policy."""
+        """Bytes of an index table, whose dtype does not follow the policy."""
         return self.size * itemsize(str(self.dtype))
 
 
-class TableLayer(keras.layers.Layer):
+class TableLayer(Packable, keras.layers.Layer):
     """A layer whose weights are the tables that `tables()` declares.
 
     Table `x` is the attribute and the variable `x_table`; once the layer is
-    quantised to int8 it holds bytes, and `x_scale` their scales.
+    quantised it holds bytes, and `x_scale` their scales.
     """
 
     built: bool
-    dtype_policy: Any
 
     def __init__(
         self,
@@ -69,7 +84,8 @@ class TableLayer(keras.layers.Layer):
         gradient: str = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**keras_arguments.checked(type(self), kwargs))
+        check_mode(self.quantization_mode, self.name)
         self.gradient = sparse_gradient.check_mode(gradient)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
@@ -90,27 +106,30 @@ class TableLayer(keras.layers.Layer):
         """Sub-layers that hold further tables."""
         return []
 
-    def packed_bytes(self, table: Table) -> int:
-        """Bytes of a trained table after `quantize("int8")`."""
+    def packing(self, mode: str, size: int, whole: bool = False) -> Packing:
+        """How a table is packed.
+
+        Args:
+            mode: `"int8"` or `"int4"`.
+            size: Block size of int4; see `packing.Int4`.
+            whole: Whether the table is one that lookups read whole.
+        """
+        if mode == "int8" or whole:
+            return Int8()
+        return Int4(size)
+
+    def _own_packing(self, whole: bool = False) -> Packing:
+        """How the layer's tables are packed now."""
+        size = block_size(policy_of(self))
+        return self.packing(self.quantization_mode, size, whole)
+
+    def packed_bytes(self, table: Table, mode: str) -> int:
+        """Bytes of a trained table after `quantize(mode)`."""
+        how = self.packing(mode, block_size(policy_of(self)), table.whole)
+        form = how.form(table.rows, table.width, self.variable_dtype)
         return sum(
-            math.prod(shape) * itemsize(dtype)
-            for shape, dtype in self.packed_form(table).values()
+            math.prod(shape) * itemsize(dtype) for shape, dtype in form.values()
         )
-
-    def packed_form(
-        self, table: Table
-    ) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shapes and dtypes of what a packed table is kept in, by suffix."""
-        groups = -(-table.rows // gather.int8_group(table.width))
-        return {
-            "table": ((table.rows, table.width), "int8"),
-            "scale": ((groups,), self.variable_dtype),
-        }
-
-    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """A trained table's numbers in the packed form, by suffix."""
-        packed, scales = gather.pack_int8(values)
-        return {"table": packed, "scale": scales}
 
     def lookup_numbers(self) -> int:
         """Numbers that one id reads from tables whose rows are gathered."""
@@ -122,10 +141,11 @@ class TableLayer(keras.layers.Layer):
 
     def lookup_bytes(self) -> int:
         """Bytes that one id reads from tables, packed ones without scales."""
-        packed = self.quantization_mode is not None
-        size = 1 if packed else itemsize(self.variable_dtype)
+        size: float = itemsize(self.variable_dtype)
+        if self.quantization_mode is not None:
+            size = self._own_packing().number_bytes
         index = [t for t in self.tables().values() if t.dtype is not None]
-        return self.lookup_numbers() * size + sum(
+        return math.ceil(self.lookup_numbers() * size) + sum(
             table.bytes // table.rows for table in index if not table.whole
         )
 
@@ -163,14 +183,20 @@ class TableLayer(keras.layers.Layer):
                 )
                 setattr(self, f"{name}_table", weight)
             else:
-                self._build_int8(name, table)
-        self._is_quantized = self.quantization_mode is not None
+                self._build_packed(name, table)
+        # Not a dict, which Keras would track.
+        self._forms = tuple(
+            (name, table.width, table.whole)
+            for name, table in self.float_tables().items()
+        )
+        keras_internals.mark_quantized(self, self.quantization_mode is not None)
         self.built = True
 
-    def _build_int8(self, name: str, table: Table) -> None:
-        if self.quantization_mode != "int8":
-            raise self._quantization_mode_error(self.quantization_mode)
-        for suffix, (shape, dtype) in self.packed_form(table).items():
+    def _build_packed(self, name: str, table: Table) -> None:
+        form = self._own_packing(table.whole).form(
+            table.rows, table.width, self.variable_dtype
+        )
+        for suffix, (shape, dtype) in form.items():
             weight = self.add_weight(
                 name=f"{name}_{suffix}",
                 shape=shape,
@@ -186,15 +212,28 @@ class TableLayer(keras.layers.Layer):
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return gather.rows(table, index, self._sparse(table))
-        return gather.rows_int8(table, getattr(self, f"{name}_scale"), index)
+        how, width = self._read_as(name)
+        return how.rows(self._held(name), width, index)
 
     def gather_elements(self, name: str, index: Tensor) -> Tensor:
         """Elements of table `name` read as one array, `index.shape`, float."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return gather.elements(table, index, self._sparse(table))
-        scale = getattr(self, f"{name}_scale")
-        return gather.elements_int8(table, scale, index)
+        how, width = self._read_as(name)
+        return how.elements(self._held(name), width, index)
+
+    def _read_as(self, name: str) -> tuple[Packing, int]:
+        """How a packed table is read, and the columns that it stands for."""
+        width, whole = next(form[1:] for form in self._forms if form[0] == name)
+        return self._own_packing(whole), width
+
+    def _held(self, name: str) -> dict[str, Any]:
+        """What a packed table is kept in, by suffix."""
+        return {
+            suffix: getattr(self, f"{name}_{suffix}", None)
+            for suffix in ("table", "scale")
+        }
 
     def dense_table(self, name: str) -> Any:
         """Table `name` where kernels may read it, or None.
@@ -216,7 +255,8 @@ class TableLayer(keras.layers.Layer):
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return ops.convert_to_tensor(table)
-        return gather.all_int8(table, getattr(self, f"{name}_scale"))
+        how, width = self._read_as(name)
+        return how.whole(self._held(name), width)
 
     def _sparse(self, table: Any) -> bool:
         if self.gradient == "auto":
@@ -226,35 +266,56 @@ class TableLayer(keras.layers.Layer):
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
     ) -> None:
-        """Packs every table to int8 with a scale for each 64 numbers.
+        """Packs every table, and those of the layer's parts.
+
+        `"int8"` has a scale for each row, or for each 64 numbers of shorter
+        rows. `"int4"` has two numbers a byte and a scale for each
+        `config.block_size` numbers of a row, 128 by default (rows together
+        where they are shorter than 64), or for each row where it is None;
+        matrices that every lookup reads whole are packed to int8.
+
+        Args:
+            mode: `"int8"` or `"int4"`.
+            type_check: As in Keras.
+            config: A `keras.quantizers.Int8QuantizationConfig` or
+                `Int4QuantizationConfig`. Its quantizer of activations has
+                nothing to act on: ids are integers.
 
         Raises:
-            NotImplementedError: For a mode other than `"int8"`; Keras'
-                `model.quantize` turns it into a warning.
+            NotImplementedError: For another mode, or a config with a quantizer
+                of the weights; Keras' `model.quantize` turns it into a warning.
             ValueError: If the layer is not built, is packed already, or
-                computes in float16, which Keras excludes.
+                computes in float16, which Keras excludes with int8.
         """
-        if mode != "int8":
-            raise self._quantization_mode_error(mode)
-        policy = keras.dtype_policies.get(f"int8_from_{self.dtype_policy.name}")
+        self.check_quantization(mode, config)
+        policy = self.packed_policy(mode, config)
         packed = {
-            name: self.pack(
+            name: self.packing(mode, block_size(policy), table.whole).pack(
                 ops.convert_to_numpy(getattr(self, f"{name}_table"))
             )
-            for name in self.float_tables()
+            for name, table in self.float_tables().items()
         }
-        # Keras would quantise again when it sees the new policy.
-        self._is_quantized = True
-        self.dtype_policy = policy
+        keep_policy(self, policy)
         for name, table in self.float_tables().items():
             delattr(self, f"{name}_table")
-            self._build_int8(name, table)
+            self._build_packed(name, table)
             for suffix, values in packed[name].items():
                 getattr(self, f"{name}_{suffix}").assign(values)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.quantize(mode, config=config)
 
-    def _int8_call(self, *args: Any, **kwargs: Any) -> Any:
-        # Keras calls this in place of `call` under an int8 policy.
-        return self.call(*args, **kwargs)
+    def check_quantization(self, mode: Any, config: Any) -> None:
+        """Raises what `quantize` would, before anything is changed."""
+        check_mode(mode, self.name)
+        self.packed_policy(mode, config)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.check_quantization(mode, config)
+
+    def packed_policy(self, mode: str, config: Any) -> Any:
+        """The dtype policy after `quantize(mode, config=config)`."""
+        return packed_policy(self, mode, config)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -235,7 +235,8 @@ class ClusteredEmbedding(CompressedEmbedding):
         """
         if self.quantization_mode is not None:
             raise ValueError(
-                f"Layer '{self.name}' is packed to int8 and no longer trained. "
+                f"Layer '{self.name}' is packed to {self.quantization_mode} "
+                "and no longer trained. "
                 "Re-cluster before `quantize`."
             )
         self.build()

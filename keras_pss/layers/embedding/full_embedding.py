@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
@@ -22,12 +23,17 @@ class FullEmbedding(CompressedEmbedding):
 
     Args:
         input_dim, output_dim, embeddings_initializer, embeddings_regularizer,
-            embeddings_constraint, mask_zero, **kwargs: As in
-            `keras.layers.Embedding`.
+            embeddings_constraint, mask_zero: As in `keras.layers.Embedding`.
+        weights: The rows to start with, `(input_dim, output_dim)` numbers or
+            a list of that one array. A config does not keep them.
+        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `input_dim * output_dim` parameters.
+    Memory: `input_dim * output_dim` parameters, the variable `embeddings`.
+
+    Raises:
+        ValueError: For weights of another shape.
 
     Example:
 
@@ -36,6 +42,34 @@ class FullEmbedding(CompressedEmbedding):
     layer(np.array([[3, 999]])).shape  # (1, 2, 16)
     ```
     """
+
+    def __init__(
+        self,
+        input_dim: int | None,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        if weights is not None:
+            start_with(self, weights)
+
+    @property
+    def embeddings(self) -> Any:
+        """The variable of the rows, while they are floats."""
+        return rows_variable(self)
 
     @classmethod
     def smallest_size(
@@ -59,3 +93,40 @@ class FullEmbedding(CompressedEmbedding):
 
     def combine(self, rows: dict[str, Tensor]) -> Tensor:
         return rows["embeddings"]
+
+
+def start_with(layer: Any, weights: Any) -> None:
+    """Builds a layer of one table of rows, and gives it these rows."""
+    if isinstance(weights, list | tuple) and len(weights) == 1:
+        (weights,) = weights
+    rows = np.asarray(keras.ops.convert_to_numpy(weights))
+    shape = layer.input_dim, layer.output_dim
+    if rows.shape != shape:
+        raise ValueError(
+            "`weights` must be the rows that the layer starts with, of shape "
+            f"(input_dim, output_dim) = {shape}. "
+            f"Received: weights of shape {rows.shape}"
+        )
+    if layer.quantization_mode is not None:
+        raise ValueError(
+            "`weights` are floats, which a packed layer does not hold. Build "
+            "the layer with a float dtype, then call `quantize`. "
+            f"Received: dtype={layer.dtype_policy.name}"
+        )
+    layer.build()
+    layer.embeddings_table.assign(rows)
+
+
+def rows_variable(layer: Any) -> Any:
+    """The variable of such a layer's rows."""
+    if not layer.built:
+        raise AttributeError(
+            f"Layer '{layer.name}' has no `embeddings` before it is built. "
+            "Call `build()`."
+        )
+    if layer.quantization_mode is not None:
+        raise AttributeError(
+            f"Layer '{layer.name}' is packed, so that no variable holds its "
+            "rows. Read them with `materialize(ids)`."
+        )
+    return layer.embeddings_table

@@ -3,12 +3,16 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.embedding.full_embedding import (
+    rows_variable,
+    start_with,
+)
 from keras_pss.ops import hashing, rounding
+from keras_pss.ops.packing import BLOCK_SIZE, OwnGrid, Packing
 
 Tensor = Any
 
@@ -24,8 +28,9 @@ class QuantizedEmbedding(CompressedEmbedding):
     After each step of the optimizer every row is rounded back to its grid, up
     or down at random so that it is right on average: a step smaller than the
     grid still counts. Rows that no step moved stay as they are, bit for bit.
-    What is trained is thus what is served, and `quantize("int8")` packs it to
-    this layer's storage without loss.
+    What is trained is thus what is served: `quantize("int8")` packs it to
+    this layer's storage without loss. `quantize("int4")` packs any storage to
+    four bits, which loses nothing with `storage="int4"`.
 
     Training takes the memory of the full table: Keras' optimizers update
     floats, so the grid's numbers are kept as float32 until they are packed.
@@ -36,12 +41,15 @@ class QuantizedEmbedding(CompressedEmbedding):
     Args:
         input_dim: n, the number of ids.
         output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table; its numbers are rounded
-            to the nearest ones on the grid.
-        embeddings_regularizer, embeddings_constraint: Of the table.
+        embeddings_initializer: Initializer of the `(n, d)` table; its numbers
+            are rounded to the nearest ones on the grid.
+        embeddings_regularizer, embeddings_constraint: As in
+            `keras.layers.Embedding`.
         mask_zero: As in `keras.layers.Embedding`.
+        weights: The rows to start with, which are rounded to the grid; as in
+            `FullEmbedding`.
         storage: `"float16"`, `"int8"` or `"int4"`.
-        seed: Of the rounding, not of the initial values.
+        seed: Seed of the random rounding. It does not affect initialization.
         **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
@@ -52,7 +60,10 @@ class QuantizedEmbedding(CompressedEmbedding):
     parameter, and takes the widest storage that fits.
 
     Raises:
-        ValueError: For another storage, or weights that are not float32.
+        ValueError: For another storage, weights of another shape, or a dtype
+            whose weights are not float32.
+        NotImplementedError: For `quantize("int4")` with a block size: each
+            row has one scale, on whose grid it was trained.
 
     Example:
 
@@ -75,6 +86,7 @@ class QuantizedEmbedding(CompressedEmbedding):
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
+        weights: Any = None,
         *,
         storage: str = "int8",
         seed: int = 0,
@@ -97,6 +109,15 @@ class QuantizedEmbedding(CompressedEmbedding):
                 "number of its grids. Use dtype='float32', 'mixed_bfloat16' "
                 f"or 'mixed_float16'. Received: dtype={self.dtype_policy.name}"
             )
+        if weights is not None:
+            start_with(self, weights)
+            table = self.embeddings_table
+            table.assign(rounding.nearest(table, self.storage))
+
+    @property
+    def embeddings(self) -> Any:
+        """The variable of the rows, while they are not packed."""
+        return rows_variable(self)
 
     @classmethod
     def smallest_size(
@@ -148,31 +169,22 @@ class QuantizedEmbedding(CompressedEmbedding):
     def budget_size(self) -> int:
         return _size(self.input_dim, self.output_dim, self.storage)
 
-    def packed_form(
-        self, table: Table
-    ) -> dict[str, tuple[tuple[int, ...], str]]:
-        return rounding.packed_form(table.rows, table.width, self.storage)
+    def packing(self, mode: str, size: int, whole: bool = False) -> Packing:
+        return OwnGrid("int4" if mode == "int4" else self.storage)
 
-    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        return rounding.pack(values, self.storage)
-
-    def gather_rows(self, name: str, index: Tensor) -> Tensor:
-        if self.quantization_mode is None:
-            return super().gather_rows(name, index)
-        return rounding.unpack_rows(
-            getattr(self, f"{name}_table"),
-            getattr(self, f"{name}_scale", None),
-            index,
-            self.storage,
-            self.output_dim,
-        )
-
-    def lookup_bytes(self) -> int:
-        if self.quantization_mode is None:
-            return super().lookup_bytes()
-        columns = rounding.packed_form(1, self.output_dim, self.storage)
-        (_, width), dtype = columns["table"]
-        return width * (2 if dtype == "float16" else 1)
+    def packed_policy(self, mode: str, config: Any) -> Any:
+        size = getattr(config, "block_size", None)
+        if size not in (None, -1, BLOCK_SIZE):  # not Keras' default
+            raise NotImplementedError(
+                f"Layer '{self.name}' has one scale for each row, on whose "
+                "grid it was trained. Give block_size=None. "
+                f"Received: config.block_size={size}"
+            )
+        if mode == "int4":
+            config = keras.quantizers.Int4QuantizationConfig(
+                getattr(config, "weight_quantizer", None), block_size=None
+            )
+        return super().packed_policy(mode, config)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -181,13 +181,6 @@ class ROBEEmbedding(CompressedEmbedding):
     def parts(self) -> list[Any]:
         return [] if self.memory is None else [self.memory]
 
-    def quantize(
-        self, mode: Any = None, type_check: bool = True, config: Any = None
-    ) -> None:
-        super().quantize(mode, type_check, config)
-        if self.memory is not None and self.memory.quantization_mode is None:
-            self.memory.quantize(mode)
-
     def build(self, input_shape: Any = None) -> None:
         if self.memory is not None:
             self.memory.build()

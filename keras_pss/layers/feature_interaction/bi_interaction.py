@@ -5,11 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
+
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class BiInteraction(keras.layers.Layer):
+class BiInteraction(FieldLayer):
     """Sum of the element-wise products of all pairs of feature vectors.
 
         y[b] = Σ_{i<j} e[b, i] ∘ e[b, j] = ((Σ_i e[b, i])² - Σ_i e[b, i]²) / 2
@@ -22,6 +24,9 @@ class BiInteraction(keras.layers.Layer):
         inputs: Feature vectors, float.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, d)`.
+
+    Raises:
+        ValueError: For inputs of another shape.
 
     Example:
 
@@ -39,7 +44,7 @@ class BiInteraction(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        batch, _, dim = input_shape
+        batch, _, dim = self.check_shape(input_shape)
         return batch, dim
 
 

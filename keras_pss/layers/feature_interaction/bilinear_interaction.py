@@ -8,12 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
+
 Tensor = Any
 KINDS = ("interaction", "each", "all")
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class BilinearInteraction(keras.layers.Layer):
+class BilinearInteraction(FieldLayer):
     """Element-wise products of all pairs, after a linear map of one of them.
 
         y[i, j] = (e_i W) ∘ e_j  for i < j, the pairs (0, 1), (0, 2), ...
@@ -32,7 +34,8 @@ class BilinearInteraction(keras.layers.Layer):
     field is no pair's first) or 1.
 
     Raises:
-        ValueError: If `kind` is not one of the three, or for a single field.
+        ValueError: If `kind` is not one of the three, for a single field, and
+            for inputs of another shape.
 
     Example:
 
@@ -47,6 +50,8 @@ class BilinearInteraction(keras.layers.Layer):
     2019), section 3.3.
     """
 
+    known_axes = (1, 2)
+
     def __init__(self, kind: str = "interaction", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if kind not in KINDS:
@@ -55,15 +60,18 @@ class BilinearInteraction(keras.layers.Layer):
                 f"Received: kind={kind!r}"
             )
         self.kind = kind
+        # One matrix for all pairs serves any number of fields.
+        self.weight_axes = (2,) if kind == "all" else (1, 2)
 
     def build(self, input_shape: Any) -> None:
-        _, fields, dim = input_shape
+        _, fields, dim = self.check_shape(input_shape)
         if fields < 2:
             raise ValueError(
                 f"Layer '{self.name}' multiplies pairs of fields, so there "
                 "must be at least two; the inputs are (batch, fields, dim). "
                 f"Received: input_shape={tuple(input_shape)}"
             )
+        self.built_for(input_shape)
         pairs = fields * (fields - 1) // 2
         count = {"interaction": pairs, "each": fields - 1, "all": 1}[self.kind]
         # Glorot's, of each matrix by itself.
@@ -96,7 +104,7 @@ class BilinearInteraction(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        batch, fields, dim = input_shape
+        batch, fields, dim = self.check_shape(input_shape)
         return batch, fields * (fields - 1) // 2, dim
 
     def get_config(self) -> dict[str, Any]:

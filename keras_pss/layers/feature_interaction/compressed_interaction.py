@@ -7,12 +7,13 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class CompressedInteraction(keras.layers.Layer):
+class CompressedInteraction(FieldLayer):
     """Products of more and more fields, compressed to some maps after each.
 
         x_k[h] = f(Σ_{i,j} W_k[i, j, h] x_{k-1}[i] ∘ x_0[j])
@@ -39,7 +40,8 @@ class CompressedInteraction(keras.layers.Layer):
     `batch · d · H_{k-1} min(F, units[k - 1])` numbers of a layer.
 
     Raises:
-        ValueError: If `units` is empty or holds what cannot be halved.
+        ValueError: If `units` is empty or holds what cannot be halved, and
+            for inputs of another shape.
 
     Example:
 
@@ -52,6 +54,9 @@ class CompressedInteraction(keras.layers.Layer):
     References: Lian et al., "xDeepFM: Combining explicit and implicit feature
     interactions for recommender systems" (KDD 2018), equations 6 and 7.
     """
+
+    known_axes = (1, 2)
+    weight_axes = (1,)
 
     def __init__(
         self,
@@ -77,7 +82,7 @@ class CompressedInteraction(keras.layers.Layer):
             )
 
     def build(self, input_shape: Any) -> None:
-        fields = input_shape[1]
+        fields = self.built_for(input_shape)[1]
         kept = [
             width // 2 if self.split_half else width for width in self.units
         ]
@@ -103,7 +108,8 @@ class CompressedInteraction(keras.layers.Layer):
     ) -> tuple[Any, ...]:
         *inner, last = self.units
         share = 2 if self.split_half else 1
-        return input_shape[0], sum(inner) // share + last
+        batch = self.check_shape(input_shape)[0]
+        return batch, sum(inner) // share + last
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 from keras_pss.ops import columns
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class DotInteraction(keras.layers.Layer):
+class DotInteraction(FieldLayer):
     """Inner products of all pairs of feature vectors.
 
         z[b] = (x[b, i] · x[b, j]  for i in 0 .. F-1, j < i)
@@ -23,6 +24,9 @@ class DotInteraction(keras.layers.Layer):
     Input shape: `(batch, F, d)`. Output shape: `(batch, F (F - 1) / 2)`, the
     lower triangle of the Gram matrix, row by row.
 
+    Raises:
+        ValueError: For inputs of another shape.
+
     Example:
 
     ```python
@@ -32,6 +36,8 @@ class DotInteraction(keras.layers.Layer):
     References: Naumov et al., "Deep learning recommendation model for
     personalization and recommendation systems" (2019), section 2.1.2.
     """
+
+    known_axes = (1,)
 
     def call(self, inputs: Tensor) -> Tensor:
         features = inputs.shape[1]
@@ -44,5 +50,5 @@ class DotInteraction(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[int | None, int]:
-        batch, features, _ = input_shape
+        batch, features, _ = self.check_shape(input_shape)
         return batch, features * (features - 1) // 2

@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_pss.layers.feature_interaction.bi_interaction import pooled_products
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class FactorizationMachine(keras.layers.Layer):
+class FactorizationMachine(FieldLayer):
     """Sum of the inner products of all pairs of feature vectors.
 
         y[b] = Σ_{i<j} e[b, i] · e[b, j]
@@ -22,6 +23,9 @@ class FactorizationMachine(keras.layers.Layer):
         inputs: Feature vectors, float.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, 1)`.
+
+    Raises:
+        ValueError: For inputs of another shape.
 
     Example:
 
@@ -40,4 +44,4 @@ class FactorizationMachine(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        return input_shape[0], 1
+        return self.check_shape(input_shape)[0], 1

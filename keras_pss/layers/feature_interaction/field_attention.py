@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class FieldAttention(keras.layers.Layer):
+class FieldAttention(FieldLayer):
     """Each field attends to all fields, in several heads.
 
         α_h[i, j] = softmax_j((Q_h e_i) · (K_h e_j))
@@ -34,7 +35,8 @@ class FieldAttention(keras.layers.Layer):
     Parameters: 4 d H head_dim.
 
     Raises:
-        ValueError: If an argument is not a positive integer.
+        ValueError: If an argument is not a positive integer, and for inputs
+            of another shape.
 
     Example:
 
@@ -47,6 +49,9 @@ class FieldAttention(keras.layers.Layer):
     via self-attentive neural networks" (CIKM 2019), equations 5 to 8.
     """
 
+    known_axes = (1, 2)
+    weight_axes = (2,)
+
     def __init__(
         self, num_heads: int = 2, head_dim: int = 32, **kwargs: Any
     ) -> None:
@@ -55,7 +60,8 @@ class FieldAttention(keras.layers.Layer):
         self.head_dim = positive_int("head_dim", head_dim)
 
     def build(self, input_shape: Any) -> None:
-        shape = (input_shape[-1], self.num_heads * self.head_dim)
+        dim = self.built_for(input_shape)[2]
+        shape = (dim, self.num_heads * self.head_dim)
         self.query, self.key, self.value, self.residual = (
             self.add_weight(
                 shape=shape, initializer="glorot_uniform", name=name
@@ -82,7 +88,8 @@ class FieldAttention(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        return (*input_shape[:2], self.num_heads * self.head_dim)
+        batch, fields, _ = self.check_shape(input_shape)
+        return (batch, fields, self.num_heads * self.head_dim)
 
     def get_config(self) -> dict[str, Any]:
         return {

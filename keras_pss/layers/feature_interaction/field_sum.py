@@ -5,22 +5,27 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
+
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class FieldSum(keras.layers.Layer):
+class FieldSum(FieldLayer):
     """Sum of the feature vectors of all fields.
 
         y[b] = Σ_i e[b, i]
 
-    Of vectors of length 1 it is the first-order part of a factorization
+    With vectors of length 1 it is the first-order part of a factorization
     machine, `Σ_i w_i`.
 
     Call arguments:
         inputs: Feature vectors, float.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, d)`.
+
+    Raises:
+        ValueError: For inputs of another shape.
 
     Example:
 
@@ -37,5 +42,5 @@ class FieldSum(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        batch, _, dim = input_shape
+        batch, _, dim = self.check_shape(input_shape)
         return batch, dim

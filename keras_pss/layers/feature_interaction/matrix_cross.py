@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.field_layer import CrossLayer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class MatrixCross(keras.layers.Layer):
+class MatrixCross(CrossLayer):
     """Multiplies each input by a number of its own that depends on all.
 
         y[b] = x0[b] ∘ (W x[b] + v) + x[b],   W = U Vᵀ with a rank
@@ -30,7 +31,8 @@ class MatrixCross(keras.layers.Layer):
     Parameters: k² + k, or 2 k rank + k.
 
     Raises:
-        ValueError: If `rank` is neither None nor a positive integer.
+        ValueError: If `rank` is neither None nor a positive integer, and for
+            inputs of other shapes.
 
     Example:
 
@@ -51,7 +53,7 @@ class MatrixCross(keras.layers.Layer):
         self.rank = None if rank is None else positive_int("rank", rank)
 
     def build(self, x0_shape: Any, x_shape: Any) -> None:
-        width = x0_shape[-1]
+        width = self.built_for(x0_shape, x_shape)
         shapes = {"kernel": (width, width)}
         if self.rank is not None:
             shapes = {"v": (width, self.rank), "u": (self.rank, width)}
@@ -69,11 +71,6 @@ class MatrixCross(keras.layers.Layer):
         for kernel in self.kernels:  # (b, k) -> (b, rank) -> (b, k)
             y = ops.matmul(y, kernel)
         return x0 * (y + self.bias) + x
-
-    def compute_output_shape(
-        self, x0_shape: tuple[Any, ...], x_shape: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        return x_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rank": self.rank}

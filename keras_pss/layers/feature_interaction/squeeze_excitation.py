@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class SqueezeExcitation(keras.layers.Layer):
+class SqueezeExcitation(FieldLayer):
     """Weighs each field by what all fields hold.
 
         z[i] = mean of e[i];  a = relu(relu(z U) V);  y[i] = a[i] e[i]
@@ -29,7 +30,8 @@ class SqueezeExcitation(keras.layers.Layer):
     Parameters: 2 F max(1, F // reduction_ratio).
 
     Raises:
-        ValueError: If `reduction_ratio` is not a positive integer.
+        ValueError: If `reduction_ratio` is not a positive integer, and for
+            inputs of another shape.
 
     Example:
 
@@ -43,12 +45,15 @@ class SqueezeExcitation(keras.layers.Layer):
     2019), section 3.2.
     """
 
+    known_axes = (1,)
+    weight_axes = (1,)
+
     def __init__(self, reduction_ratio: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reduction_ratio = positive_int("reduction_ratio", reduction_ratio)
 
     def build(self, input_shape: Any) -> None:
-        fields = input_shape[1]
+        fields = self.built_for(input_shape)[1]
         width = max(1, fields // self.reduction_ratio)
         self.squeeze = self.add_weight(
             shape=(fields, width), initializer="glorot_uniform", name="squeeze"
@@ -67,7 +72,7 @@ class SqueezeExcitation(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        return input_shape
+        return self.check_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,11 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.feature_interaction.field_layer import CrossLayer
+
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class VectorCross(keras.layers.Layer):
+class VectorCross(CrossLayer):
     """Multiplies the inputs by one number that depends on them.
 
         y[b] = x0[b] (x[b] · w) + v + x[b]
@@ -25,6 +27,9 @@ class VectorCross(keras.layers.Layer):
 
     Parameters: 2k, the kernel w and the bias v.
 
+    Raises:
+        ValueError: For inputs of other shapes.
+
     Example:
 
     ```python
@@ -37,7 +42,7 @@ class VectorCross(keras.layers.Layer):
     """
 
     def build(self, x0_shape: Any, x_shape: Any) -> None:
-        width = x0_shape[-1]
+        width = self.built_for(x0_shape, x_shape)
         self.kernel = self.add_weight(
             shape=(width, 1), initializer="glorot_uniform", name="kernel"
         )
@@ -49,8 +54,3 @@ class VectorCross(keras.layers.Layer):
     def call(self, x0: Tensor, x: Tensor) -> Tensor:
         # (b, k) @ (k, 1) -> (b, 1), one number for each row of x0
         return x0 * ops.matmul(x, self.kernel) + self.bias + x
-
-    def compute_output_shape(
-        self, x0_shape: tuple[Any, ...], x_shape: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        return x_shape

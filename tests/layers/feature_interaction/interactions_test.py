@@ -142,3 +142,149 @@ def test_each_matrix_starts_at_glorots_scale():
 def test_errors_name_the_argument_and_the_fix(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def message_of(call):
+    with pytest.raises(ValueError, match="Received: ") as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [row[0] for row in FIELDS] + [keras_pss.DotInteraction()],
+    ids=[*names(FIELDS), "DotInteraction"],
+)
+@pytest.mark.parametrize("shape", [(6,), (6, 4, 2), ()], ids=str)
+def test_a_wrong_rank_is_the_same_error_everywhere(layer, shape):
+    def twin():
+        return layer.__class__.from_config(layer.get_config())
+
+    found = [
+        message_of(lambda: twin()(keras.Input(shape))),
+        message_of(lambda: twin()(np.ones((3, *shape), "float32"))),
+        message_of(lambda: twin().compute_output_shape((3, *shape))),
+    ]
+    if "build" in vars(layer.__class__):
+        found.append(message_of(lambda: twin().build((3, *shape))))
+    for message in found:
+        assert "keras.ops.stack(vectors, axis=1)" in message
+        assert "Received: inputs of shape (" in message
+    twin()(keras.Input((6, 4)))  # and the right one is taken
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [row[0] for row in FIELDS] + [keras_pss.DotInteraction()],
+    ids=[*names(FIELDS), "DotInteraction"],
+)
+def test_a_list_of_vectors_is_to_be_stacked(layer):
+    twin = layer.__class__.from_config(layer.get_config())
+    for vectors in (
+        [np.ones((3, 4), "float32")] * 2,
+        [keras.Input((4,)), keras.Input((4,))],
+    ):
+        assert "a list of 2" in message_of(lambda v=vectors: twin(v))
+    stacked = ops.stack([np.ones((3, 4), "float32")] * 6, axis=1)
+    assert twin(stacked).shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "same", "other", "why"),
+    [
+        (lambda: keras_pss.FieldAttention(2, 3), (9, 4), (6, 5), "dim = 4"),
+        (
+            lambda: keras_pss.CompressedInteraction((4,)),
+            (6, 5),
+            (7, 4),
+            "number of fields = 6",
+        ),
+        (lambda: keras_pss.SqueezeExcitation(2), (6, 5), (7, 4), "fields = 6"),
+        (
+            lambda: keras_pss.BilinearInteraction("all"),
+            (7, 4),
+            (6, 5),
+            "dim = 4",
+        ),
+        (
+            lambda: keras_pss.BilinearInteraction("each"),
+            (6, 4),
+            (7, 4),
+            "number of fields = 6 and the vectors' dim = 4",
+        ),
+    ],
+)
+def test_weights_serve_inputs_of_their_shape(make, same, other, why):
+    layer = make()
+    layer(np.ones((2, 6, 4), "float32"))
+    assert layer(np.ones((3, *same), "float32")).shape[0] == 3
+    for wrong in (np.ones((2, *other), "float32"), keras.Input(other)):
+        message = message_of(lambda w=wrong: layer(w))
+        assert "has weights for" in message
+        assert why in message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        keras_pss.DotInteraction,
+        keras_pss.FieldAttention,
+        keras_pss.SqueezeExcitation,
+        keras_pss.BilinearInteraction,
+        lambda: keras_pss.CompressedInteraction((4,)),
+    ],
+)
+def test_a_number_of_fields_must_be_known(make):
+    message = message_of(lambda: make()(keras.Input((None, 4))))
+    assert "needs to know the number of fields" in message
+    assert keras_pss.FieldSum()(keras.Input((None, 4))).shape == (None, 4)
+
+
+@pytest.mark.parametrize(
+    "cross", [row[0] for row in CROSSES], ids=names(CROSSES)
+)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((12, 5), (12, 7)),
+        ((1, 5), (2, 5)),
+        ((2, 5), (1, 5)),
+        ((12, 6, 5), (12, 6, 5)),
+        ((12, 5), (12, 1)),
+        ((5,), (5,)),
+    ],
+    ids=str,
+)
+def test_a_cross_never_broadcasts(cross, first, second):
+    def twin():
+        return cross.__class__.from_config(cross.get_config())
+
+    calls = [
+        lambda: twin()(np.ones(first, "float32"), np.ones(second, "float32")),
+        lambda: twin().build(first, second),
+        lambda: twin().compute_output_shape(first, second),
+        lambda: twin()(
+            keras.KerasTensor(first, "float32"),
+            keras.KerasTensor(second, "float32"),
+        ),
+    ]
+    for call in calls:
+        assert message_of(call).endswith(
+            f"Received: x0 of shape {first}, x of shape {second}"
+        )
+
+
+def test_a_cross_reads_two_tensors():
+    cross = keras_pss.MatrixCross()
+    x = np.ones((2, 5), "float32")
+    assert "cross(x0, x0). Received: x0 alone" in message_of(lambda: cross(x))
+    assert "Received: a list" in message_of(lambda: cross([x, x]))
+    assert "x is a list of 1" in message_of(lambda: cross(x, [x]))
+    assert cross(x, x=x).shape == (2, 5)
+    wide = np.ones((2, 6), "float32")
+    assert "weights for k = 5" in message_of(lambda: cross(wide, wide))
+    assert cross(keras.Input((5,)), keras.Input((5,))).shape == (None, 5)
+    unknown = keras.Input((None,))
+    assert "k known" in message_of(
+        lambda: keras_pss.VectorCross()(unknown, unknown)
+    )

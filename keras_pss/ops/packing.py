@@ -1,0 +1,270 @@
+"""Packed tables: a few bits a number, and floats that scale them.
+
+Each form says what a table becomes, packs it on the host, and reads it: rows,
+single numbers or all of it. Only what is looked up is unpacked.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from keras import ops
+
+from keras_pss.ops import rounding
+
+Tensor = Any
+# Variables or arrays of a packed table by their suffix: "table", "scale".
+Held = Mapping[str, Any]
+Form = dict[str, tuple[tuple[int, ...], str]]
+
+MODES = ("int8", "int4")  # Keras' names for them
+
+# Numbers that share a scale where rows are so short that several do.
+GROUP = 64
+# Keras' own default of `Int4QuantizationConfig`.
+BLOCK_SIZE = 128
+# Numbers that are packed at once on the host.
+_CHUNK = 1 << 20
+
+
+class Packing(Protocol):
+    """How tables of shape `(rows, width)` are packed.
+
+    Attributes:
+        number_bytes: Bytes of a number, without its share of a scale.
+    """
+
+    @property
+    def number_bytes(self) -> float: ...
+
+    def form(self, rows: int, width: int, scale_dtype: str) -> Form:
+        """Shapes and dtypes of what a table is kept in, by suffix."""
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """What is kept, by suffix, of a float table."""
+
+    def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
+        """Rows as floats, `index.shape + (width,)`."""
+
+    def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        """Numbers of the table read as one flat array, `index.shape`."""
+
+    def whole(self, held: Held, width: int) -> Tensor:
+        """The whole table, for one that every lookup reads whole."""
+
+
+def rows_of_a_scale(width: int, numbers: int = GROUP) -> int:
+    """Rows that share a scale, so that a scale serves that many numbers."""
+    return max(1, numbers // width)
+
+
+@dataclass(frozen=True)
+class Int8:
+    """A byte a number, and a scale for each row or 64 numbers of short rows.
+
+    `table ≈ codes * scale[row // group]` to half a scale, codes in
+    [-127, 127].
+    """
+
+    number_bytes = 1.0
+
+    def form(self, rows: int, width: int, scale_dtype: str) -> Form:
+        groups = -(-rows // rows_of_a_scale(width))
+        return {
+            "table": ((rows, width), "int8"),
+            "scale": ((groups,), scale_dtype),
+        }
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        group = rows_of_a_scale(values.shape[1])
+        codes = np.empty(values.shape, np.int8)
+        scales = np.ones(-(-len(values) // group), np.float32)
+        for begin, part in _chunks(values, group):
+            starts = np.arange(0, len(part), group)
+            peak = np.maximum.reduceat(np.abs(part).max(axis=1), starts)
+            scale = _scale(peak, 127)
+            scales[begin // group :][: len(scale)] = scale
+            repeated = np.repeat(scale, group)[: len(part), None]
+            codes[begin : begin + len(part)] = np.rint(part / repeated)
+        return {"table": codes, "scale": scales}
+
+    def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
+        group = rows_of_a_scale(width)
+        scale = ops.take(held["scale"], index // group, axis=0)
+        packed = ops.take(held["table"], index, axis=0)
+        return ops.cast(packed, scale.dtype) * ops.expand_dims(scale, -1)
+
+    def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        numbers = rows_of_a_scale(width) * width
+        scale = ops.take(held["scale"], index // numbers, axis=0)
+        packed = ops.take(ops.reshape(held["table"], (-1,)), index, axis=0)
+        return ops.cast(packed, scale.dtype) * scale
+
+    def whole(self, held: Held, width: int) -> Tensor:
+        group, count = rows_of_a_scale(width), held["table"].shape[0]
+        scale = ops.repeat(held["scale"], group)[:count]
+        codes = ops.cast(held["table"], scale.dtype)
+        return codes * ops.expand_dims(scale, -1)
+
+
+@dataclass(frozen=True)
+class Int4:
+    """Two numbers a byte, and a scale for each block of a row.
+
+    A block is `block_size` numbers of a long row, a short row, or as many
+    short rows as have 64 numbers together, where that is no more than
+    `block_size`. A byte has a number of a row's first half in its lower four
+    bits and one of its second half in the upper ones. A table of one column
+    is packed as rows of one such group.
+
+    Attributes:
+        block_size: At most so many numbers share a scale; -1 for one scale
+            a row, whatever its length. Tables of one column have groups of
+            64 then, since a scale takes more than the number.
+    """
+
+    block_size: int = BLOCK_SIZE
+    number_bytes = 0.5
+
+    def _row_width(self, width: int) -> int:
+        """Numbers that are packed as one row, for tables of a width."""
+        return self._joined() if width == 1 else width
+
+    def _joined(self) -> int:
+        """Numbers of short rows that share a scale."""
+        if self.block_size == -1:
+            return GROUP
+        return min(GROUP, self.block_size)
+
+    def _group(self, width: int) -> int:
+        """Rows that share a scale, for tables of a packed width."""
+        if self.block_size == -1:
+            return 1
+        return rows_of_a_scale(width, self._joined())
+
+    def _block(self, width: int) -> int:
+        """Numbers of a row that share a scale."""
+        return width if self.block_size == -1 else min(width, self.block_size)
+
+    def _packed(self, rows: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the table as it is packed."""
+        wide = self._row_width(width)
+        return (rows, width) if wide == width else (-(-rows // wide), wide)
+
+    def form(self, rows: int, width: int, scale_dtype: str) -> Form:
+        rows, width = self._packed(rows, width)
+        groups = -(-rows // self._group(width))
+        blocks = -(-width // self._block(width))
+        return {
+            "table": ((rows, rounding.paired_width(width)), "int8"),
+            "scale": ((groups, blocks), scale_dtype),
+        }
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        shape = self._packed(*values.shape)
+        if shape != values.shape:
+            flat = np.zeros(shape[0] * shape[1], values.dtype)
+            flat[: len(values)] = values[:, 0]
+            values = flat.reshape(shape)
+        width = shape[1]
+        group, block = self._group(width), self._block(width)
+        form = self.form(*shape, "float32")
+        codes = np.empty(form["table"][0], np.int8)
+        scales = np.ones(form["scale"][0], np.float32)
+        for begin, part in _chunks(values, group):
+            starts = np.arange(0, len(part), group)
+            peak = np.maximum.reduceat(np.abs(part), starts, axis=0)
+            columns = np.arange(0, width, block)
+            peak = np.maximum.reduceat(peak, columns, axis=1)
+            scale = _scale(peak, rounding.LARGEST_CODE["int4"])
+            scales[begin // group :][: len(scale)] = scale
+            repeated = np.repeat(scale, group, axis=0)[: len(part)]
+            repeated = np.repeat(repeated, block, axis=1)[:, :width]
+            found = np.rint(part / repeated).astype(np.int8)
+            codes[begin : begin + len(part)] = rounding.paired(found)
+        return {"table": codes, "scale": scales}
+
+    def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
+        if self._row_width(width) != width:
+            return ops.expand_dims(self.elements(held, width, index), -1)
+        group, block = self._group(width), self._block(width)
+        scale = ops.take(_value(held["scale"]), _over(index, group), axis=0)
+        packed = ops.take(_value(held["table"]), index, axis=0)
+        codes = ops.cast(rounding.unpaired(packed, width), scale.dtype)
+        return codes * _of_numbers(scale, block, width)
+
+    def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        width = self._row_width(width)
+        group, block = self._group(width), self._block(width)
+        row = _over(index, width)
+        column = index - row * width
+        blocks, half = -(-width // block), rounding.paired_width(width)
+        place = _over(row, group) * blocks + _over(column, block)
+        scale = ops.take(ops.reshape(held["scale"], (-1,)), place, axis=0)
+        upper = column >= half
+        place = row * half + ops.where(upper, column - half, column)
+        both = ops.take(ops.reshape(held["table"], (-1,)), place, axis=0)
+        codes = rounding.half_byte(both, upper)
+        return ops.cast(codes, scale.dtype) * scale
+
+    def whole(self, held: Held, width: int) -> Tensor:
+        raise NotImplementedError  # matrices are packed to int8
+
+
+@dataclass(frozen=True)
+class OwnGrid:
+    """The storage of a `QuantizedEmbedding`, with a scale for each row."""
+
+    storage: str
+
+    @property
+    def number_bytes(self) -> float:
+        return {"float16": 2, "int8": 1, "int4": 0.5}[self.storage]
+
+    def form(self, rows: int, width: int, scale_dtype: str) -> Form:
+        return rounding.packed_form(rows, width, self.storage)
+
+    def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        return rounding.pack(values, self.storage)
+
+    def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
+        return rounding.unpack_rows(
+            held["table"], held.get("scale"), index, self.storage, width
+        )
+
+    def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        raise NotImplementedError  # its rows are read as rows
+
+    def whole(self, held: Held, width: int) -> Tensor:
+        raise NotImplementedError
+
+
+def _value(variable: Any) -> Any:
+    """A variable's value: TensorFlow would read the whole variable."""
+    return getattr(variable, "value", variable)
+
+
+def _over(index: Tensor, count: int) -> Tensor:
+    """`index // count`, which TensorFlow would do on the host of a GPU."""
+    if count & (count - 1):
+        return index // count
+    return ops.right_shift(index, count.bit_length() - 1)
+
+
+def _of_numbers(scale: Tensor, block: int, width: int) -> Tensor:
+    """`(..., blocks)` scales to one that multiplies `(..., width)` codes."""
+    if scale.shape[-1] == 1:
+        return scale
+    return ops.repeat(scale, block, axis=-1)[..., :width]
+
+
+def _chunks(values: np.ndarray, group: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Parts of a table that end where a group of rows does."""
+    step = group * max(1, _CHUNK // (group * values.shape[1]))
+    for begin in range(0, len(values), step):
+        yield begin, values[begin : begin + step]
+
+
+def _scale(peak: np.ndarray, largest: int) -> np.ndarray:
+    return np.where(peak > 0, peak / largest, 1).astype(np.float32)
