@@ -4,11 +4,8 @@ import sys
 from types import FrameType
 
 # A graph that these trace must load where the kernels are not known.
-_EXPORTERS = (
-    "jax._src.export",
-    "keras.src.export",
-    "tensorflow.python.saved_model",
-)
+_SAVER = "tensorflow.python.saved_model"
+_EXPORTERS = ("jax._src.export", "keras.src.export", _SAVER)
 
 
 def exporting() -> bool:
@@ -16,9 +13,22 @@ def exporting() -> bool:
 
     Nobody tells the layers, so the call stack must.
     """
+    return _called_from(_EXPORTERS)
+
+
+def saving() -> bool:
+    """Whether TensorFlow traces a graph while it writes a SavedModel.
+
+    Those are the signatures that Keras adds of its own accord; the ones that
+    a user asked for were traced before.
+    """
+    return _called_from((_SAVER,))
+
+
+def _called_from(modules: tuple[str, ...]) -> bool:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+        if frame.f_globals.get("__name__", "").startswith(modules):
             return True
         frame = frame.f_back
     return False
