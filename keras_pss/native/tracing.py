@@ -4,8 +4,13 @@ import sys
 from types import FrameType
 
 # A graph that these trace must load where the kernels are not known.
-_SAVER = "tensorflow.python.saved_model"
-_EXPORTERS = ("jax._src.export", "keras.src.export", _SAVER)
+_SAVERS = ("tensorflow.python.saved_model", "tensorflow.python.trackable")
+_EXPORTERS = (
+    "jax._src.export",
+    "keras.src.export",
+    "keras_pss.serving",
+    _SAVERS[0],
+)
 
 
 def exporting() -> bool:
@@ -17,12 +22,12 @@ def exporting() -> bool:
 
 
 def saving() -> bool:
-    """Whether TensorFlow traces a graph while it writes a SavedModel.
+    """Whether TensorFlow traces a graph of its own accord, to save a model.
 
-    Those are the signatures that Keras adds of its own accord; the ones that
-    a user asked for were traced before.
+    That is Keras' default signature, which each object that is saved has
+    beside the signatures that a user asks for.
     """
-    return _called_from((_SAVER,))
+    return _called_from(_SAVERS)
 
 
 def _called_from(modules: tuple[str, ...]) -> bool:

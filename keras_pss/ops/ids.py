@@ -69,7 +69,7 @@ def _rounding(dtype: str, limit: int | None, name: str) -> str:
         f"Layer '{name}' has {rows}, but its ids are {dtype}, where integers "
         f"above {EXACT[dtype]} are rounded to another row's id. {_FIX} Where "
         "a subclassed model is exported, give "
-        '`input_signature=[keras.InputSpec(shape, dtype="int64")]`. '
+        '`input_signature=[keras.InputSpec(shape=..., dtype="int64")]`. '
         f"Received: dtype={dtype}"
     )
 

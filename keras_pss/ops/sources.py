@@ -11,6 +11,7 @@ from types import GeneratorType
 from typing import Any
 
 import keras
+import numpy as np
 from keras import backend
 
 Function = Callable[[Any], Any]
@@ -81,11 +82,19 @@ class _MappedDataset(keras.utils.PyDataset):
 
 def _mapped_loader(loader: Any, function: Function) -> Any:
     """A `DataLoader` still, since Keras asks for one."""
+    import torch
+
     kind = type(loader)
 
-    class Mapped(kind):
+    def as_tensors(batch: Any) -> Any:
+        return keras.tree.map_structure(
+            lambda x: torch.from_numpy(x) if isinstance(x, np.ndarray) else x,
+            function(batch),
+        )
+
+    class Mapped(kind):  # type: ignore[valid-type, misc]
         def __iter__(self) -> Any:
-            return map(function, super().__iter__())
+            return map(as_tensors, super().__iter__())
 
     after = copy.copy(loader)
     after.__class__ = Mapped
