@@ -47,8 +47,9 @@ class Model(keras.Model):
     ```
 
     A plain model, also one from a file, becomes exact by
-    `Model(plain.input, plain.output)`, which shares its layers. As a part of a
-    `keras.Model` with inputs of its own, this model gets what that one casts.
+    `Model(plain.input, plain.output)`, or `Model(plain.inputs, plain.outputs)`
+    for a `Sequential`, which share its layers. As a part of a `keras.Model`
+    with inputs of its own, this model gets what that one casts.
     """
 
     def call(

@@ -74,7 +74,9 @@ def _write(model: keras.Model, path: Path) -> None:
     import tensorflow as tf
 
     # Keras' own signature would be dense, where padding becomes id 0.
-    signature = keras.tree.map_structure(_spec, model.input)
+    alone = isinstance(model, keras.Sequential)
+    structure = inputs[0] if alone else model.input
+    signature = keras.tree.map_structure(_spec, structure)
     serve = tf.function(
         lambda inputs: model(inputs),
         input_signature=[signature],

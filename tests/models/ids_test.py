@@ -96,7 +96,6 @@ AT_ONCE = {
         x=batch(ids), y=LABELS, verbose=0
     ),
     "fit": lambda m, ids: fit(m, batch(ids), LABELS),
-    "fit, a list": lambda m, ids: fit(m, list(batch(ids).values()), LABELS),
     "predict_on_batch": lambda m, ids: m.predict_on_batch(batch(ids)),
     "train_on_batch": lambda m, ids: m.train_on_batch(batch(ids), LABELS),
     "test_on_batch": lambda m, ids: m.test_on_batch(batch(ids), LABELS),
@@ -244,7 +243,12 @@ def test_a_plain_model_becomes_exact():
     plain = keras.Model({"ids": ids}, tables()(ids))
     sequential = keras.Sequential([keras.Input((3,), dtype="int32"), tables()])
     for model, x in (plain, {"ids": GOOD}), (sequential, GOOD):
-        found = Model(model.input, model.output)
+        is_list = isinstance(model, keras.Sequential)
+        found = (
+            Model(model.inputs, model.outputs)
+            if is_list
+            else Model(model.input, model.output)
+        )
         np.testing.assert_array_equal(
             found.predict(x, verbose=0), model.predict(x, verbose=0)
         )
@@ -265,8 +269,11 @@ def test_other_inputs_stay_as_keras_takes_them():
 
     model = Model([x, optional], First()(x, optional))
     values = np.array([[1.5, -2.5]], "float32")
-    found = keras.ops.convert_to_numpy(model([values, None]))
-    np.testing.assert_array_equal(found, values)
+    for last in None, np.array([[7]]):
+        found = keras.ops.convert_to_numpy(model([values, last]))
+        np.testing.assert_array_equal(found, values)
+    with pytest.raises(ValueError, match="Input 'optional' takes integers"):
+        model([values, np.array([[7.5]])])
 
 
 @pytest.mark.tf_only
