@@ -8,6 +8,7 @@ import keras
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.field_attention import FieldAttention
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.model import Model
 
 
 def AutoInt(
@@ -20,7 +21,7 @@ def AutoInt(
     dropout: float = 0.0,
     l2: float = 0.0,
     name: str = "autoint",
-) -> keras.Model:
+) -> Model:
     """AutoInt+: self-attention over the fields beside a deep net.
 
         e^0 = (e_1 .. e_F);  e^{l+1} = attention_l(e^l)
@@ -73,9 +74,7 @@ def AutoInt(
             num_heads, attention_units, name=f"attention_{index}"
         )(attended)
     if not hidden_units:
-        return keras.Model(
-            inputs, probability([joined(attended, inputs)]), name=name
-        )
+        return Model(inputs, probability([joined(attended, inputs)]), name=name)
     deep = mlp(joined(vectors, inputs), hidden_units, "deep", dropout, l2)
     features = [keras.layers.Flatten()(attended), deep]
-    return keras.Model(inputs, probability(features), name=name)
+    return Model(inputs, probability(features), name=name)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.vector_cross import VectorCross
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.model import Model
 
 
 def DCN(
@@ -18,7 +17,7 @@ def DCN(
     dropout: float = 0.0,
     l2: float = 0.0,
     name: str = "dcn",
-) -> keras.Model:
+) -> Model:
     """DCN: cross layers of one vector each beside a deep net.
 
         x_0 = (e_1 .. e_F, dense);  x_{l+1} = x_0 (x_l · w_l) + b_l + x_l
@@ -62,4 +61,4 @@ def DCN(
     for index in range(num_cross):
         crossed = VectorCross(name=f"cross_{index}")(first, crossed)
     deep = mlp(first, hidden_units, "deep", dropout, l2)
-    return keras.Model(inputs, probability([crossed, deep]), name=name)
+    return Model(inputs, probability([crossed, deep]), name=name)

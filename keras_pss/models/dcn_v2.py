@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.matrix_cross import MatrixCross
 from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.model import Model
 
 
 def DCNv2(
@@ -20,7 +19,7 @@ def DCNv2(
     dropout: float = 0.0,
     l2: float = 0.0,
     name: str = "dcn_v2",
-) -> keras.Model:
+) -> Model:
     """DCN-V2: cross layers of one matrix each, and a deep net.
 
         x_0 = (e_1 .. e_F, dense);  x_{l+1} = x_0 ∘ (W_l x_l + b_l) + x_l
@@ -74,4 +73,4 @@ def DCNv2(
         features = [mlp(crossed, hidden_units, "deep", dropout, l2)]
     else:
         features = [crossed, mlp(first, hidden_units, "deep", dropout, l2)]
-    return keras.Model(inputs, probability(features), name=name)
+    return Model(inputs, probability(features), name=name)

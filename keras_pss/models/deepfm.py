@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_pss.layers.feature_interaction.factorization_machine import (
     FactorizationMachine,
 )
@@ -15,6 +13,7 @@ from keras_pss.models.blocks import (
     probability,
     wide_logit,
 )
+from keras_pss.models.model import Model
 
 
 def DeepFM(
@@ -25,7 +24,7 @@ def DeepFM(
     dropout: float = 0.5,
     l2: float = 0.0,
     name: str = "deepfm",
-) -> keras.Model:
+) -> Model:
     """DeepFM: a factorization machine and a deep net on the same embeddings.
 
         first = Σ_i w_i + v · dense;  second = Σ_{i<j} e_i · e_j
@@ -72,4 +71,4 @@ def DeepFM(
     first = wide_logit(wide, embeddings, inputs)
     second = FactorizationMachine(dtype="float32", name="fm")(vectors)
     deep = mlp(joined(vectors, inputs), hidden_units, "deep", dropout, l2)
-    return keras.Model(inputs, probability([deep], [first, second]), name=name)
+    return Model(inputs, probability([deep], [first, second]), name=name)

@@ -7,6 +7,7 @@ import keras
 
 from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
 from keras_pss.models.blocks import inputs_of, mlp, probability
+from keras_pss.models.model import Model
 
 
 def DLRM(
@@ -17,7 +18,7 @@ def DLRM(
     dropout: float = 0.0,
     l2: float = 0.0,
     name: str = "dlrm",
-) -> keras.Model:
+) -> Model:
     """DLRM: dense features and embeddings, their inner products, an MLP.
 
         x = bottom(dense);  z = lower triangle of (x, e_1 .. e_F)'s products
@@ -27,7 +28,8 @@ def DLRM(
         embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
             vectors, such as `keras_pss.EmbeddingCollection`; it has
             `input_dims` and `output_dim`.
-        num_dense: Number of dense features, at least one.
+        num_dense: Number of dense features; with 0 there is no bottom MLP,
+            and the top reads the products of the embeddings alone.
         bottom_units: Hidden widths of the bottom MLP; its last layer, of
             width d, is added. With the defaults and d = 16: 13-512-256-64-16.
         top_units: Hidden widths of the top MLP, before the one logit.
@@ -41,7 +43,7 @@ def DLRM(
 
     Raises:
         ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
-            if there are no dense features.
+            if there is nothing to multiply: one table and no dense features.
 
     Example:
 
@@ -55,21 +57,28 @@ def DLRM(
     personalization and recommendation systems" (2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
-    if num_dense < 1:
-        raise ValueError(
-            "`num_dense` must be positive, since DLRM's bottom MLP reads the "
-            "dense features; without any, use another model, such as "
-            f"`keras_pss.models.DCN`. Received: num_dense={num_dense}"
-        )
     inputs = inputs_of(embeddings, num_dense)
-    units = (*bottom_units, embeddings.output_dim)
-    bottom = mlp(inputs["dense"], units, "bottom", dropout, l2)
-    # (b, d), (b, F, d) -> (b, 1 + F, d) -> (b, (1 + F) F / 2)
-    first = keras.layers.Reshape((1, embeddings.output_dim))(bottom)
-    features = keras.layers.Concatenate(axis=1)(
-        [first, embeddings(inputs["categorical"])]
-    )
+    if not num_dense and len(embeddings.input_dims) < 2:
+        raise ValueError(
+            "DLRM multiplies fields with each other, and one table without "
+            "dense features is only one. Give another table, dense features "
+            "by `num_dense`, or take another model, such as "
+            "`keras_pss.models.DCN` (`--model dcn` on the command line). "
+            f"Received: num_dense={num_dense}, input_dims="
+            f"{tuple(embeddings.input_dims)}"
+        )
+    features = embeddings(inputs["categorical"])
+    bottom = []
+    if num_dense:
+        units = (*bottom_units, embeddings.output_dim)
+        bottom = [mlp(inputs["dense"], units, "bottom", dropout, l2)]
+        # (b, d), (b, F, d) -> (b, 1 + F, d)
+        first = keras.layers.Reshape((1, embeddings.output_dim))(bottom[0])
+        features = keras.layers.Concatenate(axis=1)([first, features])
+    # (b, G, d) -> (b, G (G - 1) / 2)
     products = DotInteraction(name="interaction")(features)
-    together = keras.layers.Concatenate()([bottom, products])
+    together = products
+    if bottom:
+        together = keras.layers.Concatenate()([*bottom, products])
     top = mlp(together, top_units, "top", dropout, l2)
-    return keras.Model(inputs, probability([top]), name=name)
+    return Model(inputs, probability([top]), name=name)

@@ -19,6 +19,7 @@ from keras_pss.models.blocks import (
     probability,
     wide_logit,
 )
+from keras_pss.models.model import Model
 
 
 def FiBiNET(
@@ -31,7 +32,7 @@ def FiBiNET(
     dropout: float = 0.5,
     l2: float = 1e-4 / 2048,
     name: str = "fibinet",
-) -> keras.Model:
+) -> Model:
     """FiBiNET: bilinear products of embeddings as they are and re-weighted.
 
         s = squeeze_excitation(e_1 .. e_F);  first = Σ_i w_i + v · dense
@@ -95,4 +96,4 @@ def FiBiNET(
         [products(vectors), products(weighted)]
     )
     deep = mlp(joined(both, inputs), hidden_units, "deep", dropout, l2)
-    return keras.Model(inputs, probability([deep], [first]), name=name)
+    return Model(inputs, probability([deep], [first]), name=name)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_pss.layers.feature_interaction.bi_interaction import BiInteraction
 from keras_pss.models.blocks import (
     check_second,
@@ -13,6 +11,7 @@ from keras_pss.models.blocks import (
     mlp,
     probability,
 )
+from keras_pss.models.model import Model
 
 
 def NeuralCF(
@@ -23,7 +22,7 @@ def NeuralCF(
     dropout: float = 0.0,
     l2: float = 0.0,
     name: str = "neural_cf",
-) -> keras.Model:
+) -> Model:
     """NeuMF: a generalized matrix factorization beside an MLP.
 
         p = sigmoid(w · (Σ_{i<j} e_i ∘ e_j, deep(m_1 .. m_F, dense)) + c)
@@ -73,4 +72,4 @@ def NeuralCF(
     product = BiInteraction(dtype="float32", name="gmf")(vectors)
     together = joined(mlp_embeddings(inputs["categorical"]), inputs)
     deep = mlp(together, hidden_units, "deep", dropout, l2)
-    return keras.Model(inputs, probability([product, deep]), name=name)
+    return Model(inputs, probability([product, deep]), name=name)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_pss.layers.feature_interaction.compressed_interaction import (
     CompressedInteraction,
 )
@@ -15,6 +13,7 @@ from keras_pss.models.blocks import (
     probability,
     wide_logit,
 )
+from keras_pss.models.model import Model
 
 
 def XDeepFM(
@@ -28,7 +27,7 @@ def XDeepFM(
     l2: float = 1e-4 / 2048,
     cross_activation: Any = "relu",
     name: str = "xdeepfm",
-) -> keras.Model:
+) -> Model:
     """xDeepFM: a linear part, a compressed interaction network, a deep net.
 
         first = Σ_i w_i + v · dense
@@ -86,4 +85,4 @@ def XDeepFM(
         cross_units, split_half, cross_activation, name="cin"
     )(vectors)
     deep = mlp(joined(vectors, inputs), hidden_units, "deep", dropout, l2)
-    return keras.Model(inputs, probability([crossed, deep], [first]), name=name)
+    return Model(inputs, probability([crossed, deep], [first]), name=name)

@@ -8,10 +8,12 @@ from typing import Any
 from keras import backend
 
 # A graph that these trace must load where the kernels are not known.
+_SAVERS = ("tensorflow.python.saved_model", "tensorflow.python.trackable")
 _EXPORTERS = (
     "jax._src.export",
     "keras.src.export",
-    "tensorflow.python.saved_model",
+    "keras_pss.serving",
+    _SAVERS[0],
 )
 
 
@@ -33,22 +35,31 @@ def exporting(*values: Any) -> bool:
 
         held = [getattr(value, "value", value) for value in values]
         traced = any(isinstance(value, jax.core.Tracer) for value in held)
-        return traced and _called_by_exporter()
+        return traced and _called_from(_EXPORTERS)
     import tensorflow as tf
 
     if tf.executing_eagerly():
         return False
     graph = tf.compat.v1.get_default_graph()
     if graph not in _exported:
-        _exported[graph] = _called_by_exporter()
+        _exported[graph] = _called_from(_EXPORTERS)
     return _exported[graph]
 
 
-def _called_by_exporter() -> bool:
+def saving() -> bool:
+    """Whether TensorFlow traces a graph of its own accord, to save a model.
+
+    That is Keras' default signature, which each object that is saved has
+    beside the signatures that a user asks for.
+    """
+    return _called_from(_SAVERS)
+
+
+def _called_from(modules: tuple[str, ...]) -> bool:
     """Nobody tells the layers what a graph is for, so the call stack must."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+        if frame.f_globals.get("__name__", "").startswith(modules):
             return True
         frame = frame.f_back
     return False

@@ -3,7 +3,8 @@
 One rule for every method: an id that has no row is an error, never another
 id's row. Where values are known (eager execution) it is a `ValueError`; in a
 TensorFlow graph and in a SavedModel it is an `InvalidArgumentError`; where
-compiled code cannot raise (XLA, `jax.jit`) the row is NaN.
+compiled code cannot raise (XLA, `jax.jit`) the row is NaN. What a model does
+with ids before a layer sees them is in exact.py.
 """
 
 import sys
@@ -13,19 +14,26 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from keras_pss.native import tracing
 from keras_pss.native.dispatch import check_kernels
 
 Tensor = Any
 
-# The largest integer up to which every integer is exact in the dtype.
-_EXACT = {
+# The integer up to which every integer is exact in the dtype. An id that is
+# equal to it may be another one, rounded.
+EXACT = {
     "bfloat16": 2**8,
     "float16": 2**11,
     "float32": 2**24,
     "float64": 2**53,
 }
 _NARROW = ("int8", "int16", "uint8", "uint16")
-_FIX = 'Declare the ids as integers: `keras.Input(shape, dtype="int32")`.'
+_UNSIGNED = ("uint32", "uint64")
+_FIX = (
+    "Give the ids as integers; in a model, declare them as "
+    '`keras.Input(shape, dtype="int32")` of a `keras_pss.models.Model`, which '
+    "never cuts an id as `keras.Model` does."
+)
 
 
 def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
@@ -37,43 +45,91 @@ def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
         name: Of the layer, for the message.
     """
     dtype = backend.standardize_dtype(dtype)
-    if dtype in _EXACT:
-        if limit is None or limit - 1 > _EXACT[dtype]:
-            rows = "an open vocabulary" if limit is None else f"{limit} rows"
-            raise ValueError(
-                f"Layer '{name}' has {rows}, but its ids are {dtype}, where "
-                f"integers above {_EXACT[dtype]} are rounded to another "
-                f"row's id. {_FIX} Received: dtype={dtype}"
-            )
-    elif dtype not in (*_NARROW, "int32", "int64"):
+    if _rounds(dtype, limit):
+        # Keras traces a subclassed model with float32 inputs as well when it
+        # is saved, whatever its signatures are. `checked` refuses such calls.
+        if not tracing.saving():
+            raise ValueError(_rounding(dtype, limit, name))
+    elif dtype not in (*EXACT, *_NARROW, *_UNSIGNED, "int32", "int64"):
         raise ValueError(
-            f"Layer '{name}' looks up integer ids. {_FIX} "
+            f"Layer '{name}' looks up integer ids, or floats that are whole "
+            f"numbers. {_FIX} "
             f"Received: dtype={dtype}"
         )
 
 
-def check_not_cut(inputs: Any, name: str) -> None:
-    """Raises for 64-bit ids that JAX would cut to 32 bits on their way in.
+def _rounds(dtype: str, limit: int | None) -> bool:
+    """Whether the dtype may have rounded a wrong id to one that has a row."""
+    return dtype in EXACT and (limit is None or limit > EXACT[dtype])
 
-    Only NumPy arrays can be looked at in time; `model.fit` hands ids on as
-    they are, so wide ids belong hashed in the input pipeline there.
+
+def _rounding(dtype: str, limit: int | None, name: str) -> str:
+    rows = "an open vocabulary" if limit is None else f"{limit} rows"
+    return (
+        f"Layer '{name}' has {rows}, but its ids are {dtype}, where integers "
+        f"above {EXACT[dtype]} are rounded to another row's id. {_FIX} Where "
+        "a subclassed model is exported, give "
+        '`input_signature=[keras.InputSpec(shape=..., dtype="int64")]`. '
+        f"Received: dtype={dtype}"
+    )
+
+
+def uncut(inputs: Any, name: str) -> Any:
+    """NumPy ids in a dtype that the backend does not cut, or else an error.
+
+    JAX cuts 64-bit numbers to 32 bits on their way in, and PyTorch lacks the
+    larger unsigned integers. Tensors stay as they are.
+
+    Args:
+        inputs: Ids as they are given to a layer.
+        name: Of the layer, for the message.
     """
-    if backend.backend() != "jax" or not isinstance(inputs, np.ndarray):
-        return
+    if not isinstance(inputs, np.ndarray) or not inputs.size:
+        return inputs
+    if not cuts_to_32_bits():
+        unsigned = inputs.dtype.name in _UNSIGNED
+        return _as_int64(inputs, name) if unsigned else inputs
+    if inputs.dtype.kind == "f" and inputs.dtype.itemsize > 4:
+        cut = inputs.astype("float32")
+        # NaN is caught later, with all other numbers that are no id.
+        if np.any((cut != inputs) & (inputs == inputs)):
+            raise ValueError(_cut_message(name, inputs.min(), inputs.max()))
+    if inputs.dtype.kind in "iu":
+        # Python integers, since uint64 and int64 compare as rounded floats.
+        low, high = int(inputs.min()), int(inputs.max())
+        if not -(2**31) <= low <= high < 2**31:
+            raise ValueError(_cut_message(name, low, high))
+        if inputs.dtype.itemsize > 4:
+            return inputs.astype("int32")
+    return inputs
+
+
+def cuts_to_32_bits() -> bool:
+    """Whether the backend cuts 64-bit numbers, as JAX does by default."""
+    if backend.backend() != "jax":
+        return False
     import jax
 
-    if inputs.dtype.kind not in "iu" or not inputs.size:
-        return
-    # Python integers, since uint64 and int64 compare as rounded floats.
-    low, high = int(inputs.min()), int(inputs.max())
-    fits = -(2**31) <= low <= high < 2**31
-    if not fits and not jax.config.read("jax_enable_x64"):
+    return not jax.config.read("jax_enable_x64")
+
+
+def _cut_message(name: str, low: Any, high: Any) -> str:
+    return (
+        f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
+        "does with 64-bit numbers. Hash them into [0, 2^31) in the input "
+        "pipeline, or set JAX_ENABLE_X64=1. "
+        f"Received: ids from {low} to {high}"
+    )
+
+
+def _as_int64(ids: np.ndarray, name: str) -> np.ndarray:
+    largest = int(ids.max())
+    if largest >= 2**63:
         raise ValueError(
-            f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
-            "does with 64-bit integers. Hash them into [0, 2^31) in the input "
-            "pipeline, or set JAX_ENABLE_X64=1. "
-            f"Received: ids from {low} to {high}"
+            f"Layer '{name}' looks up ids below 2^63. Hash larger ones in the "
+            f"input pipeline. Received: ids up to {largest}"
         )
+    return ids.astype("int64")
 
 
 def map_flat(
@@ -94,12 +150,21 @@ def map_flat(
     if is_ragged(inputs):
         flat = map_flat(function, inputs.flat_values, suffix)
         return inputs.with_flat_values(flat)
-    inputs = ops.convert_to_tensor(inputs, sparse=False)
+    inputs = densified(inputs)
     kept = tuple(inputs.shape[len(inputs.shape) - suffix :]) if suffix else ()
     shape = ops.shape(inputs)
     leading = shape[: len(shape) - suffix]
     rows = function(ops.reshape(inputs, (-1, *kept)))
     return ops.reshape(rows, (*leading, *rows.shape[1:]))
+
+
+def densified(inputs: Tensor) -> Tensor:
+    """Dense ids; a missing entry of a sparse tensor is id 0."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and isinstance(inputs, tensorflow.SparseTensor):
+        # Keras' own conversion takes sorted entries only.
+        inputs = tensorflow.sparse.reorder(inputs)
+    return ops.convert_to_tensor(inputs, sparse=False)
 
 
 def is_ragged(inputs: Any) -> bool:
@@ -131,35 +196,54 @@ def checked(
     """
     given = ids
     dtype = backend.standardize_dtype(ids.dtype)
-    if dtype in _EXACT:
+    message = f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX}"
+    if dtype in EXACT:
         # Compared as floats: a NaN fails, and nothing overflows on the way.
         number = ids if dtype == "float64" else ops.cast(ids, "float32")
         whole = ops.floor(number)
         valid = ops.logical_and(number == whole, _in_range(number, limit))
+        largest = max(limit) if isinstance(limit, Sequence) else limit
+        if _rounds(dtype, largest):
+            message = _rounding(dtype, largest, name)
+            valid = ops.zeros_like(valid)
         ids = ops.cast(ops.where(valid, whole, 0), "int32")
     else:
-        ids = ops.cast(ids, "int32") if dtype in _NARROW else ids
+        ids = _signed(ids, dtype)
         found = check_kernels()
         if found is not None:
-            return _natively_checked(found, ids, limit, name), None
+            ids = _natively_checked(found, ids, given, limit, name, message)
+            return ids, None
         valid = _in_range(ids, limit)
     if is_concrete(valid):
         if not bool(ops.all(valid)):
             raise ValueError(_message(given, valid, limit, name))
         return ids, None
     if backend.backend() == "tensorflow":
-        ids = _asserted(ids, valid, limit, name)
+        ids = asserted(ids, given, valid, message)
     return ops.where(valid, ids, ops.zeros_like(ids)), valid
 
 
+def _signed(ids: Tensor, dtype: str) -> Tensor:
+    """int32 or int64; what is too large for them becomes negative."""
+    if dtype in _NARROW:
+        return ops.cast(ids, "int32")
+    if dtype in _UNSIGNED:
+        return ops.cast(ids, "int32" if cuts_to_32_bits() else "int64")
+    return ids
+
+
 def _natively_checked(
-    found: Any, ids: Tensor, limit: int | Sequence[int] | None, name: str
+    found: Any,
+    ids: Tensor,
+    given: Tensor,
+    limit: int | Sequence[int] | None,
+    name: str,
+    message: str,
 ) -> Tensor:
-    """The ids, or the error that the checks below would raise."""
+    """The ids, or the error that the checks of `checked` would raise."""
     import tensorflow as tf
 
     limits = limit if isinstance(limit, Sequence) else [limit]
-    message = f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX}"
     try:
         return found.check_ids(
             ids, [-1 if n is None else n for n in limits], message
@@ -167,7 +251,7 @@ def _natively_checked(
     except tf.errors.InvalidArgumentError:
         # As without kernels, with all that can be said of values at hand.
         raise ValueError(
-            _message(ids, _in_range(ids, limit), limit, name)
+            _message(given, _in_range(ids, limit), limit, name)
         ) from None
 
 
@@ -225,17 +309,11 @@ def _message(
     )
 
 
-def _asserted(
-    ids: Tensor,
-    valid: Tensor,
-    limit: int | Sequence[int] | None,
-    name: str,
-) -> Tensor:
+def asserted(ids: Tensor, given: Tensor, valid: Tensor, message: str) -> Tensor:
     """The ids, behind a check that TensorFlow runs where it can."""
     import tensorflow as tf
 
-    message = f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX}"
     ok = tf.reduce_all(valid)
-    check = tf.debugging.Assert(ok, [message, "Received: ids =", ids])
+    check = tf.debugging.Assert(ok, [message, "Received: ids =", given])
     with tf.control_dependencies([check]):
         return tf.identity(ids)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -15,6 +16,13 @@ def export_saved_model(
     It holds TensorFlow's own operations only, so a process that has never
     heard of Keras or of this package loads it, and ids without a row are an
     `InvalidArgumentError` there as well. The folder is whole or not there.
+
+    The signature has the dtypes of the model's inputs. Tensors of another
+    dtype are refused; NumPy arrays and lists that a Python process gives to
+    the loaded `serve` are cast by TensorFlow, so give it tensors. Ragged and
+    sparse inputs are so in the signature as well: `serve` takes them as they
+    are, `signatures["serve"]` takes their parts (values and row splits;
+    indices, values and shape).
 
     Args:
         model: A built Functional model.
@@ -51,8 +59,45 @@ def export_saved_model(
         prefix=f".{path.name}-", dir=path.parent
     ) as folder:
         part = Path(folder) / "model"
-        model.export(part, format="tf_saved_model", verbose=False)
+        _write(model, part)
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
     return path
+
+
+def _write(model: keras.Model, path: Path) -> None:
+    inputs = getattr(model, "inputs", None) or []
+    if not any(x.ragged or x.sparse for x in inputs):
+        model.export(path, format="tf_saved_model", verbose=False)
+        return
+    import tensorflow as tf
+
+    # Keras' own signature would be dense, where padding becomes id 0.
+    alone = isinstance(model, keras.Sequential)
+    structure = inputs[0] if alone else model.input
+    signature = keras.tree.map_structure(_spec, structure)
+    serve = tf.function(
+        lambda inputs: model(inputs),
+        input_signature=[signature],
+        autograph=False,
+    )
+    serve.get_concrete_function()  # an endpoint must have been traced
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", serve)
+    archive.write_out(path, verbose=False)
+
+
+def _spec(x: Any) -> Any:
+    """What a signature says about an input, with any batch."""
+    import tensorflow as tf
+
+    shape = (None, *x.shape[1:])
+    if x.sparse:
+        return tf.SparseTensorSpec(shape, x.dtype)
+    if x.ragged:
+        unknown = [axis for axis, size in enumerate(shape) if size is None]
+        rank = max(1, unknown[-1])
+        return tf.RaggedTensorSpec(shape, x.dtype, ragged_rank=rank)
+    return tf.TensorSpec(shape, x.dtype, name=x.name)

@@ -63,6 +63,27 @@ def test_equals_numpy():
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_without_dense_features_there_is_no_bottom():
+    model = model_of(num_dense=0, top_units=(24,))
+    ids = batch()["categorical"]
+    rows = ops.convert_to_numpy(model.get_layer("embeddings")(ids))
+    products = np.stack(
+        [
+            (rows[:, i] * rows[:, j]).sum(-1)
+            for i in range(len(DIMS))
+            for j in range(i)
+        ],
+        axis=1,
+    )
+    top = mlp(products.astype("float64"), model, "top", 1)
+    kernel, bias = map(
+        ops.convert_to_numpy, model.get_layer("probability").weights
+    )
+    expected = 1 / (1 + np.exp(-(top @ kernel + bias)))
+    found = model.predict({"categorical": ids}, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
+
+
 def test_parameters_of_the_defaults_are_table_8s():
     tables = keras_pss.EmbeddingCollection([1000] * 26, 16, "full")
     model = keras_pss.models.DLRM(tables)

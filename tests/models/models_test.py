@@ -225,8 +225,8 @@ MISTAKES = {
     r"`mlp_embeddings` must have tables of its own.*pass.*Received: the same": (
         same_twice
     ),
-    r"`num_dense` must be positive.*use another.*Received: num_dense=0": (
-        lambda: keras_pss.models.DLRM(collection(), num_dense=0)
+    r"one table without dense.*`num_dense`.*`--model dcn`.*input_dims=\(5,\)": (
+        lambda: keras_pss.models.DLRM(collection(DIMS[:1]), num_dense=0)
     ),
     r"`num_dense` must be 0 .* or positive. Received: num_dense=-1": (
         lambda: keras_pss.models.DCN(collection(), num_dense=-1)

@@ -233,7 +233,7 @@ class CompressedEmbedding(TableLayer):
         """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        ids_ops.check_not_cut(inputs, self.name)
+        inputs = ids_ops.uncut(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -269,7 +269,7 @@ class CompressedEmbedding(TableLayer):
         if not self.mask_zero:
             return None
         if not ids_ops.is_ragged(inputs):
-            inputs = ops.convert_to_tensor(inputs, sparse=False)
+            inputs = ids_ops.densified(inputs)
         return ops.not_equal(inputs, 0)
 
     def compute_output_shape(
@@ -307,7 +307,7 @@ class CompressedEmbedding(TableLayer):
         if not self.built:
             self.build()
         ids = np.asarray(ids)
-        ids_ops.check_not_cut(ids, self.name)
+        ids = ids_ops.uncut(ids, self.name)
         ids_ops.check_dtype(ids.dtype, self.input_dim, self.name)
         out = np.empty((len(ids), self.output_dim), np.float32)
         for begin in range(0, len(ids), batch_size):

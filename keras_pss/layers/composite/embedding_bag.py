@@ -118,7 +118,7 @@ class EmbeddingBag(keras.layers.Layer):
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        ids_ops.check_not_cut(inputs, self.embedding.name)
+        inputs = ids_ops.uncut(inputs, self.embedding.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(

@@ -202,7 +202,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        ids_ops.check_not_cut(inputs, self.name)
+        inputs = ids_ops.uncut(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -286,7 +286,7 @@ class HotRows(CompressedEmbedding):
             return
         if ids_ops.is_ragged(inputs):
             inputs = inputs.flat_values
-        inputs = ops.convert_to_tensor(inputs, sparse=False)
+        inputs = ids_ops.densified(inputs)
         inputs = ops.reshape(inputs, (-1,))
         ids, valid = ids_ops.checked(inputs, self.input_dim, self.name)
         if mask is not None:

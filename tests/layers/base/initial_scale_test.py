@@ -376,8 +376,8 @@ def test_sampled_gaussian_has_the_moments_of_a_normal_beyond_two():
         np.trapezoid(x**k * density, x) / np.trapezoid(density, x)
         for k in (2, 4)
     )
-    assert initial_draws.TAIL_SQUARE == pytest.approx(second, rel=1e-6)
-    assert initial_draws.TAIL_SQUARE == pytest.approx(5.7464, abs=5e-5)
+    assert pytest.approx(second, rel=1e-6) == initial_draws.TAIL_SQUARE
+    assert pytest.approx(5.7464, abs=5e-5) == initial_draws.TAIL_SQUARE
     seeded = initializers.RandomUniform(seed=3)
     fill = initial_draws.sampled_gaussian(seeded, lambda: math.sqrt(second))
     drawn = ops.convert_to_numpy(fill((1000, 500))).astype("float64")
@@ -453,7 +453,7 @@ def test_core_initializer_is_an_option_with_a_default():
         twin = cls.from_config(layer.get_config())
         assert twin.core_initializer == "sampled_gaussian"
         with pytest.raises(
-            ValueError, match="'uniform' or 'sampled_gaussian'.*'gaussian'"
+            ValueError, match=r"'uniform' or 'sampled_gaussian'.*'gaussian'"
         ):
             cls(50, 8, rank=2, core_initializer="gaussian")
 
