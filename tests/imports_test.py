@@ -43,7 +43,7 @@ LAYERS = {
     "base": set(),
     "fused": {"base"},
     "embedding": {"base", "fused"},
-    "composite": {"base", "embedding", "fused"},
+    "composite": {"base", "embedding"},
     "feature_interaction": {"base"},
 }
 TENSORFLOW = (

@@ -61,6 +61,10 @@ class CompressedEmbedding(TableLayer):
     # Whether ids need no upper bound, so that `input_dim` may be None.
     open_vocabulary = False
 
+    # Whether it is smaller than the table, so that a budget says by how much.
+    compresses = True
+    # Whether all tables of a collection share the numbers of one memory.
+    one_memory = False
     # The argument that a budget decides.
     sized_by = ""
     # What to do where the budget is too small.
@@ -157,6 +161,29 @@ class CompressedEmbedding(TableLayer):
                 f"Received: budget={budget!r}, which allows {max(0, size)}"
             )
         return cls.of_size(size, input_dim, output_dim, **kwargs)
+
+    @classmethod
+    def fuse(
+        cls,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> TableLayer | None:
+        """Many tables as one layer with one lookup, where the method has one.
+
+        Args:
+            input_dims, output_dim: Shapes of the tables.
+            numbers: The tables' places in their collection.
+            size: Parameters of all; None where the arguments say the size.
+            **kwargs: Further arguments of the constructor.
+
+        Returns:
+            A layer of `(n, F)` valid ids to `(n, F, output_dim)` rows, a
+            `TableGroup`; None for a layer of its own for each table.
+        """
+        return None
 
     @classmethod
     def check_unsized(cls, arguments: dict[str, Any]) -> None:

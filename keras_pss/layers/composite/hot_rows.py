@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
 from keras_pss.layers.composite.hot_table import (
     HotRowsChange,
@@ -31,7 +32,7 @@ LARGEST_SHARE = 4
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class HotRows(CompressedEmbedding):
+class HotRows(Holder, CompressedEmbedding):
     """A compressed embedding whose most frequent rows are rows of their own.
 
         E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
@@ -97,6 +98,7 @@ class HotRows(CompressedEmbedding):
         and its applications" (Journal of Algorithms 55, 2005), theorem 1.
     """
 
+    nested = ("embedding",)
     budget_advice = (
         "Give a larger budget, a smaller `capacity`, or choose another method."
     )
@@ -143,6 +145,7 @@ class HotRows(CompressedEmbedding):
         )
         self.counts = self.counter.counts
         self.sketch_width = self.counter.sketch_width
+        self.hold_nested()
 
     @classmethod
     def smallest_size(
@@ -358,22 +361,14 @@ class HotRows(CompressedEmbedding):
         for name in "input_dim", "output_dim", "mask_zero":
             del config[name]
         del config["embeddings_initializer"]
-        embedding = keras.saving.serialize_keras_object(self.embedding)
         return {
             **config,
             # Keras' `model.quantize` packs the parts, one by one.
             "dtype": keras.dtype_policies.serialize(self.hot.dtype_policy),
-            # Marked so that layers which share it do so again once loaded.
-            "embedding": {**embedding, "shared_object_id": id(self.embedding)},
             "capacity": self.capacity,
             "counts": self.counts,
             "sketch_width": self.sketch_width,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        embedding = keras.saving.deserialize_keras_object(config["embedding"])
-        return cls(**{**config, "embedding": embedding})
 
 
 def _check_embedding(embedding: Any) -> None:
