@@ -1,4 +1,4 @@
-"""The memory report of a model or layer: its tables, one by one and together."""
+"""The memory report of a model or layer: of each table, and of all."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

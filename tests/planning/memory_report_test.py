@@ -142,7 +142,7 @@ def test_collections_and_custom_layers_are_found():
         lambda: keras_pss.EmbeddingBag(keras_pss.FullEmbedding(90, 4)),
         lambda: keras_pss.HotRows(keras_pss.TTEmbedding(90, 4, rank=2), 5),
         lambda: keras_pss.FrequencyFilter(
-            keras_pss.EmbeddingCollection([500, 40], 8), [600, 60]
+            keras_pss.EmbeddingCollection([500, 40], 8, "full"), [600, 60]
         ),
         lambda: keras_pss.ROBEEmbedding(
             90, 4, memory=keras_pss.SharedMemory(50)

@@ -4,7 +4,8 @@ All that a method may override stands here with its documentation, hence the
 length.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -161,6 +162,27 @@ class CompressedEmbedding(TableLayer):
                 f"Received: budget={budget!r}, which allows {max(0, size)}"
             )
         return cls.of_size(size, input_dim, output_dim, **kwargs)
+
+    @classmethod
+    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
+        """Arguments of the method's own, beside those of every layer.
+
+        Args:
+            options: Those that are given, on which others may depend.
+        """
+        common = {*inspect.signature(CompressedEmbedding.__init__).parameters}
+        given = inspect.signature(cls.__init__).parameters
+        return [name for name in given if name not in common]
+
+    @classmethod
+    def size_name(cls, options: Mapping[str, Any]) -> str:
+        """The one of them that a budget decides; empty where none is."""
+        return cls.sized_by
+
+    @classmethod
+    def sized(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> Self:
+        """The layer of a table, of the size that its arguments say."""
+        return cls(input_dim, output_dim, **kwargs)
 
     @classmethod
     def fuse(

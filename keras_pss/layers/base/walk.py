@@ -7,8 +7,9 @@ from typing import Any
 def outermost(layer: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
     """The layer itself if it is wanted, else all that are within it.
 
-    What is within a wanted one is not looked at. Keras tracks what is assigned to attributes, in lists and dicts too; the
-    walk is the one by which it quantises a model.
+    What is within a wanted one is not looked at. Keras tracks what is assigned
+    to attributes, in lists and dicts too; the walk is the one by which it
+    quantises a model.
     """
     if wanted(layer):
         yield layer

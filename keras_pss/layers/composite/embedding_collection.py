@@ -170,7 +170,7 @@ class EmbeddingCollection(MultiColumn):
                 **common,
             }
             if self.budget is None:
-                layer = cls(*shape, **arguments)
+                layer = cls.sized(*shape, **arguments)
             else:
                 size = self._allocation.sizes[place]
                 layer = cls.from_budget(*shape, size, **arguments)
@@ -195,8 +195,17 @@ class EmbeddingCollection(MultiColumn):
                 layer.lookup(of_others[:, place])
                 for place, layer in enumerate(self.single)
             ]
+            if training:
+                self._observe(of_others, valid)
             second = ops.stack(rows, axis=1)
         return columns.join(first, second, full, width)
+
+    def _observe(self, ids: Tensor, valid: Tensor | None) -> None:
+        """Shows the layers of single tables the ids of a training step."""
+        for place, layer in enumerate(self.single):
+            column = self._allocation.compressed[place]
+            mask = None if valid is None else valid[:, column]
+            layer.observe(ids[:, place], mask)
 
     def get_config(self) -> dict[str, Any]:
         # The parts may have been quantised one by one by `model.quantize`;
