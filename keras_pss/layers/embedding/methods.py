@@ -42,6 +42,8 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "clustered": ClusteredEmbedding,
     "hot_rows": HotRows,
 }
+# What `keras_pss.layers` and `keras_pss` export, by name.
+EXPORTS = {cls.__name__: cls for cls in METHODS.values()}
 
 
 def method_class(method: str) -> type[CompressedEmbedding]:

@@ -31,6 +31,8 @@ CASES = [
     ("deep_hash", "20x", {"num_hashes": 8}),
     ("clustered", "20x", {"num_columns": 2}),
     ("quantized", "2x", {"storage": "int8"}),
+    ("hot_rows", "20x", {"method": "hash", "capacity": 5, "num_hashes": 2}),
+    ("hot_rows", "5x", {"inner": "robe", "counts": "sketch"}),
 ]
 # One of each way to keep and read weights.
 KINDS = [
