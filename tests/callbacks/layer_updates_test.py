@@ -50,8 +50,9 @@ def test_layers_are_asked_after_each_step_and_epoch():
     fit(model, LayerUpdates(6), epochs=2)
     assert list(layer.steps) == [(k, 6) for k in range(1, 13)]
     assert list(layer.shares) == [0.5, 1.0]
-    slots = slots_of(model.optimizer, layer.embeddings_table)
-    for slot, _ in slots:
+    slots = list(slots_of(model.optimizer, layer.embeddings_table))
+    assert len(slots) == 2
+    for slot in slots:
         values = ops.convert_to_numpy(slot)
         assert not values[0].any()
         assert values[1:].all()

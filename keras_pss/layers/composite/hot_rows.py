@@ -380,7 +380,8 @@ class HotRows(Holder, CompressedEmbedding):
         learns = self.trainable and self.hot.trainable
         if not learns or step % max(1, steps_per_epoch // REFRESHES):
             return []
-        return [Replaced(self.hot.hot_table, self.refresh().slots)]
+        change = self.refresh()
+        return [Replaced(self.hot.hot_table, change.slots)]
 
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
