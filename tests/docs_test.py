@@ -20,6 +20,7 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 DOCUMENTED = {
     **dict(inspect.getmembers(keras_pss.models, inspect.isfunction)),
     "Model": keras_pss.models.Model,
+    "LayerUpdates": keras_pss.callbacks.LayerUpdates,
     "Recluster": keras_pss.callbacks.Recluster,
     "RefreshHotRows": keras_pss.callbacks.RefreshHotRows,
     "MetricsAccumulator": metrics.MetricsAccumulator,

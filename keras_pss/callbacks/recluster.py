@@ -128,8 +128,8 @@ class Recluster(keras.callbacks.Callback):
                 samples_per_cluster=self.samples_per_cluster,
                 seed=self.seed,
             )
-            for table in (layer.centroids_table, layer.residuals_table):
-                reset_rows(optimizer, table, np.arange(table.shape[0]))
+            for table, rows in layer.replaced():
+                reset_rows(optimizer, table, rows)
             logger.info(
                 "Epoch %d: re-clustered '%s', relative squared error %.3g",
                 epoch + 1,

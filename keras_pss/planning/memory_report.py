@@ -1,4 +1,4 @@
-"""The memory report of a model: its tables, one by one and together."""
+"""The memory report of a model or layer: of each table, and of all."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import keras
 
 from keras_pss.layers.base import walk
 from keras_pss.layers.base.memory import MemoryReport, layers_within
+from keras_pss.layers.base.tables import TableLayer
 from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
 _COLUMNS = {
@@ -73,13 +74,13 @@ class ModelReport:
 
 
 def memory_report(
-    model: keras.Model, optimizer: Optimizer | None = None
+    model: keras.layers.Layer, optimizer: Optimizer | None = None
 ) -> ModelReport:
     """What the embedding tables of a model take, trained and served.
 
     Args:
-        model: A built model; its stock `keras.layers.Embedding`s are listed
-            as well.
+        model: A built model, or a layer of any kind, such as a collection;
+            stock `keras.layers.Embedding`s are listed as well.
         optimizer: `"adam"`, `"adagrad"`, `"momentum"`, ... with Keras'
             defaults, or an optimizer with settings of its own; by default
             that of the compiled model, else `"adam"`.
@@ -88,7 +89,8 @@ def memory_report(
         A `ModelReport`: `print` it, or take `as_dict()`.
 
     Raises:
-        ValueError: If the optimizer is not known.
+        ValueError: For what is neither a model nor a layer, and if the
+            optimizer is not known.
 
     Example:
 
@@ -99,6 +101,11 @@ def memory_report(
     report.total.parameters  # 160000
     ```
     """
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            "`model` must be a Keras model or layer, an object and no class. "
+            f"Received: model={model!r}"
+        )
     optimizer = optimizer or getattr(model, "optimizer", None) or "adam"
     optimizer_slots(optimizer)  # or an error
     found = walk.outermost(
@@ -106,6 +113,8 @@ def memory_report(
         lambda layer: (
             hasattr(layer, "memory_report")
             or isinstance(layer, keras.layers.Embedding)
+            # Such as a SharedMemory, whose layers report it within a model.
+            or (layer is model and isinstance(layer, TableLayer))
         ),
     )
     layers = list({id(layer): layer for layer in found}.values())
@@ -115,7 +124,7 @@ def memory_report(
         while name in reports:  # of another sub-model
             name += "'"
         reports[name] = _report(layer, optimizer)
-    tables = [layer for layer in layers if hasattr(layer, "memory_report")]
+    tables = [layer for layer in layers if hasattr(layer, "parts")]
     stock = [
         _report(layer, optimizer) for layer in layers if layer not in tables
     ]
@@ -153,6 +162,8 @@ def _embedding(layer: Any) -> Any:
 def _report(layer: Any, optimizer: Optimizer) -> MemoryReport:
     if hasattr(layer, "memory_report"):
         return layer.memory_report(optimizer)
+    if isinstance(layer, TableLayer):
+        return MemoryReport.of(layer, None, optimizer)
     return MemoryReport.of_stock_embedding(layer, optimizer)
 
 

@@ -103,7 +103,7 @@ def _collection(
         # Of what the uncompressed, unfiltered tables take.
         rows = [n for n in cardinalities if n is not None]
         budget = parameters(budget, sum(rows) * width)
-    if "seed" in signature(method_class(method)).parameters:
+    if "seed" in method_class(method).option_names(options):
         options.setdefault("seed", config.seed + place)
     given = {
         "min_rows": _min_rows(config, kept),

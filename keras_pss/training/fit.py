@@ -8,10 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_pss.callbacks import Recluster
+from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.layers import ClusteredEmbedding
-from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.training import checkpoint
 from keras_pss.training.build_model import build_model
@@ -123,7 +121,7 @@ def fit(
                 guard,
                 best,
                 *callbacks,
-                *_reclusterings(model, config, rounds.of_epoch),
+                LayerUpdates(rounds.epoch, steps),
                 save,
             ],
             verbose=verbose,
@@ -164,16 +162,6 @@ def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
     columns = range(len(data.cardinalities))
     counts = [data.counts(column) for column in columns]
     return FrequencyFilter.limits(counts, config.min_count)
-
-
-def _reclusterings(
-    model: keras.Model, config: RunConfig, every_rounds: int
-) -> list[Recluster]:
-    """What clustered tables need between epochs."""
-    # A run of one epoch has no room for one.
-    if config.epochs == 1 or not every(model, ClusteredEmbedding):
-        return []
-    return [Recluster(every_epochs=every_rounds)]
 
 
 def _keep_batch(

@@ -156,6 +156,51 @@ def test_what_packing_is_promised_to_give_is_kept(ours, width):
         assert report.lookup_bytes == np.ceil(width * number)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras_pss.EmbeddingCollection([500, 40], 8, "hash", "5x"),
+        lambda: keras_pss.EmbeddingBag(keras_pss.FullEmbedding(90, 4)),
+        lambda: keras_pss.HotRows(keras_pss.TTEmbedding(90, 4, rank=2), 5),
+        lambda: keras_pss.FrequencyFilter(
+            keras_pss.EmbeddingCollection([500, 40], 8, "full"), [600, 60]
+        ),
+        lambda: keras_pss.ROBEEmbedding(
+            90, 4, memory=keras_pss.SharedMemory(50)
+        ),
+        lambda: keras_pss.SharedMemory(50),
+        lambda: keras.layers.Embedding(90, 4),
+    ],
+    ids=["collection", "bag", "hot", "filter", "robe", "memory", "stock"],
+)
+def test_a_layer_is_reported_on_as_a_model_of_it_is(layer):
+    layer = layer()
+    report = keras_pss.memory_report(layer, "adagrad")
+    assert list(report.layers) == [layer.name]
+    if not isinstance(layer, keras_pss.SharedMemory):
+        ids = keras.Input((2,), dtype="int32")
+        model = keras.Model(ids, layer(ids))
+        assert keras_pss.memory_report(model, "adagrad") == report
+    layer.build()
+    assert report.total.parameters == sum(
+        int(np.prod(weight.shape)) for weight in layer.trainable_weights
+    )
+    assert report.other_parameters == 0
+
+
+def test_what_has_no_tables_has_none():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    report = keras_pss.memory_report(layer)
+    assert (report.layers, report.other_parameters) == ({}, 15)
+
+
+@pytest.mark.parametrize("wrong", [keras.layers.Dense, None, "robe", 5])
+def test_what_is_no_layer_is_an_error(wrong):
+    with pytest.raises(ValueError, match=r"`model` must be a Keras model or"):
+        keras_pss.memory_report(wrong)
+
+
 def test_an_unknown_optimizer_is_an_error():
     model = model_of_tables()
     with pytest.raises(ValueError, match="`optimizer` must be one of"):

@@ -180,6 +180,28 @@ def test_clustered_tables_are_reclustered(data, tmp_path):
     assert set(epochs) == {report["best_epoch"] - 1}
 
 
+def test_hot_rows_are_refreshed_by_themselves(data, tmp_path):
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(
+        model="deepfm",
+        method="hot_rows",
+        options={"inner": "robe", "capacity": 6},
+        budget="20x",
+        epochs=1,
+        batch_size=512,
+    )
+    report = train(prepared, config, tmp_path / "run", verbose=0)
+    assert report["compression"] >= 20
+    model = load_model(tmp_path / "run")
+    layers = every(model, keras_pss.HotRows)
+    assert layers
+    for layer in layers:
+        assert layer.embedding.seed in (config.seed, config.seed + 1)
+        hits, lookups = layer.count_hits()
+        assert 0 < hits < lookups
+        assert 0 < len(layer.ids()) <= 6
+
+
 def test_open_ids_train_too(data, tmp_path):
     prepared = criteo.prepare(data / "log.tsv", tmp_path / "hashed", ids="hash")
     config = RunConfig(budget="64KB", epochs=1, batch_size=512)
@@ -600,13 +622,21 @@ def test_streams_go_on_where_they_were_stopped(data, likes):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_is_bit_equal_with_clusters_and_scaled_losses(
-    data, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("clustered", {}),
+        ("hot_rows", {"method": "hash", "counts": "sketch"}),
+    ],
+)
+def test_a_resumed_run_is_bit_equal_with_updates_and_scaled_losses(
+    method, options, data, tmp_path, monkeypatch
 ):
-    """Re-clustering between epochs; a loss scale and half-precision sums."""
+    """Tables that change; a loss scale and half-precision sums."""
     config = RunConfig(
         model_options={"bottom_units": [8], "top_units": [8]},
-        method="clustered",
+        method=method,
+        options=options,
         budget="20x",
         dim=4,
         epochs=2,

@@ -4,7 +4,8 @@ All that a method may override stands here with its documentation, hence the
 length.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -61,6 +62,10 @@ class CompressedEmbedding(TableLayer):
     # Whether ids need no upper bound, so that `input_dim` may be None.
     open_vocabulary = False
 
+    # Whether it is smaller than the table, so that a budget says by how much.
+    compresses = True
+    # Whether all tables of a collection share the numbers of one memory.
+    one_memory = False
     # The argument that a budget decides.
     sized_by = ""
     # What to do where the budget is too small.
@@ -157,6 +162,50 @@ class CompressedEmbedding(TableLayer):
                 f"Received: budget={budget!r}, which allows {max(0, size)}"
             )
         return cls.of_size(size, input_dim, output_dim, **kwargs)
+
+    @classmethod
+    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
+        """Arguments of the method's own, beside those of every layer.
+
+        Args:
+            options: Those that are given, on which others may depend.
+        """
+        common = {*inspect.signature(CompressedEmbedding.__init__).parameters}
+        given = inspect.signature(cls.__init__).parameters
+        return [name for name in given if name not in common]
+
+    @classmethod
+    def size_name(cls, options: Mapping[str, Any]) -> str:
+        """The one of them that a budget decides; empty where none is."""
+        return cls.sized_by
+
+    @classmethod
+    def sized(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> Self:
+        """The layer of a table, of the size that its arguments say."""
+        return cls(input_dim, output_dim, **kwargs)
+
+    @classmethod
+    def fuse(
+        cls,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> TableLayer | None:
+        """Many tables as one layer with one lookup, where the method has one.
+
+        Args:
+            input_dims, output_dim: Shapes of the tables.
+            numbers: The tables' places in their collection.
+            size: Parameters of all; None where the arguments say the size.
+            **kwargs: Further arguments of the constructor.
+
+        Returns:
+            A layer of `(n, F)` valid ids to `(n, F, output_dim)` rows, a
+            `TableGroup`; None for a layer of its own for each table.
+        """
+        return None
 
     @classmethod
     def check_unsized(cls, arguments: dict[str, Any]) -> None:

@@ -7,16 +7,17 @@ from keras_pss import keras_internals
 
 
 def outermost(layer: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
-    """Sub-layers that are wanted, without those within a wanted one.
+    """The layer itself if it is wanted, else all that are within it.
 
-    Keras tracks what is assigned to attributes, in lists and dicts too; the
-    walk is the one by which it quantises a model.
+    What is within a wanted one is not looked at. Keras tracks what is assigned
+    to attributes, in lists and dicts too; the walk is the one by which it
+    quantises a model.
     """
+    if wanted(layer):
+        yield layer
+        return
     for part in keras_internals.direct_sublayers(layer):
-        if wanted(part):
-            yield part
-        else:
-            yield from outermost(part, wanted)
+        yield from outermost(part, wanted)
 
 
 def every(layer: Any, cls: type) -> list[Any]:

@@ -25,9 +25,9 @@ class Allocation:
     Attributes:
         full: Indices of the tables that stay uncompressed, ascending.
         compressed: Indices of the others, ascending.
-        sizes: Parameters for each of `compressed`; for ROBE, whose tables
-            share one memory, a single number. Empty where the method's own
-            arguments say the size.
+        sizes: Parameters for each of `compressed`; a single number where
+            the method's tables share one memory. Empty where the method's
+            own arguments say the size.
     """
 
     full: tuple[int, ...]
@@ -60,7 +60,7 @@ def allocate(
     """
     everything = tuple(range(len(input_dims)))
     cls = method_class(method)
-    if method == "full":
+    if not cls.compresses:
         return Allocation(everything, (), ())
     rows = [LARGEST_DIM if n is None else n for n in input_dims]
     if budget is None:
@@ -103,7 +103,7 @@ def allocate(
     def needed(spent: int, least: list[int]) -> int:
         if not least:
             return spent
-        return spent + (max(least) if method == "robe" else sum(least))
+        return spent + (max(least) if cls.one_memory else sum(least))
 
     full, spent, least = choice(FULL_SHARE)
     if min_rows is None and needed(spent, least) > allowed:
@@ -121,7 +121,7 @@ def allocate(
     compressed = tuple(t for t in everything if t not in full)
     if not least:
         sizes = []
-    elif method == "robe":
+    elif cls.one_memory:
         sizes = [min(allowed - spent, LARGEST_DIM)]
     else:
         weights = [rows[t] * output_dim for t in compressed]

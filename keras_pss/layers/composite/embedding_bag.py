@@ -1,14 +1,14 @@
 """Pooled lookups: one vector for a bag of ids."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_pss.layers.base.composite import Composite
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.memory import MemoryReport
-from keras_pss.layers.base.tables import Table
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import pooling
@@ -18,7 +18,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class EmbeddingBag(keras.layers.Layer):
+class EmbeddingBag(Composite):
     """A vector for each bag of ids, of the rows of any compressed embedding.
 
         "sum"    B = Σ_i w_i E[x_i]
@@ -80,6 +80,8 @@ class EmbeddingBag(keras.layers.Layer):
         offsets; the combiners are those of `tf.nn.embedding_lookup_sparse`.
     """
 
+    nested = ("embedding",)
+
     def __init__(
         self,
         embedding: CompressedEmbedding,
@@ -98,24 +100,7 @@ class EmbeddingBag(keras.layers.Layer):
         self.autocast = False
         # A mask is used up: there are no entries left that it could be of.
         self.supports_masking = True
-
-    def parts(self) -> list[Any]:
-        """The sub-layers that hold weights."""
-        return [self.embedding]
-
-    def tables(self) -> dict[str, Table]:
-        return {}
-
-    def lookup_bytes(self) -> int:
-        return 0  # the embedding's own, for each id of a bag
-
-    def lookup_flops(self) -> int:
-        return 0
-
-    def build(self, input_shape: Any = None) -> None:
-        if not self.embedding.built:
-            self.embedding.build()
-        self.built = True
+        self.hold_nested()
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = ids_ops.uncut(inputs, self.embedding.name)
@@ -218,21 +203,5 @@ class EmbeddingBag(keras.layers.Layer):
         if self.embedding.quantization_mode is None:
             self.embedding.quantize(mode)
 
-    def _int8_call(self, *args: Any, **kwargs: Any) -> Tensor:
-        # Keras calls this in place of `call` under an int8 policy.
-        return self.call(*args, **kwargs)
-
     def get_config(self) -> dict[str, Any]:
-        embedding = keras.saving.serialize_keras_object(self.embedding)
-        return {
-            **super().get_config(),
-            # Marked here so that layers which share it do so again: Keras
-            # would mark the first copy too late.
-            "embedding": {**embedding, "shared_object_id": id(self.embedding)},
-            "combiner": self.combiner,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        embedding = keras.saving.deserialize_keras_object(config["embedding"])
-        return cls(**{**config, "embedding": embedding})
+        return {**super().get_config(), "combiner": self.combiner}

@@ -1,8 +1,7 @@
 """The tables of a model, as one layer.
 
-What divides the budget is in allocation.py, the fused parts in
-full_group.py and robe_group.py; this joins them under the interface of
-a Keras layer, whose methods make the file long.
+What divides the budget is in allocation.py, what tables that are read at once
+become is their method's own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,21 +13,18 @@ from keras import initializers, ops
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
-from keras_pss.layers.base.memory import MemoryReport
-from keras_pss.layers.base.tables import Table, cast_rows
+from keras_pss.layers.base.multi_column import MultiColumn
+from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite.allocation import allocate
+from keras_pss.layers.embedding.full_embedding import FullEmbedding
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.full_group import FullGroup
-from keras_pss.layers.fused.robe_group import ROBEGroup
 from keras_pss.ops import columns
-from keras_pss.ops import ids as ids_ops
-from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class EmbeddingCollection(keras.layers.Layer):
+class EmbeddingCollection(MultiColumn):
     """The embedding tables of all features, compressed within one budget.
 
     Small tables stay uncompressed and are read by one gather. With ROBE the
@@ -123,44 +119,43 @@ class EmbeddingCollection(keras.layers.Layer):
             "embeddings_constraint": self.embeddings_constraint,
             "gradient": gradient,
         }
-        self.full: FullGroup | None = self._full(common)
-        self.shared: ROBEGroup | None = self._shared(common)
+        self.full: TableLayer | None = self._full(common)
+        self.shared: TableLayer | None = self._shared(common)
         self.single: list[Any] = self._single(common)
 
     def _dims(self, columns: Sequence[int]) -> list[Any]:
         return [self.input_dims[column] for column in columns]
 
-    def _full(self, common: dict[str, Any]) -> FullGroup | None:
+    def _full(self, common: dict[str, Any]) -> TableLayer | None:
         if not self._allocation.full:
             return None
-        return FullGroup(
+        return FullEmbedding.fuse(
             self._dims(self._allocation.full),
             self.output_dim,
+            self._allocation.full,
             embeddings_initializer=self.embeddings_initializer,
             name="full",
             **common,
         )
 
-    def _shared(self, common: dict[str, Any]) -> ROBEGroup | None:
+    def _shared(self, common: dict[str, Any]) -> TableLayer | None:
         columns = self._allocation.compressed
-        if self.method != "robe" or not columns:
+        if not columns:
             return None
-        sizes: dict[str, Any] = {}
-        if self._allocation.sizes:
-            sizes["memory_size"] = self._allocation.sizes[0]
-        return ROBEGroup(
+        sizes = self._allocation.sizes
+        return method_class(self.method).fuse(
             self._dims(columns),
             self.output_dim,
-            table_numbers=columns,
+            columns,
+            sum(sizes) if sizes else None,
             embeddings_initializer=self.embeddings_initializer,
             name="shared",
-            **sizes,
             **self.options,
             **common,
         )
 
     def _single(self, common: dict[str, Any]) -> list[Any]:
-        if self.method == "robe":
+        if self.shared is not None:
             return []
         cls = method_class(self.method)
         layers = []
@@ -175,7 +170,7 @@ class EmbeddingCollection(keras.layers.Layer):
                 **common,
             }
             if self.budget is None:
-                layer = cls(*shape, **arguments)
+                layer = cls.sized(*shape, **arguments)
             else:
                 size = self._allocation.sizes[place]
                 layer = cls.from_budget(*shape, size, **arguments)
@@ -183,38 +178,12 @@ class EmbeddingCollection(keras.layers.Layer):
         return layers
 
     def parts(self) -> list[Any]:
-        """The sub-layers that hold weights."""
         parts = [self.full, self.shared, *self.single]
         return [part for part in parts if part is not None]
 
-    def tables(self) -> dict[str, Table]:
-        return {}
-
-    def lookup_bytes(self) -> int:
-        return 0  # the parts' own
-
-    def lookup_flops(self) -> int:
-        return 0
-
-    def build(self, input_shape: Any = None) -> None:
-        for part in self.parts():
-            part.build()
-        self.built = True
-
-    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = ids_ops.uncut(inputs, self.name)
-        return super().__call__(inputs, *args, **kwargs)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
-        ids_ops.check_dtype(inputs.dtype, limit, self.name)
-        self._check_columns(inputs.shape)
-        return ids_ops.map_flat(self._rows, inputs, suffix=1)
-
-    def _rows(self, ids: Tensor) -> Tensor:
-        """(n, F) ids to (n, F, d) rows."""
-        bounds = [LARGEST_DIM if n is None else n for n in self.input_dims]
-        ids, valid = ids_ops.checked(ids, bounds, self.name)
+    def column_rows(
+        self, ids: Tensor, valid: Tensor | None, training: bool | None
+    ) -> Tensor:
         full, width = self._allocation.full, len(self.input_dims)
         of_full, of_others = columns.split(ids, full, width)
         first = None if self.full is None else self.full(of_full)
@@ -226,57 +195,17 @@ class EmbeddingCollection(keras.layers.Layer):
                 layer.lookup(of_others[:, place])
                 for place, layer in enumerate(self.single)
             ]
+            if training:
+                self._observe(of_others, valid)
             second = ops.stack(rows, axis=1)
-        rows = columns.join(first, second, full, width)
-        return cast_rows(rows, valid, self.compute_dtype)
+        return columns.join(first, second, full, width)
 
-    def _check_columns(self, shape: Sequence[int | None]) -> None:
-        if not len(shape) or shape[-1] != len(self.input_dims):
-            raise ValueError(
-                f"Layer '{self.name}' has {len(self.input_dims)} tables, so "
-                "the last axis of its ids must have as many columns. "
-                f"Received: ids of shape {tuple(shape)}"
-            )
-
-    def compute_output_shape(
-        self, input_shape: Sequence[int | None]
-    ) -> tuple[int | None, ...]:
-        return (*input_shape, self.output_dim)
-
-    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        limit = max(LARGEST_DIM if n is None else n for n in self.input_dims)
-        ids_ops.check_dtype(inputs.dtype, limit, self.name)
-        self._check_columns(inputs.shape)
-        shape = self.compute_output_shape(inputs.shape)
-        return keras.KerasTensor(
-            shape,
-            dtype=self.compute_dtype,
-            ragged=getattr(inputs, "ragged", False),
-        )
-
-    def budget_size(self) -> int:
-        """What the budget counts, in parameters; see the layers."""
-        tables = [part for part in (self.full, self.shared) if part is not None]
-        sizes = [t.size for part in tables for t in part.tables().values()]
-        return sum(sizes) + sum(layer.budget_size() for layer in self.single)
-
-    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
-        """Parameters and bytes beside those of the uncompressed tables."""
-        full = None
-        if None not in self.input_dims:
-            full = sum(filter(None, self.input_dims)) * self.output_dim
-        return MemoryReport.of(self, full, optimizer)
-
-    def quantize(
-        self, mode: Any = None, type_check: bool = True, config: Any = None
-    ) -> None:
-        """Packs every part to int8; see the layers."""
-        for part in self.parts():
-            part.quantize(mode)
-
-    def _int8_call(self, inputs: Tensor) -> Tensor:
-        # Keras calls this in place of `call` under an int8 policy.
-        return self.call(inputs)
+    def _observe(self, ids: Tensor, valid: Tensor | None) -> None:
+        """Shows the layers of single tables the ids of a training step."""
+        for place, layer in enumerate(self.single):
+            column = self._allocation.compressed[place]
+            mask = None if valid is None else valid[:, column]
+            layer.observe(ids[:, place], mask)
 
     def get_config(self) -> dict[str, Any]:
         # The parts may have been quantised one by one by `model.quantize`;
@@ -290,7 +219,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "method": self.method,
             "budget": self.budget,
             "min_rows": self.min_rows,
-            "options": self.options,
+            "options": _plain(self.options),
             "embeddings_initializer": initializers.serialize(
                 self.embeddings_initializer
             ),
@@ -316,3 +245,13 @@ def _checked_dims(
         if rows is not None or not method_class(method).open_vocabulary:
             positive_int("input_dims", rows, LARGEST_DIM)
     return dims
+
+
+def _plain(value: Any) -> Any:
+    """A value in the containers that Keras made its own of an attribute."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        kind = tuple if isinstance(value, tuple) else list
+        return kind(map(_plain, value))
+    return value

@@ -1,7 +1,7 @@
 """Rare ids as one: the baseline that every compressed embedding must beat."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,16 +9,13 @@ import numpy.typing as npt
 from keras import ops
 
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
-from keras_pss.layers.base.memory import MemoryReport
-from keras_pss.layers.base.tables import Table, cast_rows
-from keras_pss.ops import ids as ids_ops
-from keras_pss.optimizers.slots import Optimizer
+from keras_pss.layers.base.multi_column import MultiColumn
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class FrequencyFilter(keras.layers.Layer):
+class FrequencyFilter(MultiColumn):
     """Tables of frequent ids alone, where all rare ones share id 0.
 
         E_f[i] = embeddings_f[i]   if i < limits_f,   else embeddings_f[0]
@@ -64,6 +61,8 @@ class FrequencyFilter(keras.layers.Layer):
     benchmarking for click-through rate prediction" (2021).
     """
 
+    nested = ("embeddings",)
+
     def __init__(
         self, embeddings: Any, input_dims: Sequence[int], **kwargs: Any
     ) -> None:
@@ -79,6 +78,7 @@ class FrequencyFilter(keras.layers.Layer):
         self.input_dims = _checked_dims(input_dims, embeddings.input_dims)
         self.output_dim = embeddings.output_dim
         self.autocast = False
+        self.hold_nested()
 
     @staticmethod
     def limits(
@@ -118,99 +118,17 @@ class FrequencyFilter(keras.layers.Layer):
             rows.append(1 + int((seen[1:] >= min_count).sum()))
         return tuple(rows)
 
-    def parts(self) -> list[Any]:
-        """The sub-layers that hold weights."""
-        return [self.embeddings]
-
-    def tables(self) -> dict[str, Table]:
-        return {}
-
-    def lookup_bytes(self) -> int:
-        return 0  # the collection's own
-
-    def lookup_flops(self) -> int:
-        return 0
-
-    def build(self, input_shape: Any = None) -> None:
-        if not self.embeddings.built:
-            self.embeddings.build(input_shape)
-        self.built = True
-
-    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = ids_ops.uncut(inputs, self.name)
-        return super().__call__(inputs, *args, **kwargs)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        self._check(inputs)
-        return ids_ops.map_flat(self._rows, inputs, suffix=1)
-
-    def _rows(self, ids: Tensor) -> Tensor:
-        """(n, F) ids to (n, F, d) rows."""
-        # Before the filter, which would turn wrong ids into rare ones.
-        ids, valid = ids_ops.checked(ids, self.input_dims, self.name)
+    def column_rows(
+        self, ids: Tensor, valid: Tensor | None, training: bool | None
+    ) -> Tensor:
+        # The ids were checked before they are filtered, which would turn
+        # wrong ones into rare ones.
         limits = np.asarray(self.embeddings.input_dims, np.int32)
         kept = ids < ops.cast(ops.convert_to_tensor(limits), ids.dtype)
-        rows = self.embeddings(ops.where(kept, ids, ops.zeros_like(ids)))
-        return cast_rows(rows, valid, self.compute_dtype)
-
-    def _check(self, inputs: Any) -> None:
-        ids_ops.check_dtype(inputs.dtype, max(self.input_dims), self.name)
-        shape = tuple(inputs.shape)
-        if not shape or shape[-1] != len(self.input_dims):
-            raise ValueError(
-                f"Layer '{self.name}' has {len(self.input_dims)} tables, so "
-                "the last axis of its ids must have as many columns. "
-                f"Received: ids of shape {shape}"
-            )
-
-    def compute_output_shape(
-        self, input_shape: Sequence[int | None]
-    ) -> tuple[int | None, ...]:
-        return (*input_shape, self.output_dim)
-
-    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        self._check(inputs)
-        return keras.KerasTensor(
-            self.compute_output_shape(inputs.shape),
-            dtype=self.compute_dtype,
-            ragged=getattr(inputs, "ragged", False),
-        )
-
-    def budget_size(self) -> int:
-        """What the collection's budget counts, in parameters."""
-        return self.embeddings.budget_size()
-
-    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
-        """The collection's sizes beside those of the unfiltered tables."""
-        full = sum(self.input_dims) * self.output_dim
-        return MemoryReport.of(self, full, optimizer)
-
-    def quantize(
-        self, mode: Any = None, type_check: bool = True, config: Any = None
-    ) -> None:
-        """Packs the collection to int8; see the layers."""
-        self.embeddings.quantize(mode)
-
-    def _int8_call(self, inputs: Tensor) -> Tensor:
-        # Keras calls this in place of `call` under an int8 policy.
-        return self.call(inputs)
+        return self.embeddings(ops.where(kept, ids, ops.zeros_like(ids)))
 
     def get_config(self) -> dict[str, Any]:
-        embeddings = keras.saving.serialize_keras_object(self.embeddings)
-        return {
-            **super().get_config(),
-            # Marked so that layers which share it do so again once loaded.
-            "embeddings": {
-                **embeddings,
-                "shared_object_id": id(self.embeddings),
-            },
-            "input_dims": self.input_dims,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        inner = keras.saving.deserialize_keras_object(config["embeddings"])
-        return cls(**{**config, "embeddings": inner})
+        return {**super().get_config(), "input_dims": self.input_dims}
 
 
 def _checked_dims(

@@ -4,6 +4,7 @@ The hot rows are in hot_table.py and the counters in id_counter.py. What joins
 them is here; it is long for its documentation and the forms of `from_budget`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
@@ -12,7 +13,9 @@ from keras import ops
 
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
+from keras_pss.layers.base.updates import Replaced
 from keras_pss.layers.composite.hot_table import (
     HotRowsChange,
     HotTable,
@@ -21,17 +24,23 @@ from keras_pss.layers.composite.hot_table import (
     default_capacity,
 )
 from keras_pss.layers.composite.id_counter import IdCounter
-from keras_pss.layers.embedding.methods import method_class
 from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
 
+# The method of the embedding, by default.
+INNER = "tt"
+# Arguments that are not the embedding's.
+OWN_OPTIONS = ("counts", "sketch_width")
 # A default number of hot rows takes this part of a budget, at most: 1 / 4.
 LARGEST_SHARE = 4
+# Of an epoch, the first one's warm-up included: TT-Rec's is a tenth of it, and
+# its refreshes are hundreds to thousands of steps apart.
+REFRESHES = 10
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class HotRows(CompressedEmbedding):
+class HotRows(Holder, CompressedEmbedding):
     """A compressed embedding whose most frequent rows are rows of their own.
 
         E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
@@ -97,6 +106,7 @@ class HotRows(CompressedEmbedding):
         and its applications" (Journal of Algorithms 55, 2005), theorem 1.
     """
 
+    nested = ("embedding",)
     budget_advice = (
         "Give a larger budget, a smaller `capacity`, or choose another method."
     )
@@ -143,6 +153,33 @@ class HotRows(CompressedEmbedding):
         )
         self.counts = self.counter.counts
         self.sketch_width = self.counter.sketch_width
+        self.hold_nested()
+
+    @classmethod
+    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
+        _, inner, rest = _divided(options)
+        own = ["inner", "method", "capacity", *OWN_OPTIONS]
+        return [*own, *inner.option_names(rest)]
+
+    @classmethod
+    def size_name(cls, options: Mapping[str, Any]) -> str:
+        _, inner, rest = _divided(options)
+        return inner.size_name(rest)
+
+    @classmethod
+    def sized(
+        cls,
+        input_dim: int,
+        output_dim: int,
+        *,
+        capacity: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        own, inner, options = _divided(kwargs)
+        capacity = default_capacity(capacity, input_dim, input_dim)
+        return cls(
+            inner.sized(input_dim, output_dim, **options), capacity, **own
+        )
 
     @classmethod
     def smallest_size(
@@ -150,12 +187,10 @@ class HotRows(CompressedEmbedding):
         input_dim: int,
         output_dim: int,
         *,
-        method: str = "tt",
         capacity: int | None = None,
         **kwargs: Any,
     ) -> int:
-        _, options = _divided(kwargs)
-        inner = method_class(method)
+        _, inner, options = _divided(kwargs)
         inner.check_unsized(options)
         capacity = default_capacity(capacity, input_dim, 1)
         least = inner.smallest_size(input_dim, output_dim, **options)
@@ -167,14 +202,12 @@ class HotRows(CompressedEmbedding):
         input_dim: int,
         output_dim: int,
         *,
-        method: str = "tt",
         capacity: int | None = None,
         **kwargs: Any,
     ) -> int:
         """Of lookups; the counters are for training alone."""
-        _, options = _divided(kwargs)
+        _, inner, options = _divided(kwargs)
         capacity = default_capacity(capacity, input_dim, input_dim)
-        inner = method_class(method)
         hot = HotTable(capacity, output_dim).tables().values()
         return inner.index_bytes(input_dim, output_dim, **options) + sum(
             table.bytes for table in hot if table.dtype
@@ -187,12 +220,10 @@ class HotRows(CompressedEmbedding):
         input_dim: int,
         output_dim: int,
         *,
-        method: str = "tt",
         capacity: int | None = None,
         **kwargs: Any,
     ) -> Self:
-        own, options = _divided(kwargs)
-        inner = method_class(method)
+        own, inner, options = _divided(kwargs)
         least = inner.smallest_size(input_dim, output_dim, **options)
         largest = min(size // LARGEST_SHARE, size - least) // output_dim
         capacity = default_capacity(capacity, input_dim, largest)
@@ -207,7 +238,7 @@ class HotRows(CompressedEmbedding):
         input_dim: int | None,
         output_dim: int,
         budget: Budget,
-        method: str = "tt",
+        method: str = INNER,
         capacity: int | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -217,7 +248,9 @@ class HotRows(CompressedEmbedding):
             input_dim, output_dim: Shape of the table that both replace.
             budget: Of both: `"1000x"` and an int count parameters; `"10MB"`
                 counts all bytes but those of the counters.
-            method: Of the embedding, as in `keras_pss.embedding`.
+            method: Of the embedding, as in `keras_pss.embedding`; `inner` is
+                another name of this argument, for callers whose own `method`
+                is `"hot_rows"`.
             capacity: Number of hot rows; by default a thousandth of all, but
                 no more than a quarter of the budget.
             **kwargs: `counts`, `sketch_width`, `name` and `trainable` of this
@@ -230,9 +263,7 @@ class HotRows(CompressedEmbedding):
             input_dim,
             output_dim,
             budget,
-            method=method,
-            capacity=capacity,
-            **kwargs,
+            **{"inner": method, "capacity": capacity, **kwargs},
         )
 
     def parts(self) -> list[Any]:
@@ -344,36 +375,27 @@ class HotRows(CompressedEmbedding):
         self.counter.settle(decay)
         return change
 
-    def quantize(
-        self, mode: Any = None, type_check: bool = True, config: Any = None
-    ) -> None:
-        """Packs the hot rows and the embedding to int8; see the layers."""
-        super().quantize(mode, type_check, config)
-        for part in self.parts():
-            if part.quantization_mode is None:
-                part.quantize(mode)
+    def after_step(self, step: int, steps_per_epoch: int) -> list[Replaced]:
+        """Refreshes ten times an epoch, where steps train the hot rows."""
+        learns = self.trainable and self.hot.trainable
+        if not learns or step % max(1, steps_per_epoch // REFRESHES):
+            return []
+        change = self.refresh()
+        return [Replaced(self.hot.hot_table, change.slots)]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in "input_dim", "output_dim", "mask_zero":
             del config[name]
         del config["embeddings_initializer"]
-        embedding = keras.saving.serialize_keras_object(self.embedding)
         return {
             **config,
             # Keras' `model.quantize` packs the parts, one by one.
             "dtype": keras.dtype_policies.serialize(self.hot.dtype_policy),
-            # Marked so that layers which share it do so again once loaded.
-            "embedding": {**embedding, "shared_object_id": id(self.embedding)},
             "capacity": self.capacity,
             "counts": self.counts,
             "sketch_width": self.sketch_width,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        embedding = keras.saving.deserialize_keras_object(config["embedding"])
-        return cls(**{**config, "embedding": embedding})
 
 
 def _check_embedding(embedding: Any) -> None:
@@ -395,9 +417,22 @@ def _check_embedding(embedding: Any) -> None:
 
 
 def _divided(
-    arguments: dict[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of `from_budget`: the layer's own, and the embedding's."""
-    names = ("counts", "sketch_width", "name", "trainable")
-    own = {k: v for k, v in arguments.items() if k in names}
-    return own, {k: v for k, v in arguments.items() if k not in names}
+    arguments: Mapping[str, Any],
+) -> tuple[dict[str, Any], type[CompressedEmbedding], dict[str, Any]]:
+    """Arguments by name: the layer's own, the embedding's class, its own."""
+    # Not above: that file names this class among the methods.
+    from keras_pss.layers.embedding.methods import method_class
+
+    rest = dict(arguments)
+    method = rest.pop("method", INNER)
+    method = rest.pop("inner", method)
+    rest.pop("capacity", None)
+    inner = method_class(method)
+    if issubclass(inner, HotRows):
+        raise ValueError(
+            "The hot rows' own `method` must be another one, such as 'tt'. "
+            f"Received: method={method!r}"
+        )
+    names = (*OWN_OPTIONS, "name", "trainable")
+    own = {name: rest.pop(name) for name in names if name in rest}
+    return own, inner, rest

@@ -1,5 +1,9 @@
-"""Clustered compositional embeddings: rows that learn whom to share with."""
+"""Clustered compositional embeddings: rows that learn whom to share with.
 
+Half of the lines are documentation, which makes the file long.
+"""
+
+import logging
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -13,9 +17,14 @@ from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.base.updates import Replaced
 from keras_pss.ops import clustering, hashing, hot_ids, pss1
 
+logger = logging.getLogger(__name__)
+
 Tensor = Any
+# The share of a training after which it is left to mend what was lost.
+LAST_RECLUSTERING = 0.75
 MOST_CLUSTERS = 1 << 16  # pointers have 16 bits
 
 
@@ -295,6 +304,21 @@ class ClusteredEmbedding(CompressedEmbedding):
         self.epoch_table.assign([[epoch + 1]])
         total = sum(column.total for column in found)
         return sum(column.error for column in found) / total if total else 0.0
+
+    def replaced(self) -> list[Replaced]:
+        """The rows that `recluster` replaces."""
+        tables = self.centroids_table, self.residuals_table
+        return [Replaced(t, np.arange(t.shape[0])) for t in tables]
+
+    def after_epoch(self, done: float) -> list[Replaced]:
+        """Re-clusters, but in the last quarter of the training."""
+        if not self.trainable or done > LAST_RECLUSTERING:
+            return []
+        error = self.recluster()
+        logger.info(
+            "Re-clustered '%s', relative squared error %.3g", self.name, error
+        )
+        return self.replaced()
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """The uncompressed table: the baseline and the oracle of every method."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.full_group import FullGroup
 
 Tensor = Any
 
@@ -42,6 +44,8 @@ class FullEmbedding(CompressedEmbedding):
     layer(np.array([[3, 999]])).shape  # (1, 2, 16)
     ```
     """
+
+    compresses = False
 
     def __init__(
         self,
@@ -82,6 +86,17 @@ class FullEmbedding(CompressedEmbedding):
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
         return {}
+
+    @classmethod
+    def fuse(
+        cls,
+        input_dims: Sequence[Any],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> FullGroup:
+        return FullGroup(input_dims, output_dim, **kwargs)
 
     def tables(self) -> dict[str, Table]:
         shape = self.input_dim, self.output_dim

@@ -1,12 +1,12 @@
 """Any method by its name, size first."""
 
-import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from keras_pss.layers.base.budget import Budget, parameters
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
 from keras_pss.layers.embedding.deep_hash_embedding import DeepHashEmbedding
 from keras_pss.layers.embedding.fpd_embedding import FPDEmbedding
@@ -40,7 +40,10 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "quantized": QuantizedEmbedding,
     "deep_hash": DeepHashEmbedding,
     "clustered": ClusteredEmbedding,
+    "hot_rows": HotRows,
 }
+# What `keras_pss.layers` and `keras_pss` export, by name.
+EXPORTS = {cls.__name__: cls for cls in METHODS.values()}
 
 
 def method_class(method: str) -> type[CompressedEmbedding]:
@@ -64,22 +67,18 @@ def checked_options(
         sized: Whether they, and not a budget, say the size of each table.
     """
     cls = method_class(method)
-    # Those of every layer, of the budget, and of a memory of one's own.
-    given = {*inspect.signature(CompressedEmbedding.__init__).parameters}
-    given |= {"memory", "table", "output_scale"}
+    size = cls.size_name(options)
+    # Those of a memory of one's own, and of the budget.
+    given = {"memory", "table", "output_scale"}
     if not sized:
-        given.add(cls.sized_by)
-    elif cls.sized_by and cls.sized_by not in options:
+        given.add(size)
+    elif size and size not in options:
         raise ValueError(
             f"Without a budget, `options` of method={method!r} must say the "
-            f"size of a table: `{cls.sized_by}`. Add it, or give a budget. "
+            f"size of a table: `{size}`. Add it, or give a budget. "
             f"Received: options={dict(options)!r}"
         )
-    known = [
-        name
-        for name in inspect.signature(cls.__init__).parameters
-        if name not in given
-    ]
+    known = [n for n in cls.option_names(options) if n not in given]
     for name in options:
         if name not in known:
             allowed = ", ".join(known) or "none"
@@ -104,7 +103,8 @@ def embedding(
         output_dim: d, the length of a row.
         method: `"full"`, `"robe"`, `"tt"`, `"qr"`, `"hash"`, `"fpd"`,
             `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
-            `"quantized"`, `"deep_hash"` or `"clustered"`.
+            `"quantized"`, `"deep_hash"`, `"clustered"`, or `"hot_rows"`,
+            whose own method is `inner="tt"` or another of them.
         budget: `"1000x"` (a thousandth of the parameters), an int
             (parameters) or `"10MB"` (bytes, pointers included). It is never
             exceeded; `"full"` ignores it. Where the uncompressed table fits
@@ -136,8 +136,7 @@ def embedding(
             cls.__name__,
         )
         # Options of the method have no meaning for a table.
-        known = {*inspect.signature(FullEmbedding.__init__).parameters}
-        own = {*inspect.signature(cls.__init__).parameters} - known
+        own = cls.option_names(kwargs)
         common = {k: v for k, v in kwargs.items() if k not in own}
         return FullEmbedding(input_dim, output_dim, **common)
     return cls.from_budget(input_dim, output_dim, budget, **kwargs)

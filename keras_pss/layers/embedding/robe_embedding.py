@@ -3,18 +3,19 @@
 Half of the lines are arguments: their documentation and their checks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any, Self
+from typing import Any
 
 import keras
 
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.shared_memory import SharedMemory
-from keras_pss.layers.fused.robe_group import checked_block_size
+from keras_pss.layers.fused.robe_group import ROBEGroup, checked_block_size
 from keras_pss.ops import hashing, robe
 from keras_pss.ops import ids as ids_ops
 
@@ -23,7 +24,7 @@ LARGEST_MEMORY = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class ROBEEmbedding(CompressedEmbedding):
+class ROBEEmbedding(Holder, CompressedEmbedding):
     """Rows that are blocks, hashed into one circular array of parameters.
 
         E[i][c Z + t] = g(e, i, c Z + t) M[(h(e, i, c) + t) mod m]
@@ -78,7 +79,9 @@ class ROBEEmbedding(CompressedEmbedding):
         model-compression" (RandomFold).
     """
 
+    nested = ("memory",)
     open_vocabulary = True
+    one_memory = True
     sized_by = "memory_size"
 
     def __init__(
@@ -138,6 +141,7 @@ class ROBEEmbedding(CompressedEmbedding):
         else:
             self.table = memory.claim(table)
         self.output_scale = output_scale
+        self.hold_nested()
 
     @classmethod
     def smallest_size(
@@ -165,6 +169,21 @@ class ROBEEmbedding(CompressedEmbedding):
         size = min(size, LARGEST_MEMORY)
         folded = size - size % output_dim
         return {"memory_size": folded if mapping == "fold" else size}
+
+    @classmethod
+    def fuse(
+        cls,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> ROBEGroup:
+        if size is not None:
+            kwargs["memory_size"] = size
+        return ROBEGroup(
+            input_dims, output_dim, table_numbers=numbers, **kwargs
+        )
 
     def tables(self) -> dict[str, Table]:
         if self.memory is not None:
@@ -249,24 +268,6 @@ class ROBEEmbedding(CompressedEmbedding):
             "mapping": self.mapping,
             "hash": self.hash,
             "seed": self.seed,
-            "memory": _serialized(self.memory),
             "table": self.table,
             "output_scale": self.output_scale,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        memory = keras.saving.deserialize_keras_object(config["memory"])
-        return cls(**{**config, "memory": memory})
-
-
-def _serialized(memory: SharedMemory | None) -> dict[str, Any] | None:
-    """A memory's config, marked so that layers that share it do so again.
-
-    Keras marks an object only from its second occurrence on, and by then the
-    first one's config has been copied.
-    """
-    if memory is None:
-        return None
-    config = keras.saving.serialize_keras_object(memory)
-    return {**config, "shared_object_id": id(memory)}

@@ -27,8 +27,7 @@ class SharedMemory(TableLayer):
 
     Memory: `memory_size` parameters.
 
-    A saved model shares it again once loaded. `keras.models.clone_model`
-    copies layer by layer, so each copy gets a memory of its own.
+    A model that was saved and loaded, or copied, shares its copy alike.
 
     Example:
 

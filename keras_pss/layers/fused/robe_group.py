@@ -6,16 +6,15 @@ from typing import Any
 
 from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
-from keras_pss.layers.base.tables import Table, TableLayer
+from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.ops import hashing, robe
 
 Tensor = Any
 
 
-class ROBEGroup(TableLayer):
+class ROBEGroup(TableGroup):
     """The rows that as many `ROBEEmbedding`s in a shared memory would give.
-
-    A part of `EmbeddingCollection`, which checks the ids.
 
     Args:
         input_dims: Rows of each table, None for an open vocabulary.
@@ -43,11 +42,9 @@ class ROBEGroup(TableLayer):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(input_dims, output_dim, **kwargs)
         if mapping == "fold":
             memory_size -= memory_size % output_dim
-        self.input_dims = tuple(input_dims)
-        self.output_dim = output_dim
         self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
         self.table_numbers = tuple(table_numbers)
         self.block_size = checked_block_size(
@@ -90,9 +87,6 @@ class ROBEGroup(TableLayer):
                 self.name,
             )
         return {"memory": Table(self.memory_size, 1, fill)}
-
-    def lookup_numbers(self) -> int:
-        return len(self.input_dims) * self.output_dim
 
     def lookup_flops(self) -> int:
         return self.lookup_numbers() * (self.sign + bool(self._scales))

@@ -1,5 +1,8 @@
 """The collection against its parts, its budget and its own saved copies."""
 
+import copy
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -28,6 +31,8 @@ CASES = [
     ("deep_hash", "20x", {"num_hashes": 8}),
     ("clustered", "20x", {"num_columns": 2}),
     ("quantized", "2x", {"storage": "int8"}),
+    ("hot_rows", "20x", {"method": "hash", "capacity": 5, "num_hashes": 2}),
+    ("hot_rows", "5x", {"inner": "robe", "counts": "sketch"}),
 ]
 # One of each way to keep and read weights.
 KINDS = [
@@ -185,6 +190,51 @@ def test_options_are_the_methods_own(method, option, known):
         keras_pss.EmbeddingCollection(
             DIMS, 8, method, "5x", options={option: 4}
         )
+
+
+@every_row
+def test_its_config_is_plain_and_stable(method, budget, options):
+    collection = make(method, budget, {**options}, name="tables")
+    config = collection.get_config()
+    assert copy.deepcopy(config) == config
+    assert type(config["options"]) is dict
+    assert make(method, budget, options, name="tables").get_config() == config
+    assert json.loads(json.dumps(config))["options"] == options
+
+
+@every_kind
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_copies_and_old_files_give_equal_bits(
+    method, budget, options, tmp_path
+):
+    collection = make(method, budget, options)
+    inputs = keras.Input((len(DIMS),), dtype="int32")
+    model = keras.Model(inputs, collection(inputs))
+    before = model.predict(IDS, verbose=0)
+    twin = copy.deepcopy(collection)
+    np.testing.assert_array_equal(ops.convert_to_numpy(twin(IDS)), before)
+    model.save(tmp_path / "model.h5")
+    after = keras.saving.load_model(tmp_path / "model.h5")
+    np.testing.assert_array_equal(after.predict(IDS, verbose=0), before)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = keras.models.clone_model(model)
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(other.predict(IDS, verbose=0), before)
+
+
+def test_the_parts_have_the_names_that_files_know():
+    paths = {
+        "robe": ["full/embeddings_table", "shared/memory_table"],
+        "hash": [
+            "full/embeddings_table",
+            *(f"table_{k}/buckets_table" for k in (0, 2, 4)),
+        ],
+    }
+    for method, expected in paths.items():
+        collection = make(method, "20x", {}, name="tables")
+        collection.build()
+        found = [weight.path for weight in collection.weights]
+        assert [path.removeprefix("tables/") for path in found] == expected
 
 
 def test_ragged_ids_keep_their_flag():

@@ -510,10 +510,7 @@ def test_config_round_trip():
     arguments = {*inspect.signature(HotRows.__init__).parameters}
     assert arguments - {"self", "kwargs"} <= set(config)
     twin = HotRows.from_config(config)
-    copied = twin.get_config()
-    for found in config, copied:  # names the object, of which there are two
-        found["embedding"].pop("shared_object_id")
-    assert copied == config
+    assert twin.get_config() == config
     assert (twin.name, twin.mask_zero) == ("frequent", True)
     assert isinstance(twin.embedding, keras_pss.TTEmbedding)
     twin.build()
@@ -636,6 +633,66 @@ def test_from_budget_divides_the_arguments():
         HotRows.from_budget(5000, 8, "10x", "trie")
     with pytest.raises(ValueError, match=r"`input_dim` must be a positive"):
         HotRows.from_budget(None, 8, 1000)
+
+
+def test_is_made_by_name():
+    layer = keras_pss.embedding(
+        5000, 8, "hot_rows", "20x", inner="hash", capacity=9, num_hashes=2
+    )
+    assert (type(layer), layer.capacity) == (HotRows, 9)
+    assert layer.embedding.num_hashes == 2
+    default = keras_pss.embedding(5000, 8, "hot_rows", "20x")
+    assert type(default.embedding) is keras_pss.TTEmbedding
+    assert layer.budget_size() <= 2000 >= default.budget_size()
+    full = keras_pss.embedding(50, 8, "hot_rows", 400, capacity=9, rank=3)
+    assert type(full) is keras_pss.FullEmbedding
+    for name in "inner", "method":
+        with pytest.raises(ValueError, match="own `method` must be another"):
+            keras_pss.EmbeddingCollection(
+                [50], 8, "hot_rows", "2x", options={name: "hot_rows"}
+            )
+
+
+@pytest.mark.parametrize("options", [{"rank": 3}, {"capacity": 4, "rank": 2}])
+def test_a_size_of_ones_own_in_place_of_a_budget(options):
+    tables = keras_pss.EmbeddingCollection(
+        [3000, 2000], 8, "hot_rows", None, options=options
+    )
+    found = [(x.capacity, x.embedding.rank) for x in tables.single]
+    sizes = [options.get("capacity", n) for n in (3, 2)]
+    assert found == [(n, options["rank"]) for n in sizes]
+    with pytest.raises(ValueError, match=r"size of a table: `rank`"):
+        keras_pss.EmbeddingCollection([3000], 8, "hot_rows", None)
+    with pytest.raises(ValueError, match=r"`options` of .*: inner, method, ca"):
+        keras_pss.EmbeddingCollection(
+            [3000], 8, "hot_rows", "9x", options={"rank": 3}
+        )
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_collection_counts_the_ids_of_training_steps(filtered):
+    tables = layer = keras_pss.EmbeddingCollection(
+        [5000, 3, 400],
+        8,
+        "hot_rows",
+        "9x",
+        options={"inner": "hash", "capacity": 2, "counts": "exact"},
+    )
+    assert tables._allocation.full == (1,)
+    if filtered:
+        layer = keras_pss.FrequencyFilter(tables, [6000, 3, 500])
+    ids = np.array([[7, 0, 9], [7, 2, 9], [7, 1, 8], [4999, 2, 9]])
+    layer(ids)
+    layer(ids, training=False)
+    assert [x.count_hits() for x in tables.single] == [(0, 0)] * 2
+    before = ops.convert_to_numpy(layer(ids, training=True))
+    assert [x.count_hits() for x in tables.single] == [(0, 4)] * 2
+    for hot in tables.single:
+        hot.refresh()
+    assert [list(x.ids()) for x in tables.single] == [[7, 4999], [8, 9]]
+    after = ops.convert_to_numpy(layer(ids, training=True))
+    np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-8)
+    assert [x.count_hits() for x in tables.single] == [(4, 8)] * 2
 
 
 def test_wrong_arguments_are_errors():

@@ -1,6 +1,10 @@
 """What is particular to a method: golden sizes, sharing, errors."""
 
+import inspect
 import math
+import pkgutil
+import re
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.layers.embedding.qr_embedding import _limit, _most_buckets, _rows
 
@@ -42,6 +47,52 @@ KAGGLE = [
     105,
     142572,
 ]
+
+
+def test_every_method_has_a_name_and_is_exported():
+    """A class without its line in methods.py is none."""
+    classes = set()
+    for room in ("embedding", "composite"):
+        package = import_module(f"keras_pss.layers.{room}")
+        for file in pkgutil.iter_modules(package.__path__):
+            module = import_module(f"{package.__name__}.{file.name}")
+            classes |= {
+                value
+                for value in vars(module).values()
+                if inspect.isclass(value)
+                and issubclass(value, CompressedEmbedding)
+                and value.__module__ == module.__name__
+            }
+    assert classes == set(METHODS.values())
+    assert len(classes) == len(METHODS)
+    for cls in classes:
+        assert getattr(keras_pss, cls.__name__) is cls
+        assert getattr(keras_pss.layers, cls.__name__) is cls
+        assert cls.__name__ in dir(keras_pss)
+    listed = re.findall(r'`"(\w+)"`', keras_pss.embedding.__doc__)
+    assert set(METHODS) <= set(listed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_name_makes_its_class_within_a_budget(method):
+    layer = keras_pss.embedding(5000, 8, method=method, budget="2x")
+    assert type(layer) is METHODS[method]
+    assert METHODS[method].compresses == (layer.budget_size() <= 20_000)
+
+
+@pytest.mark.parametrize(
+    ("method", "group"),
+    [("full", "FullGroup"), ("robe", "ROBEGroup"), ("hash", None)],
+)
+def test_what_many_tables_become_is_the_methods(method, group):
+    fused = METHODS[method].fuse([50, 40], 8, (0, 3), 64, name="together")
+    assert (None if fused is None else type(fused).__name__) == group
+    if fused is None:
+        return
+    fused.build()
+    assert fused.budget_size() == (90 * 8 if method == "full" else 64)
+    rows = fused(ops.convert_to_tensor([[49, 39], [0, 1]]))
+    assert rows.shape == (2, 2, 8)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""Does what the layers of a model ask for while it trains."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.updates import (
+    Replaced,
+    UpdatesAfterEpoch,
+    UpdatesAfterStep,
+)
+from keras_pss.layers.base.walk import every
+from keras_pss.optimizers.slots import reset_rows
+
+
+class LayerUpdates(keras.callbacks.Callback):
+    """Lets layers change between steps and epochs, each at its own times.
+
+    A `keras_pss.ClusteredEmbedding` is re-clustered after each epoch, but in
+    the last quarter of the training, and the rows of a `keras_pss.HotRows` are
+    refreshed ten times an epoch. The optimizer's slots of replaced rows get
+    the values that they start with. A model without such layers is left
+    alone. For times and options of your own take the callbacks `Recluster`
+    and `RefreshHotRows`.
+
+    The times depend on the number of the step alone, so a training that goes
+    on from a saved state (`fit(initial_epoch=...)`) updates as one that was
+    not stopped. List the callback behind those that read validation scores,
+    which are those from before, and before one that saves that state.
+
+    Args:
+        steps_per_epoch: Steps until each row of the data was seen once.
+        steps_per_evaluation: Steps of an epoch of `fit`, where that is a part
+            of the data; by default the same.
+
+    Example:
+
+    ```python
+    layer = keras_pss.ClusteredEmbedding(10_000, 8, num_clusters=20)
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    model.compile("adam", "mse")
+    ids = np.arange(10_000)
+    updates = keras_pss.callbacks.LayerUpdates(steps_per_epoch=10)
+    history = model.fit(
+        ids, np.ones((10_000, 8)), batch_size=1_000, epochs=4,
+        callbacks=[updates], verbose=0,
+    )
+    int(layer.epoch_table[0, 0])  # 3
+    ```
+    """
+
+    def __init__(
+        self, steps_per_epoch: int, steps_per_evaluation: int | None = None
+    ) -> None:
+        super().__init__()
+        self.steps_per_epoch = positive_int("steps_per_epoch", steps_per_epoch)
+        self.steps_per_evaluation = positive_int(
+            "steps_per_evaluation",
+            steps_per_evaluation or steps_per_epoch,
+            steps_per_epoch,
+        )
+        self._after_step: list[Any] = []
+        self._after_epoch: list[Any] = []
+        self._steps = 0
+        self._begin = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._after_step = every(self.model, UpdatesAfterStep)
+        self._after_epoch = every(self.model, UpdatesAfterEpoch)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._steps = epoch * self.steps_per_evaluation
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._begin = batch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        first, self._steps = self._steps, self._steps + batch - self._begin + 1
+        if not self._after_step:
+            return
+        # On JAX the weights are elsewhere while an epoch runs: naming the
+        # model brings them back, and Keras then hands them out again.
+        optimizer = self.model.optimizer
+        # Keras may run several steps at once; each has its turn.
+        for step in range(first + 1, self._steps + 1):
+            for layer in self._after_step:
+                changed = layer.after_step(step, self.steps_per_epoch)
+                _reset(optimizer, changed)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        evaluations = -(-self.steps_per_epoch // self.steps_per_evaluation)
+        if (epoch + 1) % evaluations or self.model.stop_training:
+            return  # rows that are not trained any longer may be NaN
+        optimizer = self.model.optimizer
+        for layer in self._after_epoch:
+            _reset(
+                optimizer,
+                layer.after_epoch((epoch + 1) / self.params["epochs"]),
+            )
+
+
+def _reset(optimizer: Any, changed: Iterable[Replaced]) -> None:
+    for table, rows in changed:
+        reset_rows(optimizer, table, rows)

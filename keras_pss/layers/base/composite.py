@@ -1,0 +1,63 @@
+"""What layers made of embedding layers share."""
+
+from typing import Any
+
+from keras_pss.layers.base.memory import MemoryReport
+from keras_pss.layers.base.packable import Packable, check_mode
+from keras_pss.layers.base.sharing import Holder
+from keras_pss.layers.base.tables import Table
+from keras_pss.optimizers.slots import Optimizer
+
+
+class Composite(Packable, Holder):
+    """Base of layers that look up rows and own no table: all are their parts'.
+
+    A subclass declares `parts()` and looks up in `call`.
+    """
+
+    def parts(self) -> list[Any]:
+        """The sub-layers that hold weights."""
+        return list(self._nested().values())
+
+    def tables(self) -> dict[str, Table]:
+        return {}
+
+    def lookup_bytes(self) -> int:
+        return 0  # the parts' own
+
+    def lookup_flops(self) -> int:
+        return 0
+
+    def build(self, input_shape: Any = None) -> None:
+        for part in self.parts():
+            if not part.built:
+                part.build()
+        self.built = True
+
+    def budget_size(self) -> int:
+        """What the budget counts, in parameters; see the layers."""
+        return sum(part.budget_size() for part in self.parts())
+
+    def full_parameters(self) -> int | None:
+        """Numbers of the uncompressed tables; None for an open vocabulary."""
+        raise NotImplementedError
+
+    def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
+        """Parameters and bytes beside those of the uncompressed tables."""
+        return MemoryReport.of(self, self.full_parameters(), optimizer)
+
+    def quantize(
+        self, mode: Any = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Packs every part; see `TableLayer.quantize`."""
+        self.check_quantization(mode, config)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.quantize(mode, config=config)
+
+    def check_quantization(self, mode: Any, config: Any) -> None:
+        """Raises what `quantize` would, before anything is changed."""
+        check_mode(mode, self.name)
+        for part in self.parts():
+            if part.quantization_mode is None:
+                part.check_quantization(mode, config)
