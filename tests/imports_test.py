@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_pss"
 # A room may import from those named here, and from itself.
 ALLOWED = {
     "native": set(),
+    "arrays": set(),
     "files": set(),
     "ops": {"native"},
     "metrics": set(),
@@ -21,8 +22,9 @@ ALLOWED = {
     "planning": {"layers", "ops", "optimizers"},
     "callbacks": {"layers", "ops", "optimizers"},
     "models": {"layers", "ops"},
-    "data": {"files", "ops.pss1", "version"},
+    "data": {"arrays", "files", "ops.pss1", "version"},
     "training": {
+        "arrays",
         "callbacks",
         "data",
         "files",

@@ -1,10 +1,21 @@
 """SavedModels that TensorFlow Serving and plain TensorFlow load."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import keras
+
+from keras_pss.files import complete_folder
+
+_FILE = "saved_model.pb"
+# What lies in a SavedModel; a removal that was cut leaves some of it.
+_CONTENT = {
+    _FILE,
+    "assets",
+    "assets.extra",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "variables",
+}
 
 
 def export_saved_model(
@@ -20,7 +31,7 @@ def export_saved_model(
         model: A built Functional model.
         path: Folder to write; TensorFlow Serving wants its name to be a
             version number, such as `dlrm/1`.
-        overwrite: Whether an existing folder is replaced.
+        overwrite: Whether an existing SavedModel is replaced.
 
     Returns:
         The folder.
@@ -36,23 +47,13 @@ def export_saved_model(
             "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
             f"Received: backend={keras.backend.backend()}"
         )
-    if path.exists() and not overwrite:
-        raise ValueError(
-            "The folder is there already. Choose another one or give "
-            f"`overwrite`. Received: path={path}"
-        )
-    if path.exists() and not (path / "saved_model.pb").is_file():
-        raise ValueError(
-            "`overwrite` replaces a SavedModel and nothing else. Choose "
-            f"another folder. Received: path={path}"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}-", dir=path.parent
+    with complete_folder(
+        path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        part = Path(folder) / "model"
-        model.export(part, format="tf_saved_model", verbose=False)
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+        model.export(folder, format="tf_saved_model", verbose=False)
     return path
+
+
+def _is_saved_model(folder: Path) -> bool:
+    names = {entry.name for entry in folder.iterdir()}
+    return _FILE in names or names <= _CONTENT

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -191,7 +192,9 @@ def test_a_failure_leaves_nothing(log, tmp_path, monkeypatch, place, error):
 def test_existing_output(log, tmp_path):
     out = tmp_path / "out"
     criteo.prepare(log, out, ids="hash")
-    with pytest.raises(FileExistsError, match=r"out.*exists.*overwrite=True"):
+    with pytest.raises(
+        FileExistsError, match=r"`out`.*new or empty.*overwrite.*already"
+    ):
         criteo.prepare(log, out)
     again = criteo.prepare(log, out, overwrite=True)
     assert again.metadata["ids"]["policy"] == "vocabulary"
@@ -199,7 +202,9 @@ def test_existing_output(log, tmp_path):
     other = tmp_path / "precious"
     other.mkdir()
     (other / "thesis.txt").write_text("...")
-    with pytest.raises(FileExistsError, match=r"metadata\.json.*another name"):
+    with pytest.raises(
+        FileExistsError, match=r"a prepared log and nothing else.*another"
+    ):
         criteo.prepare(log, other, overwrite=True)
     assert (other / "thesis.txt").exists()
 
@@ -219,15 +224,14 @@ def test_a_failure_while_replacing_restores_the_folder(
 ):
     out = tmp_path / "out"
     old = criteo.prepare(log, out, ids="hash")
-    rename, calls = Path.rename, []
+    rename = os.rename
 
-    def second_fails(path, target):
-        calls.append(path)
-        if len(calls) == 2:
+    def stopped(path, target):
+        rename(path, target)
+        if Path(target).name == "old":
             raise KeyboardInterrupt
-        return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", second_fails)
+    monkeypatch.setattr(os, "rename", stopped)
     with pytest.raises(KeyboardInterrupt):
         criteo.prepare(log, out, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
