@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_pss"
 ALLOWED = {
     "native": set(),
     "keras_internals": set(),
+    "arrays": set(),
     "files": set(),
     "ops": {"native"},
     "metrics": set(),
@@ -22,8 +23,9 @@ ALLOWED = {
     "planning": {"layers", "ops", "optimizers"},
     "callbacks": {"layers", "ops", "optimizers"},
     "models": {"layers", "ops"},
-    "data": {"files", "ops.pss1", "version"},
+    "data": {"arrays", "files", "ops.pss1", "version"},
     "training": {
+        "arrays",
         "callbacks",
         "data",
         "files",

@@ -46,7 +46,7 @@ def run_cell(
     name = settings["name"]
     config = RunConfig.of(settings["config"])
     state = out / STATES / name
-    asked = json.dumps([settings["config"], data.identity()])
+    asked = json.dumps([settings["config"], data.fingerprint()])
     if (state / ASKED).is_file() and (state / ASKED).read_text() != asked:
         shutil.rmtree(state)
     state.mkdir(parents=True, exist_ok=True)

@@ -74,17 +74,19 @@ def compare(
             another process trains.
 
     Raises:
-        ValueError: If another process trains in `out`, or one worker after
-            the other dies.
+        ValueError: If another process trains in `out`, a shard has changed,
+            or one worker after the other dies.
     """
     rows = open_click_log(data)
     rows.check()
     cells, reasons = _feasible(grid, rows)
     out.mkdir(parents=True, exist_ok=True)
     with nullcontext() if only_report else _locked(out):
+        if not only_report:
+            rows.verify()
         _keep_labels(rows, out / LABELS)
-        identity = rows.identity()
-        wanted = {cell.name: _asked(cell, identity) for cell in cells}
+        fingerprint = rows.fingerprint()
+        wanted = {cell.name: _asked(cell, fingerprint) for cell in cells}
         known = {
             name: line
             for name, line in read(out / RESULTS).items()
@@ -159,13 +161,13 @@ def _feasible(grid: Grid, rows: ClickLog) -> tuple[list[Cell], dict[str, str]]:
     return cells, reasons
 
 
-def _asked(cell: Cell, identity: str) -> dict[str, Any]:
+def _asked(cell: Cell, fingerprint: str) -> dict[str, Any]:
     """What tells a cell's result from one of other settings or rows."""
     settings = json.loads(json.dumps(cell.config.as_dict()))
     return {
         "row": cell.method,
         "config": settings,
-        "data": identity,
+        "data": fingerprint,
     }
 
 

@@ -1,11 +1,22 @@
 """SavedModels that TensorFlow Serving and plain TensorFlow load."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from keras_pss.files import complete_folder
+
+_FILE = "saved_model.pb"
+# What lies in a SavedModel; a removal that was cut leaves some of it.
+_CONTENT = {
+    _FILE,
+    "assets",
+    "assets.extra",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "variables",
+}
 
 
 def export_saved_model(
@@ -28,7 +39,7 @@ def export_saved_model(
         model: A built Functional model.
         path: Folder to write; TensorFlow Serving wants its name to be a
             version number, such as `dlrm/1`.
-        overwrite: Whether an existing folder is replaced.
+        overwrite: Whether an existing SavedModel is replaced.
 
     Returns:
         The folder.
@@ -44,26 +55,16 @@ def export_saved_model(
             "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
             f"Received: backend={keras.backend.backend()}"
         )
-    if path.exists() and not overwrite:
-        raise ValueError(
-            "The folder is there already. Choose another one or give "
-            f"`overwrite`. Received: path={path}"
-        )
-    if path.exists() and not (path / "saved_model.pb").is_file():
-        raise ValueError(
-            "`overwrite` replaces a SavedModel and nothing else. Choose "
-            f"another folder. Received: path={path}"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}-", dir=path.parent
+    with complete_folder(
+        path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        part = Path(folder) / "model"
-        _write(model, part)
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+        _write(model, folder)
     return path
+
+
+def _is_saved_model(folder: Path) -> bool:
+    names = {entry.name for entry in folder.iterdir()}
+    return _FILE in names or names <= _CONTENT
 
 
 def _write(model: keras.Model, path: Path) -> None:

@@ -1,13 +1,14 @@
 """The whole state of a run in one file, which is whole or not there."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
+
+from keras_pss.arrays import Arrays, open_arrays
+from keras_pss.files import complete_file
 
 STATE = "state"
 
@@ -27,17 +28,13 @@ def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
         path: An `.npz`, replaced where it is there.
         state: JSON values.
     """
-    part = path.with_name(f"part-{path.name}")
     arrays: dict[str, Any] = {
         f"{index:05d}": _numbers(variable)
         for index, variable in enumerate(_variables(model))
     }
     arrays[STATE] = np.array(json.dumps(state))
-    with open(part, "wb") as file:
+    with complete_file(path) as part, open(part, "wb") as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def restore(model: keras.Model, path: Path) -> dict[str, Any]:
@@ -47,39 +44,47 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
         The state that was saved with them.
 
     Raises:
-        ForeignState: If the file is of another model, or damaged.
+        ForeignState: If the file is of another model, or damaged; the model
+            may have some of its variables then.
     """
     try:
-        return _restored(_variables(model), path)
+        with open_arrays(path) as arrays:
+            return _restored(_variables(model), arrays, path)
     except ForeignState:
         raise
-    except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ForeignState(
             f"{path} cannot be read. Copy it again, or start the run anew in "
             f"another folder. Received: {error!r}"
         ) from error
 
 
-def _restored(variables: list[Any], path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file, np.load(file) as arrays:
-        if len(arrays.files) != len(variables) + 1:
+def _restored(
+    variables: list[Any], arrays: Arrays, path: Path
+) -> dict[str, Any]:
+    if len(arrays.names) != len(variables) + 1:
+        raise ForeignState(
+            f"{path} must hold the {len(variables)} variables of the "
+            "model. Was the package updated since? Start the run anew. "
+            f"Received: {len(arrays.names) - 1} variables"
+        )
+    state = json.loads(str(arrays[STATE]))
+    if not isinstance(state, dict):
+        raise ValueError(f"a state of type {type(state).__name__}")
+    for index, variable in enumerate(variables):
+        value = arrays[f"{index:05d}"]
+        bits = "uint16" if variable.dtype == "bfloat16" else variable.dtype
+        wanted = np.dtype(bits)
+        if value.shape != tuple(variable.shape) or value.dtype != wanted:
             raise ForeignState(
-                f"{path} must hold the {len(variables)} variables of the "
-                "model. Was the package updated since? Start the run anew. "
-                f"Received: {len(arrays.files) - 1} variables"
+                f"{path} must hold {variable.path} of shape "
+                f"{tuple(variable.shape)} and type {wanted}. Start the run "
+                f"anew. Received: {value.shape} of type {value.dtype}"
             )
-        for index, variable in enumerate(variables):
-            value = arrays[f"{index:05d}"]
-            if value.shape != tuple(variable.shape):
-                raise ForeignState(
-                    f"{path} must hold {variable.path} of shape "
-                    f"{tuple(variable.shape)}. Start the run anew. "
-                    f"Received: {value.shape}"
-                )
-            if variable.dtype == "bfloat16":
-                value = value.view(keras.ops.convert_to_numpy(variable).dtype)
-            variable.assign(value)
-        return json.loads(str(arrays[STATE]))
+        if variable.dtype == "bfloat16":
+            value = value.view(keras.ops.convert_to_numpy(variable).dtype)
+        variable.assign(value)
+    return state
 
 
 def _numbers(variable: Any) -> np.ndarray:

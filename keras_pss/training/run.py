@@ -10,7 +10,7 @@ import keras
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.files import write_json
+from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.walk import every
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
@@ -59,8 +59,9 @@ def train(
         The report, as written.
 
     Raises:
-        ValueError: For a folder with another run, data without test rows, and
-            a training that diverges before its first evaluation.
+        ValueError: For a folder with another run, data without test rows or
+            with a damaged shard, and a training that diverges before its
+            first evaluation.
     """
     out = Path(out)
     if keras.backend.backend() != "tensorflow":
@@ -71,11 +72,13 @@ def train(
         )
     rows = as_click_log(data)
     rows.check()
-    asked = {"config": config.as_dict(), "data": rows.identity()}
+    asked = {"config": config.as_dict(), "data": rows.fingerprint()}
     _check_folder(out, asked, resume)
     if (out / REPORT_FILE).exists():
-        return json.loads((out / REPORT_FILE).read_text())
-    model = model_for(rows, config)  # or an error, before anything is written
+        return _read(out / REPORT_FILE)
+    # Or an error, before anything is written.
+    model = model_for(rows, config)
+    rows.verify()
     out.mkdir(parents=True, exist_ok=True)
     write_json(asked, out / RUN_FILE)
     rows.save_ids(out / ENCODER_FILE)
@@ -86,9 +89,8 @@ def train(
 
     labels, probabilities = fitted.scorer.whole("test")
     metrics = Metrics.of(labels, probabilities)
-    part = out / f"part-{MODEL_FILE}"
-    fitted.model.save(part)
-    part.replace(out / MODEL_FILE)
+    with complete_file(out / MODEL_FILE) as part:
+        fitted.model.save(part)
     export_saved_model(fitted.model, out / "saved_model", overwrite=True)
     report = {
         **(notes or {}),
@@ -185,7 +187,7 @@ def load_model(run: Path | str) -> keras.Model:
             f"`run` must be a folder that `keras-pss train --out` filled to "
             f"the end, with a {REPORT_FILE}. Received: run={run}"
         )
-    report = json.loads((run / REPORT_FILE).read_text())
+    report = _read(run / REPORT_FILE)
     # Keras scales losses by the policy that holds while a model is made.
     with dtype_policy(report.get("precision", "float32")):
         return keras.saving.load_model(run / MODEL_FILE)
@@ -195,7 +197,7 @@ def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
     """Raises where the folder's run is not the one to go on with."""
     found = None
     if (out / RUN_FILE).is_file():
-        found = json.loads((out / RUN_FILE).read_text())
+        found = _read(out / RUN_FILE)
     if found is None and not (out / REPORT_FILE).exists():
         return
     if not resume:
@@ -208,7 +210,8 @@ def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
     asked = json.loads(json.dumps(asked))
     if found == asked:
         return
-    before, now = (found or {}).get("config", {}), asked["config"]
+    before, now = (found or {}).get("config"), asked["config"]
+    before = before if isinstance(before, dict) else {}
     changed = [
         f"{name}={now.get(name)!r} in place of {before.get(name)!r}"
         for name in {**before, **now}
@@ -218,6 +221,12 @@ def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
         "A run goes on with the settings and the rows that it began with. "
         f"Give those, or choose another folder than {out}. Received: "
         f"{', '.join(changed) or 'other rows or ids'}"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(
+        path, "Copy the run again, or train anew in another folder."
     )
 
 

@@ -167,7 +167,7 @@ def test_a_state_that_cannot_be_read_is_told_once(data, tmp_path):
     settings = {"name": cell.name, "config": cell.config.as_dict()}
     state = tmp_path / "running" / cell.name
     state.mkdir(parents=True)
-    asked = json.dumps([settings["config"], rows.identity()])
+    asked = json.dumps([settings["config"], rows.fingerprint()])
     (state / "asked.json").write_text(asked)
     for name in ("best.npz", "state.npz"):
         (state / name).write_text("no state")

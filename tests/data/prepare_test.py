@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -191,7 +192,9 @@ def test_a_failure_leaves_nothing(log, tmp_path, monkeypatch, place, error):
 def test_existing_output(log, tmp_path):
     out = tmp_path / "out"
     criteo.prepare(log, out, ids="hash")
-    with pytest.raises(FileExistsError, match=r"out.*exists.*overwrite=True"):
+    with pytest.raises(
+        FileExistsError, match=r"`out`.*new or empty.*overwrite.*already"
+    ):
         criteo.prepare(log, out)
     again = criteo.prepare(log, out, overwrite=True)
     assert again.metadata["ids"]["policy"] == "vocabulary"
@@ -199,7 +202,9 @@ def test_existing_output(log, tmp_path):
     other = tmp_path / "precious"
     other.mkdir()
     (other / "thesis.txt").write_text("...")
-    with pytest.raises(FileExistsError, match=r"metadata\.json.*another name"):
+    with pytest.raises(
+        FileExistsError, match=r"a prepared log and nothing else.*another"
+    ):
         criteo.prepare(log, other, overwrite=True)
     assert (other / "thesis.txt").exists()
 
@@ -219,15 +224,14 @@ def test_a_failure_while_replacing_restores_the_folder(
 ):
     out = tmp_path / "out"
     old = criteo.prepare(log, out, ids="hash")
-    rename, calls = Path.rename, []
+    rename = os.rename
 
-    def second_fails(path, target):
-        calls.append(path)
-        if len(calls) == 2:
+    def stopped(path, target):
+        rename(path, target)
+        if Path(target).name == "old":
             raise KeyboardInterrupt
-        return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", second_fails)
+    monkeypatch.setattr(os, "rename", stopped)
     with pytest.raises(KeyboardInterrupt):
         criteo.prepare(log, out, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -284,8 +288,68 @@ def test_loading_errors(log, tmp_path):
     with pytest.raises(ValueError, match=r"version 1.*version=9.*again"):
         criteo.load(out)
     metadata.write_text("[]")
-    with pytest.raises(ValueError, match=r"must be the JSON"):
+    with pytest.raises(ValueError, match=r"must hold a JSON object"):
         criteo.load(out)
+
+
+@pytest.mark.parametrize("kind", ["folder", "prepared"])
+def test_what_appears_at_out_meanwhile_is_kept(log, tmp_path, kind):
+    """Another process makes `out` while the log is prepared."""
+    out = tmp_path / "out"
+
+    def appear(done, total, stage):
+        if stage != "write" or done < total:
+            return
+        if kind == "prepared":
+            criteo.prepare(log, out, ids="hash", seed=8)
+        else:
+            out.mkdir()
+            (out / "thesis.txt").write_text("...")
+
+    with pytest.raises(FileExistsError, match=r"`out` must be a new.*already"):
+        criteo.prepare(log, out, ids="hash", progress=appear)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    if kind == "prepared":
+        assert criteo.load(out).metadata["ids"]["seed"] == 8
+    else:
+        assert (out / "thesis.txt").read_text() == "..."
+
+
+def test_rejects_are_capped_and_all_counted(log, tmp_path, monkeypatch):
+    import zstandard
+
+    module = importlib.import_module("keras_pss.data.storage.prepare")
+    monkeypatch.setattr(module, "MAX_REJECTS", 100)
+    packed = zstandard.ZstdCompressor().compress(b"\n" * 20_000)
+    source = tmp_path / "a.tsv.zst"
+    long = b"x" * 10_000 + b"\n"
+    source.write_bytes(
+        zstandard.ZstdCompressor().compress(long + log.read_bytes()) + packed
+    )
+    data = criteo.prepare(source, tmp_path / "out", ids="hash")
+    assert data.rejects == {WRONG_COLUMNS: 20_001}
+    lines = (tmp_path / "out" / "rejects.tsv").read_bytes().split(b"\n")
+    assert len(lines) == 100 + 1
+    assert lines[0].endswith(b"\t" + b"x" * 4096)
+    assert len(lines[0]) < 4096 + 1000
+
+
+def test_a_broken_archive_is_told(log, tmp_path, caplog):
+    import gzip
+
+    source = tmp_path / "a.tsv.gz"
+    packed = gzip.compress(log.read_bytes())
+    source.write_bytes(packed[: len(packed) // 2])
+    data = criteo.prepare(source, tmp_path / "out", ids="hash")
+    assert data.incomplete == ["a.tsv.gz"]
+    assert "a.tsv.gz is truncated or corrupt, its rest is missing" in (
+        caplog.text
+    )
+    (reason,) = data.rejects
+    assert "the rest of it is missing" in reason
+    source.write_bytes(packed)
+    data = criteo.prepare(source, tmp_path / "whole", ids="hash")
+    assert (data.incomplete, data.rejects) == ([], {})
 
 
 @pytest.mark.real_data

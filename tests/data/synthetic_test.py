@@ -119,9 +119,9 @@ def test_errors(tmp_path):
         with pytest.raises(ValueError, match=message):
             synthetic.generate(path, **arguments)
     path.touch()
-    with pytest.raises(FileExistsError, match=r"`path`.*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"`path`.*new file.*overwrite"):
         synthetic.generate(path, rows=1)
-    with pytest.raises(FileExistsError, match=r"`path`.*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"`path`.*folder.*overwrite"):
         synthetic.generate(tmp_path, rows=1)
 
 

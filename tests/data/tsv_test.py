@@ -2,7 +2,9 @@
 
 import gzip
 import lzma
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -238,6 +240,93 @@ def test_broken_archives_keep_the_rows_before(log, tmp_path, suffix, damage):
     assert (line, reason, column) == (len(rows) + 1, BAD_ARCHIVE, "")
     with pytest.raises(BrokenRowError, match=f":{line}: archive truncated"):
         list(TsvReader(path, strict=True))
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("behind", [False, True])
+def test_rows_before_a_wrong_checksum_are_kept(log, tmp_path, suffix, behind):
+    """All lines are whole, so all of them are there, and then the damage."""
+    packed = bytearray(PACK[suffix](log.read_bytes()))
+    if suffix == ".zst":
+        compressor = zstandard.ZstdCompressor(write_checksum=True)
+        packed = bytearray(compressor.compress(log.read_bytes()))
+    # gzip ends with CRC and size; a block of xz with its check.
+    at = {".gz": -8, ".xz": -40, ".zst": -1}[suffix]
+    packed[at] ^= 1
+    path = tmp_path / f"log.tsv{suffix}"
+    path.write_bytes(packed + (PACK[suffix](GOOD) if behind else b""))
+    expected, _ = read(log)
+    rows, (reject,) = read(path)
+    np.testing.assert_array_equal(rows, expected)
+    assert reject[:2] == (len(expected) + 1, BAD_ARCHIVE)
+
+
+@pytest.mark.parametrize("window", [28, 31])
+def test_zstd_archives_of_long_windows(tmp_path, window):
+    parameters = zstandard.ZstdCompressionParameters(
+        window_log=window, write_content_size=False
+    )
+    packer = zstandard.ZstdCompressor(compression_params=parameters)
+    path = tmp_path / "a.tsv.zst"
+    machine = packer.compressobj()
+    path.write_bytes(machine.compress(GOOD + b"\n") + machine.flush())
+    with pytest.raises(zstandard.ZstdError, match="too much memory"):
+        zstandard.ZstdDecompressor().decompressobj().decompress(
+            path.read_bytes()
+        )
+    rows, rejects = read(path)
+    assert (len(rows), rejects) == (1, [])
+
+
+def change(path, how):
+    match how:
+        case "shrinks":
+            os.truncate(path, path.stat().st_size // 2)
+        case "is emptied":
+            os.truncate(path, 0)
+        case "grows":
+            with open(path, "ab") as file:
+                file.write(GOOD + b"\n")
+        case "is changed":
+            with open(path, "r+b") as file:
+                file.write(b"0")
+            os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize("suffix", ["", *PACK])
+@pytest.mark.parametrize(
+    "how", ["shrinks", "is emptied", "grows", "is changed"]
+)
+def test_a_file_that_changes_while_it_is_read(tmp_path, suffix, how):
+    path = tmp_path / f"a.tsv{suffix}"
+    noise = np.random.default_rng(0).integers(0, 2**31, 400_000)
+    data = b"\n".join(b"%x" % number for number in noise)
+    path.write_bytes(PACK[suffix](data) if suffix else data)
+    (source,) = as_sources(path)
+    chunks = source.chunks()
+    next(chunks)
+    change(path, how)
+    with pytest.raises(ValueError, match=r"was written to while it was read"):
+        list(chunks)
+
+
+def test_a_file_that_grew_before_it_is_read_has_its_new_size(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(GOOD + b"\n")
+    reader = TsvReader(path)
+    change(path, "grows")
+    assert sum(map(len, reader)) == 2
+    assert reader.bytes_total == reader.bytes_done == path.stat().st_size
+
+
+def test_a_pipe_is_read(tmp_path):
+    path = tmp_path / "pipe.tsv"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(path.write_bytes, GOOD + b"\n" + GOOD)
+        rows, rejects = read(path)
+        assert written.result() > 0
+    assert (len(rows), rejects) == (2, [])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz"])

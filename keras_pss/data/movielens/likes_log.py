@@ -73,7 +73,7 @@ class LikesLog(ClickLog):
     def save_ids(self, path: Path) -> None:
         pass  # Ids are those of the source in ascending order.
 
-    def identity(self) -> str:
+    def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for part in self.parts.values():
             for array in (part.users, part.items, part.labels):

@@ -50,12 +50,15 @@ class ClickLog(ABC):
         """Shuffled training batches without end, after the first `skip`."""
 
     @abstractmethod
-    def identity(self) -> str:
+    def fingerprint(self) -> str:
         """Equal for equal rows and ids alone."""
 
     @abstractmethod
     def save_ids(self, path: Path) -> None:
         """Keeps what maps raw values to ids, where there is such a thing."""
+
+    def verify(self) -> None:  # noqa: B027, rows in memory need none
+        """Reads all rows, and raises ValueError where they have changed."""
 
     def check(self) -> None:
         """Raises unless each part has rows with and without a click."""

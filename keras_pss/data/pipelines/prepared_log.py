@@ -54,10 +54,13 @@ class PreparedLog(ClickLog):
             skip=skip,
         )
 
-    def identity(self) -> str:
+    def fingerprint(self) -> str:
         # The checksums of all records are part of it.
         text = json.dumps(self.prepared.metadata, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def verify(self) -> None:
+        self.prepared.verify()
 
     def save_ids(self, path: Path) -> None:
         self.prepared.encoder().save(path)

@@ -31,7 +31,7 @@ BAD_HEX = "not 1 to 8 hex digits"
 TOO_LONG = "line too long"
 
 
-BAD_ARCHIVE = "archive truncated or corrupt"
+BAD_ARCHIVE = "archive truncated or corrupt, the rest of it is missing"
 
 
 FIXES = {

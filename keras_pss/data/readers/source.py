@@ -6,9 +6,12 @@ then `ArchiveError`.
 
 import hashlib
 import lzma
+import os
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +30,10 @@ _PACKED_CHUNK = 1 << 12
 
 class ArchiveError(OSError):
     """An archive ends too early or cannot be decompressed."""
+
+
+class SourceChangedError(ValueError):
+    """A file was written to while it was read."""
 
 
 class Piece(NamedTuple):
@@ -50,30 +57,90 @@ class Source:
     lines: int = field(default=0, init=False)
     rows: int = field(default=0, init=False)
     sha256: str = field(default="", init=False)  # of the file as it lies
+    complete: bool = field(default=True, init=False)  # no broken archive
 
     def __post_init__(self) -> None:
         self.size = self.path.stat().st_size
 
     def chunks(self) -> Iterator[bytes]:
-        """Decompressed bytes; fills in `bytes_read` and `sha256`."""
+        """Decompressed bytes; fills in `size`, `bytes_read` and `sha256`.
+
+        Raises:
+            ArchiveError: After all bytes that could be decompressed.
+            SourceChangedError: The file was written to meanwhile.
+        """
         digest = hashlib.sha256()
         make = _decompressors().get(self.path.suffix.lower())
         read = self._read(digest, _PACKED_CHUNK if make else _PLAIN_CHUNK)
         try:
-            yield from decompress(read, make) if make else read
-        except ArchiveError:
-            for _ in read:  # the digest is that of the whole file
-                pass
-            raise
+            yield from self._unpacked(read, make) if make else read
         finally:
             self.sha256 = digest.hexdigest()
 
+    def _unpacked(
+        self, read: Iterator[bytes], make: Callable[[], Any]
+    ) -> Iterator[bytes]:
+        given = 0
+        try:
+            for data in decompress(read, make):
+                given += len(data)
+                yield data
+        except ArchiveError:
+            self.complete = False
+            reached = self.bytes_read
+            for _ in read:  # the digest is that of the whole file
+                pass
+            yield from self._salvaged(make, reached, given)
+            raise
+
     def _read(self, digest: Any, size: int) -> Iterator[bytes]:
         with open(self.path, "rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            self.size = before.st_size
             while chunk := file.read(size):
                 digest.update(chunk)
                 self.bytes_read += len(chunk)
                 yield chunk
+            after = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            return  # a pipe has no size
+        sizes = {before.st_size, after.st_size, self.bytes_read}
+        if len(sizes) > 1 or before.st_mtime_ns != after.st_mtime_ns:
+            raise SourceChangedError(
+                f"{self.path} was written to while it was read. Wait until "
+                "it is complete, and begin again. Received: "
+                f"{before.st_size} bytes at first, {self.bytes_read} read, "
+                f"{after.st_size} at last"
+            )
+
+    def _salvaged(
+        self, make: Callable[[], Any], reached: int, given: int
+    ) -> Iterator[bytes]:
+        """What an archive holds between the last whole chunk and its damage.
+
+        A decompressor gives nothing of a chunk with an error in it, so the
+        file is read once more, and that chunk byte by byte.
+
+        Args:
+            make: Makes a decompressor.
+            reached: Bytes of the file up to the end of the broken chunk.
+            given: Decompressed bytes that are known already.
+        """
+        if not self.path.is_file():
+            return
+
+        def chunks() -> Iterator[bytes]:
+            with open(self.path, "rb") as file:
+                for _ in range(max(0, reached - 1) // _PACKED_CHUNK):
+                    yield file.read(_PACKED_CHUNK)
+                while file.tell() < reached:
+                    yield file.read(1)
+
+        with suppress(ArchiveError):
+            for data in decompress(chunks(), make):
+                known = min(given, len(data))
+                given -= known
+                yield data[known:]
 
 
 def as_sources(sources: Sources) -> list[Source]:
@@ -209,7 +276,9 @@ def _decompressors() -> dict[str, Callable[[], Any]]:
 def _zstandard() -> Any:
     import zstandard
 
-    return zstandard.ZstdDecompressor().decompressobj()
+    # As `zstd --long=31` packs; the window's memory is touched as it fills.
+    machine = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    return machine.decompressobj()
 
 
 def _archive_errors() -> tuple[type[Exception], ...]:

@@ -1,5 +1,6 @@
 """Criteo TSV to ids and record shards."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     count_values,
 )
 from keras_pss.data.readers.block import Reject, UInt32Array
-from keras_pss.data.readers.source import Sources
+from keras_pss.data.readers.source import MAX_RAW, Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import metadata, prepared, records, splits
 from keras_pss.data.storage.prepared import VOCABULARY, Prepared
@@ -24,9 +25,12 @@ from keras_pss.files import complete_folder
 from keras_pss.version import __version__
 
 REJECTS = "rejects.tsv"
+MAX_REJECTS = 10_000  # broken rows that are written; all are counted
 POLICIES = ("vocabulary", "hash")
 
 _COUNT_ROWS = 1 << 20  # rows whose values are sorted at once
+
+_logger = logging.getLogger(__name__)
 
 # (bytes done, bytes in all, stage); the stages are read, count, write.
 Progress = Callable[[int, int, str], None]
@@ -54,8 +58,11 @@ def prepare(
     The folder `out` gets `metadata.json`, shards `train-00000-of-00004.bin`
     and so on for each part, `vocabulary.npz` (only for ids="vocabulary") and
     `rejects.tsv` (only if a row was broken: file, line, reason, column, and
-    the row itself up to the end of the line, of lines that are too long the
-    first 4,096 bytes). The folder appears when it is complete.
+    the first 4,096 bytes of the row; of the first 10,000 broken rows, where
+    the metadata counts all of them). The folder appears when it is complete.
+
+    Of a truncated or corrupt archive, the rows before the damage are
+    prepared: a warning is logged, and `incomplete` of the result names it.
 
     Memory: some 100 MB, and the distinct values of the columns; with
     split="random" 30 bytes a row as well. Disk: 160 bytes a row, and as many
@@ -86,9 +93,9 @@ def prepare(
         The folder, opened.
 
     Raises:
-        ValueError: An argument is out of range, no row is good, or none is
-            left to train.
-        FileExistsError: `out` exists.
+        ValueError: An argument is out of range, no row is good, none is left
+            to train, or a source changes while it is read.
+        FileExistsError: `out` exists, or appears meanwhile.
         BrokenRowError: The first broken row, under `strict`.
 
     Example:
@@ -103,7 +110,9 @@ def prepare(
     hasher = HashEncoder(seed, hash_buckets)
     reader = TsvReader(sources, strict=strict, workers=WORKERS)
     out = Path(out)
-    with complete_folder(out, overwrite, metadata.NAME) as folder:
+    with complete_folder(
+        out, overwrite, "a prepared log", metadata.is_prepared
+    ) as folder:
         work = folder / "work"
         work.mkdir()
         staging = _stage(reader, work, folder / REJECTS, report)
@@ -112,8 +121,8 @@ def prepare(
                 raise ValueError(
                     "`sources` must hold at least one good row. Received: "
                     f"{reader.bytes_total} bytes with the broken rows "
-                    f"{dict(reader.rejects)}. Check the files, or pass "
-                    "strict=True to see the first broken row."
+                    f"{dict(reader.rejects)}. Check the files, or give "
+                    "strict (--strict) to see the first broken row."
                 )
             parts = splits.split_rows(
                 staging.num_rows,
@@ -151,6 +160,7 @@ def prepare(
                     "sha256": source.sha256,
                     "lines": source.lines,
                     "rows": source.rows,
+                    **({} if source.complete else {"complete": False}),
                 }
                 for source in reader.sources
             ],
@@ -158,7 +168,10 @@ def prepare(
             "strict": strict,
         }
         metadata.write(folder, content)
-    return prepared.load(out)
+    done = prepared.load(out)
+    for name in done.incomplete:
+        _logger.warning("%s is truncated or corrupt, its rest is missing", name)
+    return done
 
 
 def _stage(
@@ -166,12 +179,16 @@ def _stage(
 ) -> Staging:
     """First pass: all good rows into column files, broken ones set aside."""
     staging = Staging(work)
+    kept = 0
     try:
         for block in reader:
             staging.append(block)
-            if block.rejects:
+            # An archive of 82 bytes may hold millions of empty lines.
+            first = block.rejects[: MAX_REJECTS - kept]
+            if first:
                 with open(rejects, "ab") as file:
-                    file.writelines(map(_reject_line, block.rejects))
+                    file.writelines(map(_reject_line, first))
+                kept += len(first)
             report(reader.bytes_done, reader.bytes_total, "read")
     finally:
         staging.close()
@@ -180,7 +197,8 @@ def _stage(
 
 def _reject_line(reject: Reject) -> bytes:
     head = f"{reject.file}\t{reject.line}\t{reject.reason}\t{reject.column}\t"
-    return head.encode(errors="surrogateescape") + reject.raw + b"\n"
+    row = reject.raw[:MAX_RAW]
+    return head.encode(errors="surrogateescape") + row + b"\n"
 
 
 def _count(

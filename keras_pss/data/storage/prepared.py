@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.encoder_file import from_config, load_encoder
 from keras_pss.data.encoders.id_encoder import IdEncoder
-from keras_pss.data.storage import metadata
+from keras_pss.data.storage import metadata, records
+from keras_pss.data.storage.metadata import VOCABULARY
 
-VOCABULARY = "vocabulary.npz"
+# Bytes of a shard that are checked at once, whole records.
+_CHUNK_BYTES = (1 << 15) * records.RECORD_BYTES
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,15 @@ class Prepared:
         """Broken rows of the sources by reason."""
         return self.metadata["rejects"]
 
+    @property
+    def incomplete(self) -> list[str]:
+        """Names of sources whose archive is broken, and the rest missing."""
+        return [
+            source["name"]
+            for source in self.metadata.get("sources", [])
+            if not source.get("complete", True)
+        ]
+
     def rows(self, split: str) -> int:
         """Number of rows of a part; 0 where there is none."""
         return self.metadata["splits"].get(split, {}).get("rows", 0)
@@ -69,9 +81,16 @@ class Prepared:
     def encoder(self) -> IdEncoder:
         """Maps raw categories as the shards' ids were made."""
         policy = self.metadata["ids"]
-        if policy["policy"] == "vocabulary":
-            return load_encoder(self.directory / VOCABULARY)
-        return from_config(policy, {})
+        if policy["policy"] != "vocabulary":
+            return from_config(policy, {})
+        encoder = load_encoder(self.directory / VOCABULARY)
+        if encoder.config() != policy:
+            raise ValueError(
+                f"{self.directory / VOCABULARY} must be of {policy}. "
+                f"Received: {encoder.config()}. Copy the folder again or "
+                "prepare the data again."
+            )
+        return encoder
 
     def counts(self, column: int) -> npt.NDArray[np.int64]:
         """How often each id of a column occurs in the development rows.
@@ -92,25 +111,49 @@ class Prepared:
                 "`counts` must be asked of a vocabulary. Received: a folder "
                 "with ids='hash'. Prepare the data with ids='vocabulary'."
             )
-        with np.load(self.directory / VOCABULARY) as arrays:
+        with open_arrays(self.directory / VOCABULARY) as arrays:
             return arrays[f"counts_{schema.CATEGORIES[column]}"]
 
     def verify(self) -> None:
-        """Compares every shard with its checksum; reads all of them.
+        """Compares every shard with the metadata; reads all of them.
 
         Raises:
-            ValueError: A shard has changed.
+            ValueError: A shard or the vocabulary has changed.
         """
+        self.encoder()  # the archive has checksums of its own
+        limits = np.array(
+            self.cardinalities or [2**31] * len(schema.CATEGORIES)
+        )
         for part in self.metadata["splits"].values():
             for shard in part["shards"]:
-                with open(self.directory / shard["name"], "rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if digest != shard["sha256"]:
-                    raise ValueError(
-                        f"{self.directory / shard['name']} must have sha256 "
-                        f"{shard['sha256']}. Received: {digest}. Copy the "
-                        "folder again or prepare the data again."
-                    )
+                self._verify(shard, limits)
+
+    def _verify(self, shard: dict[str, Any], limits: np.ndarray) -> None:
+        path = self.directory / shard["name"]
+        digest = hashlib.sha256()
+        clicks, fits = 0, True
+        with open(path, "rb") as file:
+            while data := file.read(_CHUNK_BYTES):
+                digest.update(data)
+                rows = np.frombuffer(data, records.DTYPE)
+                rows = rows.reshape(-1, schema.NUM_COLUMNS)
+                clicks += int(rows[:, 0].sum(dtype=np.int64))
+                ids = rows[:, records.FIRST_ID :]
+                fits &= bool(
+                    (ids.min(0) >= 0).all() and (ids.max(0) < limits).all()
+                )
+        again = "Copy the folder again or prepare the data again."
+        if digest.hexdigest() != shard["sha256"]:
+            raise ValueError(
+                f"{path} must have sha256 {shard['sha256']}. "
+                f"Received: {digest.hexdigest()}. {again}"
+            )
+        if clicks != shard["clicks"] or not fits:
+            raise ValueError(
+                f"{path} must hold {shard['clicks']} clicks and ids below the "
+                f"cardinalities in {metadata.NAME}. Received: {clicks} "
+                f"clicks, ids that are {'' if fits else 'not '}below. {again}"
+            )
 
 
 def load(directory: str | Path) -> Prepared:

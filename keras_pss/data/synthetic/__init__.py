@@ -4,11 +4,10 @@ A log of any size is written in a stream: the sizes and skew of its tables are
 those of the real log (scaled), and the AUC that no model can exceed is known.
 """
 
-import json
 import lzma
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from gzip import GzipFile
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +16,12 @@ from keras_pss.data.criteo.tsv_writer import format_rows
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.synthetic.bayes import BayesScore
 from keras_pss.data.synthetic.world import BLOCK_ROWS, RawRows, World
-from keras_pss.files import complete_file, complete_folder
+from keras_pss.files import (
+    complete_file,
+    complete_folder,
+    read_json,
+    write_json,
+)
 
 REPORT = "synthetic.json"
 SUFFIXES = (".gz", ".xz", ".zst")
@@ -45,14 +49,24 @@ class SyntheticReport:
 
     def save(self, path: str | Path) -> None:
         """Writes a JSON file."""
-        text = json.dumps(asdict(self), indent=2) + "\n"
-        with complete_file(Path(path)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_json(asdict(self), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SyntheticReport":
-        """Reads the file that `save` wrote."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        """Reads the file that `save` wrote.
+
+        Raises:
+            ValueError: The file is damaged, or another one.
+        """
+        fix = "Generate the rows again."
+        content = read_json(Path(path), fix)
+        names = {entry.name for entry in fields(cls)}
+        if set(content) != names:
+            raise ValueError(
+                f"{path} must have the entries of a report. {fix} "
+                f"Received: {sorted(content)[:20]}"
+            )
+        return cls(**content)
 
 
 def generate(
@@ -151,18 +165,15 @@ def generate(
         )
 
     if _is_file(path):
-        if path.exists() and not overwrite:
-            raise FileExistsError(
-                f"`path` must be a new file. Received: path={str(path)!r}, "
-                "which exists. Pass overwrite=True to replace it."
-            )
-        with complete_file(path) as temporary:
+        with complete_file(path, overwrite) as temporary:
             size = write(temporary, 0, rows)
         return report([path], size)
     count = -(-rows // rows_per_file)
     files: list[Path] = []
     size = 0
-    with complete_folder(path, overwrite, REPORT, "path") as folder:
+    with complete_folder(
+        path, overwrite, "generated rows", _is_generated, "path"
+    ) as folder:
         for index in range(count):
             files.append(folder / f"part-{index:05d}-of-{count:05d}.tsv")
             start = index * rows_per_file
@@ -207,6 +218,10 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
                 file = zstandard.ZstdCompressor().stream_writer(plain)
         stack.callback(file.close)  # before the plain file; twice is harmless
         yield file
+
+
+def _is_generated(folder: Path) -> bool:
+    return (folder / REPORT).is_file()
 
 
 def _is_file(path: Path) -> bool:
