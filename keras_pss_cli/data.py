@@ -45,7 +45,7 @@ def prepare(
     load()
     from keras_pss.data import criteo
 
-    with progress_bar("bytes") as progress:
+    with progress_bar() as progress:
         prepared = criteo.prepare(
             sources,
             out,
@@ -80,7 +80,7 @@ def synth(
     load()
     from keras_pss.data import synthetic
 
-    with progress_bar("rows") as progress:
+    with progress_bar() as progress:
         report = synthetic.generate(
             out,
             rows=rows,
@@ -93,6 +93,25 @@ def synth(
         f"{rows} rows in {out}: click rate {report.click_rate:.4f}, Bayes AUC "
         f"{report.bayes_auc:.4f}, Bayes log loss {report.bayes_log_loss:.4f}"
     )
+
+
+def find(
+    data: str,
+    out: Path,
+    rows: int | None,
+    scale: float | None,
+    settings: dict[str, Any] | None = None,
+) -> Any:
+    """What `--data` names, made where it has to be; tells what was found."""
+    from keras_pss.data.locate import locate
+
+    with progress_bar() as progress:
+        found = locate(data, out, rows, scale, settings, progress)
+    for difference in found.differences:
+        typer.echo(f"keras-pss: {difference}", err=True)
+    if found.prepared:
+        show_prepared(found.prepared)
+    return found
 
 
 def show_prepared(prepared: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from keras_pss.comparison.grid import ONE_SIZE
 from keras_pss.comparison.run_cell import PROBABILITIES
 from keras_pss.comparison.runner import LABELS, Outcome
 from keras_pss.metrics.significance import Components, Difference, holm
@@ -21,7 +22,8 @@ class Row:
     """The runs of one model, method and budget.
 
     Attributes:
-        model, method, budget: As in a `Cell`.
+        model, budget: As in a `Cell`.
+        method: The row's name, as in a `Cell`.
         lines: Results, one a seed.
         difference: To the full tables, over the seeds that both have; None
             of the full tables, or where there is no such seed.
@@ -62,7 +64,7 @@ class Average:
     """A method and budget over all models that have finished it.
 
     Attributes:
-        method, budget: As in a `Cell`.
+        method, budget: As in a `Row`.
         models: Those averaged.
         difference: Mean of the models' differences to their full tables.
         p_value: Of no difference, Holm's correction over the averages.
@@ -83,9 +85,9 @@ class Convergence:
     """How fast the sizes of a method reach an AUC that all of them reach.
 
     Attributes:
-        model, method: As in a `Cell`.
-        target: The lowest of the best validation AUCs of its runs and those
-            of the full tables.
+        model, method: As in a `Row`.
+        target: A validation AUC: the lowest of the best ones of the runs that
+            are to reach it.
         epochs: Mean epochs to it, by budget; `"full"` are the full tables.
         times: Training time to it over that of the full tables, by budget.
 
@@ -103,14 +105,45 @@ class Convergence:
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows by model in the grid's order, and what is made of them."""
+    """Rows by model in the grid's order, and what is made of them.
+
+    Attributes:
+        rows, averages: One a method and budget.
+        convergences: Each to the AUC that all sizes of its own method reach,
+            full tables included.
+        common: Each to the AUC that all runs of its model reach, so that
+            methods can be held against each other.
+    """
 
     rows: list[Row]
     averages: list[Average]
     convergences: list[Convergence]
+    common: list[Convergence]
 
     def of(self, model: str) -> list[Row]:
         return [row for row in self.rows if row.model == model]
+
+    def compression(
+        self, method: str, budget: str, model: str | None = None
+    ) -> float | None:
+        """Times fewer embedding parameters, mean over models; None if open."""
+        rows = self.rows if model is None else self.of(model)
+        found = [
+            row.lines[0]["compression"]
+            for row in rows
+            if (row.method, row.budget) == (method, budget)
+        ]
+        known = [value for value in found if value is not None]
+        return statistics.mean(known) if known else None
+
+    def size(self, method: str, budget: str) -> str:
+        """The budget; of a method with one size, that size in brackets."""
+        if method == FULL:
+            return ""
+        if method not in ONE_SIZE:
+            return budget
+        factor = self.compression(method, budget)
+        return "–" if factor is None else f"({factor:.3g}x)"
 
 
 def summarise(outcome: Outcome, out: Path) -> Summary:
@@ -124,7 +157,7 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for cell in outcome.grid.cells():
         # In the grid's order, whichever cells are finished.
-        group = groups.setdefault((cell.model, cell.method, cell.budget), [])
+        group = groups.setdefault((cell.model, cell.row, cell.budget), [])
         if cell.name in outcome.results:
             group.append(outcome.results[cell.name])
     models = list(dict.fromkeys(model for model, _, _ in groups))
@@ -162,7 +195,12 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
         if pairs:
             averages.append(_average(method, budget, pairs))
     rows.sort(key=lambda row: models.index(row.model))
-    return Summary(_corrected(rows), _corrected(averages), _convergences(rows))
+    return Summary(
+        _corrected(rows),
+        _corrected(averages),
+        _convergences(rows, common=False),
+        _convergences(rows, common=True),
+    )
 
 
 def _row(
@@ -231,7 +269,8 @@ def _ratio(
     return means[0] / means[1]
 
 
-def _convergences(rows: Sequence[Row]) -> list[Convergence]:
+def _convergences(rows: Sequence[Row], common: bool) -> list[Convergence]:
+    """Of each method; `common`: to one target of all methods of a model."""
     found = []
     full = {row.model: row for row in rows if row.method == FULL}
     kinds = dict.fromkeys((row.model, row.method) for row in rows)
@@ -242,16 +281,23 @@ def _convergences(rows: Sequence[Row]) -> list[Convergence]:
             row for row in rows if (row.model, row.method) == (model, method)
         ]
         sizes = [full[model], *own]
-        target = min(x["validation_auc"] for row in sizes for x in row.lines)
-        epochs, seconds = {}, {}
-        for row in sizes:
-            budget = FULL if row.method == FULL else row.budget
-            reached = [_reached(line, target) for line in row.lines]
-            epochs[budget] = statistics.mean(e or 0.0 for e, _ in reached)
-            seconds[budget] = statistics.mean(s or 0.0 for _, s in reached)
-        times = {name: s / seconds[FULL] for name, s in seconds.items()}
-        found.append(Convergence(model, method, target, epochs, times))
+        reach = [row for row in rows if row.model == model] if common else sizes
+        target = min(x["validation_auc"] for row in reach for x in row.lines)
+        found.append(_convergence(model, method, sizes, target))
     return found
+
+
+def _convergence(
+    model: str, method: str, sizes: Sequence[Row], target: float
+) -> Convergence:
+    epochs, seconds = {}, {}
+    for row in sizes:
+        budget = FULL if row.method == FULL else row.budget
+        reached = [_reached(line, target) for line in row.lines]
+        epochs[budget] = statistics.mean(e or 0.0 for e, _ in reached)
+        seconds[budget] = statistics.mean(s or 0.0 for _, s in reached)
+    times = {name: s / seconds[FULL] for name, s in seconds.items()}
+    return Convergence(model, method, target, epochs, times)
 
 
 def _corrected(items: list[Found]) -> list[Found]:

@@ -57,6 +57,13 @@ class ClickLog(ABC):
     def save_ids(self, path: Path) -> None:
         """Keeps what maps raw values to ids, where there is such a thing."""
 
+    def sources(self) -> list[dict[str, str]]:
+        """`name` and `sha256` of the files that the rows come from.
+
+        Empty where they are not known.
+        """
+        return []
+
     def check(self) -> None:
         """Raises unless each part has rows with and without a click."""
         for split in SPLITS:

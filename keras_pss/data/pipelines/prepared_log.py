@@ -59,5 +59,11 @@ class PreparedLog(ClickLog):
         text = json.dumps(self.prepared.metadata, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def sources(self) -> list[dict[str, str]]:
+        return [
+            {"name": source["name"], "sha256": source["sha256"]}
+            for source in self.prepared.metadata.get("sources", [])
+        ]
+
     def save_ids(self, path: Path) -> None:
         self.prepared.encoder().save(path)
