@@ -24,10 +24,11 @@ FUNCTIONS = {
     "`training.train`": "`keras-pss train`",
 }
 _VALUE = r"""'[^']*'|"[^"]*"|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()]*[^\s,;:().]"""
-# What `keras_pss.files` writes before it has its name.
+# What `keras_pss.files` writes before it has its name: `.NAME.TOKEN.tmp`, with
+# what is in it, or `.TOKEN.tmp.NAME`.
 _TEMPORARY = re.compile(
-    r"\.(?P<a>[^/'\"]+)\.[0-9a-f]{8}\.tmp"
-    r"|\.[0-9a-f]{8}\.tmp\.(?P<b>[^/'\"]+)"
+    r"(?<=/)\.(?P<a>[^/'\"]+)\.[\w-]+\.tmp(?=[/'\"]|$)(/[^'\"]*)?"
+    r"|(?<=/)\.[\w-]+\.tmp\.(?P<b>[^/'\"]+)"
 )
 
 

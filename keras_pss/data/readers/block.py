@@ -35,9 +35,9 @@ BAD_ARCHIVE = "archive truncated or corrupt"
 
 
 FIXES = {
-    WRONG_COLUMNS: "write label, 13 integers and 26 hex values, tab separated",
-    BAD_LABEL: "write 0 or 1 (a test file without labels is read with "
-    "labelled=False)",
+    WRONG_COLUMNS: "write a label, 13 integers and 26 hex values, separated by "
+    "tabs",
+    BAD_LABEL: "write 0 or 1",
     BAD_INTEGER: "write an optional minus and decimal digits, or leave the "
     "field empty",
     OUT_OF_RANGE: "integers must lie in [-2147483648, 2147483647]",
@@ -55,9 +55,13 @@ class Reject(NamedTuple):
     reason: str  # a key of FIXES
     column: str  # the leftmost broken column, "" for the whole row
     raw: bytes  # the row without its newline
+    expected: int = 0  # columns, where their number is wrong
 
     def __str__(self) -> str:
         where = f" (column {self.column})" if self.column else ""
+        if self.reason == WRONG_COLUMNS:
+            columns = self.raw.count(b"\t") + 1
+            where = f" (expected {self.expected}, found {columns})"
         return f"{self.file}:{self.line}: {self.reason}{where}"
 
 
