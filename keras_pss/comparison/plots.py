@@ -157,7 +157,7 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     axes.axhline(0, color="0.3", linewidth=1, label=FULL)
     axes.set(
         xlabel="times fewer embedding parameters",
-        ylabel="test AUC − full, mean over models (bars: 95 %, each alone)",
+        ylabel="test AUC − full, mean over models\n(bars: 95 %, each alone)",
     )
     _logarithmic(axes)
     _legend(figure, axes)
