@@ -52,7 +52,7 @@ def compare(
     budgets: Annotated[
         str | None, option("Comma-separated, such as 10x,100x,1000x.")
     ] = None,
-    seeds: Annotated[int | None, option("Runs of each cell.")] = None,
+    seeds: Annotated[int | None, option("Number of runs of each cell.")] = None,
     setting: Annotated[
         list[str] | None,
         option(
@@ -75,11 +75,12 @@ def compare(
         ),
     ] = False,
     rows: Annotated[
-        int | None, option("Of --data synthetic. Default: 300000.")
+        int | None,
+        option("Number of rows of --data synthetic. Default: 300000."),
     ] = None,
     scale: Annotated[
         float | None,
-        option("Of --data synthetic; see `synth`. Default: 0.01."),
+        option("Scale of --data synthetic, see `synth`. Default: 0.01."),
     ] = None,
 ) -> None:
     """Compare methods, sizes and models on one log, with honest baselines.

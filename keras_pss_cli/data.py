@@ -32,10 +32,15 @@ def prepare(
         float, typer.Option(help="Part of the rows to test on.")
     ] = 1 / 7,
     validation_fraction: Annotated[
-        float, typer.Option(help="Part of the rest to choose the epoch on.")
+        float,
+        typer.Option(
+            help="Part of the rest that the best checkpoint is chosen on."
+        ),
     ] = 0.1,
-    split_seed: Annotated[int, typer.Option(help="Of --split random.")] = 2020,
-    seed: Annotated[int, typer.Option(help="Of --ids hash.")] = 0,
+    split_seed: Annotated[
+        int, typer.Option(help="Seed of --split random.")
+    ] = 2020,
+    seed: Annotated[int, typer.Option(help="Seed of --ids hash.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first broken row.")
     ] = False,
@@ -73,7 +78,7 @@ def synth(
     scale: Annotated[
         float, typer.Option(help="Factor of Criteo Kaggle's large tables.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(help="Of the rows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the rows.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate clicks in Criteo's format, with a known best possible AUC."""

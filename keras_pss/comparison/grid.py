@@ -23,8 +23,10 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")
+# The row that all others are held against.
+FULL = "full"
 # What has one size, whatever the budget.
-ONE_SIZE = ("full", "filter")
+ONE_SIZE = (FULL, "filter")
 DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
 DEFAULT_BUDGETS = ("10x", "100x", "1000x")
 

@@ -12,7 +12,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from keras_pss.comparison.summary import FULL, Convergence, Summary
+from keras_pss.comparison.convergence import Convergence
+from keras_pss.comparison.grid import FULL
+from keras_pss.comparison.summary import Summary
 
 _MARKERS = "osD^v<>P*X"
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from keras_pss.comparison.grid import ONE_SIZE
+from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.runner import Outcome
-from keras_pss.comparison.summary import FULL, Row, Summary
+from keras_pss.comparison.summary import Row, Summary
 
 REAL = 0.05  # of Holm's p: below it, a difference is called real
 

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_pss.comparison.grid import ONE_SIZE
+from keras_pss.comparison.convergence import (
+    Convergence,
+    convergences,
+    reached_at,
+)
+from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.run_cell import PROBABILITIES
 from keras_pss.comparison.runner import LABELS, Outcome
 from keras_pss.metrics.significance import Components, Difference, holm
-
-FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -78,29 +81,6 @@ class Average:
 
 
 Found = TypeVar("Found", Row, Average)
-
-
-@dataclass(frozen=True)
-class Convergence:
-    """How fast the sizes of a method reach an AUC that all of them reach.
-
-    Attributes:
-        model, method: As in a `Row`.
-        target: A validation AUC: the lowest of the best ones of the runs that
-            are to reach it.
-        epochs: Mean epochs to it, by budget; `"full"` are the full tables.
-        times: Training time to it over that of the full tables, by budget.
-
-    References: Desai and Shrivastava, "The trade-offs of model size in large
-    recommendation models" (2022), tables 3 and 4. Table 3 leaves sizes beyond
-    1000x out of the target, table 4 has one of its own, .8025.
-    """
-
-    model: str
-    method: str
-    target: float
-    epochs: dict[str, float]
-    times: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -198,8 +178,8 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
     return Summary(
         _corrected(rows),
         _corrected(averages),
-        _convergences(rows, common=False),
-        _convergences(rows, common=True),
+        convergences(rows, common=False),
+        convergences(rows, common=True),
     )
 
 
@@ -212,7 +192,7 @@ def _row(
     """Of one model, beside its full tables by seed."""
     model, method, budget = key
     goal = min((x["validation_auc"] for x in full.values()), default=None)
-    reached = {line["seed"]: _reached(line, goal) for line in lines}
+    reached = {line["seed"]: reached_at(line, goal) for line in lines}
     common = [seed for seed in reached if seed in full]
     difference = None
     if model in pairs:
@@ -228,7 +208,7 @@ def _row(
         target=[epochs for epochs, _ in reached.values()],
         relative_time=_ratio(
             [reached[seed][1] for seed in common],
-            [_reached(full[seed], goal)[1] for seed in common],
+            [reached_at(full[seed], goal)[1] for seed in common],
         ),
     )
 
@@ -244,18 +224,6 @@ def _average(
     return Average(method, budget, list(whole), difference, difference.p_value)
 
 
-def _reached(
-    line: dict[str, Any], goal: float | None
-) -> tuple[float | None, float | None]:
-    """Epochs and seconds of training until a validation AUC is reached."""
-    history = line["history"]
-    if goal is not None:
-        for index, auc in enumerate(history["val_auc"]):
-            if auc >= goal:
-                return history["epoch"][index], history["seconds"][index]
-    return None, None
-
-
 def _ratio(
     first: Sequence[float | None], second: Sequence[float | None]
 ) -> float | None:
@@ -267,37 +235,6 @@ def _ratio(
             return None
         means.append(statistics.mean(known))
     return means[0] / means[1]
-
-
-def _convergences(rows: Sequence[Row], common: bool) -> list[Convergence]:
-    """Of each method; `common`: to one target of all methods of a model."""
-    found = []
-    full = {row.model: row for row in rows if row.method == FULL}
-    kinds = dict.fromkeys((row.model, row.method) for row in rows)
-    for model, method in kinds:
-        if model not in full or method == FULL:
-            continue
-        own = [
-            row for row in rows if (row.model, row.method) == (model, method)
-        ]
-        sizes = [full[model], *own]
-        reach = [row for row in rows if row.model == model] if common else sizes
-        target = min(x["validation_auc"] for row in reach for x in row.lines)
-        found.append(_convergence(model, method, sizes, target))
-    return found
-
-
-def _convergence(
-    model: str, method: str, sizes: Sequence[Row], target: float
-) -> Convergence:
-    epochs, seconds = {}, {}
-    for row in sizes:
-        budget = FULL if row.method == FULL else row.budget
-        reached = [_reached(line, target) for line in row.lines]
-        epochs[budget] = statistics.mean(e or 0.0 for e, _ in reached)
-        seconds[budget] = statistics.mean(s or 0.0 for _, s in reached)
-    times = {name: s / seconds[FULL] for name, s in seconds.items()}
-    return Convergence(model, method, target, epochs, times)
 
 
 def _corrected(items: list[Found]) -> list[Found]:
