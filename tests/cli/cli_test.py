@@ -196,8 +196,11 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("export --run run --out run", "is there already"),
         ("export --run run --out run --overwrite", "a SavedModel and nothing"),
         ("prepare log.tsv.gz --out data", "--overwrite"),
-        ("prepare short.tsv --out d", "expected 40, found 2"),
-        ("prepare short.tsv --out d --strict", "expected 40, found 2"),
+        ("prepare short.tsv --out d", "expected 40 with the label, found 2"),
+        (
+            "prepare short.tsv --out d --strict",
+            "expected 40 with the label, found 2",
+        ),
         ("prepare short.tsv --out d --strict", "read without --strict"),
         ("prepare comma.csv --out d", "40 columns separated by commas"),
         ("prepare test.txt --out d", "Criteo's test.txt without labels"),

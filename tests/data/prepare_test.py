@@ -241,7 +241,7 @@ def test_a_failure_while_replacing_restores_the_folder(
         (
             b"x\n" * 3,
             r"3 rows with wrong column count, the first .*:1: wrong column "
-            r"count \(expected 40, found 1\)",
+            r"count \(expected 40 with the label, found 1\)",
         ),
     ],
 )

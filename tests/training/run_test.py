@@ -419,10 +419,8 @@ def test_the_bars_title_is_true(capsys):
     x = np.zeros((4, 1), "float32")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    rows = [(x, x)] * 12
-    model.fit(
-        iter(rows), epochs=4, steps_per_epoch=3, verbose=2, callbacks=[bar]
-    )
+    rows = ((x, x) for _ in range(12))
+    model.fit(rows, epochs=4, steps_per_epoch=3, verbose=2, callbacks=[bar])
     shown = capsys.readouterr().out
     for title in (
         "To epoch 0.6 of 2: evaluation 1 of at most 4\n",
@@ -606,9 +604,6 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     content = (tmp_path / "likes.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
-    with pytest.raises(ValueError, match="Choose another `model`, such as neu"):
-        train(rows, RunConfig(), tmp_path / "dlrm")
-    assert not (tmp_path / "dlrm").exists()
     with pytest.raises(ValueError, match="click logs in Criteo's format"):
         evaluate(tmp_path / "run", [])
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):

@@ -86,12 +86,6 @@ def parse_block(
     block = Block(labels, integers, categories, len(newlines))
     if not whole.all() or codes.any():
         _reject(block, data, file, first_line, whole, lines, codes)
-        block.rejects = [
-            reject._replace(expected=num_columns)
-            if reject.reason == WRONG_COLUMNS
-            else reject
-            for reject in block.rejects
-        ]
     return block
 
 

@@ -55,13 +55,14 @@ class Reject(NamedTuple):
     reason: str  # a key of FIXES
     column: str  # the leftmost broken column, "" for the whole row
     raw: bytes  # the row without its newline
-    expected: int = 0  # columns, where their number is wrong
 
     def __str__(self) -> str:
         where = f" (column {self.column})" if self.column else ""
         if self.reason == WRONG_COLUMNS:
             columns = self.raw.count(b"\t") + 1
-            where = f" (expected {self.expected}, found {columns})"
+            # A row of this many is wrong only where no label is expected.
+            rule = "40 with the label" if columns != 40 else "39, no label"
+            where = f" (expected {rule}, found {columns})"
         return f"{self.file}:{self.line}: {self.reason}{where}"
 
 
