@@ -420,7 +420,14 @@ def test_the_bars_title_is_true(capsys):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     rows = ((x, x) for _ in range(12))
-    model.fit(rows, epochs=4, steps_per_epoch=3, verbose=2, callbacks=[bar])
+    model.fit(
+        rows,
+        epochs=4,
+        steps_per_epoch=3,
+        verbose=2,
+        callbacks=[bar],
+        shuffle=False,
+    )
     shown = capsys.readouterr().out
     for title in (
         "To epoch 0.6 of 2: evaluation 1 of at most 4\n",
