@@ -72,6 +72,7 @@ def test_every_cell_has_its_line(done, data):
     assert outcome.data == "log.tsv"
     labels = np.load(out / "labels.npy")
     for line in outcome.results.values():
+        assert line["epochs"] == 1  # of 13 steps, in rounds of 7 and 6
         probabilities = np.load(out / "probabilities" / line["probabilities"])
         assert line["auc"] == pytest.approx(
             roc_auc_score(labels, probabilities), abs=1e-12
