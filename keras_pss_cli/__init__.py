@@ -7,11 +7,16 @@ be silenced before they are written. Each command imports what it needs.
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# All but `build-ops` need TensorFlow; that one takes what there is.
+os.environ.setdefault(
+    "KERAS_BACKEND",
+    next(filter(importlib.util.find_spec, ("tensorflow", "jax")), "torch"),
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 try:
@@ -20,13 +25,16 @@ try:
 except ImportError as error:  # the layers alone do not need these
     sys.exit(
         "keras-pss: the command line needs more packages. Install them with "
-        f"`pip install 'keras-pss[tensorflow-cpu]'`. ({error})"
+        "`pip install 'keras-pss[tensorflow-cpu]'`; beside JAX alone, where "
+        "`build-ops` is the one command that works, with "
+        f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
-from keras_pss_cli import common, data
+from keras_pss_cli import common, data, kernels
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import finished_runs as serving
 from keras_pss_cli import train as training
+from keras_pss_cli.wording import in_options, options_of
 
 app = typer.Typer(
     help="Compressed embeddings for click models: data, training, serving.",
@@ -42,7 +50,7 @@ for command in (
     comparing.compare,
     serving.evaluate,
     serving.export,
-    serving.build_ops,
+    kernels.build_ops,
 ):
     app.command()(command)
 
@@ -65,6 +73,12 @@ def _options(
     pass
 
 
+def _called() -> Any:
+    """The command that was called, for its options."""
+    commands = typer.main.get_group(app).commands
+    return next((commands[x] for x in sys.argv[1:] if x in commands), None)
+
+
 def main() -> None:
     """Runs the command line; a mistake in a call is one line, exit code 2."""
     try:
@@ -72,7 +86,8 @@ def main() -> None:
     except TyperException as error:
         common.fail(f"{error.format_message()} (see keras-pss --help)")
     except (ValueError, OSError) as error:
-        common.fail(" ".join(str(error).split()) or type(error).__name__)
+        words = " ".join(str(error).split()) or type(error).__name__
+        common.fail(in_options(words, options_of(_called())))
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("keras-pss: stopped", err=True)
         sys.exit(130)

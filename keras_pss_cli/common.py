@@ -45,11 +45,29 @@ def check_run(run: Path) -> None:
 
 def load() -> None:
     """Imports the package, without TensorFlow's greeting."""
+    try:
+        with quiet():
+            import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        fail(
+            "this command runs on TensorFlow. Install it with `pip install "
+            "'keras-pss[tensorflow-cpu]'`; beside JAX or PyTorch alone, "
+            "the layers and `keras-pss build-ops` are what works. "
+            f"({error})"
+        )
     with quiet():
-        import tensorflow  # noqa: F401
-
         from keras_pss.training.allocator import keep_freed_memory
     keep_freed_memory()
+
+
+@contextmanager
+def goes_on(how: str) -> Iterator[None]:
+    """Ctrl-C within ends the command with a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"keras-pss: stopped. {how}", err=True)
+        sys.exit(130)
 
 
 @contextmanager
@@ -70,20 +88,29 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on the error stream, fed by `(done, total, stage)`."""
+def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on the error stream, fed by `(done, total, stage)`.
+
+    There is none until something is told.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+    bar = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, Any] = {}
 
-        def advance(done: int, total: int, stage: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(f"{stage} ({unit})", total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+    def advance(done: int, total: int, stage: str) -> None:
+        bar.start()
+        if stage not in tasks:
+            unit = "rows" if stage == "generate" else "bytes"
+            tasks[stage] = bar.add_task(f"{stage} ({unit})", total=total)
+        bar.update(tasks[stage], completed=done, total=total)
 
+    try:
         yield advance
+    finally:
+        if tasks:
+            bar.stop()

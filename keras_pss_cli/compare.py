@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from keras_pss_cli.common import load
-from keras_pss_cli.sources import best_auc, located
+from keras_pss_cli.common import goes_on, load
+from keras_pss_cli.data import find
 from keras_pss_cli.train import option, parsed
 
 
@@ -52,7 +52,7 @@ def compare(
     budgets: Annotated[
         str | None, option("Comma-separated, such as 10x,100x,1000x.")
     ] = None,
-    seeds: Annotated[int | None, option("Runs of each cell.")] = None,
+    seeds: Annotated[int | None, option("Number of runs of each cell.")] = None,
     setting: Annotated[
         list[str] | None,
         option(
@@ -75,11 +75,12 @@ def compare(
         ),
     ] = False,
     rows: Annotated[
-        int | None, option("Of --data synthetic. Default: 300000.")
+        int | None,
+        option("Number of rows of --data synthetic. Default: 300000."),
     ] = None,
     scale: Annotated[
         float | None,
-        option("Of --data synthetic; see `synth`. Default: 0.01."),
+        option("Scale of --data synthetic, see `synth`. Default: 0.01."),
     ] = None,
 ) -> None:
     """Compare methods, sizes and models on one log, with honest baselines.
@@ -91,7 +92,7 @@ def compare(
     load()
     from keras_pss.comparison.grid import load_grid
     from keras_pss.comparison.report import write_report
-    from keras_pss.comparison.report_tables import averages
+    from keras_pss.comparison.report_tables import averages, duration
     from keras_pss.comparison.runner import compare as compare_runs
     from keras_pss.comparison.summary import summarise
     from keras_pss.training.config import MODELS
@@ -105,22 +106,22 @@ def compare(
     if seeds is not None:
         changes["seeds"] = seeds
     chosen = load_grid(grid, **changes)
-    source = located(data, out, rows, scale)
     console = Console(markup=False)
     begun = time.time()
-    with _Bar() as progress:
-        outcome = compare_runs(
-            source, chosen, out, workers, progress, report_only
-        )
+    with goes_on("The same command goes on from here."):
+        log = find(data, out, rows, scale)
+        with _Bar() as progress:
+            outcome = compare_runs(
+                log.path, chosen, out, workers, progress, report_only
+            )
     summary = summarise(outcome, out)
-    page = write_report(outcome, out, best_auc(data, out), summary)
+    page = write_report(outcome, out, log.best_auc, summary, log.name)
     console.print(_averages(averages(summary)))
     for name, error in outcome.errors.items():
         console.print(f"{name}: {error}", style="red")
-    minutes = (time.time() - begun) / 60
     console.print(
         f"{len(outcome.results)} runs are finished; this call took "
-        f"{minutes:.0f} minutes. Tables and plots: {page}",
+        f"{duration(time.time() - begun)}. Tables and plots: {page}",
         soft_wrap=True,
     )
 

@@ -32,10 +32,15 @@ def prepare(
         float, typer.Option(help="Part of the rows to test on.")
     ] = 1 / 7,
     validation_fraction: Annotated[
-        float, typer.Option(help="Part of the rest to choose the epoch on.")
+        float,
+        typer.Option(
+            help="Part of the rest that the best checkpoint is chosen on."
+        ),
     ] = 0.1,
-    split_seed: Annotated[int, typer.Option(help="Of --split random.")] = 2020,
-    seed: Annotated[int, typer.Option(help="Of --ids hash.")] = 0,
+    split_seed: Annotated[
+        int, typer.Option(help="Seed of --split random.")
+    ] = 2020,
+    seed: Annotated[int, typer.Option(help="Seed of --ids hash.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first broken row.")
     ] = False,
@@ -45,7 +50,7 @@ def prepare(
     load()
     from keras_pss.data import criteo
 
-    with progress_bar("bytes") as progress:
+    with progress_bar() as progress:
         prepared = criteo.prepare(
             sources,
             out,
@@ -73,14 +78,14 @@ def synth(
     scale: Annotated[
         float, typer.Option(help="Factor of Criteo Kaggle's large tables.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(help="Of the rows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the rows.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate clicks in Criteo's format, with a known best possible AUC."""
     load()
     from keras_pss.data import synthetic
 
-    with progress_bar("rows") as progress:
+    with progress_bar() as progress:
         report = synthetic.generate(
             out,
             rows=rows,
@@ -93,6 +98,25 @@ def synth(
         f"{rows} rows in {out}: click rate {report.click_rate:.4f}, Bayes AUC "
         f"{report.bayes_auc:.4f}, Bayes log loss {report.bayes_log_loss:.4f}"
     )
+
+
+def find(
+    data: str,
+    out: Path,
+    rows: int | None,
+    scale: float | None,
+    settings: dict[str, Any] | None = None,
+) -> Any:
+    """What `--data` names, made where it has to be; tells what was found."""
+    from keras_pss.data.locate import locate
+
+    with progress_bar() as progress:
+        found = locate(data, out, rows, scale, settings, progress)
+    for difference in found.differences:
+        typer.echo(f"keras-pss: {difference}", err=True)
+    if found.prepared:
+        show_prepared(found.prepared)
+    return found
 
 
 def show_prepared(prepared: Any) -> None:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_pss_cli.common import load
-from keras_pss_cli.sources import located
+from keras_pss_cli.common import goes_on, load
+from keras_pss_cli.data import find
 
 # None stands for the recipe's value, or the default that the help names.
 Word = str | None
@@ -132,7 +132,7 @@ def train(
         Whole, option("Ids seen less often share id 0. Default: 1.")
     ] = None,
     epochs: Annotated[
-        Whole, option("At most; the best moment is kept. Default: 5.")
+        Whole, option("At most; the best checkpoint is kept. Default: 5.")
     ] = None,
     evaluations: Annotated[
         Whole, option("Of the validation rows, in an epoch. Default: 1.")
@@ -197,7 +197,7 @@ def train(
         bool, typer.Option("--jit", help="Compile the step with XLA.")
     ] = False,
 ) -> None:
-    """Train a model, choose its best moment, test it once, export it."""
+    """Train a model, choose the best checkpoint, test it once, export it."""
     if not resume:
         check_new(out)
     given: dict[str, Any] = {
@@ -235,8 +235,13 @@ def train(
         changes["budget"] = int(budget) if budget.isdigit() else budget
         if budget == "none":
             changes["budget"] = None
-    options = parsed(method_option or [], "--option")
-    model_options = parsed(model_option or [], "--model-option")
+    # Absent where none is given, so that a recipe's stay.
+    for name, options in (
+        ("options", parsed(method_option or [], "--option")),
+        ("model_options", parsed(model_option or [], "--model-option")),
+    ):
+        if options:
+            changes[name] = options
     load()
     from keras_pss.data.locate import open_click_log
     from keras_pss.training import recipes as known
@@ -244,37 +249,21 @@ def train(
     from keras_pss.training.run import train as train_run
 
     chosen = known.load(recipe) if recipe else None
-    settings = {**(chosen.run if chosen else {}), **changes}
-    # One stands in place of the other.
-    if {"min_rows", "compress_largest"} & set(changes):
-        for name in {"min_rows", "compress_largest"} - set(changes):
-            settings[name] = None
-    # A changed method or model takes none of the recipe's arguments.
-    if method is not None or options:
-        before = {} if method else settings.get("options", {})
-        settings["options"] = {**before, **options}
-    if model is not None or model_options:
-        before = {} if model else settings.get("model_options", {})
-        settings["model_options"] = {**before, **model_options}
-    config = RunConfig.of(settings)
-    path = located(data, out, rows, scale, chosen.prepare if chosen else None)
-    found = open_click_log(path)
-    if chosen and chosen.data != found.kind:
-        raise ValueError(
-            f"The recipe {chosen.name} is one for {chosen.log}. "
-            f"Received: --data {data}"
+    config = chosen.config(**changes) if chosen else RunConfig.of(changes)
+    with goes_on("The same command with --resume goes on from here."):
+        prepare = chosen.prepare if chosen else None
+        found = find(data, out, rows, scale, prepare)
+        log = open_click_log(found.path)
+        if chosen:
+            chosen.check_log(log)
+        report = train_run(
+            log,
+            config,
+            out,
+            verbose=1 if sys.stdout.isatty() else 2,
+            resume=resume,
+            notes=chosen.notes_of_report() if chosen else {},
         )
-    notes: dict[str, Any] = {}
-    if chosen:
-        notes = {"recipe": chosen.name, "paper": chosen.paper}
-    report = train_run(
-        found,
-        config,
-        out,
-        verbose=1 if sys.stdout.isatty() else 2,
-        resume=resume,
-        notes=notes,
-    )
     show(report)
     typer.echo(f"Report, model, SavedModel and plots are in {out}")
 
@@ -303,10 +292,15 @@ def show(report: dict[str, Any]) -> None:
 
 
 def check_new(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and not out.is_dir():
         raise ValueError(
-            "--out must be a new or empty folder. Choose another one, or go "
-            f"on with a run that was stopped by --resume. Received: {out}"
+            f"`out` must be a folder. Received: out={str(out)!r}, a file"
+        )
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(
+            "`out` must be a new or empty folder. Choose another one, or go "
+            "on with a run that was stopped by --resume. "
+            f"Received: out={str(out)!r}"
         )
 
 

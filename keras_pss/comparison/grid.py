@@ -2,11 +2,8 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from keras_pss.data.pipelines.click_log import ClickLog
@@ -14,6 +11,7 @@ from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.build_model import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
+from keras_pss.training.named_toml import read_named
 
 # Settings of a row of the report. The first four are in every report.
 METHOD_ROWS: dict[str, dict[str, Any]] = {
@@ -25,8 +23,10 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")
+# The row that all others are held against.
+FULL = "full"
 # What has one size, whatever the budget.
-ONE_SIZE = ("full", "filter")
+ONE_SIZE = (FULL, "filter")
 DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
 DEFAULT_BUDGETS = ("10x", "100x", "1000x")
 
@@ -51,14 +51,14 @@ class Cell:
 
     Attributes:
         model: As in `RunConfig`.
-        method: The row of the report, such as `"robe_fold"`.
+        row: Name of the report's row, such as `"robe_fold"`.
         budget: Of the run; `"1x"` where the method has one size.
         seed: Of the run.
         config: All of its settings.
     """
 
     model: str
-    method: str
+    row: str
     budget: str
     seed: int
     config: RunConfig
@@ -66,7 +66,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its folder."""
-        words = (self.model, self.method, self.budget, str(self.seed))
+        words = (self.model, self.row, self.budget, str(self.seed))
         return re.sub(r"[^\w.=-]+", "_", "-".join(words))
 
 
@@ -145,11 +145,11 @@ class Grid:
                 raise ValueError(
                     "`methods` must differ in their settings; leave one of "
                     "two that mean the same out. "
-                    f"Received: {other.method} and {cell.method}"
+                    f"Received: {other.row} and {cell.row}"
                 )
 
     def rows(self) -> list[str]:
-        """Methods of the report, the baselines first."""
+        """Names of the report's rows, the baselines first."""
         return list(dict.fromkeys((*BASELINES, *self.methods)))
 
     def cells(self) -> list[Cell]:
@@ -157,28 +157,26 @@ class Grid:
         return [
             Cell(
                 model,
-                method,
+                row,
                 budget,
                 seed,
-                self._config(model, method, budget, seed),
+                self._config(model, row, budget, seed),
             )
             for seed in range(1, self.seeds + 1)
             for model in dict.fromkeys(self.models)
-            for method in self.rows()
-            for budget in self._budgets(method)
+            for row in self.rows()
+            for budget in self._budgets(row)
         ]
 
-    def _budgets(self, method: str) -> list[str]:
-        return (
-            ["1x"] if method in ONE_SIZE else list(dict.fromkeys(self.budgets))
-        )
+    def _budgets(self, row: str) -> list[str]:
+        return ["1x"] if row in ONE_SIZE else list(dict.fromkeys(self.budgets))
 
     def _config(
-        self, model: str, method: str, budget: str, seed: int
+        self, model: str, row: str, budget: str, seed: int
     ) -> RunConfig:
         settings = {
             **self.run,
-            **method_settings(method),
+            **method_settings(row),
             "model": model,
             "model_options": self.model_options.get(model, {}),
             "budget": int(budget) if budget.isdigit() else budget,
@@ -249,20 +247,7 @@ def load_grid(name: str, **changes: Any) -> Grid:
     Raises:
         ValueError: If it is not there or breaks the form.
     """
-    folder = files("keras_pss") / "recipes" / "grids"
-    path: Any = folder / f"{name}.toml"
-    if name.endswith(".toml"):
-        path = Path(name)
-    if not path.is_file():
-        known = sorted(each.name[:-5] for each in folder.iterdir())
-        raise ValueError(
-            f"A grid must be one of {', '.join(known)}, or the path of a "
-            f".toml file. Received: {name!r}"
-        )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{name} must be TOML. Received: {error}") from error
+    content = read_named(name, "recipes/grids", "grid")
     for key in content:
         if key not in _SETTINGS:
             raise ValueError(

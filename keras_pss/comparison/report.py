@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shlex
 import sys
 from html import escape
@@ -18,27 +19,32 @@ MARKDOWN = "report.md"
 
 TITLE = "Quality against size"
 NOTES = (
-    "Mean ± standard deviation over seeds; the moment to stop is chosen on "
-    "validation rows, each run is tested once.",
+    "Mean ± standard deviation over seeds; the best checkpoint is chosen on "
+    "validation rows, each run is tested once. A budget in brackets is none: "
+    "the method has this one size.",
     "AUC − full: mean difference to the full tables with the same seeds on the "
     "same test rows. p: of no difference, by DeLong's variance over the test "
     "rows plus that over the seeds, t distribution with Welch-Satterthwaite's "
-    "degrees of freedom, Holm's correction over all differences of this kind "
-    "in the report; * below .05.",
+    "degrees of freedom; the 95 % interval is of the same distribution, for "
+    "one difference read alone. p (Holm): corrected over all differences of "
+    "this kind in the report, so that all may be read at once; * below .05.",
     "Epochs and time to full's AUC: of training until the validation AUC "
     "reaches the lowest of the best ones of the full tables' runs; time is "
     "relative to theirs. –: not reached.",
     "Epochs, and time relative to full tables: to the lowest of the best "
     "validation AUCs of a method's runs and those of the full tables, which "
-    "all of them reach.",
+    "all of them reach. In the plot, to one target of all methods.",
 )
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
        max-width: 75rem; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0;
         font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem;
+.wide { overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: .25rem .45rem;
          text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
+p, li { overflow-wrap: anywhere; }
 th:first-child, td:first-child { text-align: left; }
 tbody tr:hover { background: #f4f6f8; }
 img { max-width: 100%; }
@@ -51,6 +57,7 @@ def write_report(
     out: Path,
     best_auc: float | None = None,
     summary: Summary | None = None,
+    data: str | None = None,
 ) -> Path:
     """Writes `report.html`, `report.md` and `plots/` of what is finished.
 
@@ -60,6 +67,7 @@ def write_report(
         best_auc: What no model can exceed in expectation, where it is known,
             as for generated rows.
         summary: What `summarise` made of it, where that is at hand.
+        data: What to call the log. Default: the names of its files.
 
     Returns:
         The page, which needs no other file.
@@ -90,8 +98,11 @@ def write_report(
         about.insert(
             1, f"The true probabilities have AUC {best_auc:.4f} in expectation."
         )
-    write_text(_markdown(about, found, missing, drawn), out / MARKDOWN)
-    write_text(_page(about, found, missing, drawn), out / PAGE)
+    data = data or outcome.data
+    title = f"{TITLE}: {data}" if data else TITLE
+    parts = about, found, missing, drawn
+    write_text(_markdown(title, *parts), out / MARKDOWN)
+    write_text(_page(title, *parts), out / PAGE)
     return out / PAGE
 
 
@@ -108,7 +119,7 @@ def _about(outcome: Outcome) -> list[str]:
     }
     return [
         f"{len(outcome.results)} runs, {line['train_rows']:,} rows to train "
-        f"on, {line['rows']:,} to test on; {total / 3600:.1f} hours of "
+        f"on, {line['rows']:,} to test on; {tables.duration(total)} of "
         "training in all.",
         f"{line['machine']['cores']} cores, {line['machine']['cpu']}; {made}.",
         f"Settings of all runs: {json.dumps(grid.run)}; of the models: "
@@ -118,12 +129,13 @@ def _about(outcome: Outcome) -> list[str]:
 
 
 def _markdown(
+    title: str,
     about: list[str],
     found: list[tables.ReportTable],
     missing: list[str],
     drawn: list[Path],
 ) -> str:
-    text = [f"# {TITLE}\n", *(f"{line}\n" for line in about)]
+    text = [f"# {title}\n", *(f"{line}\n" for line in about)]
     text += [f"![{path.stem}](plots/{path.name})\n" for path in drawn]
     text += [table.markdown() for table in found]
     text += [f"{note}\n" for note in NOTES]
@@ -134,25 +146,31 @@ def _markdown(
 
 
 def _page(
+    title: str,
     about: list[str],
     found: list[tables.ReportTable],
     missing: list[str],
     drawn: list[Path],
 ) -> str:
-    parts = [f"<h1>{TITLE}</h1>"]
-    parts += [f"<p>{escape(line)}</p>" for line in about]
+    parts = [f"<h1>{escape(title)}</h1>"]
+    parts += [f"<p>{_html(line)}</p>" for line in about]
     for path in drawn:
         image = base64.b64encode(path.read_bytes()).decode()
         source = f"data:image/png;base64,{image}"
         parts.append(f'<p><img alt="{path.stem}" src="{source}"></p>')
     parts += [table.html() for table in found]
-    parts += [f"<p>{escape(note)}</p>" for note in NOTES]
+    parts += [f"<p>{_html(note)}</p>" for note in NOTES]
     if missing:
-        items = "".join(f"<li>{escape(line)}</li>" for line in missing)
+        items = "".join(f"<li>{_html(line)}</li>" for line in missing)
         parts.append(f"<h2>Without a result</h2><ul>{items}</ul>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{TITLE}</title><style>{STYLE}</style></head><body>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
+
+
+def _html(line: str) -> str:
+    """A line of Markdown's text: code between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line))

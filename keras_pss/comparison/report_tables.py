@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.runner import Outcome
-from keras_pss.comparison.summary import FULL, Row, Summary
+from keras_pss.comparison.summary import Row, Summary
 
 REAL = 0.05  # of Holm's p: below it, a difference is called real
 
@@ -17,12 +18,23 @@ HEAD = (
     "test AUC",
     "log loss",
     "AUC − full",
-    "p",
+    "p (Holm)",
     "ms a step",
     "epochs to full's AUC",
     "time to it",
 )
-AVERAGE_HEAD = ("method", "budget", "models", "AUC − full", "95 %", "p")
+# The interval is that of one difference alone, as the p-value beside it is.
+AVERAGE_HEAD = (
+    "method",
+    "budget",
+    "models",
+    "AUC − full",
+    "95 %",
+    "p",
+    "p (Holm)",
+)
+# The budget of a method that has none, as a column.
+OWN_SIZE = "own size"
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,9 @@ class ReportTable:
 
         body = "\n".join(line(row, "td") for row in self.rows)
         return (
-            f"<h2>{escape(self.title)}</h2>\n<table>\n<thead>"
-            f"{line(self.head, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n"
-            "</table>\n"
+            f'<h2>{escape(self.title)}</h2>\n<div class="wide"><table>\n'
+            f"<thead>{line(self.head, 'th')}</thead>\n<tbody>\n{body}\n"
+            "</tbody>\n</table></div>\n"
         )
 
 
@@ -61,10 +73,11 @@ def averages(summary: Summary) -> ReportTable:
         rows.append(
             (
                 average.method,
-                average.budget,
+                summary.size(average.method, average.budget),
                 _models(average.models, most),
                 _signed(found.difference),
                 f"{_signed(found.low)} to {_signed(found.high)}",
+                probability(found.p_value, starred=False),
                 probability(average.p_value),
             )
         )
@@ -73,22 +86,22 @@ def averages(summary: Summary) -> ReportTable:
 
 def convergence(summary: Summary) -> ReportTable:
     """Epochs and time of each size of a method to what all of them reach."""
-    budgets = list(
-        dict.fromkeys(
-            budget
-            for found in summary.convergences
+    rows, columns = [], {}
+    for found in summary.convergences:
+        columns[found.model, found.method] = {
+            OWN_SIZE if found.method in ONE_SIZE else budget: budget
             for budget in found.epochs
             if budget != FULL
-        )
-    )
-    head = ("model, method", "validation AUC", "full", *budgets)
-    rows = []
+        }
+    shown = list(dict.fromkeys(c for each in columns.values() for c in each))
     for found in summary.convergences:
+        budgets = columns[found.model, found.method]
         cells = [
-            f"{found.epochs[budget]:.2f} ({found.times[budget]:.2f})"
-            if budget in found.epochs
+            f"{found.epochs[budgets[column]]:.2f} "
+            f"({found.times[budgets[column]]:.2f})"
+            if column in budgets
             else "–"
-            for budget in budgets
+            for column in shown
         ]
         rows.append(
             (
@@ -98,16 +111,20 @@ def convergence(summary: Summary) -> ReportTable:
                 *cells,
             )
         )
+    head = ("model, method", "validation AUC", "full", *shown)
     return ReportTable("Epochs, and time relative to full tables", head, rows)
 
 
 def of_model(summary: Summary, model: str) -> ReportTable:
     """The rows of one model."""
-    rows = [_cells(row) for row in summary.of(model)]
+    rows = [
+        _cells(row, summary.size(row.method, row.budget))
+        for row in summary.of(model)
+    ]
     return ReportTable(model, HEAD, rows)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, size: str) -> tuple[str, ...]:
     line = row.lines[0]
     epochs = row.epochs_to_target
     reached = sum(epochs is not None for epochs in row.target)
@@ -122,7 +139,7 @@ def _cells(row: Row) -> tuple[str, ...]:
             difference += f" ({row.difference.seeds} of {len(row.lines)} seeds)"
     return (
         row.method,
-        "" if row.method == FULL else row.budget,
+        size,
         f"{line['embedding_params']:,}",
         _kilobytes(line["embedding_bytes"]),
         _spread(row, "auc"),
@@ -166,9 +183,17 @@ def left_out(outcome: Outcome) -> list[str]:
     ]
 
 
-def probability(value: float) -> str:
+def probability(value: float, starred: bool = True) -> str:
     shown = "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
-    return f"{shown} *" if value < REAL else shown
+    return f"{shown} *" if starred and value < REAL else shown
+
+
+def duration(seconds: float) -> str:
+    """In the unit that a reader would choose."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _signed(value: float) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from keras_pss.comparison.grid import Cell, Grid, infeasible
 from keras_pss.comparison.run_cell import STATES
 from keras_pss.comparison.worker_pool import run_all
-from keras_pss.data.locate import open_click_log
+from keras_pss.data.locate import name_of, open_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file
 from keras_pss.training.scorer import EVALUATION_BATCH
@@ -38,12 +38,14 @@ class Outcome:
         results: Lines of the finished cells, by name.
         infeasible: Why a cell has no size within its budget, by name.
         errors: What ended a cell without a result, by name.
+        data: What the report calls the log.
     """
 
     grid: Grid
     results: dict[str, dict[str, Any]]
     infeasible: dict[str, str]
     errors: dict[str, str]
+    data: str = ""
 
 
 def compare(
@@ -120,7 +122,9 @@ def compare(
                 workers,
                 finished,
             )
-    return Outcome(grid, done, reasons, errors)
+            if not errors:
+                _tidy(out)
+    return Outcome(grid, done, reasons, errors, name_of(data))
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -165,7 +169,7 @@ def _asked(cell: Cell, fingerprint: str) -> dict[str, Any]:
     """What tells a cell's result from one of other settings or rows."""
     settings = json.loads(json.dumps(cell.config.as_dict()))
     return {
-        "row": cell.method,
+        "row": cell.row,
         "config": settings,
         "data": fingerprint,
     }
@@ -194,6 +198,14 @@ def _keep_labels(rows: ClickLog, path: Path) -> None:
     labels = np.concatenate([label.numpy() for _, label in batches])
     with complete_file(path) as part:
         np.save(part, labels.astype(np.uint8))
+
+
+def _tidy(out: Path) -> None:
+    """Removes what nobody needs where all went well."""
+    for log in out.glob("worker-*.log"):
+        log.unlink()
+    with suppress(OSError):  # it is not there, or has states of other cells
+        (out / STATES).rmdir()
 
 
 @contextmanager

@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from keras_pss.comparison.convergence import (
+    Convergence,
+    convergences,
+    reached_at,
+)
+from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.run_cell import PROBABILITIES
 from keras_pss.comparison.runner import LABELS, Outcome
 from keras_pss.metrics.significance import Components, Difference, holm
-
-FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Row:
     """The runs of one model, method and budget.
 
     Attributes:
-        model, method, budget: As in a `Cell`.
+        model, budget: As in a `Cell`.
+        method: The row's name, as in a `Cell`.
         lines: Results, one a seed.
         difference: To the full tables, over the seeds that both have; None
             of the full tables, or where there is no such seed.
@@ -62,7 +67,7 @@ class Average:
     """A method and budget over all models that have finished it.
 
     Attributes:
-        method, budget: As in a `Cell`.
+        method, budget: As in a `Row`.
         models: Those averaged.
         difference: Mean of the models' differences to their full tables.
         p_value: Of no difference, Holm's correction over the averages.
@@ -79,38 +84,46 @@ Found = TypeVar("Found", Row, Average)
 
 
 @dataclass(frozen=True)
-class Convergence:
-    """How fast the sizes of a method reach an AUC that all of them reach.
+class Summary:
+    """Rows by model in the grid's order, and what is made of them.
 
     Attributes:
-        model, method: As in a `Cell`.
-        target: The lowest of the best validation AUCs of its runs and those
-            of the full tables.
-        epochs: Mean epochs to it, by budget; `"full"` are the full tables.
-        times: Training time to it over that of the full tables, by budget.
-
-    References: Desai and Shrivastava, "The trade-offs of model size in large
-    recommendation models" (2022), tables 3 and 4. Table 3 leaves sizes beyond
-    1000x out of the target, table 4 has one of its own, .8025.
+        rows, averages: One a method and budget.
+        convergences: Each to the AUC that all sizes of its own method reach,
+            full tables included.
+        common: Each to the AUC that all runs of its model reach, so that
+            methods can be held against each other.
     """
-
-    model: str
-    method: str
-    target: float
-    epochs: dict[str, float]
-    times: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Rows by model in the grid's order, and what is made of them."""
 
     rows: list[Row]
     averages: list[Average]
     convergences: list[Convergence]
+    common: list[Convergence]
 
     def of(self, model: str) -> list[Row]:
         return [row for row in self.rows if row.model == model]
+
+    def compression(
+        self, method: str, budget: str, model: str | None = None
+    ) -> float | None:
+        """Times fewer embedding parameters, mean over models; None if open."""
+        rows = self.rows if model is None else self.of(model)
+        found = [
+            row.lines[0]["compression"]
+            for row in rows
+            if (row.method, row.budget) == (method, budget)
+        ]
+        known = [value for value in found if value is not None]
+        return statistics.mean(known) if known else None
+
+    def size(self, method: str, budget: str) -> str:
+        """The budget; of a method with one size, that size in brackets."""
+        if method == FULL:
+            return ""
+        if method not in ONE_SIZE:
+            return budget
+        factor = self.compression(method, budget)
+        return "–" if factor is None else f"({factor:.3g}x)"
 
 
 def summarise(outcome: Outcome, out: Path) -> Summary:
@@ -124,7 +137,7 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for cell in outcome.grid.cells():
         # In the grid's order, whichever cells are finished.
-        group = groups.setdefault((cell.model, cell.method, cell.budget), [])
+        group = groups.setdefault((cell.model, cell.row, cell.budget), [])
         if cell.name in outcome.results:
             group.append(outcome.results[cell.name])
     models = list(dict.fromkeys(model for model, _, _ in groups))
@@ -162,7 +175,12 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
         if pairs:
             averages.append(_average(method, budget, pairs))
     rows.sort(key=lambda row: models.index(row.model))
-    return Summary(_corrected(rows), _corrected(averages), _convergences(rows))
+    return Summary(
+        _corrected(rows),
+        _corrected(averages),
+        convergences(rows, common=False),
+        convergences(rows, common=True),
+    )
 
 
 def _row(
@@ -174,7 +192,7 @@ def _row(
     """Of one model, beside its full tables by seed."""
     model, method, budget = key
     goal = min((x["validation_auc"] for x in full.values()), default=None)
-    reached = {line["seed"]: _reached(line, goal) for line in lines}
+    reached = {line["seed"]: reached_at(line, goal) for line in lines}
     common = [seed for seed in reached if seed in full]
     difference = None
     if model in pairs:
@@ -190,7 +208,7 @@ def _row(
         target=[epochs for epochs, _ in reached.values()],
         relative_time=_ratio(
             [reached[seed][1] for seed in common],
-            [_reached(full[seed], goal)[1] for seed in common],
+            [reached_at(full[seed], goal)[1] for seed in common],
         ),
     )
 
@@ -206,18 +224,6 @@ def _average(
     return Average(method, budget, list(whole), difference, difference.p_value)
 
 
-def _reached(
-    line: dict[str, Any], goal: float | None
-) -> tuple[float | None, float | None]:
-    """Epochs and seconds of training until a validation AUC is reached."""
-    history = line["history"]
-    if goal is not None:
-        for index, auc in enumerate(history["val_auc"]):
-            if auc >= goal:
-                return history["epoch"][index], history["seconds"][index]
-    return None, None
-
-
 def _ratio(
     first: Sequence[float | None], second: Sequence[float | None]
 ) -> float | None:
@@ -229,29 +235,6 @@ def _ratio(
             return None
         means.append(statistics.mean(known))
     return means[0] / means[1]
-
-
-def _convergences(rows: Sequence[Row]) -> list[Convergence]:
-    found = []
-    full = {row.model: row for row in rows if row.method == FULL}
-    kinds = dict.fromkeys((row.model, row.method) for row in rows)
-    for model, method in kinds:
-        if model not in full or method == FULL:
-            continue
-        own = [
-            row for row in rows if (row.model, row.method) == (model, method)
-        ]
-        sizes = [full[model], *own]
-        target = min(x["validation_auc"] for row in sizes for x in row.lines)
-        epochs, seconds = {}, {}
-        for row in sizes:
-            budget = FULL if row.method == FULL else row.budget
-            reached = [_reached(line, target) for line in row.lines]
-            epochs[budget] = statistics.mean(e or 0.0 for e, _ in reached)
-            seconds[budget] = statistics.mean(s or 0.0 for _, s in reached)
-        times = {name: s / seconds[FULL] for name, s in seconds.items()}
-        found.append(Convergence(model, method, target, epochs, times))
-    return found
 
 
 def _corrected(items: list[Found]) -> list[Found]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Cells in a row whose process died, after which it is no longer theirs.
+# Give up after this many consecutive worker failures.
 DEATHS = 3
 # A new process now and then: graphs of finished cells leave memory behind.
 CELLS_A_PROCESS = 25

@@ -49,6 +49,14 @@ def build_model(
                 f"`model_options` do not fit model={config.model!r}: {error}. "
                 f"Received: model_options={config.model_options!r}"
             ) from error
+        except ValueError as error:
+            if num_dense:
+                raise
+            raise ValueError(
+                f"model={config.model!r} does not fit a log without dense "
+                "features, such as MovieLens' ratings. Choose another "
+                f"`model`, such as neuralcf. Received: {error}"
+            ) from error
     model.compile(
         optimizer=OPTIMIZERS[config.optimizer](
             config.schedule(steps), global_clipnorm=config.clip_norm

@@ -91,8 +91,7 @@ class RunConfig:
             in place of `min_rows`.
         min_count: Ids seen fewer times share id 0, the frequency filter; a
             ratio as budget is one of the unfiltered tables.
-        epochs: At most, up to the end of the round in which the last one
-            ends; the best moment on validation rows is kept.
+        epochs: At most; the best checkpoint on validation rows is kept.
         evaluations: Of the validation rows, in an epoch. At each the state
             is saved, so that `resume` goes on from there.
         patience: Epochs without a better validation AUC before stopping.

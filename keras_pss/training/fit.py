@@ -1,4 +1,4 @@
-"""Training to the best moment, from the beginning or from where it stopped."""
+"""Training to the best checkpoint, from the start or from where it stopped."""
 
 import logging
 from collections.abc import Sequence
@@ -16,8 +16,10 @@ from keras_pss.training.build_model import build_model
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run_callbacks import (
     BestModel,
+    RoundProgress,
     SaveState,
     StepTimes,
+    StopAtEnd,
     StopOnNaN,
 )
 from keras_pss.training.scorer import Scorer
@@ -30,7 +32,7 @@ NAN_BATCH = "nan_batch.npz"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model at its best moment, and the way there.
+    """A model at its best checkpoint, and the way there.
 
     Attributes:
         model: With the weights of the best evaluation.
@@ -87,7 +89,7 @@ def fit(
 
     Args:
         model: What `model_for` returned.
-        data: ClickLog to train and to choose the moment on.
+        data: ClickLog to train and to choose the checkpoint on.
         config: Hyperparameters, those of the state in `folder` if any.
         folder: Where the state is kept.
         callbacks: More of them, called before the state is saved.
@@ -99,6 +101,7 @@ def fit(
     """
     rounds = config.rounds(data.rows("train"))
     steps = rounds.steps
+    total = config.epochs * rounds.epoch
     model.optimizer.build(model.trainable_variables)
     guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
     best = BestModel(
@@ -122,7 +125,9 @@ def fit(
                 best,
                 *callbacks,
                 LayerUpdates(rounds.epoch, steps),
+                StopAtEnd(total, steps),
                 save,
+                RoundProgress(config.epochs, rounds.epoch, steps),
             ],
             verbose=verbose,
         )
@@ -146,7 +151,10 @@ def fit(
         model=model,
         scorer=scorer,
         history=save.history,
-        epochs=[(index + 1) * steps / rounds.epoch for index in range(done)],
+        epochs=[
+            min((index + 1) * steps, total) / rounds.epoch
+            for index in range(done)
+        ],
         seconds=times.seconds[:done],
         best=best.best_round - 1,
         step_seconds=float(np.median(times.medians)),

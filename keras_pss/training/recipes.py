@@ -11,14 +11,14 @@ TOML has no null: `"none"` stands for it in `run`.
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.training.config import RunConfig
+from keras_pss.training.named_toml import names_in, read_named
 
+FOLDER = "recipes"
 DATA = ("criteo", "movielens")
 _HEAD = ("title", "data", "log", "source", "notes", "prepare", "run")
 _PREPARE = (
@@ -60,16 +60,51 @@ class Recipe:
 
     def config(self, **changes: Any) -> RunConfig:
         """The run's hyperparameters, with a user's own changes."""
-        return RunConfig.of({**self.run, **changes})
+        return RunConfig.of(changed(self.run, changes))
+
+    def notes_of_report(self) -> dict[str, Any]:
+        """What a run's report says of the recipe."""
+        return {"recipe": self.name, "paper": self.paper}
+
+    def check_log(self, log: ClickLog) -> None:
+        """Raises where the recipe is one for another log."""
+        if log.kind != self.data:
+            raise ValueError(
+                f"The recipe {self.name} is one for {self.log}. Give that as "
+                f"`data`, or another `recipe`. Received: {log.name}, a log of "
+                f"the kind {log.kind}"
+            )
+
+
+def changed(
+    settings: dict[str, Any], changes: dict[str, Any]
+) -> dict[str, Any]:
+    """A recipe's settings with a user's own.
+
+    A changed method or model takes none of the arguments that the recipe has
+    for its own; where it is the same, they are joined. Of `min_rows` and
+    `compress_largest`, which stand in place of one another, the user's holds.
+
+    Args:
+        settings: Of the recipe, by name in `RunConfig`.
+        changes: Of the user; what is not in it stays as it is.
+    """
+    found = {**settings, **changes}
+    alternatives = {"min_rows", "compress_largest"}
+    if alternatives & set(changes):
+        found.update(dict.fromkeys(alternatives - set(changes)))
+    for part, options in (("method", "options"), ("model", "model_options")):
+        if part in changes or options in changes:
+            before = {} if part in changes else settings.get(options, {})
+            found[options] = {**before, **changes.get(options, {})}
+    return found
 
 
 def names() -> list[str]:
     """All recipes of the package."""
     found = []
-    for path in _folder().iterdir():
-        if path.name.endswith(".toml"):
-            stem = path.name.removesuffix(".toml")
-            found += [f"{stem}/{variant}" for variant in _read(stem)[1]]
+    for stem in names_in(FOLDER):
+        found += [f"{stem}/{variant}" for variant in _read(stem)[1]]
     return sorted(found, key=_natural)
 
 
@@ -114,27 +149,7 @@ def load(name: str) -> Recipe:
 
 def _read(stem: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Head and variants of a recipe's file."""
-    path = Path(stem) if stem.endswith(".toml") else None
-    if path is None:
-        source = _folder() / f"{stem}.toml"
-        known = sorted(
-            each.name[:-5]
-            for each in _folder().iterdir()
-            if each.name.endswith(".toml")
-        )
-        if not source.is_file():
-            raise ValueError(
-                "A recipe must be one that `keras-pss recipes` lists "
-                f"({', '.join(known)}), or the path of a .toml file. "
-                f"Received: {stem!r}"
-            )
-        text = source.read_text(encoding="utf-8")
-    else:
-        text = path.read_text(encoding="utf-8")
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{stem} must be TOML. Received: {error}") from error
+    content = read_named(stem, FOLDER, "recipe")
     variants = content.pop("variants", {"run": {}})
     _check(stem, content, variants)
     return content, variants
@@ -177,10 +192,6 @@ def _check(
         for value in chosen.get("paper", {}).values():
             if not isinstance(value, int | float):
                 raise wrong("a number of `paper` must be a number", value)
-
-
-def _folder() -> Any:
-    return files("keras_pss") / "recipes"
 
 
 def _natural(name: str) -> list[Any]:

@@ -1,7 +1,9 @@
-"""A training run: fit, choose the moment, test once, leave all behind."""
+"""A training run: fit, choose the checkpoint, test once, leave all behind."""
 
 import json
+import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import keras
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.readers.source import checksum
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.walk import every
@@ -22,6 +25,8 @@ from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
 from keras_pss.training.scorer import EVALUATION_BATCH, forward
+
+logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
@@ -41,7 +46,7 @@ def train(
 
     Writes into `out`: `run.json` (first: what was asked for), `report.json`
     (last, so that its presence says that the run is complete), `model.keras`
-    and `saved_model/` of the best moment, the run's own id `encoder`,
+    and `saved_model/` of the best checkpoint, the run's own id `encoder`,
     `tensorboard/` logs and `plots/`; while it trains, its state as well.
 
     Args:
@@ -96,6 +101,7 @@ def train(
         **(notes or {}),
         **report_of(rows, config, fitted),
         **metrics.as_dict(),
+        "sources": rows.sources(),
         "versions": versions(),
         "machine": machine(),
         "command": " ".join(sys.argv),
@@ -152,6 +158,9 @@ def evaluate(
 ) -> Metrics:
     """Scores labelled rows of a click log with a run's model and its ids.
 
+    A file that the run was made of is scored with a warning: most of its rows
+    were trained on, so the result says nothing of new ones.
+
     Args:
         run: Folder that `train` filled.
         sources: Criteo TSV files, plain or compressed.
@@ -166,6 +175,7 @@ def evaluate(
         )
     encoder = criteo.load_encoder(run / ENCODER_FILE)
     data = criteo.tsv_dataset(sources, encoder, batch_size=batch_size)
+    _warn_of_known(run, sources)
     score = forward(model, data)
     found = MetricsAccumulator()
     rows = 0
@@ -193,6 +203,23 @@ def load_model(run: Path | str) -> keras.Model:
         return keras.saving.load_model(run / MODEL_FILE)
 
 
+def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
+    """Warns of files whose rows the run has seen; older runs do not know."""
+    report = json.loads((run / REPORT_FILE).read_text())
+    known = {x["sha256"]: x["name"] for x in report.get("sources", [])}
+    for source in map(Path, sources) if known else ():
+        name = known.get(checksum(source))
+        if name is not None:
+            logger.warning(
+                "%s is the file %s that the run was trained on: the metrics "
+                "are not those of new rows. %s has those of the run's own "
+                "test rows; score a file of other rows.",
+                source,
+                name,
+                run / REPORT_FILE,
+            )
+
+
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
     """Raises where the folder's run is not the one to go on with."""
     found = None
@@ -202,9 +229,8 @@ def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise ValueError(
-            "The folder already holds a run. Go on with it by `resume` "
-            "(`--resume`), choose another folder or remove it. "
-            f"Received: out={out}"
+            "`out` already holds a run. Go on with it by `resume`, choose "
+            f"another folder or remove it. Received: out={str(out)!r}"
         )
     # As JSON gives it back.
     asked = json.loads(json.dumps(asked))

@@ -1,6 +1,7 @@
 """Callbacks of a run: validation, the state on disk, NaN, times of steps."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ class StopOnNaN(keras.callbacks.Callback):
 class BestModel(keras.callbacks.Callback):
     """Scores validation rows after each round and keeps the best weights.
 
-    Click models overfit after an epoch or two, so the moment to stop is a
+    Click models overfit after an epoch or two, so when to stop is a
     hyperparameter; it is chosen here, on rows that are neither trained on nor
     tested. The exact AUC joins the logs as `val_auc`, the log loss as
     `val_logloss`. Where training diverges, the best round so far stands.
@@ -112,6 +113,65 @@ class BestModel(keras.callbacks.Callback):
             # The loss of the step that broke it was still a number: the last.
             self.guard.step = (epoch + 1) * self.guard.steps - 1
             return None
+
+
+class StopAtEnd(keras.callbacks.Callback):
+    """Stops after the last step of the last epoch, where no round ends.
+
+    Args:
+        total: Steps of the run.
+        steps: Of a round.
+    """
+
+    def __init__(self, total: int, steps: int) -> None:
+        super().__init__()
+        self.total = total
+        self.steps = steps
+        self._before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._before = epoch * self.steps
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._before + batch + 1 >= self.total:
+            self.model.stop_training = True
+
+
+class RoundProgress(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar under a true title: Keras calls a round an epoch.
+
+    Args:
+        epochs: Of the run.
+        steps_per_epoch: Of training.
+        steps: Of a round.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, steps: int) -> None:
+        super().__init__()
+        self.of_run = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = steps
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self.verbose:
+            sys.stdout.write(f"{self.title(epoch)}\n")
+        self.epochs = 1  # of several, Keras has a title of its own
+        left = self.of_run * self.steps_per_epoch - epoch * self.steps
+        self.target = min(self.steps, left)
+        super().on_epoch_begin(epoch, logs)
+
+    def title(self, round: int) -> str:
+        """Of the round with this index, which ends in an evaluation."""
+        if self.steps == self.steps_per_epoch:
+            return f"Epoch {round + 1} of {self.of_run}"
+        total = self.of_run * self.steps_per_epoch
+        done = min((round + 1) * self.steps, total) / self.steps_per_epoch
+        return (
+            f"To epoch {done:.4g} of {self.of_run}: evaluation {round + 1} of "
+            f"at most {-(-total // self.steps)}"
+        )
 
 
 class StepTimes(keras.callbacks.Callback):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -65,9 +66,13 @@ def test_every_cell_has_its_line(done, data):
     assert outcome.errors == {}
     assert [(d, n) for d, n, _ in told] == [(k + 1, 4) for k in range(4)]
     assert read(out / "results.jsonl") == outcome.results
-    assert not list((out / "running").iterdir())
+    assert {path.name for path in out.iterdir()} == {
+        *(".lock", "labels.npy", "probabilities", "results.jsonl")
+    }
+    assert outcome.data == "log.tsv"
     labels = np.load(out / "labels.npy")
     for line in outcome.results.values():
+        assert line["epochs"] == 1  # of 13 steps, in rounds of 7 and 6
         probabilities = np.load(out / "probabilities" / line["probabilities"])
         assert line["auc"] == pytest.approx(
             roc_auc_score(labels, probabilities), abs=1e-12
@@ -122,7 +127,7 @@ class Page(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.count = [], {}
+        self.open, self.count, self.text = [], {}, []
 
     def handle_starttag(self, tag, attrs):
         self.count[tag] = self.count.get(tag, 0) + 1
@@ -131,6 +136,9 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append((self.open[-1] if self.open else "", data))
 
 
 def test_the_report(done):
@@ -141,6 +149,11 @@ def test_the_report(done):
     assert page.open == []
     assert page.count["table"] == 3
     assert page.count["img"] >= 2
+    assert ("h1", "Quality against size: log.tsv") in page.text
+    assert ("code", f"{shlex.join(['keras-pss', *sys.argv[1:]])}") in page.text
+    assert not [text for _, text in page.text if "`" in text]
+    assert path.read_text().count('<div class="wide"><table>') == 3
+    assert "0.0 hours" not in path.read_text()
     text = (out / "report.md").read_text()
     for line in outcome.results.values():
         assert f"| {line['embedding_params']:,} |" in text
@@ -163,7 +176,7 @@ def test_a_cell_that_diverges_does_not_end_the_others(data, tmp_path):
 
 def test_a_state_that_cannot_be_read_is_told_once(data, tmp_path):
     rows = open_click_log(data)
-    (cell,) = [c for c in grid().cells() if c.method == "robe"]
+    (cell,) = [c for c in grid().cells() if c.row == "robe"]
     settings = {"name": cell.name, "config": cell.config.as_dict()}
     state = tmp_path / "running" / cell.name
     state.mkdir(parents=True)

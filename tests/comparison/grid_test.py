@@ -32,7 +32,7 @@ def test_baselines_are_always_there_and_seeds_go_first():
         ("tt", "100x"),
     ]
     assert [
-        (cell.seed, cell.model, cell.method, cell.budget) for cell in cells
+        (cell.seed, cell.model, cell.row, cell.budget) for cell in cells
     ] == [
         (seed, model, *rest)
         for seed in (1, 2)
@@ -52,7 +52,7 @@ def test_settings_of_a_cell():
         {"batch_size": 64},
         {"deepfm": {"dropout": 0.1}},
     )
-    configs = {cell.method: cell.config for cell in grid.cells()}
+    configs = {cell.row: cell.config for cell in grid.cells()}
     assert configs["filter"].min_count == 10
     assert configs["filter"].method == "full"
     assert configs["low_rank"].method == "mixed_dimension"
@@ -84,12 +84,12 @@ def test_a_method_without_a_size_says_why():
     (cell,) = [
         cell
         for cell in Grid(["dlrm"], ["full"], ["100x"], 1).cells()
-        if cell.method == "low_rank"
+        if cell.row == "low_rank"
     ]
     assert "needs a budget of at least" in infeasible(cell, Tables())
     for cell in Grid(["dlrm"], ["robe"], ["4x"], 1).cells():
         assert infeasible(cell, Tables()) is None
-        if cell.method == "filter":
+        if cell.row == "filter":
             assert "asked of a vocabulary" in infeasible(cell, Open())
 
 

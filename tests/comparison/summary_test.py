@@ -54,13 +54,13 @@ def outcome(tmp_path):
             "full": (0.6, 0.8, 0.7),
             "robe": (0.5, 0.6, 0.9),
             "hash": (0.5, 0.55, 0.6),
-        }.get(cell.method)
-        if curve is None or (cell.model, cell.method) == ("dcn", "hash"):
+        }.get(cell.row)
+        if curve is None or (cell.model, cell.row) == ("dcn", "hash"):
             continue
-        if (cell.model, cell.method, cell.seed) == ("dcn", "robe", 2):
+        if (cell.model, cell.row, cell.seed) == ("dcn", "robe", 2):
             continue
-        strength = {"full": 2.0, "robe": 1.9, "hash": 0.5}[cell.method]
-        step = 10.0 * cell.seed if cell.method == "full" else 2.0
+        strength = {"full": 2.0, "robe": 1.9, "hash": 0.5}[cell.row]
+        step = 10.0 * cell.seed if cell.row == "full" else 2.0
         results[cell.name] = line(cell, tmp_path, strength, curve, step)
     infeasible = {"dlrm-low_rank-10x-1": "too small"}
     return tmp_path, Outcome(grid, results, infeasible, {"dcn-x": "died"})
@@ -185,6 +185,12 @@ def test_convergence(outcome):
     hashed = found["dlrm", "hash"]
     assert hashed.target == 0.6
     assert hashed.epochs == {"full": 0.5, "10x": 1.5}
+    # In the plot, all methods of a model run to one target.
+    common = [c for c in summary.common if c.model == "dlrm"]
+    assert {c.method for c in common} == {"hash", "robe"}
+    assert {c.target for c in common} == {0.6}
+    assert common[0].epochs == {"full": 0.5, "10x": 1.5}
+    assert common[1].epochs == {"full": 0.5, "10x": 1.0}
 
 
 def test_tables_and_plots(outcome):
@@ -194,7 +200,7 @@ def test_tables_and_plots(outcome):
     assert [row[0] for row in table.rows] == ["full", "hash", "robe"]
     hashed = dict(zip(table.head, table.rows[1], strict=True))
     assert hashed["epochs to full's AUC"] == hashed["time to it"] == "–"
-    assert hashed["p"].endswith("*")
+    assert hashed["p (Holm)"].endswith("*")
     assert hashed["AUC − full"].startswith("−")
     assert hashed["log loss"] == "0.5000 ± 0.0000"
     assert hashed["kB"] == "0.4"
@@ -213,3 +219,71 @@ def test_tables_and_plots(outcome):
     assert tables_of.probability(0.0004) == "< .001 *"
     assert tables_of.probability(0.049) == ".049 *"
     assert tables_of.probability(1.0) == "1.000"
+    assert tables_of.probability(0.01, starred=False) == ".010"
+
+
+def test_an_interval_stands_beside_the_p_of_its_own(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    table = tables_of.averages(summary)
+    for average, row in zip(summary.averages, table.rows, strict=True):
+        shown = dict(zip(table.head, row, strict=True))
+        found = average.difference
+        assert shown["p"] == tables_of.probability(found.p_value, False)
+        assert shown["p (Holm)"] == tables_of.probability(average.p_value)
+        assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_a_method_of_one_size_has_no_budget(outcome):
+    out, given = outcome
+    results = dict(given.results)
+    for cell in given.grid.cells():
+        if cell.row == "filter" and cell.model == "dlrm":
+            found = line(cell, out, 2.0, (0.6, 0.7, 0.7))
+            results[cell.name] = {**found, "compression": 11.28}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    assert summary.size("full", "1x") == ""
+    assert summary.size("filter", "1x") == "(11.3x)"
+    assert summary.size("robe", "10x") == "10x"
+    for table in (
+        tables_of.of_model(summary, "dlrm"),
+        tables_of.averages(summary),
+    ):
+        column = table.head.index("budget")
+        assert {row[0]: row[column] for row in table.rows}[
+            "filter"
+        ] == "(11.3x)"
+    table = tables_of.convergence(summary)
+    assert table.head[3:] == ("own size", "10x")
+    # Open ids have no uncompressed size to be beside: nothing is drawn.
+    results = {k: {**v, "compression": None} for k, v in results.items()}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    assert summary.size("filter", "1x") == "–"
+    assert len(draw(summary, out / "plots")) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(38, "38 seconds"), (90, "1.5 minutes"), (9000, "2.5 hours")],
+)
+def test_a_time_is_told_in_its_unit(seconds, words):
+    assert tables_of.duration(seconds) == words
+
+
+def test_the_possible_auc_does_not_squeeze_the_plot(outcome):
+    out, given = outcome
+    summary = summarise(given, out)
+    styles = dict(plots._styles(summary))
+
+    def panel(best_auc):
+        figure = plots._models(summary, styles, best_auc)
+        found = figure.axes[0]
+        plots.plt.close(figure)
+        return found
+
+    low, high = panel(None).get_ylim()
+    far, near = panel(high + 3 * (high - low)), panel(high)
+    assert far.get_ylim()[1] - low == pytest.approx(1.1 * (high - low))
+    (words,) = far.texts
+    assert words.get_text().startswith("possible: ")
+    assert "possible" in near.get_legend_handles_labels()[1]

@@ -181,7 +181,10 @@ def test_rejects_are_logged_unless_taken(prepared, log, tmp_path, caplog):
     encoder = prepared.encoder()
     assert len(list(criteo.tsv_batches(path, encoder, batch_size=3000))) == 1
     (record,) = caplog.records
-    message = f"2 broken rows left out: {path}:1: wrong column count"
+    message = (
+        f"2 broken rows left out: {path}:1: wrong column count (expected 40 "
+        "with the label, found 1)"
+    )
     assert (record.levelname, record.getMessage()) == ("WARNING", message)
     assert len(list(criteo.tsv_dataset(path, encoder, batch_size=3000))) == 1
     assert len(caplog.records) == 2

@@ -240,7 +240,14 @@ def test_a_failure_while_replacing_restores_the_folder(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", r"0 bytes .*\{\}"), (b"x\n" * 3, r"'wrong column count': 3")],
+    [
+        (b"", "0 bytes and no rows"),
+        (
+            b"x\n" * 3,
+            r"3 rows with wrong column count, the first .*:1: wrong column "
+            r"count \(expected 40 with the label, found 1\)",
+        ),
+    ],
 )
 def test_no_good_row_is_an_error(tmp_path, content, message):
     source = tmp_path / "a.tsv"

@@ -1,8 +1,10 @@
 """Whole runs on generated rows: what they leave behind, and what they know."""
 
 import dataclasses
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from keras_pss.training.build_model import build_model, embedding_parts
 from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import fit, model_for
 from keras_pss.training.run import evaluate, load_model, train
-from keras_pss.training.run_callbacks import BestModel, StopOnNaN
+from keras_pss.training.run_callbacks import BestModel, RoundProgress, StopOnNaN
 
 pytestmark = pytest.mark.tf_only
 
@@ -133,6 +135,30 @@ def test_evaluate_uses_the_runs_own_ids(run, data):
     assert later.rows == 3_000
     assert abs(later.auc - report["auc"]) < 0.1
     assert evaluate(out, [data / "later.tsv"], batch_size=77).auc == later.auc
+
+
+def test_evaluate_warns_of_rows_that_were_trained_on(run, data, caplog):
+    out, report = run
+    (source,) = report["sources"]
+    assert source["name"] == "log.tsv"
+    evaluate(out, [data / "later.tsv"])
+    assert caplog.messages == []
+    # Under another name, and beside a file of other rows.
+    (data / "copy.tsv").write_bytes((data / "log.tsv").read_bytes())
+    evaluate(out, [data / "later.tsv", data / "copy.tsv"])
+    (message,) = caplog.messages
+    assert f"{data / 'copy.tsv'} is the file log.tsv that the run" in message
+    assert "not those of new rows" in message
+
+
+def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
+    out, report = run
+    old = tmp_path / "old"
+    shutil.copytree(out, old)
+    kept = {k: v for k, v in report.items() if k != "sources"}
+    (old / "report.json").write_text(json.dumps(kept))
+    assert evaluate(old, [data / "log.tsv"]).rows == 12_000
+    assert caplog.messages == []
 
 
 def test_the_same_seed_gives_the_same_run(data, tmp_path):
@@ -402,6 +428,39 @@ def whole(data, tmp_path_factory):
     return config, out, report
 
 
+def test_a_run_ends_with_its_last_epoch(whole):
+    """37 steps an epoch, evaluated each 19: the last round has 17."""
+    config, _, report = whole
+    assert report["epochs"] == config.epochs
+    expected = [19 / 37, 38 / 37, 57 / 37, 2.0]
+    assert report["history"]["epoch"] == pytest.approx(expected)
+
+
+def test_the_bars_title_is_true(capsys):
+    bar = RoundProgress(epochs=2, steps_per_epoch=5, steps=3)
+    x = np.zeros((4, 1), "float32")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    rows = ((x, x) for _ in range(12))
+    model.fit(
+        rows,
+        epochs=4,
+        steps_per_epoch=3,
+        verbose=2,
+        callbacks=[bar],
+        shuffle=False,
+    )
+    shown = capsys.readouterr().out
+    for title in (
+        "To epoch 0.6 of 2: evaluation 1 of at most 4\n",
+        "To epoch 1.2 of 2: evaluation 2 of at most 4\n",
+        "To epoch 2 of 2: evaluation 4 of at most 4\n1/1",
+    ):
+        assert title in shown
+    assert "Epoch" not in shown
+    assert RoundProgress(5, 10, 10).title(1) == "Epoch 2 of 5"
+
+
 def same_result(out, report, whole):
     _, whole_out, whole_report = whole
     for key in ("auc", "logloss", "validation_auc", "best_epoch", "epochs"):
@@ -571,6 +630,9 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     report = train(rows, config, tmp_path / "run", verbose=0)
     assert report["embedding_params"] == 2 * 4 * (60 + 40)
     assert report["rows"] == 60 * 3
+    content = (tmp_path / "likes.csv").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
     with pytest.raises(ValueError, match="click logs in Criteo's format"):
         evaluate(tmp_path / "run", [])
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):

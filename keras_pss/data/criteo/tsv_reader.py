@@ -29,7 +29,8 @@ class TsvReader:
     """Iterates over the rows of TSV files in blocks, in order.
 
     A broken row is no part of the blocks' arrays: it stands in
-    `block.rejects` with file, line and reason, and is counted in `rejects`.
+    `block.rejects` with file, line and reason, and is counted in `rejects`;
+    the first one is `first_reject`.
     An archive that ends too early gives its readable rows and one reject with
     the line that was reached. Memory is that of a few blocks, and at most some
     100 MB for an archive of one byte repeated.
@@ -69,6 +70,7 @@ class TsvReader:
         self.block_bytes = block_bytes
         self.workers = workers
         self.rejects: Counter[str] = Counter()
+        self.first_reject: Reject | None = None
 
     @property
     def bytes_total(self) -> int:
@@ -82,7 +84,7 @@ class TsvReader:
 
     def __iter__(self) -> Iterator[Block]:
         self.sources = [Source(source.path) for source in self.sources]
-        self.rejects = Counter()
+        self.rejects, self.first_reject = Counter(), None
         pieces = prefetch(self._pieces(), depth=2 * self.workers)
         blocks = ordered_map(self._parse, pieces, self.workers)
         try:
@@ -95,6 +97,8 @@ class TsvReader:
                 source.rows += len(block)
                 if block.rejects and self.strict:
                     raise BrokenRowError(block.rejects[0])
+                if block.rejects and self.first_reject is None:
+                    self.first_reject = block.rejects[0]
                 self.rejects.update(r.reason for r in block.rejects)
                 yield block
         finally:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_pss.data import movielens
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.tf_dataset import prefetched
+from keras_pss.data.readers.source import checksum
 
 
 class LikesLog(ClickLog):
@@ -17,14 +18,19 @@ class LikesLog(ClickLog):
     Args:
         likes: What `movielens.load` returned.
         last: See `Interactions.split`.
+        source: The file that they were read from, where it is known.
     """
 
     kind = "movielens"
     num_dense = 0
 
     def __init__(
-        self, likes: movielens.Interactions, last: int | float = 0.1
+        self,
+        likes: movielens.Interactions,
+        last: int | float = 0.1,
+        source: Path | None = None,
     ) -> None:
+        self.source = source
         self.name = "the interactions"
         self.cardinalities = (likes.num_users, likes.num_items)
         self.parts = likes.split(last)._asdict()
@@ -69,6 +75,11 @@ class LikesLog(ClickLog):
             )
         )
         return prefetched(batches)
+
+    def sources(self) -> list[dict[str, str]]:
+        if self.source is None:
+            return []
+        return [{"name": self.source.name, "sha256": checksum(self.source)}]
 
     def save_ids(self, path: Path) -> None:
         pass  # Ids are those of the source in ascending order.

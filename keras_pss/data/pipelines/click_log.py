@@ -60,6 +60,13 @@ class ClickLog(ABC):
     def verify(self) -> None:  # noqa: B027, rows in memory need none
         """Reads all rows, and raises ValueError where they have changed."""
 
+    def sources(self) -> list[dict[str, str]]:
+        """`name` and `sha256` of the files that the rows come from.
+
+        Empty where they are not known.
+        """
+        return []
+
     def check(self) -> None:
         """Raises unless each part has rows with and without a click."""
         for split in SPLITS:

@@ -62,5 +62,11 @@ class PreparedLog(ClickLog):
     def verify(self) -> None:
         self.prepared.verify()
 
+    def sources(self) -> list[dict[str, str]]:
+        return [
+            {"name": source["name"], "sha256": source["sha256"]}
+            for source in self.prepared.metadata.get("sources", [])
+        ]
+
     def save_ids(self, path: Path) -> None:
         self.prepared.encoder().save(path)

@@ -17,6 +17,7 @@ from keras_pss.data.pipelines.tsv_batches import (
     log_rejects,
     tsv_batches,
 )
+from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import Sources, as_sources
 from keras_pss.data.storage.prepared import Prepared, load
 from keras_pss.data.storage.records import FIRST_ID
@@ -158,6 +159,7 @@ def tsv_dataset(
     check_batch_size(batch_size)
     # A missing file is an error here, not while training.
     paths = [source.path for source in as_sources(sources)]
+    check_criteo(paths, labelled)
 
     def elements() -> Iterator[tuple[dict[str, Any], Any]]:
         for batch in tsv_batches(

@@ -35,9 +35,9 @@ BAD_ARCHIVE = "archive truncated or corrupt, the rest of it is missing"
 
 
 FIXES = {
-    WRONG_COLUMNS: "write label, 13 integers and 26 hex values, tab separated",
-    BAD_LABEL: "write 0 or 1 (a test file without labels is read with "
-    "labelled=False)",
+    WRONG_COLUMNS: "write a label, 13 integers and 26 hex values, separated by "
+    "tabs",
+    BAD_LABEL: "write 0 or 1",
     BAD_INTEGER: "write an optional minus and decimal digits, or leave the "
     "field empty",
     OUT_OF_RANGE: "integers must lie in [-2147483648, 2147483647]",
@@ -58,6 +58,11 @@ class Reject(NamedTuple):
 
     def __str__(self) -> str:
         where = f" (column {self.column})" if self.column else ""
+        if self.reason == WRONG_COLUMNS:
+            columns = self.raw.count(b"\t") + 1
+            # A row of this many is wrong only where no label is expected.
+            rule = "40 with the label" if columns != 40 else "39, no label"
+            where = f" (expected {rule}, found {columns})"
         return f"{self.file}:{self.line}: {self.reason}{where}"
 
 

@@ -143,6 +143,12 @@ class Source:
                 yield data[known:]
 
 
+def checksum(path: Path) -> str:
+    """SHA-256 of a file as it lies; equals `Source.sha256` once it is read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def as_sources(sources: Sources) -> list[Source]:
     """Checks one path or several.
 

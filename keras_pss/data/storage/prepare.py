@@ -15,6 +15,7 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     count_values,
 )
 from keras_pss.data.readers.block import Reject, UInt32Array
+from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import MAX_RAW, Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import metadata, prepared, records, splits
@@ -109,6 +110,7 @@ def prepare(
     report = progress or (lambda done, total, stage: None)
     hasher = HashEncoder(seed, hash_buckets)
     reader = TsvReader(sources, strict=strict, workers=WORKERS)
+    check_criteo(source.path for source in reader.sources)
     out = Path(out)
     with complete_folder(
         out, overwrite, "a prepared log", metadata.is_prepared
@@ -120,9 +122,9 @@ def prepare(
             if not staging.num_rows:
                 raise ValueError(
                     "`sources` must hold at least one good row. Received: "
-                    f"{reader.bytes_total} bytes with the broken rows "
-                    f"{dict(reader.rejects)}. Check the files, or give "
-                    "strict (--strict) to see the first broken row."
+                    f"{reader.bytes_total} bytes and {broken(reader)}. Check "
+                    "the files, or give strict (--strict) to see the first "
+                    "broken row."
                 )
             parts = splits.split_rows(
                 staging.num_rows,
@@ -193,6 +195,14 @@ def _stage(
     finally:
         staging.close()
     return staging
+
+
+def broken(reader: TsvReader) -> str:
+    """The broken rows of a reader in words, and the first of them."""
+    if not reader.rejects:
+        return "no rows"
+    counts = [f"{n} rows with {why}" for why, n in reader.rejects.items()]
+    return f"{', '.join(counts)}, the first {reader.first_reject}"
 
 
 def _reject_line(reject: Reject) -> bytes:

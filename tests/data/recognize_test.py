@@ -1,0 +1,77 @@
+"""Files that are no log of the expected form are named for what they are."""
+
+import gzip
+import lzma
+
+import pytest
+
+from keras_pss.data.readers.recognize import check_criteo, recognize
+
+ROW = "\t".join(["1", *["3"] * 13, *["0a"] * 26])
+ROWS = f"{ROW}\n".encode() * 12
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("log.tsv", ROWS, "Criteo's rows"),
+        ("log.gz", gzip.compress(ROWS), "Criteo's rows"),
+        # One good row among the first is enough: the others are set aside.
+        ("log.tsv", b"1,2\n" + ROWS, "Criteo's rows"),
+        (
+            "log.csv",
+            ROWS.replace(b"\t", b","),
+            "40 columns separated by commas",
+        ),
+        ("log.csv", ROWS.replace(b"\t", b";"), "separated by semicolons"),
+        (
+            "log.tsv",
+            ROWS.replace(b"1\t3", b"3"),
+            "39 columns, as Criteo's test",
+        ),
+        ("log.txt", gzip.compress(ROWS), "compressed as .gz files are"),
+        ("log.txt", lzma.compress(ROWS), "compressed as .xz files are"),
+        ("log.zst", gzip.compress(ROWS), "compressed as .gz files are"),
+        ("log.tsv.gz", ROWS, "plain text"),
+        ("log.tsv", b"PAR1\x15\x04", "a Parquet file"),
+        ("log.tsv", b"PK\x03\x04", "a zip archive"),
+        ("a.txt", b"1::2::4::9\n" * 3, "MovieLens' ratings"),
+        (
+            "a.txt",
+            b"userId,movieId,rating,timestamp\n1,2,3,4\n",
+            "MovieLens' r",
+        ),
+        ("u.data", b"196\t242\t3\t881250949\n", "separated by tabs"),
+        ("a.csv", b"1,2,3.5,1112486027\n", "ratings without a header"),
+        ("log.tsv", b"x\n" * 3, None),
+        ("log.tsv", b"", None),
+        ("log.gz", b"", None),
+        ("log.gz", gzip.compress(ROWS)[:12], None),
+        ("log.gz", b"\0\1\2", None),
+        ("log.tsv", b"\n\n\n", None),
+        ("log.tsv", b"1" * 3000000, None),
+    ],
+)
+def test_forms(name, content, what, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    form = recognize(path)
+    if what is None:
+        assert form is None
+        check_criteo([path])  # It is read, and its rows tell.
+        return
+    assert what in form.what
+    if form.name == "criteo":
+        check_criteo([path])
+        return
+    with pytest.raises(ValueError, match="`sources` must be rows of a label"):
+        check_criteo([path])
+    assert form.fix.endswith((".", ".tsv"))
+
+
+def test_rows_without_labels_are_what_some_read(tmp_path):
+    path = tmp_path / "test.txt"
+    path.write_bytes(ROWS.replace(b"1\t3", b"3"))
+    check_criteo([path], labelled=False)
+    with pytest.raises(ValueError, match="Give a file with labels"):
+        check_criteo([path])
