@@ -1,6 +1,7 @@
-"""A factorisation of likes over compressed embeddings: one training run.
+"""One training run of generalized matrix factorization (GMF) on likes.
 
-The model and its training for movielens_quality.py, which has the command.
+It has the model and its training for movielens_quality.py, which is the
+command.
 """
 
 import os
@@ -25,25 +26,27 @@ import keras_pss
 from keras_pss.data.movielens import Interactions, Split
 from keras_pss.layers.embedding.methods import method_class
 
-# Inverse strengths of the floor's L2, from which validation chooses.
+# Inverse L2 strengths (C) of the baseline; the best on validation is used.
 FLOOR_STRENGTHS = (0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a result depends on, besides versions and machine.
+    """Everything that a result depends on, except versions and machine.
 
     Attributes:
-        method, options, budget: Of the collection of both tables.
-        seed: Of initial values, shuffling and hashing.
-        candidates: Pairs (learning rate of Adam, strength of L2 on the rows
-            that a batch reads). All are trained; validation chooses.
-        epochs: At most.
-        patience: Epochs without a better validation AUC before stopping.
+        method, options, budget: Arguments of the collection of both tables.
+        seed: Seed of initialization, shuffling and hashing.
+        candidates: Pairs (learning rate of Adam, L2 strength on the rows of a
+            batch). All are trained; the best on validation is tested.
+        epochs: Maximum number of epochs.
+        patience: Number of epochs without a better validation AUC before early
+            stopping.
         dim: d, the length of a row.
-        batch_size: Interactions a step.
-        init: Rows start uniform in ± this.
-        last: Fraction of each user's interactions in test and validation.
+        batch_size: Number of interactions per step.
+        init: Rows are initialized uniformly in [-init, init].
+        last: Fraction of each user's interactions for test, and the same for
+            validation.
         data: Checksum of the interactions.
     """
 
@@ -65,9 +68,10 @@ class GMF(keras.Model):
     """`logit(u, i) = Σ_k w_k p_k(u) q_k(i) + b`.
 
     Args:
-        tables: Rows of both: (B, 2) ids to (B, 2, d).
-        l2: Added to the loss: `l2 * (|p|² + |q|²)`, the mean over the batch.
-            Of rows, not parameters, so that it means the same for each method.
+        tables: Collection of both tables, from ids (B, 2) to rows (B, 2, d).
+        l2: L2 strength: `l2 * (|p|² + |q|²)`, averaged over the batch, is added
+            to the loss. It applies to rows, not to parameters, so that it has
+            the same effect for each method.
 
     References: He et al., "Neural collaborative filtering" (WWW 2017),
     equation 11.
@@ -93,7 +97,7 @@ class GMF(keras.Model):
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Scores validation rows after each epoch and keeps the best weights."""
+    """Early stopping by the validation AUC, which keeps the best weights."""
 
     def __init__(self, rows: Interactions, patience: int):
         super().__init__()
@@ -116,11 +120,11 @@ class BestEpoch(keras.callbacks.Callback):
 
 
 def run(settings: Settings, split: Split) -> dict[str, Any]:
-    """Trains each candidate, tests the one that validates best, once.
+    """Trains each candidate and tests the best one on validation, once.
 
     Returns:
-        What a line of results holds; `{"infeasible": reason}` where the
-        method has no size within the budget.
+        A line of the results, or `{"infeasible": reason}` if the method cannot
+        fit the budget.
     """
     start = time.perf_counter()
     tried = []
@@ -165,7 +169,7 @@ def run(settings: Settings, split: Split) -> dict[str, Any]:
 def build(
     settings: Settings, rows: Interactions, rate: float, l2: float
 ) -> GMF:
-    """The compiled model with its initial values."""
+    """The compiled model with initialized weights."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(settings.seed)
     options = dict(settings.options)
@@ -193,7 +197,7 @@ def build(
 
 
 def train(model: GMF, settings: Settings, split: Split) -> BestEpoch:
-    """Fits until validation no longer improves."""
+    """Trains with early stopping."""
     best = BestEpoch(split.validation, settings.patience)
     callbacks = [best]
     if settings.method == "clustered":
@@ -201,7 +205,7 @@ def train(model: GMF, settings: Settings, split: Split) -> BestEpoch:
     model.fit(
         batches(split.train, settings),
         epochs=settings.epochs,
-        shuffle=False,  # the dataset does
+        shuffle=False,  # the dataset shuffles
         callbacks=callbacks,
         verbose=0,
     )
@@ -209,9 +213,10 @@ def train(model: GMF, settings: Settings, split: Split) -> BestEpoch:
 
 
 def batches(rows: Interactions, settings: Settings) -> tf.data.Dataset:
-    """Shuffled batches (ids, labels) of one size, from tensors in memory.
+    """Shuffled batches (ids, labels) of equal size, from tensors in memory.
 
-    The rest of an epoch's rows, less than a batch, is other rows each time.
+    The last incomplete batch of an epoch is dropped; shuffling drops different
+    rows in each epoch.
     """
     ids = tf.constant(rows.ids())
     labels = tf.constant(rows.labels[:, None], tf.float32)
@@ -239,11 +244,11 @@ def auc(model: GMF, rows: Interactions) -> float:
 
 
 def floor(split: Split) -> dict[str, float]:
-    """Logistic regression on user and item, without any interaction."""
+    """AUCs of the baseline without interactions: logistic regression."""
     from scipy import sparse
 
     def columns(rows: Interactions) -> Any:
-        """One-hot users beside one-hot items, (n, num_users + num_items)."""
+        """One-hot users, then one-hot items: (n, num_users + num_items)."""
         ids = rows.ids() + np.array([0, rows.num_users], np.int32)
         starts = np.arange(0, ids.size + 1, 2)
         width = rows.num_users + rows.num_items
@@ -272,7 +277,7 @@ def checksum(rows: Interactions) -> int:
 
 
 def _recluster(rows: Interactions) -> keras.callbacks.Callback:
-    """ids choose anew whom they share with, frequent ones with more weight."""
+    """Callback that reclusters the ids, weighted by their frequency."""
     from keras_pss.callbacks import Recluster
 
     counts = {"table_0": rows.user_counts, "table_1": rows.item_counts}

@@ -1,15 +1,16 @@
-"""From which size on a sparse gradient makes training steps faster.
+"""From which table size on a sparse gradient makes training steps faster.
 
     python benchmarks/gradient_crossover.py [--out results.jsonl]
 
-On TensorFlow, milliseconds of `train_on_batch` with `gradient="dense"` and
-`"sparse"` (keras_pss/ops/sparse_gradient.py), by layer, numbers in its table
-and optimizer. A model is one embedding of a batch of 2048 x 26 ids, summed,
-and a dense layer. Both models of a pair are stepped in turns, so that what
-else the machine does meets both; a number is the median over all steps.
+Measures, on TensorFlow, the milliseconds of `train_on_batch` with
+`gradient="dense"` and `"sparse"` (keras_pss/ops/sparse_gradient.py), by layer,
+number of parameters in its table, and optimizer. A model is one embedding of a
+batch of 2048 x 26 ids, averaged, and a dense layer. The two models of a pair
+take turns, so that other load on the machine affects both; each time is the
+median over all steps.
 
-Prints a table, and for each layer and optimizer the size at which the two are
-equally fast, interpolated; writes one JSON line a pair.
+Prints a table and, for each layer and optimizer, the interpolated size at which
+both gradients are equally fast; writes one JSON line per pair.
 """
 
 import argparse
@@ -37,7 +38,7 @@ BATCH = 2048
 FEATURES = 26
 DIM = 16
 ROWS = (30_000, 125_000, 500_000, 1_000_000, 2_000_000, 4_000_000)
-# Of ids that are hashed: more than any table has rows.
+# Cardinality of hashed ids: larger than the number of rows of any table.
 INPUT_DIM = 10_000_000
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(0.01),
@@ -45,11 +46,11 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adam": lambda: keras.optimizers.Adam(0.001),
 }
 GRADIENTS = ("dense", "sparse")
-WARM_UP = 2  # steps that trace, and fill the caches
+WARM_UP = 2  # steps that trace and warm up the caches
 
 
 def main() -> None:
-    """Measures all pairs, prints the table and the crossovers."""
+    """Measures all pairs; prints the table and the crossovers."""
     arguments = _arguments()
     if arguments.threads:
         tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
@@ -65,7 +66,7 @@ def main() -> None:
         "commit": timing.commit(),
     }
     print(
-        f"{'layer':6} {'optimizer':9} {'numbers':>12} {'dense ms':>9} "
+        f"{'layer':6} {'optimizer':9} {'parameters':>12} {'dense ms':>9} "
         f"{'sparse ms':>10} {'dense/sparse':>13}"
     )
     results = []
@@ -83,7 +84,7 @@ def main() -> None:
                 if arguments.out:
                     with arguments.out.open("a") as file:
                         file.write(json.dumps({**line, **about}) + "\n")
-    print("\nEqually fast at (numbers in the table):")
+    print("\nEqually fast at (parameters in the table):")
     for name in arguments.layers:
         for optimizer in arguments.optimizers:
             points = [
@@ -98,7 +99,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="JSON lines are added here")
+    parser.add_argument(
+        "--out", type=Path, help="file that results are appended to"
+    )
     parser.add_argument(
         "--layers", nargs="+", choices=LAYERS, default=list(LAYERS)
     )
@@ -110,19 +113,27 @@ def _arguments() -> argparse.Namespace:
         nargs="+",
         type=int,
         default=ROWS,
-        help=f"of {DIM} numbers; robe: a memory of as many numbers",
+        help=f"numbers of rows, of {DIM} parameters each; for robe, a memory\n"
+        "with as many parameters",
     )
     parser.add_argument(
         "--ids",
         choices=("uniform", "skewed"),
         default="uniform",
-        help="uniform: most rows differ, the worst case of a sparse gradient;\n"
+        help="uniform: few duplicates, the worst case of a sparse gradient;\n"
         "skewed: P(id) ~ 1 / id, as in click logs (default: uniform)",
     )
-    parser.add_argument("--repeats", type=int, default=5, help="turns: 5")
-    parser.add_argument("--steps", type=int, default=4, help="a turn: 4")
     parser.add_argument(
-        "--threads", type=int, default=0, help="of TensorFlow; 0: all cores"
+        "--repeats", type=int, default=5, help="number of turns (default: 5)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=4, help="steps per turn (default: 4)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="threads of TensorFlow (default: 0, all cores)",
     )
     return parser.parse_args()
 
@@ -149,7 +160,7 @@ LAYERS = {"full": _full, "hash": _hash, "robe": _robe}
 def measure(
     name: str, optimizer: str, rows: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Milliseconds a step with both gradients."""
+    """Milliseconds per step with each gradient."""
     limit = rows if name == "full" else INPUT_DIM
     labels = np.zeros((BATCH, 1), np.float32)
     steps: dict[str, Callable[[], Any]] = {}
@@ -167,7 +178,7 @@ def measure(
         batches = _batches(limit, arguments.ids)
 
         def step(model: Any = model, batches: Any = batches) -> None:
-            # The loss comes back as a number: the step is over by then.
+            # It returns the loss as a number, so the step has finished.
             model.train_on_batch(next(batches), labels)
 
         for _ in range(WARM_UP):
@@ -192,7 +203,7 @@ def measure(
 
 
 def _batches(limit: int, ids: str) -> Iterator[np.ndarray]:
-    """The same eight batches of ids over and over, (BATCH, FEATURES) each."""
+    """Repeats the same eight batches of ids, (BATCH, FEATURES) each."""
     random = np.random.default_rng(0)
     share = random.random((8, BATCH, FEATURES))
     found = limit * share if ids == "uniform" else limit**share - 1

@@ -2,19 +2,18 @@
 
     python benchmarks/hot_rows.py [--exponent S] [--json]
 
-Ids follow a power law, P(k-th id) ~ k^-S, in an order that their numbers do
-not tell. The error is that of a regression to a random table by Adam,
-relative, and weighted by the ids' probabilities over all rows: of the tensor
-train alone, of the same one with hot rows, and of one whose rank is raised
-until it has as many parameters as both.
+Ids follow a power law, P(k-th most frequent id) ~ k^-S, in random order. The
+error is that of a regression to a random table with Adam: the squared error of
+all rows, weighted by the ids' probabilities, relative to that of zeros. It is
+measured for the tensor train alone, for the same one with hot rows, and for one
+with a higher rank that has as many parameters as both together.
 
 Step times are those of DLRM, whose large tables are tensor trains without and
-with hot rows, which are filled and count. Both models take turns, a block of
-steps each; the ratio is the median over the pairs of blocks. That of the
-processor's time, in which other work on the machine does not count, is given
-beside it.
+with hot rows. The hot rows are filled, and ids are counted. The two models take
+turns of a few steps; the ratio is the median over the pairs of turns. The same
+is reported for processor time, which excludes other work on the machine.
 
-Prints one JSON line a result, and without --json a line that reads better.
+Prints one JSON line per result and, without --json, a more readable line.
 """
 
 import argparse
@@ -37,9 +36,8 @@ from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.models import DLRM
 from keras_pss.training.environment import machine, versions
 
-# Tables of DLRM that are not compressed have so many rows.
-SMALL = 1000
-BLOCK = 5
+SMALL = 1000  # rows of each table of DLRM that is not compressed
+TURN = 5  # steps per turn
 
 
 def main() -> None:
@@ -49,21 +47,21 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--rows", type=int, default=1_000_000, help="of each large table")
+    add("--rows", type=int, default=1_000_000, help="rows per large table")
     add("--dim", type=int, default=16, help="columns of the tables")
-    add("--rank", type=int, default=8, help="of the tensor trains")
-    add("--share", type=float, default=0.001, help="of rows that are hot")
+    add("--rank", type=int, default=8, help="rank of the tensor trains")
+    add("--share", type=float, default=0.001, help="fraction of hot rows")
     add("--exponent", type=float, default=1.05, help="S of the power law")
-    add("--batch", type=int, default=2048, help="ids of a step")
-    add("--steps", type=int, default=4000, help="of the regression")
-    add("--learning-rate", type=float, default=0.01, help="of the regression")
-    add("--seed", type=int, default=0, help="of ids, targets and weights")
-    add("--tables", type=int, default=26, help="of DLRM")
-    add("--large", type=int, default=7, help="tables that are compressed")
-    add("--pairs", type=int, default=40, help="blocks of each model")
-    add("--jit", action="store_true", help="have XLA compile DLRM")
-    add("--only", choices=("error", "step"), help="one of the two parts")
-    add("--json", action="store_true", help="print nothing but JSON lines")
+    add("--batch", type=int, default=2048, help="batch size")
+    add("--steps", type=int, default=4000, help="steps of the regression")
+    add("--learning-rate", type=float, default=0.01, help="of Adam")
+    add("--seed", type=int, default=0, help="seed of ids, targets and weights")
+    add("--tables", type=int, default=26, help="number of tables of DLRM")
+    add("--large", type=int, default=7, help="how many of them are compressed")
+    add("--pairs", type=int, default=40, help="number of turns of each model")
+    add("--jit", action="store_true", help="compile DLRM with XLA")
+    add("--only", choices=("error", "step"), help="run only one of the parts")
+    add("--json", action="store_true", help="print only JSON lines")
     arguments = parser.parse_args()
     about = {
         "arguments": vars(arguments),
@@ -109,7 +107,7 @@ def hot_rows(arguments: Any) -> HotRows:
 
 
 class Steps(keras.utils.PyDataset):
-    """Batches of ids and the rows of the target that are theirs."""
+    """Batches of ids and their rows of the target table."""
 
     def __init__(self, ids: np.ndarray, target: np.ndarray) -> None:
         super().__init__()
@@ -123,7 +121,7 @@ class Steps(keras.utils.PyDataset):
 
 
 def errors(arguments: Any) -> Iterator[dict[str, Any]]:
-    """A result for each of the three layers."""
+    """Yields a result for each of the three layers."""
     keras.utils.set_random_seed(arguments.seed)
     law = PowerLaw(arguments.rows, arguments.exponent, arguments.seed)
     shape = arguments.rows, arguments.dim
@@ -170,7 +168,7 @@ def errors(arguments: Any) -> Iterator[dict[str, Any]]:
 
 
 class Tables(keras.layers.Layer):
-    """Large tables with a layer each, and small ones together."""
+    """Large tables with one layer each, and a collection of small tables."""
 
     def __init__(self, large: list[Any], small: Any) -> None:
         super().__init__()
@@ -194,7 +192,7 @@ class Tables(keras.layers.Layer):
 
 
 def step_times(arguments: Any) -> Iterator[dict[str, Any]]:
-    """One result: milliseconds a step without and with hot rows."""
+    """Yields one result: milliseconds per step without and with hot rows."""
     law = PowerLaw(arguments.rows, arguments.exponent, arguments.seed)
     few = arguments.tables - arguments.large
     batches = []
@@ -231,10 +229,10 @@ def step_times(arguments: Any) -> Iterator[dict[str, Any]]:
     for pair in range(arguments.pairs):
         for name in list(models)[:: 1 if pair % 2 else -1]:
             starts = {clock: read() for clock, read in clocks.items()}
-            for k in range(BLOCK):
+            for k in range(TURN):
                 models[name].train_on_batch(*batches[k])
             for clock, read in clocks.items():
-                took = (read() - starts[clock]) / BLOCK
+                took = (read() - starts[clock]) / TURN
                 spent[clock, name].append(1e3 * took)
     result: dict[str, Any] = {"name": "step"}
     for clock in clocks:

@@ -2,9 +2,9 @@
 
     python benchmarks/input_pipeline.py [--rows N] [--json]
 
-Prints a table and one JSON line per result; with --json only the lines. Each
-number is that of one cold run; `limit` is what a loop that does nothing but
-read the file's bytes and count newlines reaches in the same run.
+Prints a table and one JSON line per result; with --json, only the JSON lines.
+Each result is from one cold run. `limit` is the speed of a loop that only reads
+the file's bytes and counts newlines, in the same run.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def measure(folder: Path, rows: int) -> dict[str, float]:
 
 
 def count_lines(path: Path) -> int:
-    """The least that any reader of the file has to do."""
+    """The minimal work of any reader of the file."""
     count = 0
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(CHUNK):
@@ -96,13 +96,13 @@ def count_lines(path: Path) -> int:
 
 
 def drain(dataset: tf.data.Dataset) -> None:
-    """Takes every element as training would."""
+    """Iterates over a dataset as training does."""
     for _ in dataset:
         pass
 
 
 def machine() -> dict[str, object]:
-    """What a result depends on."""
+    """The machine and versions that a result depends on."""
     return {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

@@ -1,17 +1,17 @@
-"""Milliseconds of a lookup and of its gradient, by kernels and without.
+"""Milliseconds of a lookup and its gradient, with and without kernels.
 
     python benchmarks/lookup.py [--grid criteo|table2] [--out results.jsonl]
 
-Two grids. `criteo`: one ROBE memory for the 26 tables of Criteo Kaggle (33.8
-million rows, d = 16), Z = 16, at 1000x, for 2,048 and 16,384 rows of a batch,
-beside the uncompressed table of `keras.layers.Embedding` and of PyTorch's
-`EmbeddingBag`. `table2`: the setting of table 2 of "The trade-offs of model
-size in large recommendation models: 10000x compressed Criteo-TB DLRM model"
-(batch 10,240, d = 128; rows n, compression and Z vary), on a CPU.
+There are two grids. `criteo`: one ROBE memory for the 26 tables of Criteo
+Kaggle (33.8 million rows, d = 16), Z = 16, at 1000x, with batches of 2,048 and
+16,384, compared with the uncompressed tables of `keras.layers.Embedding` and
+PyTorch's `EmbeddingBag`. `table2`: the setting of table 2 of "The trade-offs of
+model size in large recommendation models: 10000x compressed Criteo-TB DLRM
+model" (batch 10,240, d = 128; rows n, compression and Z vary), on a CPU.
 
-The ways, each in a compiled function of its backend, all in turns:
+The variants, each a compiled function of its backend, take turns:
 
-    native        this package's kernels in a TensorFlow graph
+    native        the kernels of keras_pss in a TensorFlow graph
     native, xla   the same under jit_compile=True
     graph         the keras.ops path in a TensorFlow graph
     xla           the keras.ops path under jit_compile=True
@@ -19,15 +19,15 @@ The ways, each in a compiled function of its backend, all in turns:
     embedding     keras.layers.Embedding on all n rows, TensorFlow graph
     embedding_bag torch.nn.EmbeddingBag on all n rows
 
-and two limits of what a lookup can do: `copy`, NumPy's copy of an array of the
-output's size to another one, and `new copy`, each framework's own copy of it
-to a new tensor. `forward` gives the rows; `dense` and `sparse` the rows and the
-gradient of the memory (or table) for a given upstream gradient. What a call
-itself costs (an empty function of the same backend) is measured as well and
-taken off.
+Two lower bounds are measured as well: `copy`, NumPy's copy of an array with the
+output's size to another array, and `new copy`, each framework's copy of it to a
+new tensor. `forward` computes the rows; `dense` and `sparse` compute the rows
+and the gradient of the memory (or table) for a given upstream gradient. The
+overhead of a call (an empty function of the same backend) is measured and
+subtracted.
 
-Each backend runs in a process of its own. Prints a table, writes JSON lines;
-`--plot FILE` draws those of `table2`.
+Each backend runs in a separate process. Prints a table and writes JSON lines;
+`--plot FILE` plots those of `table2`.
 """
 
 import argparse
@@ -48,13 +48,13 @@ KAGGLE = (
     8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15,
     286181, 105, 142572,
 )  # fmt: skip
-LARGEST_MEMORY = 1 << 28  # numbers; 1 GB, and as much for its gradient
+LARGEST_MEMORY = 1 << 28  # parameters: 1 GB, and as much for the gradient
 LARGEST_TABLE = 1 << 29
 PASSES = ("forward", "dense", "sparse")
 
 
 def cases(grid: str) -> Iterator[dict[str, Any]]:
-    """What is looked up: rows of each table, d, Z, batch and memory."""
+    """The cases of a grid: rows of each table, d, Z, batch, compression."""
     if grid == "criteo":
         for batch in (2048, 16384):
             yield {
@@ -72,7 +72,7 @@ def cases(grid: str) -> Iterator[dict[str, Any]]:
     for n in (4, 64):
         for block in (1, 4, 16):
             yield _table2(n * million, 1000, block)
-    # At one memory, whatever the rows: the time of a lookup is flat in n.
+    # A fixed memory size, to show that lookup time does not depend on n.
     for n in (4, 16, 64, 256):
         case = _table2(n * million, n * 250, 32)
         yield {**case, "flat": True}
@@ -124,7 +124,7 @@ def main() -> None:
                     with arguments.out.open("a") as file:
                         file.write(text)
         if process.returncode:
-            sys.exit(f"{backend} failed; --verbose shows why")
+            sys.exit(f"{backend} failed. Run with --verbose to see the error.")
     if arguments.plot:
         plot(results, arguments.plot)
 
@@ -136,9 +136,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--grid", choices=("criteo", "table2"), default="criteo"
     )
-    parser.add_argument("--out", type=Path, help="JSON lines are added here")
-    parser.add_argument("--plot", type=Path, help="a PNG or SVG to write")
-    parser.add_argument("--rounds", type=int, default=15, help="turns: 15")
+    parser.add_argument(
+        "--out", type=Path, help="file that results are appended to"
+    )
+    parser.add_argument("--plot", type=Path, help="PNG or SVG file to write")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="number of turns (default: 15)"
+    )
     parser.add_argument(
         "--backends",
         nargs="+",
@@ -154,7 +158,7 @@ def _show(line: dict[str, Any]) -> None:
     case = line["case"]
     print(
         f"\n{sum(case['rows']):,} rows x {case['dim']}, Z={case['block']}, "
-        f"{case['compression']}x ({line['memory']:,} numbers), "
+        f"{case['compression']}x ({line['memory']:,} parameters), "
         f"{case['batch']} x {len(case['rows'])} ids; copy "
         f"{line['copy']:.2f} ms, call {line['call']:.2f} ms"
     )
@@ -168,7 +172,7 @@ def _show(line: dict[str, Any]) -> None:
 
 
 def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
-    """Prints one JSON line: all ways of a backend for a case."""
+    """Prints one JSON line: all variants of a backend for a case."""
     from keras_pss.training.environment import machine, versions
 
     random = np.random.default_rng(0)
@@ -300,7 +304,7 @@ def _jax(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
 
     for name, kernels in ("jax native", True), ("jax", False):
         with contextlib.nullcontext() if kernels else native.disabled():
-            # Functions of their own: jax.jit keeps what it traced for one.
+            # New functions, since jax.jit caches the trace of a function.
             add(name, "forward", lambda memory, x: rows(memory, x), memory, x)
             add(
                 name,
@@ -346,7 +350,7 @@ WAYS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
 def plot(results: list[dict[str, Any]], path: Path) -> None:
-    """Forward, and both passes, against the rows, a line a compression."""
+    """Plots lookup and gradient times over rows, one line per compression."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,16 +1,17 @@
-"""Quality at a size on MovieLens: every method, several sizes and seeds.
+"""Quality at equal size on MovieLens: every method, several sizes and seeds.
 
     python benchmarks/movielens_quality.py --data ratings.dat --out results
 
-Trains a generalised matrix factorisation, whose two tables are compressed
-within one budget, to tell likes (ratings of 4 and 5) from other ratings, and
-prints and saves the mean and standard deviation over seeds of the test AUC.
-The last 10 % of each user's ratings are the test rows, the 10 % before them
-choose the epoch and, at the first seed, one of two pairs of learning rate
-and L2 strength, the same two for all methods; each cell is tested once.
+Trains generalized matrix factorization, whose two tables are compressed within
+one budget, to distinguish likes (ratings of 4 and 5) from other ratings. Prints
+and saves the mean and standard deviation of the test AUC over seeds. The last
+10 % of each user's ratings are test rows. The 10 % before them are validation
+rows, which choose the epoch and, with the first seed, one of two pairs of
+learning rate and L2 strength. The two pairs are the same for all methods; each
+run is tested once.
 
-Finished cells are kept in OUT/results.jsonl, one line each, and are used again
-where all settings are the same; remove a line to measure it anew.
+Finished runs are kept in OUT/results.jsonl, one line each, and are reused if
+all settings are equal; delete a line to repeat its run.
 """
 
 import argparse
@@ -51,12 +52,12 @@ from keras_pss.data.movielens import Split
 from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.environment import machine, versions
 
-# (learning rate, L2) pairs between which validation chooses: the first is the
-# best of the full tables, the other of strongly compressed ones.
+# (learning rate, L2) pairs from which validation chooses: the first is the best
+# for full tables, the second for strongly compressed ones.
 CANDIDATES = ((2e-3, 3e-3), (1e-2, 0.0))
 LAST = 0.1
 
-# A method that is not named here has one row of the table, without options.
+# Any other method has one row in the table, with default options.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "robe": {
         "robe": {},
@@ -76,7 +77,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-_split: Split  # of a worker process
+_split: Split  # set in each worker process
 
 
 def main() -> None:
@@ -130,22 +131,37 @@ def _arguments() -> argparse.Namespace:
         help="MovieLens' ratings.dat or ratings.csv, or a CSV of\n"
         "user_id,movie_id,like; plain, .gz, .xz or .zst",
     )
-    parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the results"
+    )
     parser.add_argument(
         "--methods",
         nargs="+",
         choices=METHODS,
         default=list(METHODS),
         metavar="METHOD",
-        help=f"of {', '.join(METHODS)} (default: all)",
+        help=f"any of {', '.join(METHODS)} (default: all)",
     )
     parser.add_argument(
-        "--budgets", nargs="+", default=["4x", "16x", "64x"], help="4x 16x 64x"
+        "--budgets",
+        nargs="+",
+        default=["4x", "16x", "64x"],
+        help="sizes of the tables (default: 4x 16x 64x)",
     )
-    parser.add_argument("--seeds", type=int, default=3, help="how many: 3")
-    parser.add_argument("--epochs", type=int, default=25, help="at most: 25")
     parser.add_argument(
-        "--jobs", type=int, default=2, help="processes of one core each: 2"
+        "--seeds", type=int, default=3, help="number of seeds (default: 3)"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=25,
+        help="maximum number of epochs (default: 25)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="number of processes, with one core each (default: 2)",
     )
     return parser.parse_args()
 
@@ -153,7 +169,7 @@ def _arguments() -> argparse.Namespace:
 def _cells(
     common: Settings, methods: list[str], budgets: list[str]
 ) -> Iterator[tuple[str, Settings]]:
-    """Names of rows, with the settings of the first seed."""
+    """Names of table rows, with the settings of the first seed."""
     for method in methods:
         for name, options in VARIANTS.get(method, {method: {}}).items():
             for budget in ["1x"] if method == "full" else budgets:
@@ -164,10 +180,10 @@ def _cells(
 
 
 class Results:
-    """Finished runs by their settings, and those that cannot be.
+    """Finished and infeasible runs by their settings.
 
     Args:
-        path: A file of JSON lines, which grows by a line a run.
+        path: JSON lines file, to which each finished run appends a line.
     """
 
     def __init__(self, path: Path):
@@ -187,12 +203,12 @@ class Results:
     def add(self, settings: Settings, line: dict[str, Any]) -> None:
         self.lines[self._key(asdict(settings))] = line
         if "infeasible" in line:
-            return  # quickly found again, and code may change it
+            return  # fast to find out again, and it depends on the code
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def of(self, cells: list[tuple[str, Settings]], seeds: int) -> Rows:
-        """Lines of each row's name and budget, one a seed."""
+        """Lines by name of the table row and budget, one per seed."""
         found: Rows = {}
         for name, cell in cells:
             first = self.lines[self._key(asdict(cell))]
@@ -209,7 +225,7 @@ class Results:
 def _later(
     cell: Settings, first: dict[str, Any], seeds: int
 ) -> Iterator[Settings]:
-    """Further seeds, with what the first one has chosen."""
+    """The other seeds, with the candidate that the first seed has chosen."""
     chosen = ((first["learning_rate"], first["l2"]),)
     for seed in range(2, seeds + 1):
         yield replace(cell, seed=seed, candidates=chosen)
@@ -221,7 +237,7 @@ def _measure(
     results: Results,
     progress: Progress,
 ) -> None:
-    """Runs what is not there yet; a cell's first seed, then the others."""
+    """Runs what is missing: the first seed of each cell, then the others."""
     about = {
         "versions": versions(),
         "machine": machine(),
@@ -273,10 +289,10 @@ def _measure(
 
 
 class Worker:
-    """A process for each thread, replaced after some runs.
+    """A process for each thread, replaced after `RUNS` runs.
 
-    Compiled steps stay in its memory, 50 MB a run. (The option of the pool
-    that would replace processes can leave it without any on Python 3.11.)
+    Compiled steps stay in its memory, 50 MB per run. (The pool's option
+    `max_tasks_per_child` can leave it without processes on Python 3.11.)
     """
 
     RUNS = 16
@@ -303,7 +319,7 @@ class Worker:
 
 def _start_worker(data: Path) -> None:
     global _split
-    # One core a process: as many cells at a time as there are cores.
+    # One core per process, so that as many runs as cores can go on at a time.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-# Lines of results, one a seed, by a row's name and its budget.
+# Lines of results, one per seed, by name of the table row and budget.
 Rows = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -39,18 +39,18 @@ def table(
         text.append(f"| {name} | {' | '.join(shown)} |")
     text += [
         "",
-        "Test AUC. Without any interaction of user and item (logistic "
+        "Test AUC. Baseline without interactions of user and item (logistic "
         f"regression on both): {floor['test']:.4f}.",
     ]
     text += _pointers(rows)
     if reasons:
-        text += ["", "–: no size of the method is within the budget:", ""]
+        text += ["", "–: the method cannot fit the budget:", ""]
         text += reasons
     return "\n".join(text) + "\n"
 
 
 def _pointers(rows: Rows) -> list[str]:
-    """What index tables take, which no number of parameters tells."""
+    """Sizes of index tables, which parameter counts do not include."""
     found = []
     for name, cells in rows.items():
         largest = max(
@@ -58,7 +58,7 @@ def _pointers(rows: Rows) -> list[str]:
             default=0,
         )
         if largest:
-            found += ["", f"{name}: {largest:,} bytes of pointers besides."]
+            found += ["", f"{name}: plus {largest:,} bytes of pointers."]
     return found
 
 
@@ -73,7 +73,7 @@ def _deviation(aucs: list[float]) -> float:
 
 
 def plot(rows: Rows, floor: float, path: Path) -> None:
-    """AUC over the compression that was reached, a line a method."""
+    """Plots AUC over the achieved compression, one line per method."""
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     colors = itertools.cycle(plt.get_cmap("tab20").colors)
     markers = itertools.cycle("osD^v<>P*X")

@@ -1,4 +1,4 @@
-"""Times of several ways to the same result, taken in turns."""
+"""Times of several ways to compute the same result, measured in turns."""
 
 import statistics
 import subprocess
@@ -11,19 +11,19 @@ from typing import Any
 def in_turns(
     ways: Mapping[str, Callable[[], Any]], rounds: int, least_ms: float = 25
 ) -> dict[str, float]:
-    """Milliseconds of one call of each way, the median over the rounds.
+    """Milliseconds per call of each function, the median over the rounds.
 
-    In each round every way has its turn, so that what else the machine does
-    meets all of them. A turn calls a short way several times.
+    In each round every function has a turn, so that other load on the machine
+    affects all of them. A turn calls a fast function several times.
 
     Args:
-        ways: Functions that return when their work is done.
-        rounds: Turns of each.
-        least_ms: How long a turn takes at least.
+        ways: Functions by name; each returns when its work is done.
+        rounds: Number of turns of each function.
+        least_ms: Approximate minimum duration of a turn.
     """
     calls = {}
     for name, way in ways.items():
-        for _ in range(2):  # the first ones trace and compile
+        for _ in range(2):  # the first calls trace and compile
             way()
         calls[name] = max(1, round(least_ms / _turn(way, 1)))
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -41,7 +41,7 @@ def _turn(way: Callable[[], Any], calls: int) -> float:
 
 
 def commit() -> str:
-    """The state of the sources."""
+    """The commit of the sources, from `git describe`."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,

@@ -2,17 +2,18 @@
 
     python benchmarks/training_step.py [--rows 3.4e6] [--out results.jsonl]
 
-`train_on_batch` of the model of ROBE's table 8 (bottom 512-256-64-16, top
-512-256, d = 16), batch 2,048, 26 tables in the proportions of Criteo Kaggle:
+Measures `train_on_batch`, with SGD and Adam, of the model of ROBE's table 8
+(bottom 512-256-64-16, top 512-256, d = 16), with batch 2,048 and 26 tables in
+the proportions of Criteo Kaggle:
 
     constants   the lookup replaced by a constant: the rest of the model
-    native      ROBE at 1000x, this package's kernels
-    pure        ROBE at 1000x, the keras.ops path
+    native      ROBE at 1000x, with the kernels of keras_pss
+    pure        ROBE at 1000x, with the keras.ops path
     embedding   keras.layers.Embedding on all rows, uncompressed
 
-for SGD and Adam. The first three are measured in turns, the last one by itself
-since it needs most of the memory. Memory that a step frees is kept for the next
-one, as `keras-pss train` does. Prints ratios; writes JSON lines.
+The first three take turns; the last one is measured alone, since it needs most
+of the machine's memory. Memory that a step frees is kept for the next step, as
+in `keras-pss train`. Prints ratios; writes JSON lines.
 """
 
 import argparse
@@ -44,7 +45,7 @@ OPTIMIZERS = {
 
 
 class Constants(keras.layers.Layer):
-    """The same rows for whatever ids."""
+    """Returns the same rows for all ids."""
 
     def __init__(self, input_dims: Any, batch: int) -> None:
         super().__init__()
@@ -140,12 +141,14 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--rows", type=float, default=3.4e6, help="of all tables"
+        "--rows", type=float, default=3.4e6, help="total rows of all tables"
     )
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--whole-rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="JSON lines are added here")
+    parser.add_argument(
+        "--out", type=Path, help="file that results are appended to"
+    )
     return parser.parse_args()
 
 

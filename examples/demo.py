@@ -1,10 +1,11 @@
-"""Full tables against ROBE at 100x and 1000x, on generated Criteo rows.
+"""Full tables compared with ROBE at 100x and 1000x, on a synthetic click log.
 
     python examples/demo.py --out demo
 
-Generates a click log with a known best possible AUC, prepares it, trains the
-same DLRM three times, prints one table, exports the 1000x model and asks a
-fresh process that imports nothing but TensorFlow for the same answers.
+Generates a click log in Criteo's format with a known best possible AUC,
+prepares it, trains the same DLRM with each embedding and prints a table of the
+results. It then exports the 1000x model and checks that a new process, which
+imports only TensorFlow, gives the same predictions.
 """
 
 import argparse
@@ -23,14 +24,14 @@ from rich.table import Table
 
 from keras_pss_cli.common import quiet
 
-with quiet():  # TensorFlow greets on import, before any log level holds
+with quiet():  # TensorFlow logs on import, before log levels take effect
     from keras_pss.data import criteo, synthetic
     from keras_pss.training.config import RunConfig
     from keras_pss.training.run import load_model, train
 
 RUNS = (("full", "1x"), ("robe", "100x"), ("robe", "1000x"))
 
-# What a server does: TensorFlow alone, no Keras model, no keras_pss.
+# A server's script: TensorFlow only, without the Keras model or keras_pss.
 SERVE = """
 import sys
 import numpy as np
@@ -54,7 +55,10 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out
     if out.exists():
-        parser.error(f"{out} is there already: remove it or choose another")
+        parser.error(
+            "`--out` must not exist yet. Remove it or choose another folder. "
+            f"Received: --out={out}"
+        )
     console = Console()
 
     console.rule("1. A click log with a known best possible AUC")
@@ -63,8 +67,8 @@ def main() -> None:
     best = synthetic.generate(log, rows=arguments.rows)
     data = criteo.prepare(log, out / "data")
     console.print(
-        f"{arguments.rows:,} rows, {sum(data.cardinalities):,} ids; scored by "
-        f"the true probabilities they have AUC {best.bayes_auc:.4f}"
+        f"{arguments.rows:,} rows, {sum(data.cardinalities):,} ids; AUC of the "
+        f"true click probabilities: {best.bayes_auc:.4f}"
     )
 
     reports = []
@@ -80,21 +84,21 @@ def main() -> None:
         verbose = 1 if sys.stdout.isatty() else 2
         reports.append(train(data, config, out / f"{method}_{budget}", verbose))
 
-    console.rule("5. Side by side, on rows that no run has seen")
+    console.rule("5. Comparison on the test rows")
     console.print(comparison(reports, best))
 
-    console.rule("6. The 1000x model, served by TensorFlow alone")
+    console.rule("6. The 1000x model, served by TensorFlow only")
     difference = served_difference(data, out / "robe_1000x", out)
     console.print(
         f"{out / 'robe_1000x' / 'saved_model'}: largest difference between "
-        f"Keras and a process without it: {difference:g}"
+        f"the predictions of Keras and of TensorFlow: {difference:g}"
     )
     if difference:
-        sys.exit("The served answers differ from the model's.")
+        sys.exit("The served predictions differ from the model's.")
 
 
 def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
-    """One row a run, and the best that is possible."""
+    """A table with one row per run, and the best possible result."""
     table = Table(box=box.SIMPLE)
     names = "embeddings,AUC,log loss,parameters,kB,ms/step,epoch"
     for name in names.split(","):
@@ -129,7 +133,7 @@ def served_difference(data: criteo.Prepared, run: Path, out: Path) -> float:
             str(out / "rows.npz"),
             str(out / "answers.npy"),
         ],
-        stderr=subprocess.PIPE,  # TensorFlow's greeting, or what went wrong
+        stderr=subprocess.PIPE,  # shown only if the process fails
         text=True,
     )
     if served.returncode:

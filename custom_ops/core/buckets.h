@@ -1,8 +1,8 @@
-// Sorts work by the part of an output that it belongs to.
+// Sorts work by the range of the output that it updates.
 //
-// A gradient adds many small pieces to random places. Sorted by ranges of the
-// output, each range has one owner (no atomics, the same sums for any number
-// of threads) and stays in the cache while it is added to.
+// A gradient adds many short pieces at random positions. After sorting them by
+// ranges of the output, one thread owns each range (no atomics, the same sums
+// for any number of threads), and the range stays in the cache.
 
 #ifndef KERAS_PSS_CORE_BUCKETS_H_
 #define KERAS_PSS_CORE_BUCKETS_H_
@@ -16,7 +16,7 @@ namespace pss {
 
 class Buckets {
  public:
-  // Puts the numbers [0, size) into buckets, in their order.
+  // Puts the numbers [0, size) into buckets, which keep their order.
   //   each(i, put): calls put(b) for each bucket b that number i belongs to.
   template <typename Each>
   Buckets(const pss_parallel& parallel, int64_t size, int64_t buckets,
@@ -67,8 +67,8 @@ class Buckets {
   std::vector<int32_t> found_;
 };
 
-// Ranges of an output, each of 2^shift elements: small enough for a cache and
-// enough of them for all threads, but not more than can be counted quickly.
+// Ranges of 2^shift elements of the output: small enough for the cache and
+// enough for all threads, but not so many that the counting sort gets slow.
 inline int shift_of_ranges(const pss_parallel& parallel, int64_t size,
                            int64_t least, int64_t bytes) {
   const int64_t fits = (int64_t{128} << 10) / std::max<int64_t>(bytes, 1);

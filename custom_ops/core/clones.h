@@ -1,8 +1,8 @@
-// Code for several instruction sets, chosen when the library is loaded.
+// Code for several instruction sets, selected when the library is loaded.
 //
-// A library is so built once for all machines of a cluster. Multiplications
-// and additions are never fused (-ffp-contract=off), so that all of them give
-// the same bits.
+// One library thus serves all machines of a cluster. Multiplications and
+// additions are never fused (-ffp-contract=off), so that all clones give the
+// same bits.
 
 #ifndef KERAS_PSS_CORE_CLONES_H_
 #define KERAS_PSS_CORE_CLONES_H_

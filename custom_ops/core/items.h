@@ -1,4 +1,4 @@
-// Items of work that a caller shares with helpers from a thread pool.
+// Work items that a caller shares with helper threads from a thread pool.
 
 #ifndef KERAS_PSS_CORE_ITEMS_H_
 #define KERAS_PSS_CORE_ITEMS_H_
@@ -13,9 +13,9 @@
 
 namespace pss {
 
-// Items that threads take one after another. The caller takes part, so that
-// none of them waits for a thread that the pool does not have; a helper that
-// comes late finds nothing left.
+// A queue of items. The caller processes items too, so that none waits for a
+// thread that the pool does not have; a helper that starts late finds the queue
+// empty.
 class Items {
  public:
   Items(int64_t count, void (*work)(void*, int64_t), void* arg)
@@ -45,7 +45,7 @@ class Items {
   std::condition_variable done_;
 };
 
-// Works through the items; `schedule(helper)` hands a function to the pool.
+// Processes all items; `schedule(helper)` submits a function to the pool.
 template <typename Schedule>
 void share_items(int64_t threads, int64_t count, void (*work)(void*, int64_t),
                  void* arg, const Schedule& schedule) {

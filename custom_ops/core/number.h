@@ -1,4 +1,4 @@
-// Numbers of 16 bits to float32 and back, to the nearest, ties to even.
+// Converts 16-bit floats to float32 and back; rounds to nearest, ties to even.
 
 #ifndef KERAS_PSS_CORE_NUMBER_H_
 #define KERAS_PSS_CORE_NUMBER_H_
@@ -39,10 +39,10 @@ PSS_INLINE float to_float(BFloat16 x) {
 PSS_INLINE float to_float(Float16 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7FFF) << 13;
-  if (magnitude >= 0x7C00u << 13) {  // infinite or not a number
+  if (magnitude >= 0x7C00u << 13) {  // infinite or NaN
     return float_of(sign | magnitude | 0x7F800000u);
   }
-  // The exponents' biases differ by 112; exact for subnormal numbers as well.
+  // The exponent biases differ by 112; this is exact for subnormals, too.
   const float scaled = float_of(magnitude) * float_of((127u + 112u) << 23);
   return float_of(sign | bits_of(scaled));
 }
@@ -75,7 +75,7 @@ PSS_INLINE Float16 from_float<Float16>(float x) {
   } else if (magnitude >= 0x477FF000u) {  // 65520 rounds to infinity
     half = 0x7C00;
   } else if (magnitude < 0x38800000u) {
-    // Below 2^-14 the step is 2^-24, which is that of float32 from 0.5 on.
+    // Below 2^-14 the spacing is 2^-24, as that of float32 in [0.5, 1).
     half = bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
   } else {
     const uint32_t rounding = 0xFFFu + ((magnitude >> 13) & 1);

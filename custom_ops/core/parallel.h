@@ -1,4 +1,4 @@
-// Work in items on the caller's threads.
+// Runs work items on the caller's threads.
 
 #ifndef KERAS_PSS_CORE_PARALLEL_H_
 #define KERAS_PSS_CORE_PARALLEL_H_
@@ -13,7 +13,7 @@
 namespace pss {
 
 // Calls work(i) for each i in [0, items). Exceptions must not cross the pool:
-// a lack of memory is remembered and thrown here.
+// std::bad_alloc is caught in the worker and thrown again here.
 template <typename Work>
 void for_items(const pss_parallel& parallel, int64_t items, const Work& work) {
   if (items <= 1 || parallel.threads <= 1) {
@@ -36,7 +36,7 @@ void for_items(const pss_parallel& parallel, int64_t items, const Work& work) {
   if (call.failed) throw std::bad_alloc();
 }
 
-// [0, size) in ranges of at least `least`, a few for each thread.
+// Splits [0, size) into ranges of at least `least`, a few for each thread.
 class Ranges {
  public:
   Ranges(const pss_parallel& parallel, int64_t size, int64_t least)

@@ -1,4 +1,4 @@
-// The table hash `pss1` of one word; keras_pss/ops/pss1.py is its definition.
+// The hash `pss1` for one word; keras_pss/ops/pss1.py is its definition.
 
 #ifndef KERAS_PSS_CORE_PSS1_H_
 #define KERAS_PSS_CORE_PSS1_H_
@@ -16,7 +16,7 @@ namespace pss {
 constexpr uint32_t kC1 = 0xC88E6327u;
 constexpr uint32_t kC2 = 0xC86B9CDBu;
 
-// Arithmetic shift; signed right shifts are arithmetic on every compiler here.
+// Arithmetic shift: all supported compilers shift signed integers that way.
 PSS_INLINE uint32_t shifted(uint32_t x, int bits) {
   return static_cast<uint32_t>(static_cast<int32_t>(x) >> bits);
 }
@@ -35,14 +35,14 @@ PSS_INLINE uint32_t mixed_high(uint32_t y) {
   return y * (y + y + kC2);
 }
 
-// A word of the id `high * 2^32 + low` under the key (a, b, k); the mixed
+// The hash word of the id `high * 2^32 + low` for the key (a, b, k). The mixed
 // upper half of a 32-bit id is 0.
 PSS_INLINE uint32_t word(uint32_t low, uint32_t high_mixed, uint32_t a,
                          uint32_t b, uint32_t k) {
   return mixed(low * a + high_mixed * b + k);
 }
 
-// Words evenly onto [0, size), size below 2^31.
+// Maps words evenly onto [0, size), with size below 2^31.
 PSS_INLINE uint32_t reduced(uint32_t x, uint32_t size) {
   return static_cast<uint32_t>(
       (static_cast<uint64_t>(x + 0x80000000u) * size) >> 32);

@@ -19,7 +19,7 @@ PSS_INLINE void copy(const T* from, int64_t n, T* to) {
   std::memcpy(to, from, (L ? L : n) * sizeof(T));
 }
 
-// The memory's numbers that make up the rows of the first n ids of a tile.
+// Copies the rows of the first n ids of a tile from the memory.
 template <int L, typename T>
 void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
                const T* memory, T* out) {
@@ -51,7 +51,7 @@ void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
   });
 }
 
-// Rows of a few ids as float32, with their signs.
+// Reads the rows of a few ids at a time as float32, with their signs.
 template <typename T>
 class Rows {
  public:
@@ -64,16 +64,16 @@ class Rows {
         copied_(most_ * robe.output_dim),
         row_(robe.output_dim) {}
 
-  // Ids that are read at once.
+  // The maximum number of ids per read.
   int64_t most() const { return most_; }
 
-  // Reads the ids [begin, begin + n); `row` names each one's, as in `Tile`.
+  // Reads the ids [begin, begin + n); `row` gives their rows, as in `Tile`.
   void read(int64_t begin, int64_t n, const int32_t* row) {
     tile_.load(ids_, begin, n, row);
     copy_rows(robe_, tile_, n, memory_, copied_.data());
   }
 
-  // The row of the i-th of them.
+  // The row of the i-th id of the last read.
   const float* at(int64_t i) {
     const int64_t d = robe_.output_dim;
     const T* from = copied_.data() + i * d;
@@ -95,7 +95,7 @@ class Rows {
   std::vector<float> row_;
 };
 
-// Rows that are the memory's numbers as they are.
+// Rows that are plain copies of the memory's elements.
 template <typename T>
 void plain_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
                 T* out, int64_t begin, int64_t end) {
@@ -132,7 +132,7 @@ void pooled_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
   std::vector<float> sum(d);
   std::vector<int32_t> of(rows.most());
   const int64_t last_id = split_of(ids, end);
-  int64_t read = 0, read_end = 0;  // the ids that are at hand
+  int64_t read = 0, read_end = 0;  // the range of ids of the last read
   for (int64_t r = begin; r < end; ++r) {
     std::fill(sum.begin(), sum.end(), 0.0f);
     const int64_t last = split_of(ids, r + 1);

@@ -14,7 +14,7 @@
 namespace pss {
 namespace {
 
-// The row of each id, or -1; empty without splits, where it is the id's place.
+// The output row of each id, or -1; empty without splits, where row i is id i.
 std::vector<int32_t> rows_of_ids(const pss_ids& ids) {
   if (ids.splits == nullptr) return {};
   std::vector<int32_t> row(ids.count, -1);
@@ -48,7 +48,7 @@ void find_starts(const pss_robe& robe, const pss_ids& ids, const int32_t* row,
   });
 }
 
-// A range of the memory, and what is added to it.
+// Adds the pieces that overlap one range of the memory.
 template <typename T>
 class Part {
  public:
@@ -67,7 +67,7 @@ class Part {
         last_(length_of(robe, pieces_ - 1)),
         sums_(sums) {}
 
-  // Pieces of one length L of single ids lie one after another upstream.
+  // Without splits, pieces of equal length L are consecutive upstream.
   template <int L>
   void add_even(const int32_t* piece, const int32_t* last) const {
     const int64_t length = L;
@@ -108,7 +108,7 @@ class Part {
     }
   }
 
-  // Turns the signs of elements [first, first + n) of an id's row.
+  // Applies the signs of elements [first, first + n) of an id's row.
   void turn(int64_t id, int64_t row, int64_t first, int64_t n, float* x) const {
     const uint64_t value = with_ids(ids_, [&](const auto* ids) {
       return static_cast<uint64_t>(static_cast<int64_t>(ids[id]));
@@ -156,8 +156,8 @@ void gradient(const pss_robe& robe, const pss_ids& ids, const T* upstream,
         const int64_t start = at[p], end = start + longest;
         const int64_t part = start >> shift;
         put(part);
-        // No piece is longer than a part, so that it meets two at most before
-        // the memory's end, and the first one after it.
+        // No piece is longer than a part: it overlaps at most two parts up to
+        // the memory's end, and the first part if it wraps around.
         const int64_t last = (std::min(end, m) - 1) >> shift;
         if (last != part) put(last);
         if (end > m && part != 0 && last != 0) put(0);

@@ -1,4 +1,4 @@
-// Rows of a table, and sums of their gradients, on the CPU.
+// Gathers rows of a table and sums their gradients, on the CPU.
 
 #include <algorithm>
 #include <atomic>
@@ -14,7 +14,7 @@
 namespace pss {
 namespace {
 
-// Copies rows of a length known to the compiler, or of any (Bytes = 0).
+// Copies rows whose length is a compile-time constant, or any if Bytes = 0.
 template <int64_t Bytes, typename Id>
 int64_t copy_rows(const Id* ids, const char* table, int64_t table_rows,
                   int64_t bytes, char* out, int64_t begin, int64_t end) {
@@ -26,7 +26,7 @@ int64_t copy_rows(const Id* ids, const char* table, int64_t table_rows,
       ask_for(table + ids[i + kAhead] * length, 4 * length);
     }
     if (ids[i] >= 0 && ids[i] < table_rows) {
-      if (length == 0) continue;  // no array may be there
+      if (length == 0) continue;  // the array may be NULL
       std::memcpy(out + i * length, table + ids[i] * length, length);
     } else if (invalid < 0) {
       invalid = i;
@@ -84,7 +84,7 @@ void scatter(const Id* ids, int64_t count, const T* upstream,
   });
 }
 
-// Copies columns whose bytes the compiler knows, or any (Bytes = 0).
+// Copies columns whose size is a compile-time constant, or any if Bytes = 0.
 template <int64_t Bytes>
 void copy_columns(const char* from, char* to, const int64_t* columns,
                   int64_t count, int64_t width, int64_t given, bool gather,
@@ -101,7 +101,7 @@ void copy_columns(const char* from, char* to, const int64_t* columns,
   }
 }
 
-// Spreads ids evenly over all numbers of 64 bits.
+// Hashes ids evenly over all 64-bit integers.
 inline uint64_t spread(int64_t id) {
   uint64_t x = static_cast<uint64_t>(id) * 0x9E3779B97F4A7C15ull;
   return (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ull;
@@ -110,8 +110,8 @@ inline uint64_t spread(int64_t id) {
 template <typename T, typename Id>
 void sum_equal(const Id* ids, int64_t count, const T* rows, int64_t width,
                void* out, const pss_parallel& parallel) {
-  // Equal ids meet in one part: large parts read their rows nearly in order,
-  // as long as all about them fits a cache.
+  // Equal ids fall into the same part. Larger parts read their rows more nearly
+  // in order, as long as their working set fits the cache.
   const int64_t most = std::max<int64_t>(
       64, (int64_t{256} << 10) / (8 + width * sizeof(float)));
   int bits = 0;
@@ -123,8 +123,8 @@ void sum_equal(const Id* ids, int64_t count, const T* rows, int64_t width,
   for_items(parallel, int64_t{1} << bits, [&](int64_t part) {
     const int32_t* begin = buckets.begin(part);
     const int64_t n = buckets.end(part) - begin;
-    // Open addressing: at most half of the slots hold the place of a first id,
-    // as a number within the part.
+    // Open addressing: at most half of the slots are in use. A slot holds the
+    // position, within the part, of the first occurrence of an id.
     int64_t slots = 16;
     while (slots < 2 * n) slots *= 2;
     std::vector<int32_t> first(slots, -1);

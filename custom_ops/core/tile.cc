@@ -24,7 +24,8 @@ PSS_CLONES void reduce_words(uint32_t* words, uint32_t size, int64_t n) {
   for (int64_t i = 0; i < n; ++i) words[i] = reduced(words[i], size);
 }
 
-// The two words of each id, the upper ones mixed; returns whether any has one.
+// The two words of each id, the upper ones mixed; returns whether any upper
+// word is not 0.
 PSS_CLONES bool split_ids(const int64_t* __restrict id, int64_t n,
                           uint32_t* __restrict low, uint32_t* __restrict high) {
   uint32_t any = 0;
@@ -62,7 +63,7 @@ Tile::Tile(const pss_robe& robe)
       rest_(kTile),
       key_(3 * words_ * stride_),
       found_(words_ * kTile) {
-  // Repeated beyond the last table, so that a tile may begin at any of them.
+  // Keys repeat after the last table, so that a tile can begin at any table.
   for (int64_t w = 0; w < words_; ++w) {
     for (int64_t part = 0; part < 3; ++part) {
       uint32_t* to = key_.data() + (w * 3 + part) * stride_;
@@ -87,8 +88,8 @@ void Tile::load(const pss_ids& ids, int64_t begin, int64_t n,
   hash(pieces_, words_, has_high, begin, n, row);
   const bool shares = robe_.block_size > robe_.output_dim;
   if (shares) {
-    // Consecutive ids share a chunk: its number is hashed for the starts,
-    // where signs are those of the id.
+    // Consecutive ids share a block: the starts hash the block's number, the
+    // signs hash the id.
     divide(n);
     has_high = split_ids(id_.data(), n, low_.data(), high_.data());
   }
@@ -123,12 +124,12 @@ void Tile::hash(int64_t first, int64_t last, bool has_high, int64_t begin,
   }
 }
 
-// Ids to the numbers of their chunks of Z / d ids, and their places there.
+// Divides ids into the number of their block, of Z / d ids, and the rest.
 void Tile::divide(int64_t n) {
   const uint64_t by = robe_.block_size / robe_.output_dim;
   for (int64_t i = 0; i < n; ++i) {
     const uint64_t id = static_cast<uint64_t>(id_[i]);
-    // Quotients of 32 bits are several times faster.
+    // 32-bit division is several times faster.
     const uint64_t quotient =
         id >> 32 ? id / by
                  : static_cast<uint32_t>(id) / static_cast<uint32_t>(by);

@@ -1,4 +1,4 @@
-// Hashes of a tile of ids, one vectorised loop a word.
+// Hashes a tile of ids, with one vectorized loop per word.
 
 #ifndef KERAS_PSS_CORE_TILE_H_
 #define KERAS_PSS_CORE_TILE_H_
@@ -13,14 +13,14 @@
 
 namespace pss {
 
-// Few enough ids that all about them stays in the first cache.
+// Number of ids in a tile; their working set fits the L1 cache.
 constexpr int64_t kTile = 256;
 
 inline int64_t pieces_of(const pss_robe& robe) {
   return pss_robe_pieces(robe.output_dim, robe.block_size);
 }
 
-// Length of a piece of a row; only the last one may be shorter.
+// Length of a piece of a row; the last one may be shorter than the others.
 inline int64_t length_of(const pss_robe& robe, int64_t piece) {
   if (robe.block_size > robe.output_dim) return robe.output_dim;
   return std::min(robe.block_size, robe.output_dim - piece * robe.block_size);
@@ -30,11 +30,11 @@ class Tile {
  public:
   explicit Tile(const pss_robe& robe);
 
-  // Hashes the ids [begin, begin + n) with n up to kTile. Id i belongs to
-  // table row[i] mod F, or i mod F where `row` is NULL.
+  // Hashes the ids [begin, begin + n), with n up to kTile. The i-th of them
+  // belongs to table row[i] mod F, or (begin + i) mod F if `row` is NULL.
   void load(const pss_ids& ids, int64_t begin, int64_t n, const int32_t* row);
 
-  // Starts of a piece, of one id after another.
+  // Starts of the given piece of each id.
   const uint32_t* starts(int64_t piece) const {
     return found_.data() + piece * kTile;
   }
@@ -57,7 +57,7 @@ class Tile {
   std::vector<uint32_t> found_;  // (words, kTile): starts, words of signs
 };
 
-// Turns the signs of elements [begin, end) of a word of 32, from `x` on.
+// Applies the signs of bits [begin, end) of a word to the elements from `x` on.
 void turn_signs(uint32_t word, int64_t begin, int64_t end, float* x);
 
 }  // namespace pss

@@ -1,4 +1,4 @@
-// From a type or a length known at run time to code compiled for it.
+// Dispatches from a type or length known at run time to code compiled for it.
 
 #ifndef KERAS_PSS_CORE_VISIT_H_
 #define KERAS_PSS_CORE_VISIT_H_
@@ -13,7 +13,7 @@
 
 namespace pss {
 
-// Calls visit(number) with a number of the type.
+// Calls visit(number) with a value of the type.
 template <typename Visit>
 void with_type(pss_float type, const Visit& visit) {
   switch (type) {
@@ -33,8 +33,8 @@ auto with_ids(const pss_ids& ids, const Visit& visit) {
   return visit(static_cast<const int64_t*>(ids.ids));
 }
 
-// Calls visit(std::integral_constant<int, L>()) with L the length, or 0 for a
-// length without code of its own.
+// Calls visit(std::integral_constant<int, L>()), where L is the length, or 0 if
+// no code is specialized for the length.
 template <typename Visit>
 void with_length(int64_t length, const Visit& visit) {
   switch (length) {
@@ -55,13 +55,13 @@ void with_length(int64_t length, const Visit& visit) {
   }
 }
 
-// Adds n numbers, or L where L is known.
+// Adds n numbers, or L if L is not 0.
 template <int L, typename T>
 PSS_INLINE void add(const T* from, int64_t n, float* to) {
   const int64_t count = L ? L : n;
   int64_t t = 0;
   if constexpr (std::is_same_v<T, float>) {
-    // Written out: compilers fear that the two overlap.
+    // Explicit vectors: compilers must assume that the two arrays overlap.
     typedef float Four __attribute__((vector_size(16)));
     for (; t + 4 <= count; t += 4) {
       Four sum, more;
@@ -74,17 +74,17 @@ PSS_INLINE void add(const T* from, int64_t n, float* to) {
   for (; t < count; ++t) to[t] += to_float(from[t]);
 }
 
-// Fetches the first lines of what is needed soon.
+// Prefetches the first cache lines of data that is needed soon.
 template <typename T>
 PSS_INLINE void ask_for(const T* from, int64_t length) {
   __builtin_prefetch(from);
   if (length > 1) __builtin_prefetch(from + (length < 16 ? length : 16) - 1);
 }
 
-// How many turns before.
+// How many iterations ahead to prefetch.
 constexpr int64_t kAhead = 16;
 
-// Sums in float32 of a part of an output of type T.
+// float32 accumulators for a range of an output of type T.
 template <typename T>
 class Sums {
  public:

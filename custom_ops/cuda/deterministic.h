@@ -9,8 +9,8 @@
 
 namespace keras_pss {
 
-// Asked for by KERAS_PSS_DETERMINISTIC=1, or as for all of TensorFlow's own
-// operations. Read once, so that a process never mixes the two.
+// Set by KERAS_PSS_DETERMINISTIC=1, or by the variable for TensorFlow's own
+// operations. They are read once, so that a process never mixes the two modes.
 inline bool deterministic() {
   static const bool wanted = [] {
     for (const char* name : {"KERAS_PSS_DETERMINISTIC",

@@ -1,4 +1,4 @@
-// Starting kernels, and what all of them use.
+// Launching of kernels, and code that all kernels use.
 
 #ifndef KERAS_PSS_CUDA_LAUNCH_H_
 #define KERAS_PSS_CUDA_LAUNCH_H_
@@ -20,10 +20,10 @@ constexpr int kThreads = 256;
     if (pss_error != cudaSuccess) return pss_error;     \
   } while (0)
 
-// A divisor known before a kernel starts: a multiplication, an addition and a
-// shift in place of some twenty instructions. With s the bits of d - 1, n / d
-// is n * f / 2^s for f = 2^s / d; f - 1 is kept in 32 bits, rounded up, which
-// is exact for all n below 2^32.
+// Division by a number known before the launch: a multiplication, an addition
+// and a shift instead of about twenty instructions. With s the number of bits
+// of d - 1, n / d is n * f / 2^s for f = 2^s / d; f - 1 is stored in 32 bits,
+// rounded up, which is exact for all n below 2^32.
 class Divisor {
  public:
   explicit Divisor(int64_t by) : by_(static_cast<uint32_t>(by)) {
@@ -56,8 +56,8 @@ inline cudaError_t count_processors(int64_t* out) {
   return cudaSuccess;
 }
 
-// Starts as many blocks as run at once, but no more than `items`, which they
-// share; `shared` is the bytes of memory that a block sizes at run time.
+// Launches as many thread blocks as can be resident, at most `items`, which the
+// blocks share; `shared` is the size in bytes of their dynamic shared memory.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t items, size_t shared,
                    void* stream, const Arguments&... arguments) {
@@ -76,7 +76,7 @@ cudaError_t launch(void (*kernel)(Parameters...), int64_t items, size_t shared,
   return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
 }
 
-// Blocks that are needed where each thread takes one of `items`.
+// Number of thread blocks for `items`, with one item per thread.
 inline int64_t blocks_for(int64_t items) {
   return items / kThreads + (items % kThreads != 0);
 }
@@ -85,7 +85,7 @@ inline bool is_aligned(const void* pointer, size_t bytes) {
   return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
 }
 
-// An id as 64 bits, of either type.
+// An id of either type as 64 bits.
 __device__ inline uint64_t id_at(const pss_ids& ids, int64_t i) {
   if (ids.type == PSS_INT32) {
     return static_cast<uint64_t>(
@@ -94,7 +94,7 @@ __device__ inline uint64_t id_at(const pss_ids& ids, int64_t i) {
   return static_cast<uint64_t>(static_cast<const int64_t*>(ids.ids)[i]);
 }
 
-// Words that a block sizes at run time.
+// The dynamic shared memory of a thread block.
 __device__ inline uint32_t* shared_words() {
   extern __shared__ uint32_t words[];
   return words;

@@ -1,10 +1,10 @@
 /* Lookups and their gradients on CUDA devices: the C interface of the kernels.
  *
- * The structs are those of core/lookup.h, which defines what is computed; here
- * every pointer in them, and every one passed beside them, is of the device's
- * memory. Functions only put work on `stream`, a cudaStream_t, and return a
- * cudaError_t, 0 if all is well. No id, split or address can make a kernel
- * read or write outside of the arrays whose sizes it is told.
+ * The structs are those of core/lookup.h, which defines what is computed. Here
+ * every pointer, in a struct or passed directly, is to device memory. Functions
+ * only enqueue work on `stream`, a cudaStream_t, and return a cudaError_t, 0 on
+ * success. No value of an id or a split can make a kernel read or write out of
+ * bounds of the arrays passed to it.
  *
  * No CUDA header is needed to call these.
  */
@@ -21,38 +21,38 @@
 extern "C" {
 #endif
 
-/* What an error that a function returned means. */
+/* Describes an error that a function returned. */
 const char* pss_cuda_error(int error);
 
-/* Rows to `out`, (rows, d), with the same bits as those of pss_robe_lookup. */
+/* Writes the rows to `out`, (rows, d): the same bits as pss_robe_lookup. */
 int pss_cuda_robe_lookup(const pss_robe* robe, const pss_ids* ids,
                          pss_float type, const void* memory, void* out,
                          void* stream);
 
-/* Bytes of device memory that pss_cuda_robe_gradient has to be lent, aligned
- * to 16; 0 if none are needed or if no gradient can be taken. */
+/* Bytes of scratch memory that pss_cuda_robe_gradient needs on the device,
+ * aligned to 16; 0 if it needs none or if the arguments are invalid. */
 size_t pss_cuda_robe_gradient_scratch(const pss_robe* robe, const pss_ids* ids,
                                       pss_float type, int deterministic);
 
-/* The memory's gradient to `out`, (memory_size), by float32 sums. Unless it is
- * to be deterministic, the order of additions differs from call to call. */
+/* Writes the memory's gradient, accumulated in float32, to `out`,
+ * (memory_size). Unless `deterministic`, the order of additions varies. */
 int pss_cuda_robe_gradient(const pss_robe* robe, const pss_ids* ids,
                            pss_float type, const void* upstream, void* out,
                            int deterministic, void* scratch,
                            size_t scratch_bytes, void* stream);
 
-/* `table[ids]`, rows of `bytes` each, to `out`. A stream has no one to tell of
- * an id outside [0, table_rows): each byte of its row becomes 255, which is
- * not a number in any type. */
+/* Writes `table[ids]`, rows of `bytes` each, to `out`. A kernel cannot report
+ * an id outside [0, table_rows), so each byte of its row becomes 255, which is
+ * NaN in every type. */
 int pss_cuda_gather(const pss_ids* ids, const void* table, int64_t table_rows,
                     int64_t bytes, void* out, void* stream);
 
-/* Bytes of device memory that pss_cuda_scatter has to be lent, aligned to 16;
- * 0 if none are needed or if nothing can be summed. */
+/* Bytes of scratch memory that pss_cuda_scatter needs on the device, aligned
+ * to 16; 0 if it needs none or if the arguments are invalid. */
 size_t pss_cuda_scatter_scratch(const pss_ids* ids, int64_t table_rows);
 
-/* The gradient of `table[ids]` to `out`, (table_rows, width), fewer than
- * 2^31 ids and 2^32 - 1 rows, with the same bits as that of pss_scatter. */
+/* Writes the gradient of `table[ids]` to `out`, (table_rows, width): the same
+ * bits as pss_scatter. There must be fewer than 2^31 ids and 2^32 - 1 rows. */
 int pss_cuda_scatter(const pss_ids* ids, pss_float type, const void* upstream,
                      int64_t table_rows, int64_t width, void* out,
                      void* scratch, size_t scratch_bytes, void* stream);

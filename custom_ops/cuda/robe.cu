@@ -12,20 +12,20 @@
 namespace pss {
 namespace {
 
-// Numbers that are moved at once.
+// Elements that are loaded or stored at once.
 template <typename T, int N>
 struct alignas(N * sizeof(T)) Numbers {
   T x[N];
 };
 
-// The memory's number after another one.
+// The next position in the circular memory.
 __device__ uint32_t next(uint32_t at, uint32_t m) {
   return at + 1 == m ? 0 : at + 1;
 }
 
-// Sixteen bytes of an aligned memory from any element on, around its end.
-// Starts are hashed and so are not aligned: the two aligned loads around them
-// take the place of one for each element.
+// Loads 16 bytes from any element of the aligned memory, wrapping around its
+// end. Hashed starts are not aligned: two aligned loads, combined, replace one
+// load per element.
 template <typename T, int N>
 __device__ Numbers<T, N> load(const T* __restrict__ memory, uint32_t m,
                               uint32_t at) {
@@ -41,7 +41,7 @@ __device__ Numbers<T, N> load(const T* __restrict__ memory, uint32_t m,
       const uint32_t bytes = offset * sizeof(T);
       uint32_t x[8] = {low.x,  low.y,  low.z,  low.w,
                        high.x, high.y, high.z, high.w};
-      // Moved down by words, all of them in registers.
+      // Shifts down by whole words, all in registers.
 #pragma unroll
       for (int i = 0; i < 6; ++i) x[i] = bytes & 8 ? x[i + 2] : x[i];
 #pragma unroll
@@ -61,7 +61,7 @@ __device__ Numbers<T, N> load(const T* __restrict__ memory, uint32_t m,
   return out;
 }
 
-// Rows of single ids. Where they are plain, they are copied as bits.
+// Rows of single ids. Plain rows are copied bit for bit.
 template <typename T, bool kPlain, int N>
 __global__ void __launch_bounds__(kThreads)
     single_rows(Robe robe, pss_ids ids, const T* __restrict__ memory,
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads)
     const auto table = [&](uint32_t row) {
       return robe.tables.remainder(static_cast<uint32_t>(span.row + row));
     };
-    __syncthreads();  // the hashes of the tile before are still read
+    __syncthreads();  // other threads may still read the last tile's hashes
     hashes.load(
         span, [&](uint32_t row) { return id_at(ids, span.row + row); }, table,
         [&](uint32_t row) {
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Sums of the rows of several ids, of which each thread takes a few elements.
+// Sums of the rows of bags; each thread computes a few elements of a sum.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     pooled_rows(Robe robe, pss_ids ids, const T* __restrict__ memory,
@@ -151,7 +151,7 @@ cudaError_t look_up(const pss_robe& robe, const pss_ids& ids, const T* memory,
     return launch(pooled_rows<T, N>, blocks_for((total + N - 1) / N), 0,
                   stream, Robe(robe), ids, memory, out, total);
   }
-  // Large tiles hash in full warps, small ones keep all processors busy.
+  // Large tiles hash in full warps, small ones keep all multiprocessors busy.
   int64_t processors;
   PSS_RETURN_IF_ERROR(count_processors(&processors));
   uint32_t most = 16384;
@@ -170,7 +170,7 @@ cudaError_t look_up(const pss_robe& robe, const pss_ids& ids,
   constexpr int N = 16 / sizeof(T);
   const T* from = static_cast<const T*>(memory);
   T* to = static_cast<T*>(out);
-  // No vector may lie in two pieces, nor in two rows.
+  // No vector may span two pieces or two rows.
   const bool whole = robe.output_dim % N == 0 &&
                      (robe.block_size >= robe.output_dim ||
                       robe.block_size % N == 0) &&

@@ -1,4 +1,4 @@
-// ROBE tables as kernels see them.
+// ROBE tables in device code.
 
 #ifndef KERAS_PSS_CUDA_ROBE_H_
 #define KERAS_PSS_CUDA_ROBE_H_
@@ -15,7 +15,7 @@
 
 namespace pss {
 
-// The tables, with what follows from their sizes.
+// The tables, with values derived from their sizes.
 struct Robe {
   explicit Robe(const pss_robe& from)
       : m(static_cast<uint32_t>(from.memory_size)),
@@ -31,17 +31,17 @@ struct Robe {
         scales(from.scales) {}
 
   uint32_t m;
-  uint32_t share;  // consecutive ids that lie in one chunk
+  uint32_t share;  // number of consecutive ids that share a block of ROBE
   uint32_t sign_words;
   Divisor d;
-  Divisor length;  // of the pieces of a row, of which the last may be shorter
+  Divisor length;  // length of pieces, except for the last one of a row
   Divisor pieces;
   Divisor tables;
   const int32_t* keys;
   const float* scales;
 };
 
-// The three numbers of a key.
+// The three words of a key.
 struct Key {
   uint32_t a, b, k;
 };
@@ -59,7 +59,7 @@ __device__ inline uint32_t hashed(const Key& key, uint64_t id) {
               key.b, key.k);
 }
 
-// Where a piece of an id's row starts, from that piece's key.
+// Start of a piece of an id's row, from the key of the piece.
 __device__ inline uint32_t start_of(const Robe& robe, const Key& key,
                                     uint64_t id) {
   if (robe.share == 1) return reduced(hashed(key, id), robe.m);
@@ -70,28 +70,28 @@ __device__ inline uint32_t start_of(const Robe& robe, const Key& key,
                 robe.m);
 }
 
-// The number, or its negative, as the bit of a word of signs says.
+// The number with the sign that the column's bit of a sign word gives.
 __device__ inline float with_sign(float x, uint32_t signs, uint32_t column) {
   return float_of(bits_of(x) ^ ((signs << (column % 32)) & 0x80000000u));
 }
 
-// Never a fused multiplication and addition: the bits are the CPU's.
+// No fused multiply-add, so that the bits equal those of the CPU.
 __device__ inline float factor_of(const Robe& robe, const pss_ids& ids,
                                   uint32_t table, int64_t id) {
   const float scale = robe.scales ? robe.scales[table] : 1.0f;
   return ids.weights ? __fmul_rn(scale, ids.weights[id]) : scale;
 }
 
-// A split, moved to within the ids.
+// A split, clipped to the range of the ids.
 __device__ inline int64_t split_at(const pss_ids& ids, int64_t row) {
   const int64_t split = ids.splits[row];
   return split < 0 ? 0 : split < ids.count ? split : ids.count;
 }
 
-// Consecutive elements of rows that lie one after another.
+// A range of consecutive elements of the row-major output.
 struct Span {
-  int64_t row;      // of the first of them
-  uint32_t column;  // of the first of them
+  int64_t row;      // row of the first element
+  uint32_t column;  // column of the first element
   uint32_t size;
 };
 
@@ -102,32 +102,33 @@ __device__ inline Span span_of(const Robe& robe, int64_t begin, int64_t total,
           left < most ? static_cast<uint32_t>(left) : most};
 }
 
-// One of them.
+// An element of a span.
 struct Place {
-  uint32_t row;  // from the span's first one on
+  uint32_t row;  // relative to the first row of the span
   uint32_t column, piece;
-  uint32_t step;  // from the piece's start
+  uint32_t step;  // offset from the start of the piece
 };
 
 __device__ inline Place place_of(const Robe& robe, const Span& span,
                                  uint32_t element) {
-  // Below 2^32: columns are below 2^31, and spans are short.
+  // No overflow: columns are below 2^31, and spans are short.
   const uint32_t at = span.column + element;
   const uint32_t row = robe.d.quotient(at), column = at - row * robe.d.by();
   const uint32_t piece = robe.length.quotient(column);
   return {row, column, piece, column - piece * robe.length.by()};
 }
 
-// How many elements a block takes, and what it keeps about them.
+// The number of elements that a thread block processes at once, and the numbers
+// of their hashes.
 struct Tile {
-  // The largest tile of at most `most` elements whose hashes are few enough
-  // for several blocks to reside on a processor.
+  // The largest tile of at most `most` elements whose hashes leave enough
+  // shared memory for several thread blocks on a multiprocessor.
   static Tile of(const pss_robe& robe, uint32_t most) {
     Tile tile = {most, 0, 0};
     for (;; tile.size /= 2) {
       const int64_t rows = tile.size / robe.output_dim + 2;
       const auto words = [&](int64_t length) {
-        // Of the first and last row, it may have a part of a piece only.
+        // The first and the last row can begin or end within a piece.
         return static_cast<uint32_t>(
             std::min<int64_t>(tile.size, tile.size / length + 2 * rows));
       };
@@ -140,10 +141,10 @@ struct Tile {
   size_t bytes() const { return 4 * (2 * size_t{starts} + signs); }
 
   uint32_t size;
-  uint32_t starts, signs;  // at most
+  uint32_t starts, signs;  // upper bounds
 };
 
-// The hashes of a tile, in the block's memory.
+// The hashes of a tile, in shared memory.
 class Hashes {
  public:
   __device__ Hashes(const Robe& robe, const Tile& tile)
@@ -152,8 +153,9 @@ class Hashes {
         factors_(starts_ + tile.starts),
         signs_(factors_ + tile.starts) {}
 
-  // Hashes what the elements of a span need, a thread a word.
-  //   id(row), table(row), factor(row): about a row, from the span's first on.
+  // Computes the hashes of the elements of a span, one word per thread.
+  //   id(row), table(row), factor(row): properties of a row, numbered from the
+  //   first row of the span.
   template <typename Id, typename Table, typename Factor>
   __device__ void load(const Span& span, const Id& id, const Table& table,
                        const Factor& factor) {
@@ -177,7 +179,7 @@ class Hashes {
     }
   }
 
-  // Where the element is in the memory.
+  // Position of the element in the memory.
   __device__ uint32_t position(const Place& place) const {
     return turned(starts_[piece_index(place)], place.step, robe_.m);
   }
@@ -186,13 +188,13 @@ class Hashes {
     return float_of(factors_[piece_index(place)]);
   }
 
-  // The word of signs of the element.
+  // The sign word of the element.
   __device__ uint32_t signs(const Place& place) const {
     return robe_.sign_words ? signs_[sign_index(place)] : 0;
   }
 
  private:
-  // Sums and products wrap, but what they end at does not.
+  // Intermediate results may wrap around; the final index is exact.
   __device__ uint32_t piece_index(const Place& place) const {
     return place.row * robe_.pieces.by() + place.piece - first_piece_;
   }

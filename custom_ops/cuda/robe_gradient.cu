@@ -1,4 +1,4 @@
-// The gradient of ROBE lookups on CUDA devices, by atomic additions.
+// The gradient of ROBE lookups on CUDA devices, with atomic additions.
 
 #include <cuda_runtime.h>
 
@@ -13,16 +13,18 @@
 namespace pss {
 namespace {
 
-// Rows of one table that a block looks at together; equal ids among them meet
-// before they are added to the memory, where hot ids would queue up.
+// Number of rows of one table that a thread block processes at once. It sums
+// the rows of equal ids before the atomic additions, where hot ids would
+// contend.
 constexpr int kEntries = 128;
 constexpr int kSlots = 2 * kEntries;
 
-// Finds equal ids: a hash table whose slots are ids, each a chain of entries.
+// Finds equal ids: a hash table with one slot per id, which is the head of a
+// chain of entries.
 struct Chains {
   uint64_t id[kEntries];
   int next[kEntries];   // the next entry of the same id, or -1
-  int slots[kEntries];  // those in use
+  int slots[kEntries];  // the slots in use
   int owner[kSlots];    // an entry of the slot's id, or -1
   int first[kSlots];    // the first entry of the slot's id
   int used;
@@ -35,7 +37,7 @@ struct Chains {
     if (threadIdx.x == 0) used = 0;
   }
 
-  // Puts an entry into the chain of its id; all ids must be there already.
+  // Adds an entry to the chain of its id; `id` must be filled already.
   __device__ void insert(int entry) {
     const uint64_t wanted = id[entry];
     int slot = static_cast<int>((wanted * 0x9E3779B97F4A7C15ull) >> 32) &
@@ -49,8 +51,8 @@ struct Chains {
   }
 };
 
-// Adds rows of single ids. A tile is up to `entries` rows of a table, and a
-// part of it a number of elements of its distinct ids.
+// Adds the rows of single ids. A tile is up to `entries` rows of one table; a
+// part is a span of the elements of the tile's distinct ids.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     add_single(Robe robe, pss_ids ids, const T* __restrict__ upstream,
@@ -62,11 +64,11 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const uint32_t table = static_cast<uint32_t>(tile % tables);
     const int64_t begin = table + tile / tables * entries * stride;
-    // The rows begin, begin + F, and so on, below the number of ids.
+    // The tile's rows are begin, begin + F, ..., below the number of ids.
     const int64_t left =
         begin < ids.count ? (ids.count - begin - 1) / stride + 1 : 0;
     const int n = left < entries ? static_cast<int>(left) : entries;
-    __syncthreads();  // the tile before is still read
+    __syncthreads();  // other threads may still read the last tile
     chains.clear();
     for (int i = threadIdx.x; i < n; i += kThreads) {
       chains.id[i] = id_at(ids, begin + i * stride);
@@ -80,7 +82,7 @@ __global__ void __launch_bounds__(kThreads)
       const auto first = [&](uint32_t row) {
         return chains.first[chains.slots[span.row + row]];
       };
-      __syncthreads();  // the part before is still read
+      __syncthreads();  // other threads may still read the last part
       hashes.load(
           span, [&](uint32_t row) { return chains.id[first(row)]; },
           [&](uint32_t) { return table; }, [](uint32_t) { return 1.0f; });
@@ -100,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Adds rows of several ids, of which each thread takes an element.
+// Adds the rows of bags, with one thread per element.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     add_pooled(Robe robe, pss_ids ids, const T* __restrict__ upstream,
@@ -149,13 +151,13 @@ cudaError_t add_rows(const pss_robe& robe, const pss_ids& ids,
     return launch(add_pooled<T>, blocks_for(total), 0, stream, Robe(robe), ids,
                   upstream, sums, total);
   }
-  // Tables beyond the last row have none.
+  // With fewer rows than tables, the last tables have no rows.
   const int64_t tables = std::min(robe.num_tables, ids.count);
   if (tables == 0) return cudaSuccess;
   const int64_t batch = (ids.count - 1) / robe.num_tables + 1;
   int64_t processors;
   PSS_RETURN_IF_ERROR(count_processors(&processors));
-  // Fewer rows a block where there would not be enough work for all.
+  // Fewer rows per thread block if not all multiprocessors would get work.
   int entries = kEntries;
   while (entries > 8 && batch / entries * tables < 4 * processors) {
     entries /= 2;
@@ -180,10 +182,10 @@ cudaError_t gradient(const pss_robe& robe, const pss_ids& ids,
   return launch(round_sums<T>, blocks_for(m), 0, stream, sums, m, out);
 }
 
-// What either way works in.
+// Scratch memory of both variants.
 struct Work {
   Sorted sorted;
-  float* sums;  // or NULL, where the output holds them
+  float* sums;  // or NULL if the output holds the sums
 };
 
 cudaError_t take_work(const pss_robe& robe, const pss_ids& ids, pss_float type,

@@ -1,7 +1,7 @@
-// The gradient of ROBE lookups on CUDA devices, the same bits in every run.
+// The deterministic gradient of ROBE lookups on CUDA devices.
 //
-// All pieces are sorted by their starts, so that those that cover an element
-// of the memory follow each other; the element's owner adds them up.
+// All pieces are sorted by their starts, so that those that cover an element of
+// the memory are consecutive; one thread per element adds them up.
 
 #include "cuda/robe_sorted.h"
 
@@ -16,12 +16,12 @@ namespace {
 
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 
-// The row of each id, or -1.
+// The output row of each id, or -1.
 __global__ void __launch_bounds__(kThreads)
     find_rows(pss_ids ids, int32_t* __restrict__ rows) {
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < ids.count;
        i += int64_t{gridDim.x} * kThreads) {
-    // The last split up to i: rows before it that start there are empty.
+    // The last split that is at most i: earlier rows with this split are empty.
     int64_t first = 0, count = ids.rows + 1;
     while (count > 0) {
       const int64_t half = count / 2;
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Numbers the pieces and finds their starts; pieces of no row come last.
+// Numbers the pieces and computes their starts; pieces without a row sort last.
 __global__ void __launch_bounds__(kThreads)
     number_pieces(Robe robe, pss_ids ids, const int32_t* __restrict__ rows,
                   uint32_t* __restrict__ starts,
@@ -58,9 +58,9 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Adds what pieces with starts in [from, to) have for one element a lane. It
-// is `at` elements after the memory's start, and after its end as well where
-// the pieces begin before that: `turn` is 0, or the memory's size.
+// Adds the contributions of the pieces with starts in [from, to) to one element
+// per lane, at position `at`. `turn` is the memory size for pieces that wrap
+// around the memory's end, and 0 for others.
 template <typename T>
 __device__ float add_range(const Robe& robe, const pss_ids& ids,
                            const T* __restrict__ upstream,
@@ -73,7 +73,7 @@ __device__ float add_range(const Robe& robe, const pss_ids& ids,
   const int64_t last =
       first + first_from(starts + first, pairs.count - first, to);
   for (int64_t next = first; next < last; next += 32) {
-    // A lane reads about a piece, and then tells all lanes.
+    // Each lane reads one piece's data, then broadcasts it to all lanes.
     uint32_t start = 0, number = 0;
     int32_t row = 0;
     float factor = 0;
@@ -91,8 +91,8 @@ __device__ float add_range(const Robe& robe, const pss_ids& ids,
       const uint32_t piece_number = __shfl_sync(kAllLanes, number, k);
       const int32_t piece_row = __shfl_sync(kAllLanes, row, k);
       const float piece_factor = __shfl_sync(kAllLanes, factor, k);
-      // A piece that begins after the element makes this a number that is
-      // longer than any piece.
+      // If the piece begins after the element, this wraps around to a number
+      // larger than the length of any piece.
       const uint32_t step = at + turn - begin;
       const uint32_t i = robe.pieces.quotient(piece_number);
       const uint32_t piece = piece_number - i * robe.pieces.by();
@@ -112,8 +112,8 @@ __device__ float add_range(const Robe& robe, const pss_ids& ids,
   return sum;
 }
 
-// A warp owns 32 elements of the memory. Four blocks a processor are enough:
-// compilers that aim at more run out of registers.
+// A warp owns 32 elements of the memory. The bound of 4 thread blocks per
+// multiprocessor keeps the compiler from spilling registers for more.
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 4)
     add_sorted(Robe robe, pss_ids ids, const T* __restrict__ upstream,
@@ -127,12 +127,12 @@ __global__ void __launch_bounds__(kThreads, 4)
     uint32_t from = first < reach ? 0 : first - reach;
     uint32_t to = m - first < 32 ? m : first + 32, turn = 0;
     float sum = 0;
-    // A loop, since the range is too much code to have it twice.
+    // A loop, so that the large `add_range` is inlined only once.
     for (;;) {
       sum = add_range(robe, ids, upstream, rows, pairs, from, to, at, turn,
                       sum);
       if (turn != 0 || first >= reach) break;
-      // Pieces around the memory's end cover its start as well.
+      // Pieces that wrap around the memory's end cover its start, too.
       from = m - (reach - first);
       to = m;
       turn = m;

@@ -1,5 +1,4 @@
-// The gradient of ROBE lookups without atomic additions: the same bits in
-// every run.
+// The deterministic gradient of ROBE lookups, without atomic additions.
 
 #ifndef KERAS_PSS_CUDA_ROBE_SORTED_H_
 #define KERAS_PSS_CUDA_ROBE_SORTED_H_
@@ -11,10 +10,10 @@
 
 namespace pss {
 
-// What the gradient works in: the pieces by their starts, and each id's row.
+// Scratch memory of the gradient: the pieces by start, and the row of each id.
 struct Sorted {
   Pairs pairs;
-  int32_t* rows;  // or NULL, where it is the id's place
+  int32_t* rows;  // or NULL if row i is id i
 };
 
 cudaError_t take_sorted(const pss_robe& robe, const pss_ids& ids,

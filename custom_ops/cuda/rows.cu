@@ -1,4 +1,4 @@
-// Rows of a table, and sums of their gradients, on CUDA devices.
+// Gathers rows of a table and sums their gradients, on CUDA devices.
 
 #include <cuda_runtime.h>
 
@@ -13,7 +13,7 @@
 namespace pss {
 namespace {
 
-// Threads that share a row: the next power of two, up to a warp.
+// Number of threads that share a row: a power of two, at most a warp.
 int lanes_for(int64_t items) {
   int lanes = 1;
   while (lanes < 32 && lanes < items) lanes *= 2;
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t i = int64_t{blockIdx.x} * (kThreads / lanes) +
                    threadIdx.x / lanes;
        i < ids.count; i += step) {
-    // An id below 0 is a large number without its sign.
+    // As an unsigned number, a negative id is too large as well.
     const uint64_t id = id_at(ids, i);
     const bool valid = id < static_cast<uint64_t>(table_rows);
     const Vector* from = table + (valid ? static_cast<int64_t>(id) : 0) * size;
@@ -52,7 +52,7 @@ cudaError_t gather(const pss_ids& ids, const void* table, int64_t table_rows,
                 static_cast<Vector*>(out), lanes);
 }
 
-// Ids as numbers to sort; all that are outside of the table as the last one.
+// Sort keys of the ids; all out-of-range ids get the largest key.
 __global__ void __launch_bounds__(kThreads)
     number_ids(pss_ids ids, uint32_t table_rows, uint32_t* __restrict__ keys,
                int32_t* __restrict__ places) {
@@ -64,11 +64,11 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Columns that a thread sums at once, for that many loads to be under way.
+// Number of columns that a thread sums at once, to overlap their loads.
 constexpr int kColumns = 4;
 
-// Sums a run of equal ids in their order, by one warp or less of it for each
-// run and part of the columns.
+// Sums each run of equal ids in order, with a warp or a part of one for each
+// run and group of columns.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     sum_runs(Pairs pairs, const T* __restrict__ upstream, uint32_t table_rows,

@@ -1,5 +1,5 @@
-// Sorting pairs of numbers on a device, in a file of its own since the library
-// that does it takes long to compile.
+// Sorts pairs of numbers on a device. It is in a separate file because CUB
+// takes long to compile.
 
 #include "cuda/sort.h"
 

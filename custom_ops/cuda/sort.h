@@ -1,4 +1,4 @@
-// Sorting pairs of numbers on a device.
+// Sorts pairs of numbers on a device.
 
 #ifndef KERAS_PSS_CUDA_SORT_H_
 #define KERAS_PSS_CUDA_SORT_H_
@@ -10,12 +10,12 @@
 
 namespace pss {
 
-// Parts of the memory that a caller has lent, each aligned to 16 bytes.
+// Allocates arrays, aligned to 16 bytes, from the caller's scratch memory.
 class Scratch {
  public:
   explicit Scratch(void* memory) : memory_(static_cast<char*>(memory)) {}
 
-  // Where no memory has been lent yet, only counts.
+  // Without memory, it only counts the bytes.
   template <typename T>
   T* take(size_t count) {
     char* const taken = memory_ == nullptr ? nullptr : memory_ + bytes_;
@@ -30,24 +30,24 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-// Keys and values before and after they are sorted, and what sorting needs.
+// Keys and values before and after sorting, and the sort's scratch memory.
 struct Pairs {
   uint32_t *keys, *sorted_keys;
   int32_t *values, *sorted_values;
   void* work;
   size_t work_bytes;
   int64_t count;
-  int bits;  // of the keys that are compared
+  int bits;  // number of bits of the keys to compare
 };
 
-// Takes memory for pairs with keys up to `largest`.
+// Allocates memory for pairs with keys up to `largest`.
 cudaError_t take_pairs(int64_t count, uint32_t largest, Scratch* scratch,
                        Pairs* out);
 
-// Sorts by key; pairs of equal keys keep their order.
+// Sorts by key; the sort is stable.
 cudaError_t sort(const Pairs& pairs, void* stream);
 
-// The first place in [0, count) whose key is `key` or more, or `count`.
+// The first position in [0, count) whose key is at least `key`, or `count`.
 __device__ inline int64_t first_from(const uint32_t* keys, int64_t count,
                                      uint32_t key) {
   int64_t first = 0;

@@ -1,5 +1,5 @@
-// Calls of the kernels on CUDA devices. Buffers are the device's: nothing here
-// reads what they hold.
+// XLA calls of the kernels on CUDA devices. Buffers are in device memory: only
+// kernels may read their contents.
 
 #include <cstddef>
 #include <optional>
@@ -20,7 +20,7 @@ ffi::Error done(int error) {
   return ffi::Error::Internal(std::string("CUDA: ") + pss_cuda_error(error));
 }
 
-// Memory to work in, until the call returns: XLA reuses it in stream order.
+// Allocates scratch memory for this call: XLA reuses it in stream order.
 ffi::Error lend(ffi::ScratchAllocator& allocator, size_t bytes, void** out) {
   *out = nullptr;
   if (bytes == 0) return ffi::Error::Success();
@@ -72,7 +72,7 @@ auto on_stream() {
 
 auto with_scratch() { return on_stream().Ctx<ffi::ScratchAllocator>(); }
 
-// The arguments of both calls.
+// Binds the arguments that both calls share.
 template <typename Binding>
 auto robe_arguments(Binding binding) {
   return std::move(binding)

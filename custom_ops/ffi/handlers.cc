@@ -1,4 +1,4 @@
-// Calls of the core on the CPU.
+// XLA calls of the core on the CPU.
 
 #include "ffi/handlers.h"
 

@@ -1,4 +1,4 @@
-// The core as typed calls of XLA, for JAX and for TensorFlow under XLA.
+// The core as XLA FFI calls, for JAX and for TensorFlow under XLA.
 
 #ifndef KERAS_PSS_FFI_HANDLERS_H_
 #define KERAS_PSS_FFI_HANDLERS_H_

@@ -1,4 +1,4 @@
-// XLA's thread pool, lent to the core.
+// Adapts XLA's thread pool to the core.
 
 #ifndef KERAS_PSS_FFI_PARALLEL_H_
 #define KERAS_PSS_FFI_PARALLEL_H_

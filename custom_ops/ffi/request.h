@@ -1,4 +1,4 @@
-// What XLA's buffers describe, in the terms of the core.
+// Converts XLA's buffers to the structs of the core.
 
 #ifndef KERAS_PSS_FFI_REQUEST_H_
 #define KERAS_PSS_FFI_REQUEST_H_
@@ -22,7 +22,7 @@ inline ffi::Error checked(pss_status status) {
   return ffi::Error::InvalidArgument("The arguments do not fit each other.");
 }
 
-// False for a type that the core does not have.
+// Returns false for a type that the core does not support.
 inline bool number_type(ffi::DataType type, pss_float* out) {
   if (type == ffi::F32) return *out = PSS_FLOAT32, true;
   if (type == ffi::BF16) return *out = PSS_BFLOAT16, true;
@@ -41,7 +41,7 @@ struct Request {
   pss_ids ids;
   pss_float type;
 
-  // `rows` and `memory` are of one type; which of them is the input differs.
+  // `rows` and `memory` have the same type; either of them can be the input.
   ffi::Error read(ffi::AnyBuffer memory, ffi::AnyBuffer rows,
                   ffi::AnyBuffer id, Words keys, Floats scales, Words splits,
                   Floats weights, int64_t output_dim, int64_t block_size) {

@@ -1,5 +1,5 @@
-// Declarations that TensorFlow's headers use within functions never called
-// here, of a library they do not bring.
+// Declarations of farmhash, whose headers TensorFlow's package lacks.
+// TensorFlow uses them only in functions that are never called here.
 
 #ifndef KERAS_PSS_SHIM_FARMHASH_H_
 #define KERAS_PSS_SHIM_FARMHASH_H_

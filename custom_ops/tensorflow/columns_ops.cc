@@ -1,4 +1,4 @@
-// Columns of several tables, cut apart and joined, as TensorFlow operations.
+// TensorFlow operations that split and join the columns of several tables.
 
 #include <vector>
 
@@ -59,7 +59,7 @@ REGISTER_OP("KerasPss>JoinColumns")
 The inverse of `SplitColumns`.
 )doc");
 
-// Which columns are chosen, and which are not.
+// The chosen columns and the other columns.
 class Columns : public OpKernel {
  public:
   explicit Columns(OpKernelConstruction* context) : OpKernel(context) {

@@ -1,5 +1,5 @@
 // The operations on CUDA devices: their kernels for DEVICE_GPU. Checks and
-// shapes are those of the CPU; no CUDA header is needed.
+// shape functions are shared with the CPU; no CUDA header is needed.
 
 #include <cstddef>
 
@@ -24,8 +24,8 @@ absl::Status done(int error) {
   return tensorflow::errors::Internal("CUDA: ", pss_cuda_error(error));
 }
 
-// Memory to work in. It may be freed as soon as the work is on its stream: the
-// device's allocator hands it on in the order of that stream.
+// Allocates scratch memory. It may be freed as soon as the work is enqueued:
+// the device's allocator reuses memory in stream order.
 absl::Status lend(OpKernelContext* context, size_t bytes, Tensor* out) {
   if (bytes == 0) return absl::OkStatus();
   return context->allocate_temp(tensorflow::DT_INT8,
@@ -57,7 +57,7 @@ struct Gpu {
         deterministic(), data_of(scratch), bytes, stream_of(context)));
   }
 
-  // An index outside of the table makes its row not a number: an error would
+  // An out-of-range index makes its row NaN: to raise an error, the host would
   // have to wait for the device.
   static absl::Status gather(OpKernelContext* context, const pss_ids& ids,
                              const Tensor& table, int64_t bytes,

@@ -1,5 +1,5 @@
-// Kernels that differ by their device alone: inputs are checked and outputs
-// made here, the device's functions fill them.
+// Kernels that differ only in their device: they check inputs and allocate
+// outputs here, and the device's functions fill the outputs.
 
 #ifndef KERAS_PSS_TENSORFLOW_KERNELS_H_
 #define KERAS_PSS_TENSORFLOW_KERNELS_H_
@@ -115,7 +115,7 @@ class ScatterRows : public OpKernel {
   int64_t rows_;
 };
 
-// Registers the kernels of a device that is called NAME.
+// Registers the kernels of the device with the name NAME.
 #define KERAS_PSS_REGISTER_TYPE(NAME, DEVICE, T)                          \
   REGISTER_KERNEL_BUILDER(                                                \
       Name("KerasPss>RobeLookup").Device(NAME).TypeConstraint<T>("T"),    \

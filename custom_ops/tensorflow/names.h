@@ -1,4 +1,4 @@
-// TensorFlow's names that every file here uses.
+// Names of TensorFlow that every file in this folder uses.
 
 #ifndef KERAS_PSS_TENSORFLOW_NAMES_H_
 #define KERAS_PSS_TENSORFLOW_NAMES_H_
@@ -16,7 +16,7 @@ using tensorflow::Tensor;
 using tensorflow::errors::InvalidArgument;
 using tensorflow::errors::ResourceExhausted;
 
-// TensorFlow's types of numbers, as the core names them.
+// Maps TensorFlow's number types to those of the core.
 template <typename T>
 constexpr pss_float kType = PSS_FLOAT32;
 template <>

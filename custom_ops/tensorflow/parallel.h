@@ -1,4 +1,4 @@
-// TensorFlow's thread pool, lent to the core.
+// Adapts TensorFlow's thread pool to the core.
 
 #ifndef KERAS_PSS_TENSORFLOW_PARALLEL_H_
 #define KERAS_PSS_TENSORFLOW_PARALLEL_H_
@@ -15,7 +15,7 @@ inline pss_parallel pool_of(tensorflow::OpKernelContext* context) {
   pss_parallel parallel;
   parallel.pool = workers->workers;
   parallel.threads = workers->num_threads;
-  // Not the pool's own ParallelFor, which wakes a thread for each item.
+  // The pool's ParallelFor would wake a thread for each item.
   parallel.run = [](void* given, int64_t count, void (*work)(void*, int64_t),
                     void* arg) {
     auto* pool = static_cast<tensorflow::thread::ThreadPool*>(given);

@@ -1,5 +1,5 @@
-// What TensorFlow's inputs describe, in the terms of the core. Only sizes are
-// read, so that the inputs may lie in any device's memory.
+// Converts TensorFlow's inputs to the structs of the core. It reads only their
+// sizes, so that the inputs may be in any device's memory.
 
 #ifndef KERAS_PSS_TENSORFLOW_REQUEST_H_
 #define KERAS_PSS_TENSORFLOW_REQUEST_H_
@@ -9,7 +9,7 @@
 
 namespace keras_pss {
 
-// Ids or indices, each a row of its own.
+// Ids or indices without bags: one row for each.
 inline pss_ids ids_of(const tensorflow::Tensor& index) {
   const bool narrow = index.dtype() == tensorflow::DT_INT32;
   const int64_t count = index.NumElements();
@@ -17,7 +17,7 @@ inline pss_ids ids_of(const tensorflow::Tensor& index) {
           nullptr, count};
 }
 
-// That values are (n, width) for (n) indices, fewer than 2^31.
+// Checks that values are (n, width) for (n) indices, with n below 2^31.
 inline absl::Status check_rows(const tensorflow::Tensor& values,
                                const tensorflow::Tensor& index) {
   if (values.dims() == 2 && index.dims() == 1 &&
@@ -32,7 +32,7 @@ inline absl::Status check_rows(const tensorflow::Tensor& values,
       index.shape().DebugString());
 }
 
-// The tables and ids that the inputs 1 to 5 of both operations describe.
+// The tables and ids in the inputs 1 to 5 of both operations.
 class RobeRequest {
  public:
   absl::Status read(tensorflow::OpKernelContext* context, int64_t memory_size,

@@ -1,4 +1,4 @@
-// The operations of ROBE lookups and their gradient.
+// The TensorFlow operations of ROBE lookups and their gradient.
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -9,7 +9,7 @@ namespace {
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// Rows: those of the splits, or of the ids where there are no splits.
+// The output has one row per bag, or one per id without splits.
 absl::Status rows_shape(InferenceContext* c, int ids, int splits,
                         tensorflow::shape_inference::DimensionHandle* rows) {
   ShapeHandle id_shape, split_shape;

@@ -1,5 +1,5 @@
-// Checks of ids, rows of tables and sums of equal rows as TensorFlow
-// operations.
+// TensorFlow operations that check ids, gather rows of tables and sum rows of
+// equal ids.
 
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// ROBE under XLA: typed calls of the same core. (Rows of tables are not here:
-// XLA is as fast by itself.)
+// ROBE under XLA: FFI calls of the same core. (Rows of tables have no call:
+// XLA's code is as fast.)
 
 #include <string>
 #include <vector>
@@ -10,7 +10,8 @@
 #include "tensorflow/core/framework/op_kernel.h"
 #include "xla/hlo/builder/xla_builder.h"
 
-// Of xla/ffi/ffi_api.h, which needs headers that TensorFlow does not bring.
+// Declared in xla/ffi/ffi_api.h, which includes headers that TensorFlow's
+// package does not contain.
 namespace xla::ffi {
 const XLA_FFI_Api* GetXlaFfiApi();
 }
@@ -28,7 +29,8 @@ using tensorflow::TensorShape;
 using tensorflow::XlaOpKernel;
 using tensorflow::XlaOpKernelContext;
 
-// A call of `target` with all inputs, and one output of the first one's type.
+// Emits a call of `target` with all inputs; its output has the first input's
+// type.
 void call(XlaOpKernelContext* context, const std::string& target,
           const TensorShape& shape, const std::string& attributes) {
   std::vector<xla::XlaOp> inputs;
@@ -88,9 +90,9 @@ class RobeGradient : public Robe {
   int64_t memory_size_;
 };
 
-// Kernels of the compiler's device, of the CPU alone: a call has no code for
-// other devices here. (REGISTER_XLA_OP would come too late for a library that
-// is loaded after TensorFlow has begun to compute.)
+// Registers kernels of XLA's CPU device only: the calls are implemented for no
+// other device. (REGISTER_XLA_OP would be too late for a library that is loaded
+// after TensorFlow has started to compute.)
 #define REGISTER(OP)                                           \
   REGISTER_KERNEL_BUILDER(                                     \
       Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)

@@ -1,5 +1,5 @@
-// The core against plain loops, and inputs that fit nothing. No framework and
-// no test library, so that sanitizers see all of it.
+// Compares the core with plain loops, and passes invalid inputs to it. It uses
+// no framework and no test library, so that sanitizers see all of the code.
 
 #include <algorithm>
 #include <cmath>
@@ -37,7 +37,7 @@ pss_parallel threads(int64_t count) {
     const int64_t count = reinterpret_cast<int64_t>(pool);
     std::vector<std::thread> running;
     for (int64_t t = 0; t < count; ++t) {
-      // Backwards, so that an order that nobody promised is noticed.
+      // In reverse order, to find code that relies on an order of items.
       running.emplace_back([=] {
         for (int64_t i = items - 1; i >= 0; --i) {
           if (i % count == t) work(arg, i);
@@ -49,7 +49,7 @@ pss_parallel threads(int64_t count) {
   return parallel;
 }
 
-// A case: tables, ids and values, all random.
+// A test case: random tables, ids and values.
 struct Case {
   int64_t m, d, z, tables, rows;
   bool sign, scaled, weighted, pooled, wide;
@@ -151,7 +151,7 @@ uint32_t key_word(const Case& c, int64_t id, int64_t table, int64_t word) {
                    high ? pss::mixed_high(high) : 0, key[0], key[1], key[2]);
 }
 
-// Place and factor (sign and scale) of element j of an id's row.
+// Position and factor (sign times scale) of element j of an id's row.
 void element(const Case& c, int64_t id, int64_t table, int64_t j, int64_t* at,
              float* factor) {
   const uint32_t size = static_cast<uint32_t>(c.m);
@@ -171,7 +171,7 @@ void element(const Case& c, int64_t id, int64_t table, int64_t j, int64_t* at,
   }
 }
 
-// Row, table and weight of each id that has a row, in order.
+// Visits the output row, table and weight of each id that has a row, in order.
 template <typename Visit>
 void each_id(const Case& c, const Visit& visit) {
   for (int64_t r = 0; r < c.rows; ++r) {
@@ -185,7 +185,7 @@ void each_id(const Case& c, const Visit& visit) {
 
 template <typename T>
 bool close(T found, double wanted, double scale) {
-  // A float32 sum of few terms, and one rounding to T.
+  // The tolerance of a float32 sum of few terms that is rounded to T once.
   const double step = sizeof(T) == 4 ? 1e-6 : 1.0 / 100;
   return std::abs(pss::to_float(found) - wanted) <= step * (scale + 1e-3);
 }
@@ -281,8 +281,8 @@ void test_robe() {
   }
 }
 
-// Whatever the ids, splits and sizes are: an error or numbers, and nothing
-// read or written outside (which the sanitizers would tell).
+// For any ids, splits and sizes, functions return an error or numbers, and
+// never read or write out of bounds (which the sanitizers would report).
 void test_nonsense() {
   std::mt19937_64 random(2);
   int refused = 0;
@@ -300,8 +300,8 @@ void test_nonsense() {
     c.finish();
     std::vector<float> memory(c.m), values(c.rows * c.d);
     const pss_parallel parallel = threads(1);
-    // The arrays keep the sizes of before: a changed one must be refused or
-    // be smaller.
+    // The arrays keep their sizes, so a changed size must be rejected or be
+    // smaller.
     if (between(random, 0, 1)) {
       const int64_t wrong[] = {0, -1, -(int64_t{1} << 40), int64_t{1} << 31};
       const int64_t value = wrong[between(random, 0, 3)];
@@ -369,7 +369,7 @@ void test_rows_of(pss_int type, std::mt19937_64& random) {
     const bool inside = index[i] >= 0 && index[i] < table_rows;
     if (!inside && wrong < 0) wrong = i;
     for (int64_t j = 0; j < width; ++j) {
-      // Whole numbers: exact in any order.
+      // Integers: their sums are exact in any order.
       if (inside) sums[index[i] * width + j] += values[i * width + j];
       equal[to * width + j] += values[i * width + j];
     }
@@ -447,7 +447,7 @@ void test_columns() {
 }
 
 void test_numbers() {
-  // Every number of 16 bits comes back, but for what is not a number.
+  // Every 16-bit value except NaN survives the round trip.
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     const uint16_t half = static_cast<uint16_t>(bits);
     const float x = pss::to_float(pss::Float16{half});

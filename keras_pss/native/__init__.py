@@ -1,8 +1,8 @@
-"""Compiled kernels: whether they are in use, and how to turn them off.
+"""Compiled kernels: whether they are in use, and how to disable them.
 
-They are an accelerator and never a second meaning: each computes what the
-`keras.ops` path computes, which serves wherever they were not built. Build
-them with `keras-pss build-ops`.
+They only speed up lookups: each kernel computes what the `keras.ops` path
+computes, which is used wherever no kernels were built. Build them with
+`keras-pss build-ops`.
 """
 
 from keras_pss.native.dispatch import available as available

@@ -1,4 +1,4 @@
-"""Compiles the kernels with CMake, to the folder where they are looked for."""
+"""Compiles the kernels with CMake into the cache they are loaded from."""
 
 import importlib.metadata
 import importlib.util
@@ -15,18 +15,18 @@ from typing import Any
 
 from keras_pss.native import library
 
-# Percent done, and what is being compiled.
+# Receives the progress in percent, and what is being compiled.
 Progress = Callable[[int, str], None]
 
 _STEP = re.compile(r"\[ *(\d+)%\] (.*)")
 
 
 class BuildError(Exception):
-    """Why there is no library, and what to do."""
+    """The library could not be built; the message says how to fix it."""
 
 
 def installed() -> list[str]:
-    """The frameworks that kernels can be built for here."""
+    """The installed frameworks that kernels can be built for."""
     return [
         framework
         for framework in library.FRAMEWORKS
@@ -40,24 +40,27 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Builds the library of one framework, unless it is there already.
+    """Builds the library of one framework, unless it is up to date.
 
     Args:
-        framework: `"tensorflow"` or `"jax"`, installed.
-        cuda: Whether to compile the CUDA kernels as well.
-        force: Builds anew what is there.
-        progress: Called with the part that is done, in percent, and with what
-            the compiler works on, while it compiles.
+        framework: `"tensorflow"` or `"jax"`; it must be installed.
+        cuda: Whether to compile the CUDA kernels as well. Default: False.
+        force: Whether to rebuild a library that is up to date. Default: False.
+        progress: Function that is called during the build with the progress in
+            percent and what is being compiled. Default: None.
 
     Returns:
-        The library.
+        The path of the library.
 
     Raises:
-        BuildError: If something is missing or does not compile.
+        BuildError: If a tool or source is missing, or compilation fails.
     """
     if cuda and shutil.which("nvcc") is None:
-        raise BuildError("`nvcc` was not found. Install CUDA or leave it out.")
-    # Asked of the installed packages first: to import a framework for its
+        raise BuildError(
+            "`nvcc` was not found. Install the CUDA toolkit, or build without "
+            "the CUDA kernels."
+        )
+    # The package metadata is checked first: importing a framework to get its
     # version takes seconds.
     ready = _ready(framework, _version(framework), cuda)
     if ready and not force:
@@ -66,7 +69,7 @@ def build(
     where = library.place(framework, described["version"])
     if where is None:
         raise BuildError(
-            "The sources of the kernels, the folder custom_ops, are not here. "
+            "The sources of the kernels, the folder custom_ops, are missing. "
             "Install keras-pss from a wheel or a checkout."
         )
     ready = _ready(framework, described["version"], cuda)
@@ -85,7 +88,8 @@ def build(
         shutil.copy(built, done / library.FILE)
         wanted["sha256"] = library.checksum(built)
         (done / library.MANIFEST).write_text(json.dumps(wanted, indent=2))
-        # Whatever the umask is: what others may write to is not loaded.
+        # Independent of the umask, since files that other users can write to
+        # are not loaded.
         for path, mode in (done, 0o755), *((f, 0o644) for f in done.iterdir()):
             path.chmod(mode)
         if where.folder.exists():
@@ -93,14 +97,14 @@ def build(
         try:
             done.rename(where.folder)
         except OSError:
-            # Another process was faster with the same library.
+            # Another process has built the same library in the meantime.
             if not (where.folder / library.MANIFEST).is_file():
                 raise
     return file
 
 
 def _version(framework: str) -> str | None:
-    """A framework's version as its package says; None where there is none."""
+    """A framework's version by its package metadata; None if not found."""
     names = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jaxlib",)}
     for name in names.get(framework, ()):
         try:
@@ -111,7 +115,7 @@ def _version(framework: str) -> str | None:
 
 
 def _manifest(where: library.Place, cuda: bool) -> dict[str, Any]:
-    """What a library built here and now is of."""
+    """The manifest of a library if it were built now."""
     return {
         "framework": where.framework,
         "version": where.version,
@@ -122,7 +126,7 @@ def _manifest(where: library.Place, cuda: bool) -> dict[str, Any]:
 
 
 def _ready(framework: str, version: str | None, cuda: bool) -> Path | None:
-    """The library for a version, where it is whole and up to date."""
+    """The library for a version if it is intact and up to date, else None."""
     where = library.place(framework, version) if version else None
     if where is None:
         return None
@@ -136,21 +140,21 @@ def _ready(framework: str, version: str | None, cuda: bool) -> Path | None:
 
 
 def _make_cache(folder: Path) -> None:
-    """Makes the cache, or an error if what is in it would not be loaded."""
+    """Creates the cache; raises if libraries in it would not be loaded."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         why = library.unsafe(folder)
     except OSError as error:
         raise BuildError(
-            "The kernels are kept in the user's cache, which cannot be "
-            "written. Set KERAS_PSS_CACHE to another folder. "
+            "The kernels are stored in the user's cache folder, which is not "
+            "writable. Set KERAS_PSS_CACHE to another folder. "
             f"Received: {folder} ({error.strerror})"
         ) from error
     if why:
         raise BuildError(
-            f"Kernels in the cache would not be loaded, since {why}. Let only "
-            "yourself write there (chmod go-w), or set KERAS_PSS_CACHE to a "
-            "folder of your own."
+            f"Kernels in the cache would not be loaded, since {why}. Remove "
+            "write access for others (chmod go-w), or set KERAS_PSS_CACHE to a "
+            "folder that only you can write to."
         )
 
 
@@ -161,7 +165,7 @@ def _compile(
     cuda: bool,
     progress: Progress | None,
 ) -> Path:
-    """Runs CMake in a folder; returns the library."""
+    """Runs CMake in a folder; returns the path of the library."""
     cmake = _cmake()
     options = {
         "CMAKE_BUILD_TYPE": "Release",
@@ -175,8 +179,8 @@ def _compile(
         status, said = _run(command, progress)
         if status:
             raise BuildError(
-                "The kernels did not compile; everything works without them, "
-                "slower.\n" + "\n".join([" ".join(command), *said[-30:]])
+                "The kernels did not compile. Everything works without them, "
+                "but slower.\n" + "\n".join([" ".join(command), *said[-30:]])
             )
     return folder / library.FILE
 
@@ -184,7 +188,7 @@ def _compile(
 def _run(
     command: Sequence[str], progress: Progress | None
 ) -> tuple[int, list[str]]:
-    """The exit status and the lines of a command, told of as they come."""
+    """Runs a command and reports progress; returns its status and output."""
     said = []
     with subprocess.Popen(
         command,
@@ -203,14 +207,13 @@ def _run(
 
 
 def _describe(framework: str) -> dict[str, Any]:
-    """The version of a framework, and where its headers are."""
+    """The version of a framework, and the CMake options to build for it."""
     if framework not in library.FRAMEWORKS:
         raise BuildError(
             f"Kernels are built for {' or '.join(library.FRAMEWORKS)}. "
             f"Received: {framework!r}"
         )
-    # In a process of its own, so that it loads neither the other framework
-    # nor an old library.
+    # A separate process loads neither the other framework nor an old library.
     asked = subprocess.run(
         [sys.executable, "-c", _QUESTIONS[framework]],
         capture_output=True,
@@ -219,7 +222,7 @@ def _describe(framework: str) -> dict[str, Any]:
     )
     if asked.returncode:
         raise BuildError(
-            f"{framework} does not load here. Install it first.\n"
+            f"{framework} cannot be imported. Install it first.\n"
             + asked.stderr.strip()[-500:]
         )
     return json.loads(asked.stdout.strip().splitlines()[-1])
@@ -246,20 +249,20 @@ print(json.dumps({"version": jaxlib.version.__version__, "options": {
 
 
 def _compiler() -> str:
-    """The first line that the C++ compiler says of itself."""
+    """The first line of the C++ compiler's `--version`."""
     command: Sequence[str] = [os.environ.get("CXX") or "g++", "--version"]
     if shutil.which(command[0]) is None:
         raise BuildError(
             f"No C++ compiler: `{command[0]}` was not found. Install g++ (on "
             "Debian: apt-get install g++), or set CXX. Everything works "
-            "without the kernels, slower."
+            "without the kernels, but slower."
         )
     said = subprocess.run(command, capture_output=True, text=True).stdout
     return said.splitlines()[0] if said else command[0]
 
 
 def _cmake() -> str:
-    """CMake, of the system or of its PyPI package."""
+    """The path of CMake, from the system or from its PyPI package."""
     found = shutil.which("cmake")
     beside = Path(sys.executable).parent / "cmake"
     if found is None and beside.is_file():

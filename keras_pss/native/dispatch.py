@@ -1,4 +1,4 @@
-"""The kernels of the backend in use, where they can be used."""
+"""Selects the kernels of the current backend, where they can be used."""
 
 import functools
 import warnings
@@ -16,14 +16,14 @@ INTEGERS = ("int32", "int64")
 def available() -> bool:
     """Whether lookups outside of exports use compiled kernels.
 
-    That is: they were built for this backend, version and machine, load, and
-    are not turned off.
+    They do if the kernels were built for this backend, version and machine,
+    can be loaded, and are not disabled.
     """
     return switch.on() and _loaded(backend.backend()) is not None
 
 
 def kernels(*values: Any) -> Any:
-    """The kernels for what is being computed or traced now, or None."""
+    """The kernels if they can be used in the current trace, or None."""
     if not switch.on():
         return None
     module = _loaded(backend.backend())
@@ -33,41 +33,42 @@ def kernels(*values: Any) -> Any:
 
 
 def robe_kernels(memory: Any, ids: Any) -> Any:
-    """The kernels, if they look these ids up in this memory: `robe_lookup`."""
+    """The kernels if `robe_lookup` supports this memory and these ids."""
     return kernels(memory, ids) if _known(memory, ids) else None
 
 
 def table_kernels(values: Any, ids: Any) -> Any:
-    """The kernels, if they are the faster way to rows of a table.
+    """The kernels if they are the fastest choice for rows of a table, or None.
 
-    They are in TensorFlow's graphs on the CPU, by a factor of 1.2 to 4; XLA
-    and JAX need none. With `sum_equal`, `split_columns` and `join_columns`.
+    They are in TensorFlow graphs on the CPU, by a factor of 1.2 to 4; XLA and
+    JAX need no kernels. It covers `sum_equal`, `split_columns` and
+    `join_columns`.
     """
     return check_kernels() if _known(values, ids) else None
 
 
 def row_kernels(values: Any, ids: Any) -> Any:
-    """The kernels, if they read rows of a table faster: `gather_rows`.
+    """The kernels if `gather_rows` is the fastest choice, or None.
 
-    As `table_kernels`, and on a GPU as well where kernels are asked for.
+    Unlike `table_kernels`, it includes GPUs where kernels are enabled.
     """
     found = None if compiled_by_xla() else kernels()
     return found if _known(values, ids) else None
 
 
 def check_kernels() -> Any:
-    """The kernels, if they can check ids and raise here: `check_ids`."""
+    """The kernels if `check_ids` can check ids and raise an error, or None."""
     found = None if compiled_by_xla() else kernels()
     return None if found is None or found.on_gpu() else found
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles what is computed now, and so may replace kernels."""
+    """Whether XLA compiles the current trace."""
     return backend.backend() != "tensorflow" or tracing.under_xla()
 
 
 def _known(values: Any, ids: Any) -> bool:
-    """Whether floats and ids, or what is given of them, are of known types."""
+    """Whether kernels support the dtypes of the given values and ids."""
     return all(
         x is None or backend.standardize_dtype(x.dtype) in known
         for x, known in ((values, FLOATS), (ids, INTEGERS))
@@ -89,10 +90,10 @@ def _loaded(name: str) -> ModuleType | None:
     try:
         module.load(path, library.has_cuda(path))
     except Exception as error:
-        # Whatever a loader raises, the other path still works.
+        # The loader may raise anything, but the `keras.ops` path still works.
         warnings.warn(
             f"The native kernels in {path.parent} do not load. Lookups take "
-            "the slower path. Build them anew with `keras-pss build-ops "
+            "the slower path. Rebuild them with `keras-pss build-ops "
             f"--force`. ({error})",
             library.NativeWarning,
             stacklevel=2,

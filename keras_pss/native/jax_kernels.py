@@ -1,4 +1,4 @@
-"""The kernels as typed calls of JAX's XLA, on the CPU."""
+"""The kernels as FFI calls of JAX."""
 
 import ctypes
 import functools
@@ -39,10 +39,10 @@ def load(path: Path, cuda: bool) -> None:
 
 
 def usable() -> bool:
-    """Whether lookups run where there are kernels.
+    """Whether the current device has kernels.
 
-    That is one CPU, or one GPU where they are asked for. XLA cannot divide a
-    call among devices; it would run whole on each.
+    They run on one CPU, or on one GPU where they are enabled. XLA cannot
+    partition an FFI call; each device would run it in full.
     """
     platform = jax.default_backend()
     return (
@@ -93,8 +93,8 @@ def _attributes(output_dim: int, block_size: int) -> dict[str, Any]:
     }
 
 
-# A lookup and its gradient are linear and each other's transpose, so that
-# either one's derivative is the other.
+# A lookup and its gradient are linear in the memory and transposes of each
+# other, so each is the derivative of the other.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -177,7 +177,7 @@ def _robe_gradient_backward(
 
 
 def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
-    """The row of each of the ids that splits cut: `(n,)`."""
+    """The row (bag) of each id, by the row splits: `(n,)`."""
     steps = jnp.zeros(size + 1, jnp.int32).at[splits[1:-1]].add(1)
     return jnp.cumsum(steps)[:size]
 

@@ -1,8 +1,8 @@
-"""Libraries of kernels: what they were built from, and where they are kept.
+"""Libraries of kernels: what they were built for, and where they are stored.
 
-A library serves one version of one framework, one kind of machine and one
-state of the sources, all of which name its folder. One that does not fit is
-never loaded.
+A library is for one version of one framework, one machine architecture and one
+version of the sources; all of them are part of its folder's name. A library
+that does not match is never loaded.
 """
 
 import functools
@@ -24,12 +24,12 @@ MANIFEST = "manifest.json"
 
 
 class Place(NamedTuple):
-    """Where a framework's library belongs.
+    """The location of a framework's library.
 
     Attributes:
-        framework, version: What it is compiled against.
+        framework, version: The framework that it is compiled for.
         sources: Digest of the sources.
-        folder: Holds the library and its manifest.
+        folder: Folder of the library and its manifest.
     """
 
     framework: str
@@ -68,7 +68,7 @@ def source_folder() -> Path | None:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """All that a library is built from, in a fixed order."""
+    """The source files of a library, in a fixed order."""
     kinds = (".h", ".cc", ".cu", ".txt")
     return sorted(
         path
@@ -79,7 +79,7 @@ def source_files(folder: Path) -> list[Path]:
 
 @functools.lru_cache
 def place(framework: str, version: str) -> Place | None:
-    """Where the library for a framework belongs; None without sources."""
+    """The location of a framework's library; None without sources."""
     folder = source_folder()
     if folder is None:
         return None
@@ -97,7 +97,7 @@ def checksum(path: Path) -> str:
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:
-    """What is known of a library; None where there is no whole one."""
+    """The manifest of a library; None if it is missing or damaged."""
     try:
         return json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -105,17 +105,17 @@ def manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def has_cuda(library: Path) -> bool:
-    """Whether a library holds CUDA kernels."""
+    """Whether a library contains CUDA kernels."""
     return bool((manifest(library.parent) or {}).get("cuda"))
 
 
 def unsafe(path: Path) -> str:
-    """Why no library may be loaded from a file or folder; "" if one may.
+    """Why a file or folder must not be loaded from; "" if it is safe.
 
-    A library runs with the user's rights, and the checksum beside it is
-    whoever wrote it. So its file and the folders above must belong to the user
-    or to root. Nobody else may write to it, to its folder and to the cache;
-    above them, a folder that all may write to must be sticky, as /tmp is.
+    A library runs with the user's rights, and whoever wrote it could write the
+    checksum, too. So its file and all parent folders must belong to the user
+    or to root. Nobody else may write to the file, its folder and the cache; a
+    world-writable folder above them must be sticky, as /tmp is.
     """
     if not hasattr(os, "getuid"):
         return ""
@@ -133,18 +133,18 @@ def unsafe(path: Path) -> str:
 
 
 def find(framework: str, version: str) -> Path | None:
-    """The library for a version of a framework, or None.
+    """The path of the library for a version of a framework, or None.
 
-    Warns where there is one that cannot be used, and says what to do. A cache
-    that cannot be looked at is one of these: lookups never fail for it.
+    Warns, with a fix, if there is a library that cannot be used or if the
+    cache cannot be read: lookups never fail because of it.
     """
     try:
         return _found(framework, version)
     except (OSError, RuntimeError) as error:
-        # No home folder (RuntimeError), or one that may not be read.
+        # There is no home folder (RuntimeError), or it cannot be read.
         _warn(
-            f"cannot be looked for ({error}): set KERAS_PSS_CACHE to a folder "
-            "that can be read"
+            f"cannot be searched for ({error}): set KERAS_PSS_CACHE to a "
+            "readable folder"
         )
         return None
 
@@ -172,15 +172,15 @@ def _found(framework: str, version: str) -> Path | None:
     why = unsafe(library) or unsafe(where.folder / MANIFEST)
     if why:
         _warn(
-            f"are not loaded, since {why}. Let only yourself write there "
-            "(chmod go-w), or remove it"
+            f"are not loaded, since {why}. Remove write access for others "
+            "(chmod go-w), or delete it"
         )
         return None
     return library
 
 
 def _built_for_others(where: Place) -> str:
-    """Names a library for another version or state of the sources."""
+    """Describes a library built for another version or other sources."""
     for folder in sorted(cache().glob(f"{where.framework}-*")):
         known = manifest(folder) or {}
         if known.get("framework") != where.framework:
@@ -195,8 +195,8 @@ def _built_for_others(where: Place) -> str:
 def _warn(what: str) -> None:
     warnings.warn(
         f"The native kernels {what}. Lookups take the slower path. Build them "
-        "with `keras-pss build-ops`, or set KERAS_PSS_NATIVE=0 to be told no "
-        "more.",
+        "with `keras-pss build-ops`, or set KERAS_PSS_NATIVE=0 to silence "
+        "this warning.",
         NativeWarning,
         stacklevel=2,
     )

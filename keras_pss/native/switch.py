@@ -1,4 +1,4 @@
-"""Whether kernels are wanted, as the user says."""
+"""Whether the user has enabled kernels."""
 
 import os
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ _off: ContextVar[bool] = ContextVar("keras_pss_native_off", default=False)
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Lookups within take the `keras.ops` path.
+    """Context manager in which lookups take the `keras.ops` path.
 
-    It acts while a function is traced: a `tf.function` or `jax.jit` that was
-    traced outside keeps its kernels, and one traced inside never has any. The
-    environment variable `KERAS_PSS_NATIVE=0` turns them off for a process.
+    It takes effect when a function is traced: a `tf.function` or `jax.jit`
+    traced outside keeps its kernels, and one traced inside never uses any. The
+    environment variable `KERAS_PSS_NATIVE=0` disables them for a process.
     """
     token = _off.set(True)
     try:
@@ -24,10 +24,10 @@ def disabled() -> Iterator[None]:
 
 
 def on_gpu() -> bool:
-    """Whether kernels are wanted on GPUs, where they have yet to be run."""
+    """Whether kernels are enabled on GPUs, where they are off by default."""
     return os.environ.get("KERAS_PSS_NATIVE") == "gpu"
 
 
 def on() -> bool:
-    """Whether kernels are wanted here and now."""
+    """Whether kernels are enabled in the current context."""
     return not _off.get() and os.environ.get("KERAS_PSS_NATIVE", "1") != "0"

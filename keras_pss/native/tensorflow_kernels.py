@@ -1,4 +1,4 @@
-"""The kernels as TensorFlow operations, on the CPU and under its XLA."""
+"""The kernels as TensorFlow operations, also under XLA."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +25,9 @@ def load(path: Path, cuda: bool) -> None:
 
 
 def usable() -> bool:
-    """Whether lookups run where there are kernels.
+    """Whether the current device has kernels.
 
-    That is the CPU, and GPUs outside of XLA where they are asked for.
+    The CPU does, and GPUs outside of XLA where they are enabled.
     """
     if not on_gpu():
         return True
@@ -35,18 +35,19 @@ def usable() -> bool:
 
 
 def on_gpu() -> bool:
-    """Whether graphs run on a GPU, which has the kernels of ROBE alone."""
+    """Whether graphs run on a GPU, which lacks some of the kernels."""
     return bool(tf.config.get_visible_devices("GPU"))
 
 
 def check_ids(ids: Tensor, limits: Sequence[int], message: str) -> Tensor:
-    """The ids, or an `InvalidArgumentError`; not under XLA.
+    """Returns the ids, or raises an `InvalidArgumentError`; not under XLA.
 
     Args:
-        ids: int32 or int64.
-        limits: Rows of all tables, or of each index of the last axis; -1 for
-            an open one.
-        message: What the error says before it names the first wrong id.
+        ids: int32 or int64 ids of any shape.
+        limits: One `input_dim` for all ids, or one for each index of the last
+            axis; -1 for no limit.
+        message: Start of the error message, which then names the first
+            out-of-range id.
     """
     return _library.keras_pss_check_ids(ids, limits=limits, message=message)
 
@@ -65,12 +66,15 @@ def robe_lookup(
     """Rows of ROBE tables, `(rows, output_dim)`.
 
     Args:
-        memory: Floats of any shape.
-        ids: `(n,)`; row r belongs to table r mod F.
-        keys: int32 `(F, words, 3)`.
-        scales: Of each table, or empty.
-        splits: int32 `(rows + 1,)`, to sum the rows of bags of ids.
-        weights: float32 `(n,)`, of one table's ids.
+        memory: The memory, floats of any shape.
+        ids: Ids `(n,)`; output row r belongs to table r mod F.
+        keys: Hash keys, int32 `(F, words, 3)`; see `robe.Tables.keys`.
+        scales: The factor of each table's rows; empty for ones.
+        splits: Row splits of bags, int32 `(rows + 1,)`: the output is the sum
+            of each bag. Default: None, one row per id.
+        weights: Weights of the ids, float32 `(n,)`. Default: None, for ones.
+        output_dim: The length of a row.
+        block_size: Z, the length of a block.
     """
     none = np.zeros(0, np.int32)
     return _library.keras_pss_robe_lookup(
@@ -91,14 +95,14 @@ def gather_rows(table: Tensor, index: Tensor) -> Tensor:
 
 
 def sum_equal(values: Tensor, index: Tensor) -> Tensor:
-    """`(n, width)` rows, those of equal index summed at the first of them."""
+    """Sums rows `(n, width)` of equal index at the first; others become 0."""
     return _library.keras_pss_sum_equal(values, index)
 
 
 def split_columns(
     columns: Tensor, chosen: Sequence[int], width: int
 ) -> tuple[Tensor, Tensor]:
-    """The chosen columns of `(n, width, d)`, increasing, and the others."""
+    """The chosen columns (increasing) of `(n, width, d)`, and the others."""
     return _library.keras_pss_split_columns(columns, chosen=chosen, width=width)
 
 
@@ -179,7 +183,7 @@ def _scatter_rows_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
 
 @tf.RegisterGradient("KerasPss>SumEqual")
 def _sum_equal_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
-    # Each row went to the first of its index, and its gradient is there.
+    # Each row was added at the first row of its index: its gradient is there.
     index = op.inputs[1]
     unique, group = tf.unique(index)
     place = tf.range(tf.size(index))
@@ -193,7 +197,7 @@ def _check_ids_gradient(op: Any, upstream: Tensor) -> list[None]:
 
 
 def _rows_of_ids(splits: Tensor, size: Tensor) -> Tensor:
-    """The row of each of the ids that splits cut: `(n,)`."""
+    """The row (bag) of each id, by the row splits: `(n,)`."""
     ends = tf.ones_like(splits[1:-1])
     steps = tf.scatter_nd(splits[1:-1, None], ends, [size + 1])
     return tf.cumsum(steps)[:size]

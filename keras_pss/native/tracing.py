@@ -1,4 +1,4 @@
-"""What a graph is being traced for."""
+"""Whether a graph is being traced for export or for XLA."""
 
 import sys
 import weakref
@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import backend
 
-# A graph that these trace must load where the kernels are not known.
 _SAVERS = ("tensorflow.python.saved_model", "tensorflow.python.trackable")
+# Graphs traced by these modules must load where there are no kernels.
 _EXPORTERS = (
     "jax._src.export",
     "keras.src.export",
@@ -17,18 +17,19 @@ _EXPORTERS = (
 )
 
 
-# What was found of each TensorFlow graph, while it is there.
+# For each live TensorFlow graph, whether it is being exported.
 _exported: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 
 def exporting(*values: Any) -> bool:
-    """Whether a graph is being traced in order to be saved.
+    """Whether a graph is being traced for export.
 
-    Eager calls answer at once, and a TensorFlow graph is asked about once.
+    The call stack is searched at most once per TensorFlow graph, and never for
+    eager calls.
 
     Args:
-        *values: Tensors and variables of the call, which tell on JAX whether
-            anything is being traced.
+        *values: Tensors and variables of the call. On JAX they show whether it
+            is being traced.
     """
     if backend.backend() == "jax":
         import jax
@@ -56,7 +57,7 @@ def saving() -> bool:
 
 
 def _called_from(modules: tuple[str, ...]) -> bool:
-    """Nobody tells the layers what a graph is for, so the call stack must."""
+    """Searches the call stack: layers get no other sign of an export."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(modules):

@@ -1,4 +1,4 @@
-"""Bags of ids as they come: padded, ragged, sparse, or cut by row splits."""
+"""Bags of ids in each input form: dense, ragged, sparse, or row splits."""
 
 import math
 import sys
@@ -17,13 +17,15 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Bags:
-    """Ids and what belongs to each of them, in one of two forms.
+    """Ids with their weights and mask, in one of two forms.
 
     Attributes:
-        ids: `(..., L)`, a bag along the last axis; or `(n,)` with segments.
-        weights, mask: Of the shape of `ids`, or None.
-        segments: Which bag each id is in, or None.
-        valid: Boolean scalars that must hold, where nothing could be raised.
+        ids: Shape `(..., L)`, one bag along the last axis; or `(n,)` with
+            segments.
+        weights, mask: Tensors with the shape of `ids`, or None.
+        segments: The bag of each id, or None.
+        valid: Boolean scalars. If one is False, the output is NaN; they stand
+            for checks that could not raise an error.
     """
 
     ids: Tensor
@@ -35,14 +37,20 @@ class Bags:
     def pool(
         self, rows: Tensor, weights: Tensor | None, combiner: str
     ) -> Tensor:
-        """Rows of the ids, `ids.shape + (k,)`, to one row a bag."""
+        """Pools the rows of the ids, `ids.shape + (k,)`, to one per bag."""
         pooled = pooling.pool(rows, weights, combiner, self.segments)
         return self._checked(pooled)
 
     def pool_sums(
         self, pooled: Tensor, weights: Tensor | None, combiner: str
     ) -> Tensor:
-        """Sums of the bags' rows, one a bag in one list, to one row a bag."""
+        """Normalizes and reshapes sums of bags.
+
+        Args:
+            pooled: Sums, `(number of bags, k)`.
+            weights: Weights of the ids, or None.
+            combiner: One of `pooling.COMBINERS`.
+        """
         length = None
         if self.segments is None:
             *bags, length = ops.shape(self.ids)
@@ -58,7 +66,7 @@ class Bags:
         return pooled
 
     def splits(self) -> Tensor | None:
-        """Where each bag begins in one list of ids; None if they do not."""
+        """Row splits of the flattened ids; None if bags may be unsorted."""
         if self.segments is not None:
             return self.segments.splits
         *bags, length = ops.shape(self.ids)
@@ -72,15 +80,16 @@ def arranged(
     mask: Tensor | None,
     name: str,
 ) -> Bags:
-    """Brings bags of any form into one of the two of `Bags`.
+    """Converts bags of any input form to `Bags`.
 
     Args:
-        inputs, weights, row_splits, mask: As in a call of `EmbeddingBag`.
-        name: Of the layer, for messages.
+        inputs, weights, row_splits, mask: The call arguments of
+            `EmbeddingBag`.
+        name: Name of the layer, for error messages.
 
     Raises:
-        ValueError: If they do not fit each other, where this is known now;
-            a TensorFlow graph raises `InvalidArgumentError`.
+        ValueError: If the arguments are inconsistent and their values are
+            known. A TensorFlow graph raises `InvalidArgumentError` instead.
     """
     weights, row_splits, mask = map(_tensor, (weights, row_splits, mask))
     check(inputs, weights, row_splits, mask, name)
@@ -109,36 +118,35 @@ def arranged(
 def check(
     inputs: Any, weights: Any, row_splits: Any, mask: Any, name: str
 ) -> None:
-    """Raises for arguments whose forms or shapes do not fit each other.
+    """Raises an error if the forms or shapes of the arguments do not match.
 
     Args:
-        inputs, weights, row_splits, mask: Tensors, Keras' symbolic ones too.
-        name: Of the layer, for messages.
+        inputs, weights, row_splits, mask: Tensors; may be `KerasTensor`s.
+        name: Name of the layer, for error messages.
     """
     kind, shape = form(inputs), _static(inputs.shape)
     received = f"Received: {kind} ids of shape {shape}"
-    # JAX can give axes of a sparse array a layout of their own.
+    # A BCOO array of JAX can have batch or dense axes, which do not fit.
     batched = getattr(inputs, "n_sparse", 2) != 2
     if row_splits is not None:
         if kind != "dense" or len(shape) != 1:
             raise ValueError(
-                f"Layer '{name}' cuts a list of ids, of shape (nnz,), at "
-                "`row_splits`. Give the ids as one list, or leave "
-                "`row_splits` out: other ids are pooled over their last "
-                f"axis. {received}"
+                f"With `row_splits`, layer '{name}' needs dense ids of shape "
+                "(nnz,). Flatten the ids, or omit `row_splits`: without it, "
+                f"ids are pooled over their last axis. {received}"
             )
         dtype = backend.standardize_dtype(row_splits.dtype)
         splits = _static(row_splits.shape)
         if len(splits) != 1 or splits[0] == 0 or "int" not in dtype:
             raise ValueError(
                 f"`row_splits` of layer '{name}' must be integers of shape "
-                "(batch + 1,): where each bag begins, then the number of "
-                f"ids. Received: row_splits of shape {splits}, {dtype}"
+                "(batch + 1,): the start of each bag, then the number of "
+                f"ids. Received: row_splits of shape {splits}, dtype {dtype}"
             )
     elif not shape or (kind != "dense" and len(shape) != 2) or batched:
         raise ValueError(
-            f"Layer '{name}' pools ids over their last axis. Give dense ids "
-            "of shape (..., L), or ragged or sparse ones of shape "
+            f"Layer '{name}' pools ids over their last axis. Pass dense ids "
+            "of shape (..., L), or ragged or sparse ids of shape "
             f"(batch, None). {received}"
         )
     for label, x in ("weights", weights), ("mask", mask):
@@ -153,14 +161,14 @@ def check(
         dtype = backend.standardize_dtype(x.dtype)
         if (dtype == "bool") == (label == "weights"):
             raise ValueError(
-                f"`{label}` of layer '{name}' has a wrong dtype: `weights` "
-                "are numbers, and `mask` is boolean, True for the ids that "
-                f"take part. Received: {label} of dtype {dtype}"
+                f"`{label}` of layer '{name}' has the wrong dtype: `weights` "
+                "must be numeric, and `mask` boolean (True for the ids to "
+                f"pool). Received: {label} of dtype {dtype}"
             )
 
 
 def form(x: Any) -> str:
-    """`"dense"`, `"ragged"` or `"sparse"`, of a tensor or Keras' own."""
+    """Form of a tensor or `KerasTensor`: "dense", "ragged" or "sparse"."""
     if isinstance(x, keras.KerasTensor):
         return "ragged" if x.ragged else "sparse" if x.sparse else "dense"
     if ids_ops.is_ragged(x):
@@ -176,12 +184,12 @@ def form(x: Any) -> str:
 
 
 def _tensor(x: Any) -> Any:
-    """Lists as tensors; Keras converts arrays, but not these."""
+    """Converts lists to tensors; Keras converts arrays, but not lists."""
     return ops.convert_to_tensor(x) if isinstance(x, list | tuple) else x
 
 
 def _entries(x: Tensor) -> Tensor:
-    """The values of a tensor of any form, as a dense one."""
+    """The values of a tensor of any form, as a dense tensor."""
     if x is None or form(x) == "dense":
         return x if x is None else ops.convert_to_tensor(x)
     jax = backend.backend() == "jax"
@@ -189,7 +197,7 @@ def _entries(x: Tensor) -> Tensor:
 
 
 def _place(x: Tensor) -> Tensor:
-    """What says where the entries stand."""
+    """The row splits, indices or shape that give the entries' positions."""
     kind = form(x)
     if kind == "dense":
         return ops.convert_to_tensor(ops.shape(x))
@@ -205,14 +213,14 @@ def _check_place(
     label: str, x: Tensor, ids: Tensor, name: str
 ) -> Tensor | None:
     if form(ids) == "dense" and None not in (*x.shape, *ids.shape):
-        return None  # compared already
+        return None  # `check` has compared the shapes
     own, place = _place(x), _place(ids)
     if own is place:
         return None
     ok: Any = False
     if _may_equal(_static(own.shape), _static(place.shape)):
         ok = ops.all(ops.equal(own, place))
-    received = {f"places of {label}": own, "places of ids": place}
+    received = {f"positions of {label}": own, "positions of ids": place}
     return _required(ok, _misfit(label, name), received)
 
 
@@ -220,8 +228,8 @@ def _misfit(label: str, name: str) -> str:
     return (
         f"`{label}` of layer '{name}' must have one entry for each id: the "
         "same form (dense, ragged or sparse), the same shape, and the same "
-        "rows or places. Make it from the ids, as `ids.with_values(...)` "
-        "does for ragged ones."
+        "row splits or indices. Derive it from the ids, for ragged ids with "
+        "`ids.with_values(...)`."
     )
 
 
@@ -231,14 +239,14 @@ def _check_splits(splits: Tensor, size: Any, name: str) -> Tensor | None:
         ops.logical_and(ends, ops.all(splits[1:] >= splits[:-1])),
         f"`row_splits` of layer '{name}' must start at 0, never decrease and "
         "end at the number of ids: bag b holds "
-        "`inputs[row_splits[b]:row_splits[b + 1]]`. Cut the ids at the last "
-        "split, or append their number to the splits.",
+        "`inputs[row_splits[b]:row_splits[b + 1]]`. Truncate the ids at the "
+        "last split, or append the number of ids to the splits.",
         {"row_splits": splits, "ids": size},
     )
 
 
 def _required(ok: Any, message: str, received: dict[str, Any]) -> Tensor | None:
-    """Raises unless `ok`; hands it back where its value is not known yet."""
+    """Raises an error unless `ok`; returns `ok` if its value is not known."""
     if ok is False or ids_ops.is_concrete(ok):
         if not bool(ok):
             shown = [f"{key}={_shown(x)}" for key, x in received.items()]

@@ -1,7 +1,7 @@
-"""K-means of one column of vectors, on the host.
+"""K-means clustering of one column of vectors, on the host.
 
-The vectors are never there all at once: a function gives those of a range of
-ids, and only a sample of them is clustered.
+The vectors are never all in memory: a function computes them for one range of
+ids at a time, and the centroids are found from a sample.
 """
 
 import warnings
@@ -12,22 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Vectors = Callable[[np.ndarray], np.ndarray]
-_BLOCK = 1 << 16  # ids at once
-# Measured beside mini-batches and other starts: the least error for the time,
-# 1 s for 256 clusters of 65,536 vectors, 10 s for 1,024 of 262,144 (2 cores).
-_ROUNDS = 10
-_SEEDED_FROM = 4  # vectors a cluster
+_BATCH = 1 << 16  # ids per call of `vectors`
+# Compared with mini-batches and other initializations, this gave the smallest
+# error for its time: 1 s for 256 clusters of 65,536 vectors, 10 s for 1,024 of
+# 262,144 (2 cores).
+_ITERATIONS = 10
+_INIT_VECTORS = 4  # vectors per cluster that k-means++ chooses from
 
 
 class Clustered(NamedTuple):
-    """A column of vectors as centroids and means of what they leave.
+    """Centroids of a column of vectors, and mean residuals by hash bucket.
 
     Attributes:
         centroids: float32 `(count, width)`; rows without a cluster are zero.
         pointers: uint16 `(rows,)`, the nearest centroid of each id.
-        residuals: float32 `(count, width)`, by bucket; zero where it is empty.
-        error: Squared error of centroid plus residual, over all ids.
-        total: Squared norm of the vectors, over all ids.
+        residuals: float32 `(count, width)`, the mean residual of each bucket;
+            zero for an empty bucket.
+        error: Weighted squared error of centroid plus residual, summed over
+            all ids.
+        total: Weighted squared norm of the vectors, summed over all ids.
     """
 
     centroids: np.ndarray
@@ -38,21 +41,21 @@ class Clustered(NamedTuple):
 
 
 def blocks(rows: int) -> Iterator[np.ndarray]:
-    """The ids of `[0, rows)` in pieces of bounded size."""
-    for begin in range(0, rows, _BLOCK):
-        yield np.arange(begin, min(begin + _BLOCK, rows))
+    """The ids of `[0, rows)` in ranges of bounded size."""
+    for begin in range(0, rows, _BATCH):
+        yield np.arange(begin, min(begin + _BATCH, rows))
 
 
 def checked_weights(counts: Any, rows: int) -> np.ndarray | None:
-    """Counts of each id as weights, or an error that says what they must be."""
+    """Converts counts of ids to weights, `(rows,)`, and validates them."""
     if counts is None:
         return None
     weights = np.asarray(counts, float)
     ok = weights.shape == (rows,) and (weights >= 0).all() and weights.any()
     if not ok or not np.isfinite(weights).all():
         raise ValueError(
-            "`counts` must be finite numbers, one for each id, none of them "
-            f"negative and at least one positive, of shape ({rows},). "
+            "`counts` must be finite non-negative numbers, one for each id, "
+            f"at least one of them positive, of shape ({rows},). "
             f"Received: counts of shape {weights.shape}"
         )
     return weights
@@ -64,7 +67,7 @@ def sampled(
     weights: np.ndarray | None,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids to cluster and their weights; all ids if there are no more."""
+    """At most `size` ids to cluster, and their weights."""
     if weights is None:
         if rows <= size:
             return np.arange(rows), np.ones(rows)
@@ -91,12 +94,12 @@ def clustered(
 
     Args:
         rows: Number of ids.
-        count: Of clusters, and of buckets.
-        vectors: Ids to float32 vectors `(n, width)`.
-        buckets: Ids to the buckets of their residuals `(n,)`.
-        sample: Ids to find the centroids from, and their weights.
-        weights: Of all ids, `(rows,)`; None if all weigh the same.
-        random: Of the start.
+        count: Number of clusters, and of buckets.
+        vectors: Function from ids `(n,)` to float32 vectors `(n, width)`.
+        buckets: Function from ids `(n,)` to their residual buckets `(n,)`.
+        sample: Ids from which the centroids are found, and their weights.
+        weights: Weight of each id, `(rows,)`; None for equal weights.
+        random: Generator that draws the initial centroids.
     """
     nearest = _scikit_learn("metrics").pairwise_distances_argmin
     found = _centroids(vectors(sample[0]), sample[1], count, random)
@@ -104,18 +107,18 @@ def clustered(
     mass, sums = np.zeros(count), np.zeros((count, found.shape[1]))
     error = total = 0.0
     for ids in blocks(rows):
-        block = vectors(ids)
-        pointers[ids] = nearest(block, found)
-        residual = (block - found[pointers[ids]]).astype(float)
+        vector = vectors(ids)
+        pointers[ids] = nearest(vector, found)
+        residual = (vector - found[pointers[ids]]).astype(float)
         weight = np.ones(len(ids)) if weights is None else weights[ids]
         bucket = buckets(ids)
         mass += np.bincount(bucket, weight, count)
         for column, values in enumerate(residual.T):
             sums[:, column] += np.bincount(bucket, weight * values, count)
         error += float(weight @ np.square(residual).sum(axis=1))
-        total += float(weight @ np.square(block.astype(float)).sum(axis=1))
+        total += float(weight @ np.square(vector.astype(float)).sum(axis=1))
     means = sums / np.where(mass > 0, mass, 1)[:, None]
-    # What the means take away from the squared residuals.
+    # Σ w (x - mean)² = Σ w x² - mass mean², without a second pass.
     error -= float(mass @ np.square(means).sum(axis=1))
     centroids = np.zeros((count, found.shape[1]), np.float32)
     centroids[: len(found)] = found
@@ -130,14 +133,14 @@ def _centroids(
     count: int,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """At most `count` centroids; the vectors themselves if so few differ."""
+    """Up to `count` centroids; the distinct vectors if no more than that."""
     cluster = _scikit_learn("cluster")
     distinct, which = np.unique(vectors, axis=0, return_inverse=True)
     if len(distinct) <= count:
         return distinct
     weights = np.bincount(which.ravel(), weights)
-    # k-means++ costs most of the time on all vectors, and is as good on some.
-    some = min(len(distinct), _SEEDED_FROM * count)
+    # On all vectors, k-means++ would take most of the time for no gain.
+    some = min(len(distinct), _INIT_VECTORS * count)
     first = random.choice(
         len(distinct), some, replace=False, p=weights / weights.sum()
     )
@@ -147,9 +150,10 @@ def _centroids(
         sample_weight=weights[first],
         random_state=int(random.integers(2**31)),
     )
-    means = cluster.KMeans(count, init=start, n_init=1, max_iter=_ROUNDS)
+    means = cluster.KMeans(count, init=start, n_init=1, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
-        # Vectors that differ in their last bits may meet in one cluster.
+        # scikit-learn warns of empty clusters if vectors differ only in their
+        # last bits.
         warnings.simplefilter("ignore")
         means.fit(distinct, sample_weight=weights)
     return means.cluster_centers_.astype("float32")

@@ -1,7 +1,8 @@
-"""Columns of two kinds of tables: cut apart, and joined in their order.
+"""Splits columns into two groups, and joins them in the original order.
 
-By runs of neighbours, forth and back: a choice of columns (`ops.take`) has a
-gradient that is many times slower than that of a cut, but in eager PyTorch.
+Runs of adjacent columns are sliced and concatenated. Selecting columns with
+`ops.take` has a gradient many times slower than that of slices, except in
+eager PyTorch.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ Tensor = Any
 def split(
     x: Tensor, chosen: Sequence[int], width: int
 ) -> tuple[Tensor, Tensor]:
-    """The chosen columns, and the others; None where there are no columns.
+    """The chosen columns and the other columns; None for an empty group.
 
     Args:
-        x: `(n, width)` numbers.
-        chosen: Increasing numbers of columns.
-        width: Columns in all.
+        x: Tensor of shape `(n, width)`.
+        chosen: Indices of the chosen columns, increasing.
+        width: Number of columns.
     """
     if not chosen or len(chosen) == width:
         return (x, None) if chosen else (None, x)
@@ -33,7 +34,7 @@ def split(
         parts = found.split_columns(ops.expand_dims(x, -1), chosen, width)
         return ops.squeeze(parts[0], -1), ops.squeeze(parts[1], -1)
     runs = _runs(chosen, width)
-    parts = _cut(x, [length for _, length in runs])
+    parts = _split_runs(x, [length for _, length in runs])
     kinds = [kind for kind, _ in runs]
     first = [p for p, kind in zip(parts, kinds, strict=True) if kind]
     second = [p for p, kind in zip(parts, kinds, strict=True) if not kind]
@@ -41,11 +42,17 @@ def split(
 
 
 def choose(x: Tensor, chosen: Sequence[int], width: int) -> Tensor:
-    """The chosen columns of `(n, width)` numbers, increasing; maybe none."""
+    """The chosen columns of `x`, shape `(n, len(chosen))`.
+
+    Args:
+        x: Tensor of shape `(n, width)`.
+        chosen: Indices of the chosen columns, increasing; may be empty.
+        width: Number of columns.
+    """
     if not chosen:
         return x[:, :0]
     if backend.backend() == "torch":
-        # The gradient of each piece is a pass over all columns there.
+        # On PyTorch the gradient of each slice is a pass over all columns.
         return ops.take(x, chosen, axis=1)
     return split(x, chosen, width)[0]
 
@@ -56,7 +63,10 @@ def join(
     chosen: Sequence[int],
     width: int,
 ) -> Tensor:
-    """The inverse: `(n, k, d)` and `(n, width - k, d)` to `(n, width, d)`."""
+    """Joins `(n, k, d)` and `(n, width - k, d)` to `(n, width, d)`.
+
+    It is the inverse of `split`.
+    """
     if first is None or second is None:
         return second if first is None else first
     found = table_kernels(first, None)
@@ -64,19 +74,21 @@ def join(
         return found.join_columns(first, second, chosen, width)
     runs = _runs(chosen, width)
     parts = {
-        kind: iter(_cut(x, [length for own, length in runs if own is kind]))
+        kind: iter(
+            _split_runs(x, [length for own, length in runs if own is kind])
+        )
         for kind, x in ((True, first), (False, second))
     }
     return _one([next(parts[kind]) for kind, _ in runs])
 
 
 def _runs(chosen: Sequence[int], width: int) -> list[tuple[bool, int]]:
-    """Lengths of neighbouring columns of one kind, and if they are chosen."""
+    """Runs of adjacent columns of one group: `(chosen or not, length)`."""
     kinds = [column in set(chosen) for column in range(width)]
     return [(kind, len(list(run))) for kind, run in groupby(kinds)]
 
 
-def _cut(x: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+def _split_runs(x: Tensor, lengths: Sequence[int]) -> list[Tensor]:
     ends = list(accumulate(lengths))[:-1]
     return ops.split(x, ends, axis=1) if ends else [x]
 

@@ -1,16 +1,16 @@
-"""Counting ids: exactly, or by a count-min sketch in bounded memory.
+"""Counting ids: exactly, or with a count-min sketch in bounded memory.
 
-Counters are 32-bit words of a table with one column. Steps add to them in
-place; the host reads them as unsigned numbers and halves them before they
-could wrap around.
+Counters are 32-bit words of a table with one column. Training steps add to
+them in place; the host reads them as unsigned integers and halves them before
+they can overflow.
 
-A count-min sketch has `DEPTH` rows of `width` counters. An id adds to one
+A count-min sketch has `DEPTH` rows of `width` counters. An id increments one
 counter of each row, and its estimate is the smallest of them:
 
     c(i) <= estimate(i),    estimate(i) <= c(i) + e N / width
 
-the first always, the second for an id with probability 1 - e^-DEPTH, where N
-is the number of all ids counted.
+The first bound always holds, the second with probability at least
+1 - e^-DEPTH for each id, where N is the total number of ids counted.
 """
 
 from typing import Any
@@ -26,9 +26,9 @@ Ids = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint32]
 
 DEPTH = 4
-# Names the sketch's hash functions: part of the format of saved layers.
+# Seed of the sketch's hash functions: part of the format of saved layers.
 SEED = 0x407B0B5
-# Ids whose estimates are computed at once; their hashes fit into a cache.
+# Number of ids estimated at a time, so that their hashes fit into the cache.
 BLOCK = 1 << 16
 
 
@@ -36,9 +36,9 @@ def add_at(table: Any, index: Tensor, amount: Tensor) -> None:
     """Adds to counters in place: `table[index] += amount`.
 
     Args:
-        table: Variable of `(size, 1)` integers.
-        index: int32 `(n,)`, in range; repeated ones add up.
-        amount: Integers `(n,)`.
+        table: Integer variable of shape `(size, 1)`.
+        index: int32 `(n,)`, in range; amounts of duplicates add up.
+        amount: Integers of shape `(n,)`.
     """
     value = table.value
     if backend.backend() == "tensorflow":
@@ -53,13 +53,13 @@ def add_at(table: Any, index: Tensor, amount: Tensor) -> None:
     elif backend.backend() == "jax":
         table.assign(value.at[index, 0].add(amount.astype(value.dtype)))
     else:
-        # As one row: a hundred times as fast as rows of one column.
+        # On a flat view this is a hundred times faster than on one column.
         flat = value.detach().view(-1)
         flat.index_add_(0, index, amount.to(flat.dtype))
 
 
 def cells(ids: Tensor, width: int) -> Tensor:
-    """Counters of ids in a sketch: `(n,)` int32 to `(n * DEPTH,)` int32."""
+    """Counter indices of ids in a sketch: int32 `(n,)` to `(n * DEPTH,)`."""
     offset = hashing.starts(ids, width, seed=SEED, chunks=DEPTH)  # (n, DEPTH)
     row = np.arange(DEPTH, dtype=np.int32) * width
     return ops.reshape(offset + ops.convert_to_tensor(row), (-1,))
@@ -78,14 +78,14 @@ def write(table: Any, words: np.ndarray) -> None:
 
 
 def estimates(counts: Words, ids: Ids, width: int | None) -> Words:
-    """Counts of ids; those of a sketch if a width is given."""
+    """Counts of ids: exact, or estimated from a sketch if `width` is set."""
     return _at_least(counts, ids, width, 0)[1]
 
 
 def _at_least(
     counts: Words, ids: Ids, width: int | None, least: int
 ) -> tuple[Ids, Words]:
-    """Ids with an estimate of at least `least`, and their estimates."""
+    """The ids whose estimate is at least `least`, and their estimates."""
     if width is None:
         found = counts[ids]
         keep = found >= least
@@ -94,7 +94,7 @@ def _at_least(
     for row in range(DEPTH):
         offset = pss1.starts(ids, width, SEED, chunks=(row,))[:, 0]
         found = np.minimum(found, counts[row * width + offset])
-        # Most ids are rare and go at the first row.
+        # Most ids are rare: the first row already rules them out.
         keep = found >= least
         ids, found = ids[keep], found[keep]
     return ids, found
@@ -103,24 +103,25 @@ def _at_least(
 def most_counted(
     counts: Words, rows: int, capacity: int, held: Ids, width: int | None
 ) -> Ids:
-    """The most counted ids of a table, in bounded memory.
+    """The most frequent ids of a table, found in bounded memory.
 
     Args:
-        counts: `(rows,)`, or the `(DEPTH * width,)` counters of a sketch.
+        counts: Counts `(rows,)`, or the `(DEPTH * width,)` counters of a
+            sketch.
         rows: Number of ids.
-        capacity: How many ids to take.
-        held: At most `capacity` ids that come first among equally counted
-            ones; then smaller ids do. Of all others, none with a count of
-            zero is taken.
-        width: Of the sketch, None for exact counts.
+        capacity: Maximum number of ids to return.
+        held: At most `capacity` ids that win ties; among other ids, the
+            smaller id wins. An id that is not in `held` is returned only if
+            its count is positive.
+        width: Width of the sketch; None for exact counts.
 
     Returns:
         At most `capacity` ids, increasing.
     """
     best, score = _at_least(counts, held, width, 0)
     for begin in range(0, rows, BLOCK):
-        # Stable sorting leaves those that were there before in front of
-        # equally counted ones, which need not be looked at once it is full.
+        # A stable sort lets earlier ids win ties, so that once the list is
+        # full, only ids with a larger count than its smallest can enter it.
         least = int(score.min()) + 1 if len(best) == capacity else 1
         block = np.arange(begin, min(begin + BLOCK, rows), dtype=np.int32)
         block, found = _at_least(counts, block, width, least)
@@ -133,16 +134,16 @@ def most_counted(
 
 
 def carried(words: Words) -> Words:
-    """Moves what is above 31 bits of each counter to a second word.
+    """Carries bit 31 of each lower word into its upper word.
 
     Args:
-        words: `(2 k,)`: lower words, then the upper ones of 2^31 each.
+        words: `(2 k,)`: k lower words, then k upper words in units of 2^31.
     """
     low, high = words[: len(words) // 2], words[len(words) // 2 :]
     return np.concatenate([low & np.uint32(2**31 - 1), high + (low >> 31)])
 
 
 def total(words: Words) -> list[int]:
-    """The numbers that pairs of words hold; exact."""
+    """The exact integers that the pairs of words represent."""
     low, high = words[: len(words) // 2], words[len(words) // 2 :]
     return [int(a) + (int(b) << 31) for a, b in zip(low, high, strict=True)]

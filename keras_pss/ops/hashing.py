@@ -1,12 +1,13 @@
-"""Hash families inside a graph, in 32-bit integer lanes.
+"""The hash families inside a graph, in 32-bit integer arithmetic.
 
-The numbers are those of `pss1` and `universal`, the definitions on the host.
-Only wrap-around int32 multiplication and addition and arithmetic shifts are
-used, because int64 is truncated on JAX and uint32 is not 32 bits wide on
+The values equal those of `pss1` and `universal`, which define the hashes on
+the host. Only wrapping int32 multiplication and addition and arithmetic shifts
+are used, because JAX truncates int64 and uint32 is not 32 bits wide on
 PyTorch.
 
-Shapes: ids are `(..., )` with one `table` number, or `(..., F)` with a
-sequence of F table numbers, one a column; results add one axis of chunks.
+Shapes: ids are `(...,)` with one `table` number, or `(..., F)` with a sequence
+of F table numbers, one per column. Results have one more axis, of chunks: the
+independent hashes of an id.
 """
 
 from collections.abc import Sequence
@@ -53,15 +54,17 @@ def starts(
 
     Args:
         ids: Non-negative int32 or int64 ids.
-        size: Positive and below 2^31.
-        seed: Names the hash function together with table and chunk.
-        table: A table number, or one for each index of the last axis of ids.
-        chunks: Number of independent hashes an id, chunk 0, 1, ...
+        size: Number of offsets, positive and below 2^31.
+        seed: Seed of the hash function, which also depends on the table and
+            the chunk.
+        table: The table number, or a sequence of them, one for each index of
+            the last axis of the ids.
+        chunks: Number of independent hashes per id.
         family: `"pss1"` or `"universal"`.
-        high: With `"pss1"`, int32 upper words that broadcast with the ids and
-            take the place of theirs: the hash is then that of the 64-bit id
-            `high * 2^32 + ids`, on backends without such integers as well,
-            and the ids may be any int32 words.
+        high: For `"pss1"`: int32 upper words that broadcast with the ids. The
+            hash is that of the 64-bit id `high * 2^32 + ids`, on backends
+            without int64 as well, and the ids may be any int32 words.
+            Defaults to the upper words of the ids.
     """
     if family == "universal":
         mixed = _universal_mod_prime(ids, seed, table, range(chunks), 0)
@@ -86,7 +89,7 @@ def signs(
     for word in range(-(-count // 32)):
         x = _pss1_words(ids, seed, table, (0,), 1 + word)
         bits = np.arange(min(32, count - 32 * word), dtype=np.uint32)
-        # A multiplication by 2^i brings bit 31 - i to the sign.
+        # Multiplying by 2^i moves bit 31 - i to the sign bit.
         parts.append(x * _constant(_as_int32(np.uint32(1) << bits)))
     x = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
     return ops.where(x < 0, -1.0, 1.0)
@@ -105,7 +108,7 @@ def _shifted(x: Tensor, bits: int) -> Tensor:
 
 
 def _split(ids: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(low, high) int32 words; high is None where it is known to be zero."""
+    """(low, high) int32 words; high is None if it is known to be zero."""
     if backend.standardize_dtype(ids.dtype) == "int64":
         high = ops.cast(ops.right_shift(ids, 32), "int32")
         return ops.cast(ids, "int32"), high
@@ -156,9 +159,9 @@ def _pss1_words(
 def _reduce(x: Tensor, size: int) -> Tensor:
     """floor((x + 2^31 mod 2^32) size / 2^32) without a 64-bit product.
 
-    The word and the size are cut into halves of 16 bits; sums of their
-    products stay in 32 bits or wrap harmlessly. The constants fold the
-    shift by 2^31 and the centring of the lower halves.
+    The word and the size are split into 16-bit halves; sums of their products
+    stay within 32 bits or wrap harmlessly. The constants include the offset of
+    2^31 and the centering of the lower halves.
     """
     if size & (size - 1) == 0:  # a power of two: the word's top bits
         if size == 1:
@@ -166,11 +169,11 @@ def _reduce(x: Tensor, size: int) -> Tensor:
         return _shifted(x, 33 - size.bit_length()) + size // 2
     size1 = (size + 32768) >> 16
     size0 = size - (size1 << 16)
-    centre = size * 65537 << 15
-    k0 = centre & 0xFFFF
-    k1 = (centre >> 16) & 0xFFFF
+    center = size * 65537 << 15
+    k0 = center & 0xFFFF
+    k1 = (center >> 16) & 0xFFFF
     k1 -= 65536 if k1 >= 32768 else 0
-    k2 = (centre - k0 - (k1 << 16)) >> 32
+    k2 = (center - k0 - (k1 << 16)) >> 32
     high = _shifted(x, 16)
     low = x - high * 65536 - 32768
     carry = _shifted(low * size0 + k0, 16) + high * size0 + low * size1 + k1
@@ -204,6 +207,6 @@ def _universal_mod_prime(
 
 
 def _add_mod_prime(a: Tensor, b: Tensor) -> Tensor:
-    """(a + b) mod P for a, b in [0, P), with no sum above 2^31."""
+    """(a + b) mod P for a, b in [0, P), without overflowing int32."""
     difference = a - (universal.PRIME - b)
     return ops.where(difference < 0, difference + universal.PRIME, difference)

@@ -1,7 +1,8 @@
-"""Which ids are hot, and the rows that are theirs.
+"""The set of hot ids, and the row (slot) of each.
 
-Two tables of one column say so. `ids` holds the hot ids, increasing, and
-padding behind them; `slots` the row of each, and the free rows behind them.
+It is stored in two tables of one column. `ids` holds the hot ids in increasing
+order, then padding; `slots` holds their rows in the same order, then the free
+rows.
 """
 
 from collections.abc import Sequence
@@ -14,48 +15,48 @@ from keras_pss.native import tracing
 
 Tensor = Any
 
-# Fills the list up behind its ids; no table has so many rows.
+# Padding of `ids`. It is no valid id: no table has that many rows.
 PADDING = 2**31 - 1
 
 
 def index_dtype() -> str:
     """Dtype of 32-bit index tables that training steps read and write.
 
-    TensorFlow keeps int32 variables in the host's memory, out of reach of what
-    XLA compiles for a GPU; it places uint32 ones on the device.
+    TensorFlow keeps int32 variables in host memory, where code compiled by XLA
+    for a GPU cannot read them; it places uint32 variables on the device.
     """
     return "uint32" if backend.backend() == "tensorflow" else "int32"
 
 
 def find(sorted_ids: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Places of ids in a sorted list, and whether they are in it.
+    """Positions of ids in a sorted list, and whether they are in it.
 
     Args:
         sorted_ids: `(size,)` increasing int32, padded with `PADDING`.
         ids: `(n,)` int32 below `PADDING`.
 
     Returns:
-        `(place, hit)`: int32 and boolean, `(n,)`. The place of an id that is
-        not there is that of some other id.
+        `(place, hit)`: int32 and boolean, `(n,)`. If an id is not in the
+        list, its position is valid but that of another entry.
     """
     place = ops.minimum(count_below(sorted_ids, ids), sorted_ids.shape[0] - 1)
     return place, ops.equal(ops.take(sorted_ids, place, axis=0), ids)
 
 
 def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:
-    """How many entries of a sorted list are smaller than each id, int32.
+    """Number of entries of a sorted list smaller than each id, int32.
 
-    TensorFlow's kernel is the fastest in a graph and in eager execution, but
-    XLA compares every id with every entry in its place: 10,000 entries take it
-    30 times as long as the steps below, which in turn take 2 to 6 times as
-    long as the kernel where each is an operation of its own.
+    TensorFlow's `searchsorted` kernel is the fastest choice in a graph and in
+    eager execution. Under XLA it compares every id with every entry: for
+    10,000 entries it takes 30 times as long as `_binary_search`. Outside of
+    XLA, `_binary_search` takes 2 to 6 times as long as the kernel.
     """
     if backend.backend() == "tensorflow" and tracing.under_xla():
-        return _halving(sorted_ids, ids)
+        return _binary_search(sorted_ids, ids)
     return ops.searchsorted(sorted_ids, ids)
 
 
-def _halving(sorted_ids: Tensor, ids: Tensor) -> Tensor:
+def _binary_search(sorted_ids: Tensor, ids: Tensor) -> Tensor:
     """Binary search in steps of powers of two, the largest first."""
     size = sorted_ids.shape[0]
     below = ops.zeros_like(ids)
@@ -70,12 +71,12 @@ def _halving(sorted_ids: Tensor, ids: Tensor) -> Tensor:
 
 
 def no_ids(shape: Sequence[int], dtype: Any = None) -> Tensor:
-    """An initializer of `ids`."""
+    """Initializer of `ids`: no id is hot."""
     return ops.full(shape, PADDING, dtype=dtype)
 
 
 def all_slots(shape: Sequence[int], dtype: Any = None) -> Tensor:
-    """An initializer of `slots`: all are free."""
+    """Initializer of `slots`: all are free."""
     free = np.arange(shape[0]).reshape(shape)
     return ops.cast(ops.convert_to_tensor(free.astype("int32")), dtype)
 
@@ -86,13 +87,13 @@ def held(ids: np.ndarray) -> np.ndarray:
 
 
 class Move(NamedTuple):
-    """The tables of another set of hot ids, and what is to be done for it.
+    """New tables after a change of the hot ids, and the slots to update.
 
     Attributes:
-        ids, slots: The tables.
+        ids, slots: The new tables.
         added: Ids that became hot.
-        filled: The slots that they got.
-        emptied: Slots that nobody has any more.
+        filled: Slots of the ids in `added`.
+        emptied: Slots that were in use and are now free.
     """
 
     ids: np.ndarray
@@ -103,12 +104,12 @@ class Move(NamedTuple):
 
 
 def moved(held: np.ndarray, slots: np.ndarray, wanted: np.ndarray) -> Move:
-    """Makes other ids hot; those that stay keep their slots.
+    """Replaces the hot ids; ids that stay hot keep their slots.
 
     Args:
-        held: Hot ids, increasing.
-        slots: `(capacity,)`, first those of the hot ids, then free ones.
-        wanted: At most `capacity` different ids.
+        held: The current hot ids, increasing.
+        slots: `(capacity,)`, the slots of the hot ids, then the free slots.
+        wanted: The new hot ids: at most `capacity`, without duplicates.
     """
     stays = np.isin(held, wanted)
     taken, left = slots[: len(held)][stays], slots[: len(held)][~stays]

@@ -1,4 +1,4 @@
-"""Sums, means and normed sums of the rows of a bag."""
+"""Pooling of the rows of a bag: sum, mean or sqrtn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ def check_combiner(combiner: str) -> str:
 
 @dataclass(frozen=True)
 class Segments:
-    """Bags of any length, whose entries lie in one list.
+    """Bags of varying length, with their entries in one list.
 
     Attributes:
         index: int32 `(n,)`, the bag of each entry.
         count: Number of bags.
-        splits: int32 `(count + 1,)`, where each bag begins, then n; None where
-            the index is not in order.
+        splits: int32 `(count + 1,)`, the start of each bag, then n; None if
+            the index may be unsorted.
     """
 
     index: Tensor
@@ -36,21 +36,22 @@ class Segments:
 
     @property
     def lengths(self) -> Tensor | None:
-        """Entries of each bag, int32 `(count,)`; None without splits."""
+        """Length of each bag, int32 `(count,)`; None without splits."""
         if self.splits is None:
             return None
         return self.splits[1:] - self.splits[:-1]
 
     @classmethod
     def from_splits(cls, splits: Tensor, size: Any) -> Self:
-        """Bags that lie one after another.
+        """Segments of consecutive bags.
 
-        Counts the inner splits at or below each place, which stays within
-        the bags whatever the splits are. A binary search gives the same, but
-        XLA on TensorFlow compares every place with every split instead.
+        The bag of an entry is the number of inner splits at or below its
+        position, so that it is in range for invalid splits too. A binary
+        search gives the same result, but XLA on TensorFlow compiles it to a
+        comparison of every position with every split.
 
         Args:
-            splits: int32 `(count + 1,)`.
+            splits: int32 `(count + 1,)`, the row splits.
             size: n, the number of entries.
         """
         inner = ops.clip(splits[1:-1], 0, size)
@@ -62,10 +63,11 @@ class Segments:
         """Sums over each bag: `(n, ...)` to `(count, ...)`."""
         name = backend.backend()
         if name == "torch":
-            # Keras' own sums in float32 and repeats the index by column.
+            # Keras' `segment_sum` would sum in float32 and repeat the index
+            # for each column.
             zeros = x.new_zeros((self.count, *x.shape[1:]))
             return zeros.index_add(0, self.index, x)
-        # On TensorFlow a number of segments excludes a promise of order.
+        # On TensorFlow, `sorted=True` excludes a given number of segments.
         ordered = self.splits is not None and name == "jax"
         return ops.segment_sum(x, self.index, self.count, sorted=ordered)
 
@@ -76,16 +78,17 @@ def pool(
     combiner: str,
     segments: Segments | None = None,
 ) -> Tensor:
-    """Pools rows of equal bags, or of segments.
+    """Pools the rows of bags of equal length, or of segments.
 
     Args:
-        rows: Floats, `(..., L, k)` or, with segments, `(n, k)`.
-        weights: Floats `rows.shape[:-1]`, or None for ones.
+        rows: Floats of shape `(..., L, k)` or, with segments, `(n, k)`.
+        weights: Floats of shape `rows.shape[:-1]`, or None for ones.
         combiner: One of `COMBINERS`.
-        segments: Of the rows; None for bags along the last axis but one.
+        segments: The bag of each row; None for bags along axis -2.
 
     Returns:
-        Floats, `(..., k)` or `(count, k)`; 0 for a bag whose norm is 0.
+        Floats of shape `(..., k)` or `(count, k)`; 0 for a bag whose norm
+        is 0.
     """
     if weights is not None:
         # Not a matrix product, which a GPU may compute in TF32.
@@ -102,12 +105,12 @@ def normed(
     segments: Segments | None,
     length: Any,
 ) -> Tensor:
-    """Sums of bags divided by their norm.
+    """Divides the sums of bags by their norms.
 
     Args:
-        pooled: Floats, `(..., k)` or `(count, k)`.
-        weights, combiner, segments: As in `pool`.
-        length: L, without segments.
+        pooled: Floats of shape `(..., k)` or `(count, k)`.
+        weights, combiner, segments: The arguments of `pool`.
+        length: L, the length of all bags; not used with segments.
     """
     if combiner == "sum":
         return pooled
@@ -117,12 +120,12 @@ def normed(
     else:
         norm = ops.cast(_lengths(length, segments), pooled.dtype)
     empty = ops.equal(norm, 0)
-    # Replaced before the root and the quotient: their slopes at 0 are not
-    # finite, and would spoil the gradient though the value is not used.
+    # The zeros are replaced before the root and the quotient: their
+    # derivatives at 0 are not finite and would make the gradient NaN.
     norm = ops.where(empty, ops.ones_like(norm), norm)
     if combiner == "sqrtn":
         norm = ops.sqrt(norm)
-    # A factor and not a choice: the NaN of an id without a row stays NaN.
+    # A product rather than `where`: NaN of an out-of-range id stays NaN.
     factor = ops.where(empty, ops.zeros_like(norm), 1 / norm)
     return pooled * ops.expand_dims(factor, -1)
 
@@ -130,7 +133,7 @@ def normed(
 def sums(
     segments: Segments | None,
 ) -> Callable[[Tensor, int], Tensor]:
-    """Sums over the bags' axis, the last one but one, or the last."""
+    """Returns `f(x, axis)`, which sums over bags: segments, or an axis."""
     if segments is not None:
         return lambda x, axis: segments.sum(x)
     return lambda x, axis: ops.sum(x, axis=axis)

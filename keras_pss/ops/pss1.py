@@ -1,9 +1,9 @@
-"""The table hash `pss1` on the host: plain Python integers and NumPy.
+"""The hash `pss1` on the host, in Python integers and NumPy.
 
-This file is the definition. `ops/hashing.py` computes the same numbers with
-`keras.ops` inside a graph, and `tests/golden/pss1.json` holds vectors that
-both must give. The name `pss1` stands in the config of saved layers: the
-arithmetic below is a file format and never changes.
+This file is its definition. `ops/hashing.py` computes the same values with
+`keras.ops` inside a graph, and `tests/golden/pss1.json` holds test vectors for
+both. The config of saved layers names `pss1`: the arithmetic below is a file
+format and never changes.
 
 All 32-bit arithmetic is modulo 2^32. A hash word of an id is
 
@@ -12,10 +12,11 @@ All 32-bit arithmetic is modulo 2^32. A hash word of an id is
     x += x >> 15;  x *= 2 x + C2
     x += x >> 17                                       (arithmetic shifts)
 
-with `f` the same two quadratic rounds, so f(0) = 0 and 32-bit ids skip it. The
-key (A, B, K) is folded on the host from (seed, table, chunk, purpose). Each
-`x -> x (2 x + C)` with odd C permutes Z/2^32 and needs no xor, which is what
-makes the hash equal on every Keras backend.
+where `f` consists of the same two quadratic rounds; f(0) = 0, so 32-bit ids
+skip it. The key (A, B, K) is derived on the host from (seed, table, chunk,
+purpose), where the chunk numbers the independent hashes of an id. Each
+`x -> x (2 x + C)` with odd C is a permutation of Z/2^32 that needs no xor, so
+the hash is the same on every Keras backend.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Key(NamedTuple):
 
 
 def _fmix64(z: int) -> int:
-    """The finaliser of splitmix64."""
+    """The finalizer of splitmix64."""
     z &= _MASK64
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
@@ -51,7 +52,7 @@ def _fmix64(z: int) -> int:
 
 
 def key(seed: int, table: int, chunk: int = 0, purpose: int = 0) -> Key:
-    """Folds the four numbers that name a hash function into its constants.
+    """Derives the constants of a hash function.
 
     Args:
         seed, table, chunk: Integers in [0, 2^64).
@@ -66,7 +67,7 @@ def key(seed: int, table: int, chunk: int = 0, purpose: int = 0) -> Key:
 
 
 def split(ids: npt.ArrayLike) -> tuple[UInt32Array, UInt32Array]:
-    """Low and high words of integer ids; ids of 32 bits are zero-extended."""
+    """Low and high words of integer ids; 32-bit ids are zero-extended."""
     array = np.asarray(ids)
     if array.dtype.itemsize <= 4:
         low = array.astype(np.int64).astype(np.uint32)
@@ -115,7 +116,7 @@ def reduce(x: UInt32Array, size: int) -> npt.NDArray[np.int32]:
 
     Args:
         x: Hash words.
-        size: Positive and below 2^31.
+        size: Number of values, positive and below 2^31.
     """
     shifted = (x + np.uint32(0x80000000)).astype(np.uint64)
     return ((shifted * np.uint64(size)) >> np.uint64(32)).astype(np.int32)
@@ -139,10 +140,9 @@ def signs(
     table: int = 0,
     chunks: Sequence[int] = (0,),
 ) -> npt.NDArray[np.int8]:
-    """`count` signs a chunk: +1 or -1, `ids.shape + (len(chunks), count)`.
+    """Signs, +1 or -1, of shape `ids.shape + (len(chunks), count)`.
 
-    One word gives 32 of them: sign i is the bit that `word << (i mod 32)`
-    brings to the top.
+    One word gives 32 signs: sign i is the top bit of `word << (i mod 32)`.
     """
     parts = []
     for word in range(-(-count // 32)):

@@ -2,10 +2,10 @@
 
     E[i][c Z + t] = g(e, i, c Z + t) M[(h(e, i, c) + t) mod m],   t < Z
 
-One chunk is Z consecutive elements of the memory. For Z <= d a row is cut
-into ceil(d / Z) chunks; for Z > d (a multiple of d) a chunk holds the rows of
-Z / d consecutive ids; `fold` is Z = m: the rows of m / d consecutive ids fill
-the memory once, turned by a hash of their number.
+A block is Z consecutive elements of the memory. For Z <= d a row consists of
+ceil(d / Z) blocks, the last one truncated; for Z > d (a multiple of d) a block
+holds the rows of Z / d consecutive ids. `fold` is Z = m: the rows of m / d
+consecutive ids fill the memory once, starting at a hash of the block's number.
 
 References: Desai et al., "Random Offset Block Embedding (ROBE)", section 3;
 Desai and Shrivastava, "The trade-offs of model size in large recommendation
@@ -33,17 +33,19 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of one width in one memory.
+    """Tables of equal width that share one memory.
 
     Attributes:
-        memory_size: m, at least `output_dim` and `min(block_size, m)`.
-        output_dim: d.
-        block_size: Z; `memory_size` itself is the fold mapping.
-        table: The table's number; with several tables, one for each column
-            of the ids.
-        seed, family: Of the hash.
-        sign: Whether an independent hash turns the sign of each element.
-        scales: A factor of the rows of each table; empty for 1.
+        memory_size: m, the number of elements of the memory; at least
+            `output_dim`.
+        output_dim: d, the length of a row.
+        block_size: Z, at most `memory_size`; equal to `memory_size` for the
+            fold mapping.
+        table: The table number; with several tables, a sequence of one for
+            each column of the ids.
+        seed, family: Seed and family of the hash.
+        sign: Whether an independent hash gives each element a sign.
+        scales: Factors of the rows, one for each table; empty for ones.
     """
 
     memory_size: int
@@ -61,15 +63,15 @@ class Tables:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """Keys of `pss1`: of the starts of each chunk, then of the signs.
+        """Keys of `pss1`: for the start of each block, then for the signs.
 
-        int32 `(tables, chunks + words of signs, 3)`.
+        int32 `(tables, blocks + words of signs, 3)`.
         """
         tables = [self.table] if isinstance(self.table, int) else self.table
-        chunks = max(1, -(-self.output_dim // self.block_size))
+        blocks = max(1, -(-self.output_dim // self.block_size))
         words = -(-self.output_dim // 32) if self.sign else 0
         keys = [
-            [pss1.key(self.seed, t, c) for c in range(chunks)]
+            [pss1.key(self.seed, t, c) for c in range(blocks)]
             + [pss1.key(self.seed, t, 0, 1 + w) for w in range(words)]
             for t in tables
         ]
@@ -82,14 +84,14 @@ def rows(
     memory: Any,
     gather: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Rows of valid ids, floats `ids.shape + (output_dim,)`.
+    """Rows of in-range ids, floats of shape `ids.shape + (output_dim,)`.
 
     Args:
-        tables: Where they lie.
+        tables: The tables and their memory layout.
         ids: int32 or int64, `(n,)`; with several tables `(..., F)`.
-        memory: The memory, where kernels may read it and give it a dense
-            gradient; else None.
-        gather: Reads elements of the memory at given positions.
+        memory: The memory, if kernels may read it and return a dense
+            gradient; otherwise None.
+        gather: Function that reads the memory at given positions.
     """
     found = _kernels(tables, ids, memory)
     if found is not None:
@@ -115,10 +117,10 @@ def rows(
 
 
 def _kernels(tables: Tables, ids: Tensor, memory: Any) -> Any:
-    """The kernels, where they are there for these tables, and faster."""
+    """The kernels, if they support these tables and are faster; or None."""
     if memory is None or tables.family != "pss1":
         return None
-    # A hash for each number: XLA is up to 1.9 times as fast.
+    # With one hash per element, XLA is up to 1.9 times as fast.
     single = min(tables.block_size, tables.output_dim) == 1
     if single and compiled_by_xla():
         return None
@@ -126,12 +128,12 @@ def _kernels(tables: Tables, ids: Tensor, memory: Any) -> Any:
 
 
 def sums_at_once(tables: Tables, ids: Tensor, memory: Any) -> bool:
-    """Whether a kernel checks, looks up and sums the ids of bags here."""
+    """Whether one kernel can check, look up and sum the ids of bags."""
     return (
         tables.family == "pss1"
         and backend.standardize_dtype(memory.dtype) == "float32"
         and robe_kernels(memory, ids) is not None
-        # Where ids without a row cannot raise, their bags must be told.
+        # Without the check, out-of-range ids must turn their bags to NaN.
         and check_kernels() is not None
     )
 
@@ -143,7 +145,7 @@ def sums(
     splits: Tensor,
     weights: Tensor | None,
 ) -> Tensor:
-    """Sums of the rows of bags of one table's ids, `(bags, output_dim)`."""
+    """Sums of the rows of bags of ids of one table, `(bags, output_dim)`."""
     if weights is not None:
         weights = ops.cast(weights, "float32")
     return robe_kernels(memory, ids).robe_lookup(
@@ -162,28 +164,28 @@ def positions(tables: Tables, ids: Tensor) -> Tensor:
     """Positions in the memory, int32, shape `ids.shape + (output_dim,)`."""
     memory_size, output_dim = tables.memory_size, tables.output_dim
     if tables.block_size <= output_dim:
-        chunks = -(-output_dim // tables.block_size)
-        start = hashing.starts(ids, memory_size, chunks=chunks, **tables.hash)
-        # (..., chunks) -> (..., chunks, Z) -> (..., d)
-        at = _turned(
+        blocks = -(-output_dim // tables.block_size)
+        start = hashing.starts(ids, memory_size, chunks=blocks, **tables.hash)
+        # (..., blocks) -> (..., blocks, Z) -> (..., d)
+        at = _wrapped(
             ops.expand_dims(start, -1),
             np.arange(tables.block_size),
             memory_size,
         )
-        shape = (*ops.shape(ids), chunks * tables.block_size)
+        shape = (*ops.shape(ids), blocks * tables.block_size)
         return ops.reshape(at, shape)[..., :output_dim]
-    ids_a_chunk = tables.block_size // output_dim
-    chunk = ids // ids_a_chunk
-    row = ops.cast(ids - chunk * ids_a_chunk, "int32")
-    start = hashing.starts(chunk, memory_size, **tables.hash)  # (..., 1)
-    start = _turned(start, ops.expand_dims(row, -1) * output_dim, memory_size)
-    return _turned(start, np.arange(output_dim), memory_size)
+    rows_per_block = tables.block_size // output_dim
+    block = ids // rows_per_block
+    row = ops.cast(ids - block * rows_per_block, "int32")
+    start = hashing.starts(block, memory_size, **tables.hash)  # (..., 1)
+    start = _wrapped(start, ops.expand_dims(row, -1) * output_dim, memory_size)
+    return _wrapped(start, np.arange(output_dim), memory_size)
 
 
-def _turned(start: Tensor, step: Any, memory_size: int) -> Tensor:
-    """(start + step) mod m for 0 <= start, step < m, without a sum over m."""
+def _wrapped(start: Tensor, step: Any, memory_size: int) -> Tensor:
+    """(start + step) mod m for 0 <= start, step < m, without overflow."""
     if isinstance(step, np.ndarray):
         step = ops.convert_to_tensor(step.astype("int32"))
-    # start + step - m is never above m, where start + step may pass 2^31.
+    # start + step can exceed 2^31 - 1; start - m + step is always below m.
     at = start - memory_size + step
     return ops.where(at < 0, at + memory_size, at)

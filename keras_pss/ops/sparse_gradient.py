@@ -1,9 +1,9 @@
-"""Sparse gradients of gathered rows, with the entries of equal rows summed.
+"""Sparse gradients of gathered rows, with duplicates summed.
 
-TensorFlow alone has them in Keras: JAX's gradients are dense, and Keras'
-optimizers on PyTorch take dense ones. Stock layers hand Adam, Adagrad and
-RMSprop one entry for each occurrence of an id, which they square one by one;
-here each row occurs once, so that every optimizer sees the true gradient.
+Keras supports them on TensorFlow only: JAX's gradients are dense, and Keras'
+optimizers on PyTorch take dense gradients. Stock layers give Adam, Adagrad and
+RMSprop one entry for each occurrence of an id, which they square separately.
+Here each row occurs once, so that every optimizer sees the true gradient.
 """
 
 import weakref
@@ -16,12 +16,12 @@ from keras_pss.native.dispatch import table_kernels
 Tensor = Any
 MODES = ("auto", "dense", "sparse")
 
-# Numbers in a table from which on a sparse gradient is the faster one (SGD,
-# from 4 million on, and Adagrad); Adam's step is 4 to 10 % slower from here on.
+# Number of parameters from which on a sparse gradient is faster with SGD (for
+# which it is from 4 million on) and Adagrad; Adam's step is 4 to 10 % slower.
 # Measured by benchmarks/gradient_crossover.py.
 CROSSOVER = 1 << 24
 
-# Tables that were read with a sparse gradient, by the graph that did.
+# For each graph, the tables it already reads with a sparse gradient.
 _read_in: weakref.WeakKeyDictionary[Any, set[int]]
 _read_in = weakref.WeakKeyDictionary()
 
@@ -36,21 +36,23 @@ def check_mode(gradient: str) -> str:
 
 
 def pays(table: Any) -> bool:
-    """Whether a table is so large that `"auto"` takes a sparse gradient.
+    """Whether a table is large enough for `"auto"` to use a sparse gradient.
 
-    Never for single numbers, as of ROBE's memory: up to some 30 million of
-    them, to find the duplicates takes longer than the whole memory's step.
+    It never is if its rows are single elements, as in ROBE's memory: up to
+    about 30 million elements, finding the duplicates takes longer than a dense
+    step.
     """
     rows, width = table.shape
     return width > 1 and rows * width >= CROSSOVER
 
 
 def possible(table: Any) -> bool:
-    """Whether rows of a table can have a sparse gradient here and now.
+    """Whether the next read of a table can have a sparse gradient.
 
-    In one graph a table may be read so once: the entries of two reads would
-    be joined unsummed, and so would those of several replicas. Further reads
-    are dense, which makes the sum of all of them dense, and right.
+    In one graph, only one read of a table can: TensorFlow would concatenate
+    the entries of two reads, or of several replicas, without summing
+    duplicates. Further reads are dense, which makes the total gradient dense
+    and correct.
     """
     if backend.backend() != "tensorflow":
         return False
@@ -69,7 +71,7 @@ def possible(table: Any) -> bool:
 
 
 def rows(table: Any, index: Tensor) -> Tensor:
-    """`table[index]` of a TensorFlow variable, for `possible` tables."""
+    """`table[index]` of a TensorFlow variable for which `possible` holds."""
     import tensorflow as tf
 
     flat = tf.reshape(index, (-1,))
@@ -78,10 +80,11 @@ def rows(table: Any, index: Tensor) -> Tensor:
 
 
 def _summed_once(rows: Tensor, index: Tensor) -> Tensor:
-    """The rows; their gradient is summed at the first row of equal index.
+    """Returns `rows`; sums their gradient at the first row of each index.
 
-    The others get zeros. (Taking part in the variable's own gradient instead
-    would read it whole, which TensorFlow copies after each sparse update.)
+    Duplicates get zeros. (A custom gradient of the variable would read all of
+    it, and TensorFlow copies a variable that is read whole at each sparse
+    update.)
     """
     import tensorflow as tf
 

@@ -4,8 +4,8 @@ Row i, column j of the table is the product of one slice of each core,
 
     E[i, j] = G_1[i_1, j_1] G_2[i_2, j_2] ... G_D[i_D, j_D],
 
-matrices of r_{k-1} x r_k with r_0 = r_D = 1; the digits i_k of the id and j_k
-of the column are taken most significant first.
+which are matrices of r_{k-1} x r_k with r_0 = r_D = 1. The digits i_k of the
+id and j_k of the column are ordered most significant first.
 
 Reference: Yin et al., "TT-Rec: tensor train compression for deep learning
 recommendation models" (MLSys 2021), equations 3 to 5 and table 2.
@@ -27,14 +27,15 @@ Shape = tuple[int, ...]
 
 @lru_cache
 def balanced_row_shape(rows: int, cores: int) -> Shape:
-    """TT-Rec's factors of the number of rows: as equal as they come.
+    """TT-Rec's factors of the number of rows, as equal as possible.
 
-    The number is rounded up to each power of ten in turn; of all the ways to
-    write these as a product of `cores` factors the one of largest entropy
-    (of the factors over their sum) is taken.
+    The number is rounded up to a multiple of each power of ten in turn. Of all
+    products of `cores` factors that give one of these numbers, the one whose
+    factors, divided by their sum, have the largest entropy is chosen.
 
     Returns:
-        Factors in the order of TT-Rec's table 2, product at least `rows`.
+        Factors in the order of TT-Rec's table 2; their product is at least
+        `rows`.
     """
     best: tuple[float, Shape] = (-math.inf, ())
     for power in range(len(str(rows))):
@@ -43,38 +44,38 @@ def balanced_row_shape(rows: int, cores: int) -> Shape:
         for shape in _factorizations(rounded, cores):
             total = sum(shape)
             entropy = -sum(f / total * math.log(f / total) for f in shape)
-            # A tie of equal factors written twice must not change the choice.
+            # Rounding errors must not decide between equal entropies.
             if entropy > best[0] + 1e-12:
                 best = entropy, shape
-    # Ascending halves dealt in turn: x0 x2 x1 x3 for four cores.
+    # The two ascending halves are interleaved: x0 x2 x1 x3 for four cores.
     ascending = sorted(best[1])
     half = -(-cores // 2)
     pairs = itertools.zip_longest(ascending[:half], ascending[half:])
-    dealt = [f for pair in pairs for f in pair if f is not None]
-    return tuple(ascending) if cores < 4 else tuple(dealt)
+    interleaved = [f for pair in pairs for f in pair if f is not None]
+    return tuple(ascending) if cores < 4 else tuple(interleaved)
 
 
 def min_params_row_shape(
     rows: int, columns: Sequence[int], rank: int, ring: bool = False
 ) -> Shape:
-    """The row factors that need the fewest parameters at a given rank.
+    """The row factors with the fewest parameters at a given rank.
 
-    A digit of an inner core costs r² q parameters and one of an outer core
-    r q, so inner factors come out smaller than with equal ones.
+    One more digit costs r² q parameters in an inner core and r q in an outer
+    core, so the inner factors are smaller than the outer ones.
 
     Args:
-        rows: n; the product of the factors is at least this.
-        columns: The factors q of a row, one for each core.
-        rank: r.
-        ring: Whether the outer cores have the rank on both sides as well.
+        rows: n, the number of rows, a lower bound of the factors' product.
+        columns: The factors q of the row length, one for each core.
+        rank: The rank r.
+        ring: Whether the outer cores, too, have the rank on both sides.
     """
     cost = _digit_costs(columns, rank, ring)
 
     def total(shape: Sequence[int]) -> int:
         return sum(c * p for c, p in zip(cost, shape, strict=True))
 
-    # For real factors, equal cost in every core is the optimum; the integers
-    # are searched around it, the last factor closing the product.
+    # Over the reals, the optimum has equal cost in every core. Integers near
+    # it are tried; the last factor is the smallest that reaches `rows`.
     scale = (rows * math.prod(cost)) ** (1 / len(cost))
     ideal = [max(1.0, scale / c) for c in cost]
     tried = 200 if len(cost) < 4 else 10
@@ -84,10 +85,10 @@ def min_params_row_shape(
 
 
 def column_shape(columns: int, cores: int) -> Shape:
-    """Factors of a row's length, never rounded up, largest last.
+    """Exact factors of the row length, the largest last.
 
-    The last core has the fewest parameters for its size, so it takes the
-    largest factor: 16 in three is (2, 2, 4).
+    The last core has the fewest parameters for its size, so it gets the
+    largest factor: for 16 and three cores, (2, 2, 4).
     """
     best = min(_factorizations(columns, cores), key=lambda f: (sum(f), f))
     return tuple(sorted(best))
@@ -96,9 +97,10 @@ def column_shape(columns: int, cores: int) -> Shape:
 def ranks(
     rank: int | Sequence[int], rows: Sequence[int], columns: Sequence[int]
 ) -> Shape:
-    """Ranks r_0 .. r_D; a single one is cut where a core cannot use it.
+    """Ranks r_0 .. r_D; a single rank is lowered where it exceeds the bound.
 
-    No boundary needs a rank above the number of entries on either side.
+    The bound between two cores is the smaller of the numbers of entries that
+    the cores on either side can represent.
     """
     sizes = [p * q for p, q in zip(rows, columns, strict=True)]
     if isinstance(rank, int):
@@ -114,7 +116,7 @@ def ranks(
 def core_shapes(
     rows: Sequence[int], columns: Sequence[int], ranks: Sequence[int]
 ) -> list[tuple[int, int, int, int]]:
-    """(p_k, r_{k-1}, q_k, r_k) of each core."""
+    """The shape (p_k, r_{k-1}, q_k, r_k) of each core."""
     return [
         (p, ranks[k], q, ranks[k + 1])
         for k, (p, q) in enumerate(zip(rows, columns, strict=True))
@@ -134,11 +136,11 @@ def digits(ids: Tensor, rows: Sequence[int]) -> list[Tensor]:
 def contract(
     slices: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
 ) -> Tensor:
-    """Product of core slices: `(n, r q r')` each to rows `(n, prod(q))`.
+    """Multiplies core slices, `(n, r q r')` each, to rows `(n, prod(q))`.
 
-    One batched matrix product after the other; an einsum of three operands
-    would choose a far slower order. In a ring the first core has the rank of
-    the last one on its left, and a row is the trace over it.
+    It uses a sequence of batched matrix products; an einsum of three operands
+    would choose a far slower order. In a ring, the left rank of the first core
+    equals the right rank of the last, and a row is the trace over it.
     """
     _, first, columns, rank = shapes[0]
     columns *= first
@@ -153,8 +155,8 @@ def contract(
     if right == 1:
         part = ops.reshape(part, (-1, left, width))
         return ops.reshape(ops.matmul(result, part), (-1, columns * width))
-    # The trace sums over the rank on the left of the first core as well as
-    # over the one before the last: (n, Q, a r) x (n, a r, q) -> (n, Q q).
+    # The trace sums over the left ranks of both the first and the last core:
+    # (n, Q, a r) x (n, a r, q) -> (n, Q q).
     columns //= first
     result = ops.reshape(result, (-1, first, columns, left))
     result = ops.reshape(
@@ -172,15 +174,15 @@ def take_rows(
     shapes: Sequence[tuple[int, int, int, int]],
     ids: Tensor,
 ) -> Tensor:
-    """The rows of ids, `(n, prod(q))`, out of the whole table.
+    """Builds the whole table and gathers the rows of ids, `(n, prod(q))`.
 
-    One product of two large matrices after the other, however many ids there
-    are; for tables that are not much larger than a batch.
+    Its large matrix products do not depend on the number of ids. It pays for
+    tables that are not much larger than a batch.
 
     Args:
-        cores: `(p, r q r')` each.
-        shapes: Of the cores.
-        ids: `(n,)` integers below `prod(p)`.
+        cores: Tensors of shape `(p, r q r')`.
+        shapes: The shapes `(p, r, q, r')` of the cores.
+        ids: Integers of shape `(n,)` in `[0, prod(p))`.
     """
     shaped = [ops.reshape(c, s) for c, s in zip(cores, shapes, strict=True)]
     first, *inner, last = shaped
@@ -206,7 +208,7 @@ def take_rows(
 
 
 def flops(shapes: Sequence[tuple[int, int, int, int]]) -> int:
-    """Additions and multiplications of `contract` for one row."""
+    """Number of additions and multiplications of `contract` per row."""
     total, columns = 0, shapes[0][1] * shapes[0][2]
     for _, left, width, right in shapes[1:-1]:
         total += 2 * columns * left * width * right
@@ -218,9 +220,9 @@ def flops(shapes: Sequence[tuple[int, int, int, int]]) -> int:
 def mean_square(
     cores: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
 ) -> Tensor:
-    """Mean of the squared entries of the whole table, never built.
+    """Mean of the squared entries of the table, without building it.
 
-    One r x r Gram matrix goes along the train: V <- Σ_{i,j} G[i,j]' V G[i,j].
+    An r x r Gram matrix is updated core by core: V <- Σ_{i,j} G[i,j]' V G[i,j].
     """
     gram = ops.ones((1, 1))
     for core, (rows, left, width, right) in zip(cores, shapes, strict=True):
@@ -231,7 +233,7 @@ def mean_square(
 
 
 def _digit_costs(columns: Sequence[int], rank: int, ring: bool) -> list[int]:
-    """Parameters of one more row digit in each core."""
+    """Number of parameters that one more row digit adds to each core."""
     if ring:
         return [q * rank * rank for q in columns]
     last = len(columns) - 1
@@ -242,7 +244,7 @@ def _digit_costs(columns: Sequence[int], rank: int, ring: bool) -> list[int]:
 
 
 def _around(x: float, count: int) -> range:
-    """Integers within a tenth of x, about `count` of them at most."""
+    """Integers within 10 % of x, about `count` of them at most."""
     low, high = max(1, math.floor(0.9 * x)), math.ceil(1.1 * x) + 1
     return range(low, high, max(1, (high - low) // count))
 

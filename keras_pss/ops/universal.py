@@ -1,9 +1,9 @@
 """The papers' universal hash: `((A e + B x + C c + D) mod P) mod m`.
 
-Kept to reproduce published results: ids that collide in one chunk collide in
-nearly all of them, which is why `pss1` is the default. `P` and the way the
-constants are drawn are those of the ROBE reference implementation; its table
-number `e` enters with a constant of its own, as in the paper.
+It serves to reproduce published results. Ids that collide in one chunk c
+collide in nearly all of them, which is why `pss1` is the default. `P` and the
+way the constants are drawn are those of the ROBE reference implementation; the
+table number `e` has a separate constant, as in the paper.
 
 Reference: Desai et al., "Random Offset Block Embedding (ROBE) for compressed
 embedding tables in deep learning recommendation systems", section 3.
@@ -20,7 +20,7 @@ PAPER_SEED = 1024
 
 
 class Constants(NamedTuple):
-    """Multipliers of the table, the id and the chunk, and the addend."""
+    """Multipliers A, B, C of table, id and chunk, and the addend D."""
 
     table: int
     id: int
@@ -30,10 +30,11 @@ class Constants(NamedTuple):
 
 @lru_cache
 def constants(seed: int, purpose: int = 0) -> Constants:
-    """Constants of the family's member `seed`; seed 0 is the papers' choice.
+    """Draws the constants of a hash function.
 
     Args:
-        seed: Non-negative; the generator is seeded with `1024 + seed`.
+        seed: Non-negative integer; the generator is seeded with
+            `1024 + seed`. Seed 0 gives the papers' constants.
         purpose: 0 for start offsets, 1 for signs.
     """
     if not 0 <= seed < 2**32 - PAPER_SEED:
@@ -58,8 +59,8 @@ def byte_products(
 ) -> npt.NDArray[np.int32]:
     """`(B · b · 256^k) mod P` for byte k and value b, shape (num_bytes, 256).
 
-    With it, the product of two 31-bit numbers is a few table lookups and
-    additions that fit 32 bits, on backends without 64-bit integers as well.
+    With it, the product of two 31-bit numbers takes a few table lookups and
+    32-bit additions, so that no backend needs 64-bit integers.
     """
     multiplier = constants(seed, purpose).id
     return np.array(
@@ -74,7 +75,7 @@ def byte_products(
 def starts(
     ids: npt.ArrayLike, size: int, seed: int = 0, table: int = 0, chunk: int = 0
 ) -> npt.NDArray[np.int64]:
-    """Offsets in [0, size) of non-negative ids, in exact Python integers."""
+    """Offsets in [0, size) of non-negative ids, by exact Python integers."""
     multiplier = constants(seed).id
     constant = offset(seed, table, chunk)
     flat = [

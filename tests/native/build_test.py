@@ -105,7 +105,7 @@ def test_errors_of_a_build_say_what_to_do(cache, monkeypatch):
         build.build("jax", cuda=True)
     monkeypatch.setattr(library, "source_folder", lambda: None)
     library.place.cache_clear()
-    with pytest.raises(build.BuildError, match="custom_ops, are not here"):
+    with pytest.raises(build.BuildError, match="custom_ops, are missing"):
         build.build("jax", cuda=False)
 
 

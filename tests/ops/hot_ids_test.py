@@ -23,7 +23,9 @@ def padded(ids, capacity):
     held=st.sets(st.integers(0, 2**31 - 2), max_size=16),
     others=st.lists(st.integers(0, 2**31 - 2), max_size=20),
 )
-@pytest.mark.parametrize("search", [hot_ids.count_below, hot_ids._halving])
+@pytest.mark.parametrize(
+    "search", [hot_ids.count_below, hot_ids._binary_search]
+)
 def test_both_searches_count_what_is_below(search, capacity, held, others):
     table = padded(held, capacity)
     ids = np.array([*held, *others, 2**31 - 2], np.int32)

@@ -1,7 +1,7 @@
-// Names that TensorFlow's headers mention, of a library they do not bring.
+// Declarations of highwayhash, whose headers TensorFlow's package lacks.
 //
-// xla/printer.h declares a class with a hasher as a member; nothing here ever
-// makes one, so that a declaration is all it takes.
+// xla/printer.h declares a class with a hasher as a member. It is never
+// instantiated here, so that an empty class is enough.
 
 #ifndef KERAS_PSS_SHIM_ARCH_SPECIFIC_H_
 #define KERAS_PSS_SHIM_ARCH_SPECIFIC_H_
