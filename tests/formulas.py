@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.ops import pss1, universal
+from keras_pss.ops.hash_families import pss1, universal
 
 Tables = dict[str, np.ndarray]
 

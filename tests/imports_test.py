@@ -23,7 +23,7 @@ ALLOWED = {
     "planning": {"layers", "ops", "optimizers"},
     "callbacks": {"layers", "ops", "optimizers"},
     "models": {"layers", "ops"},
-    "data": {"arrays", "files", "ops.pss1", "version"},
+    "data": {"arrays", "files", "ops.hash_families", "version"},
     "training": {
         "arrays",
         "callbacks",
@@ -43,12 +43,13 @@ ALLOWED = {
 }
 # Within a room, from its inner to its outer parts.
 LAYERS = {
-    "base": set(),
-    "fused": {"base"},
-    "embedding": {"base", "fused"},
+    "initial_values": set(),
+    "base": {"initial_values"},
+    "fused": {"base", "initial_values"},
+    "embedding": {"base", "fused", "initial_values"},
     # The names of all methods, HotRows among them, which wraps another one.
     "embedding/methods.py": {"base", "embedding", "composite.hot_rows"},
-    "composite": {"base", "embedding"},
+    "composite": {"base", "embedding", "initial_values"},
     "feature_interaction": {"base"},
 }
 TENSORFLOW = (

@@ -1,4 +1,4 @@
-// The hash `pss1` for one word; keras_pss/ops/pss1.py is its definition.
+// The hash `pss1` for one word; keras_pss/ops/hash_families/pss1.py is its definition.
 
 #ifndef KERAS_PSS_CORE_PSS1_H_
 #define KERAS_PSS_CORE_PSS1_H_

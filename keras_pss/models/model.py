@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.ops import exact, sources
+from keras_pss.ops.model_inputs import exact, sources
 
 Tensor = Any
 

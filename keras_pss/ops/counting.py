@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import backend, ops
 
-from keras_pss.ops import hashing, pss1
+from keras_pss.ops import hashing
+from keras_pss.ops.hash_families import pss1
 
 Tensor = Any
 Ids = npt.NDArray[np.int32]

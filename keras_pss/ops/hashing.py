@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from keras_pss.ops import pss1, universal
+from keras_pss.ops.hash_families import pss1, universal
 
 Tensor = Any
 FAMILIES = ("pss1", "universal")

@@ -26,7 +26,8 @@ from keras_pss.native.dispatch import (
     compiled_by_xla,
     robe_kernels,
 )
-from keras_pss.ops import hashing, pss1
+from keras_pss.ops import hashing
+from keras_pss.ops.hash_families import pss1
 
 Tensor = Any
 

@@ -9,7 +9,7 @@ import keras_pss
 from keras_pss.callbacks.recluster import Recluster
 from keras_pss.layers.embedding import methods as factory
 from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 ROWS, WIDTH = 200, 8
 IDS = np.random.RandomState(0).randint(0, ROWS, (256,)).astype("int32")

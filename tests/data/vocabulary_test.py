@@ -13,7 +13,7 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     by_frequency,
     count_values,
 )
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 edges = st.sampled_from([0, 1, 2**31, 2**32 - 1, 0x9E3779B1])
 values = st.one_of(st.integers(0, 20), edges, st.integers(0, 2**32 - 1))

@@ -12,7 +12,8 @@ from keras import ops
 import keras_pss
 from keras_pss import native
 from keras_pss.native import dispatch as native_kernels
-from keras_pss.ops import pss1, robe
+from keras_pss.ops import robe
+from keras_pss.ops.hash_families import pss1
 
 BACKEND = keras.backend.backend()
 

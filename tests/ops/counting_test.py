@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_pss.ops import counting, pss1
+from keras_pss.ops import counting
+from keras_pss.ops.hash_families import pss1
 from keras_pss.ops.hot_ids import index_dtype
 
 ID_LISTS = st.lists(st.integers(0, 299), max_size=200)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pss.ops import exact
+from keras_pss.ops.model_inputs import exact
 
 EDGES = [
     2**k + d for k in (7, 8, 15, 16, 24, 31, 32, 53, 63, 64) for d in (-1, 0, 1)

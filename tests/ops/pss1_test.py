@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "pss1.json").read_text()

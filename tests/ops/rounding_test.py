@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from keras import ops
 
-from keras_pss.ops import pss1, rounding
+from keras_pss.ops import rounding
+from keras_pss.ops.hash_families import pss1
 
 every_storage = pytest.mark.parametrize("storage", rounding.STORAGES)
 LARGEST = {"int8": 127, "int4": 7}

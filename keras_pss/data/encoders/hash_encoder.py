@@ -7,7 +7,7 @@ import numpy as np
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.readers.block import Int32Array, UInt32Array
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 OPEN_SIZE = 2**31 - 1  # ids of an open space lie below this
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from keras_pss.data.criteo import schema
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.synthetic.bayes import Floats, expected_auc, sigmoid
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 Bools = npt.NDArray[np.bool_]
 

@@ -11,7 +11,7 @@ from keras_pss.data.criteo import schema
 from keras_pss.data.readers.block import Int32Array, UInt32Array
 from keras_pss.data.synthetic import teacher
 from keras_pss.data.synthetic.bayes import Floats, sigmoid
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 # Rows that share one random generator: part of the format, never changed.
 BLOCK_ROWS = 1 << 14

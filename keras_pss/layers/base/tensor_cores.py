@@ -7,10 +7,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base import tensor_core_shapes as core_shapes
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import tensor_train
 
 Tensor = Any
@@ -98,7 +98,7 @@ class CoreEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         sizes = [(p, left * q * right) for p, left, q, right in self._cores]
-        scale = initial_scale.TableScale.of(self)
+        scale = table_scale.TableScale.of(self)
 
         def std(core: int) -> float:
             return self.core_stds(scale.product_std)[core]
@@ -117,14 +117,14 @@ class CoreEmbedding(CompressedEmbedding):
     ) -> Callable[..., Tensor]:
         given = self.embeddings_initializer
         if self.core_initializer == "sampled_gaussian":
-            return initial_draws.sampled_gaussian(given, std, index)
-        return initial_draws.spread(given, lambda: (0.0, std()), index)
+            return draws.sampled_gaussian(given, std, index)
+        return draws.spread(given, lambda: (0.0, std()), index)
 
     def _normalized(
         self,
         fills: list[Any],
         sizes: list[tuple[int, int]],
-        scale: initial_scale.TableScale,
+        scale: table_scale.TableScale,
     ) -> Callable[..., Tensor]:
         """Draws the last core so that the table's own variance is right.
 

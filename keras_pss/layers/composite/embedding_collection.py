@@ -10,7 +10,6 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
 from keras_pss.layers.base.multi_column import MultiColumn
@@ -18,6 +17,7 @@ from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite.allocation import allocate
 from keras_pss.layers.embedding.full_embedding import FullEmbedding
 from keras_pss.layers.embedding.methods import checked_options, method_class
+from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import columns
 
 Tensor = Any
@@ -162,7 +162,7 @@ class EmbeddingCollection(MultiColumn):
         for place, column in enumerate(self._allocation.compressed):
             shape = (self.input_dims[column], self.output_dim)
             arguments = {
-                "embeddings_initializer": initial_scale.moved(
+                "embeddings_initializer": table_scale.moved(
                     self.embeddings_initializer, 100 * column
                 ),
                 "name": f"table_{column}",

@@ -13,12 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.base.updates import Replaced
-from keras_pss.ops import clustering, hashing, hot_ids, pss1
+from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.ops import clustering, hashing, hot_ids
+from keras_pss.ops.hash_families import pss1
 
 logger = logging.getLogger(__name__)
 
@@ -142,13 +143,13 @@ class ClusteredEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        scale = initial_scale.TableScale.of(self)
+        scale = table_scale.TableScale.of(self)
         rows = self.num_columns * self.num_clusters
         width = self.output_dim // self.num_columns
 
         def drawn(index: int) -> Table:
             # Both have half of the variance; centroids alone have a mean.
-            fill = initial_draws.spread(
+            fill = draws.spread(
                 given,
                 lambda: (scale.mean * (not index), scale.std / math.sqrt(2)),
                 index,

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import activations, ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 
 Tensor = Any
@@ -132,7 +132,7 @@ class DeepHashEmbedding(CompressedEmbedding):
         fills = [
             # The input's variance is 1/3; an activation halves that of its
             # input, about.
-            initial_draws.scaled(
+            draws.scaled(
                 self.embeddings_initializer,
                 math.sqrt((2 if k else 3) / inputs),
                 k,
@@ -160,7 +160,7 @@ class DeepHashEmbedding(CompressedEmbedding):
         Rows get the table's deviation around its mean: what else they have in
         common would be a bias that every id learns first.
         """
-        table = initial_scale.TableScale.of(self)
+        table = table_scale.TableScale.of(self)
         count = max(2, min(SAMPLE, self.input_dim or SAMPLE))
         ids = np.arange(count, dtype="int32")
 

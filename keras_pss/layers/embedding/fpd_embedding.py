@@ -6,10 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 
@@ -134,8 +134,8 @@ class FPDEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        scale = initial_scale.TableScale.of(self)
-        first = initial_draws.spread(given, lambda: (0.0, scale.product_std))
+        scale = table_scale.TableScale.of(self)
+        first = draws.spread(given, lambda: (0.0, scale.product_std))
         width = self.terms * self.rank
         # V holds signs and W orthogonal rows, so that U alone carries the
         # table's scale and a step moves a row as it moves a dense one.
@@ -144,12 +144,12 @@ class FPDEmbedding(CompressedEmbedding):
             "second": Table(
                 self._side,
                 width,
-                initial_draws.signs(given, 1 / math.sqrt(self.terms), 1),
+                draws.signs(given, 1 / math.sqrt(self.terms), 1),
             ),
             "projection": Table(
                 self.rank,
                 self.output_dim,
-                initial_draws.projection(given, self.rank, self.output_dim, 2),
+                draws.projection(given, self.rank, self.output_dim, 2),
                 whole=True,
             ),
         }

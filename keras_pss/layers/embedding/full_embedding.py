@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.full_group import FullGroup
+from keras_pss.layers.initial_values import table_scale
 
 Tensor = Any
 
@@ -100,7 +100,7 @@ class FullEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         shape = self.input_dim, self.output_dim
-        fill = initial_scale.table(self.embeddings_initializer, *shape)
+        fill = table_scale.table(self.embeddings_initializer, *shape)
         return {"embeddings": Table(*shape, fill)}
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:

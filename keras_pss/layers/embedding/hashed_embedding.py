@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 
 Tensor = Any
@@ -126,12 +126,12 @@ class HashedEmbedding(CompressedEmbedding):
     def tables(self) -> dict[str, Table]:
         given, shape = self.embeddings_initializer, (self.num_buckets,)
         if self.num_hashes == 1:
-            fill = initial_scale.shared_rows(
+            fill = table_scale.shared_rows(
                 given, self.input_dim, self.output_dim, self.name
             )
         else:
-            fill = initial_draws.spread(
-                given, partial(self._moments, initial_scale.TableScale.of(self))
+            fill = draws.spread(
+                given, partial(self._moments, table_scale.TableScale.of(self))
             )
         tables = {"buckets": Table(*shape, self.output_dim, fill)}
         if self.importance_rows:
@@ -141,7 +141,7 @@ class HashedEmbedding(CompressedEmbedding):
             )
         return tables
 
-    def _moments(self, scale: initial_scale.TableScale) -> tuple[float, float]:
+    def _moments(self, scale: table_scale.TableScale) -> tuple[float, float]:
         """Mean and deviation of buckets of which a row sums K."""
         root = math.sqrt(self.num_hashes)
         if self.weighted:  # each by 1 / sqrt(K)

@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import table_scale
 
 Tensor = Any
 
@@ -107,9 +107,9 @@ class MEMComEmbedding(CompressedEmbedding):
             (self.input_dim, self.output_dim),
         )
         fill = (
-            initial_scale.table(given, *shape)
+            table_scale.table(given, *shape)
             if self.num_buckets == self.input_dim
-            else initial_scale.shared_rows(given, *shape, self.name)
+            else table_scale.shared_rows(given, *shape, self.name)
         )
         tables = {
             "shared": Table(self.num_buckets, self.output_dim, fill),

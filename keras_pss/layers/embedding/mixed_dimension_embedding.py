@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 
@@ -92,18 +92,16 @@ class MixedDimensionEmbedding(CompressedEmbedding):
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
         if not self._projects:
-            fill = initial_scale.table(given, self.input_dim, self.output_dim)
+            fill = table_scale.table(given, self.input_dim, self.output_dim)
             return {"narrow": Table(self.input_dim, self.output_dim, fill)}
-        scale = initial_scale.TableScale.of(self)
-        narrow = initial_draws.spread(given, lambda: (0.0, scale.product_std))
+        scale = table_scale.TableScale.of(self)
+        narrow = draws.spread(given, lambda: (0.0, scale.product_std))
         return {
             "narrow": Table(self.input_dim, self.inner_dim, narrow),
             "projection": Table(
                 self.inner_dim,
                 self.output_dim,
-                initial_draws.projection(
-                    given, self.inner_dim, self.output_dim, 1
-                ),
+                draws.projection(given, self.inner_dim, self.output_dim, 1),
                 whole=True,
             ),
         }

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 OPERATIONS = ("mult", "add", "concat")
@@ -128,14 +128,14 @@ class QREmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        scale = initial_scale.TableScale.of(self)
+        scale = table_scale.TableScale.of(self)
         quotients = -(-self.input_dim // math.prod(self._bases))
         rows = [quotients, *self._bases]
         return {
             name: Table(
                 rows[index],
                 self._width,
-                initial_draws.spread(
+                draws.spread(
                     given, partial(self._moments, scale, index), index
                 ),
             )
@@ -143,7 +143,7 @@ class QREmbedding(CompressedEmbedding):
         }
 
     def _moments(
-        self, scale: initial_scale.TableScale, index: int
+        self, scale: table_scale.TableScale, index: int
     ) -> tuple[float, float]:
         """Mean and deviation of one table, which together give the rows'."""
         count = self.num_partitions

@@ -4,13 +4,13 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.full_embedding import (
     rows_variable,
     start_with,
 )
+from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing, rounding
 from keras_pss.ops.packing import BLOCK_SIZE, OwnGrid, Packing
 
@@ -147,7 +147,7 @@ class QuantizedEmbedding(CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         shape = self.input_dim, self.output_dim
-        draw = initial_scale.table(self.embeddings_initializer, *shape)
+        draw = table_scale.table(self.embeddings_initializer, *shape)
 
         def fill(shape: tuple[int, int], dtype: Any = None) -> Tensor:
             return rounding.nearest(draw(shape, dtype), self.storage)

@@ -9,13 +9,13 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.shared_memory import SharedMemory
 from keras_pss.layers.fused.robe_group import ROBEGroup, checked_block_size
+from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing, robe
 from keras_pss.ops import ids as ids_ops
 
@@ -188,7 +188,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
     def tables(self) -> dict[str, Table]:
         if self.memory is not None:
             return {}
-        fill = initial_scale.entries(
+        fill = table_scale.entries(
             self.embeddings_initializer,
             self.input_dim,
             self.output_dim,
@@ -204,8 +204,8 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         if self.memory is not None:
             self.memory.build()
             given = self.memory.embeddings_initializer
-            if self.sign and not initial_scale.gives_table(given):
-                initial_scale.TableScale(
+            if self.sign and not table_scale.gives_table(given):
+                table_scale.TableScale(
                     given, None, 1, self.name
                 ).check_centred()
         super().build(input_shape)

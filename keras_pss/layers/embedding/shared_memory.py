@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
+from keras_pss.layers.initial_values import table_scale
 
 
 @keras.saving.register_keras_serializable("keras_pss")
@@ -77,9 +77,9 @@ class SharedMemory(TableLayer):
 
     def tables(self) -> dict[str, Table]:
         given = self.embeddings_initializer
-        fill = initial_scale.entries(given, None, 1, self.name)
-        if initial_scale.gives_table(given):
-            fill = initial_scale.table(given, self.memory_size, 1)
+        fill = table_scale.entries(given, None, 1, self.name)
+        if table_scale.gives_table(given):
+            fill = table_scale.table(given, self.memory_size, 1)
         return {"memory": Table(self.memory_size, 1, fill)}
 
     def lookup_numbers(self) -> int:

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing
 
 Tensor = Any
@@ -103,7 +103,7 @@ class SketchEmbedding(CompressedEmbedding):
         return {"num_buckets": min(size // output_dim, 2**31 - 1)}
 
     def tables(self) -> dict[str, Table]:
-        fill = initial_scale.entries(
+        fill = table_scale.entries(
             self.embeddings_initializer,
             self.input_dim,
             self.output_dim,

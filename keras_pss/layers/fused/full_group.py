@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
+from keras_pss.layers.initial_values import table_scale
 
 Tensor = Any
 
@@ -22,7 +22,7 @@ class FullGroup(TableGroup):
     """
 
     def tables(self) -> dict[str, Table]:
-        fill = initial_scale.stacked(
+        fill = table_scale.stacked(
             self.embeddings_initializer, self.input_dims, self.output_dim
         )
         rows = sum(self.input_dims)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from keras_pss.layers.base import initial_draws, initial_scale
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
+from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing, robe
 
 Tensor = Any
@@ -55,7 +55,7 @@ class ROBEGroup(TableGroup):
         self.seed = hashing.check_seed(seed)
         # Tables that should start with different scales share one memory:
         # it has the largest one, and their rows are scaled down.
-        each = initial_scale.TableScale.several(
+        each = table_scale.TableScale.several(
             self.embeddings_initializer, self.input_dims, output_dim, self.name
         )
         self._std = max(scale.std for scale in each)
@@ -78,9 +78,9 @@ class ROBEGroup(TableGroup):
 
     def tables(self) -> dict[str, Table]:
         if self._scales:
-            fill = initial_draws.scaled(self.embeddings_initializer, self._std)
+            fill = draws.scaled(self.embeddings_initializer, self._std)
         else:
-            fill = initial_scale.entries(
+            fill = table_scale.entries(
                 self.embeddings_initializer,
                 self.input_dims[0],
                 self.output_dim,

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
-from keras_pss.ops import hashing, pss1
+from keras_pss.ops import hashing
+from keras_pss.ops.hash_families import pss1
 
 ROWS, WIDTH, CLUSTERS, COLUMNS = 60, 12, 7, 4
 IDS = np.random.RandomState(0).randint(0, ROWS, (40,)).astype("int32")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.ops import pss1
+from keras_pss.ops.hash_families import pss1
 
 
 def projected(vectors, memory_size, block_size, seed):

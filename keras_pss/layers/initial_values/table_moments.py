@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from keras import initializers
 
-from keras_pss.layers.base import measured_moments
-from keras_pss.layers.base.measured_moments import FIX, Moments, needs_rows
+from keras_pss.layers.initial_values import measured_moments
+from keras_pss.layers.initial_values.measured_moments import (
+    FIX,
+    Moments,
+    needs_rows,
+)
 
 # Standard deviation of a normal cut at two of its own.
 _TRUNCATED = 0.87962566103423978

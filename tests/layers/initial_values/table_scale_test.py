@@ -10,8 +10,8 @@ from keras import initializers, ops
 from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
 
 import keras_pss
-from keras_pss.layers.base import initial_draws, initial_moments
-from keras_pss.layers.base.initial_moments import moments
+from keras_pss.layers.initial_values import draws, table_moments
+from keras_pss.layers.initial_values.table_moments import moments
 
 every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
 every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
@@ -376,10 +376,10 @@ def test_sampled_gaussian_has_the_moments_of_a_normal_beyond_two():
         np.trapezoid(x**k * density, x) / np.trapezoid(density, x)
         for k in (2, 4)
     )
-    assert pytest.approx(second, rel=1e-6) == initial_draws.TAIL_SQUARE
-    assert pytest.approx(5.7464, abs=5e-5) == initial_draws.TAIL_SQUARE
+    assert pytest.approx(second, rel=1e-6) == draws.TAIL_SQUARE
+    assert pytest.approx(5.7464, abs=5e-5) == draws.TAIL_SQUARE
     seeded = initializers.RandomUniform(seed=3)
-    fill = initial_draws.sampled_gaussian(seeded, lambda: math.sqrt(second))
+    fill = draws.sampled_gaussian(seeded, lambda: math.sqrt(second))
     drawn = ops.convert_to_numpy(fill((1000, 500))).astype("float64")
     assert np.abs(drawn).min() > 1.9999
     assert 4.5 < np.abs(drawn).max() < 6
@@ -461,4 +461,4 @@ def test_core_initializer_is_an_option_with_a_default():
 def test_every_method_is_asked_for_its_initial_values():
     assert {m.cls for m in METHODS} == {m.cls for m in CLASSES}
     assert methods.DIM == DIM
-    assert initial_moments.constant(initializers.Ones()) == 1
+    assert table_moments.constant(initializers.Ones()) == 1

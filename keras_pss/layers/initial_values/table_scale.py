@@ -5,7 +5,7 @@ initializer as it is, a product of factors would start many times too small or
 too large, and a fan-in would be that of the wrong shape. So the initializer is
 asked for the mean and the standard deviation of the `(input_dim, output_dim)`
 table, and the method scales its own parameters to give them, by the draws of
-initial_draws.py. What it cannot give is an error.
+draws.py. What it cannot give is an error.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,12 @@ from typing import Any, Self
 import numpy as np
 from keras import initializers, ops
 
-from keras_pss.layers.base import initial_draws, initial_moments
-from keras_pss.layers.base.initial_moments import FIX, Moments, is_builtin
+from keras_pss.layers.initial_values import draws, table_moments
+from keras_pss.layers.initial_values.table_moments import (
+    FIX,
+    Moments,
+    is_builtin,
+)
 
 Tensor = Any
 Fill = Callable[..., Tensor]
@@ -64,7 +68,7 @@ class TableScale:
         layer: str,
     ) -> list[Self]:
         """The scales of a layer's tables, with one look at the initializer."""
-        found = initial_moments.of_tables(initializer, row_counts, width)
+        found = table_moments.of_tables(initializer, row_counts, width)
         scales = [cls(initializer, rows, width, layer) for rows in row_counts]
         for scale, moments in zip(scales, found, strict=True):
             scale.apart = moments
@@ -73,7 +77,7 @@ class TableScale:
     @cached_property
     def apart(self) -> Moments:
         """Moments of all entries, whose columns may differ."""
-        return initial_moments.moments(self._initializer, *self._shape)
+        return table_moments.moments(self._initializer, *self._shape)
 
     @property
     def moments(self) -> Moments:
@@ -151,11 +155,11 @@ def table(initializer: Any, rows: int, width: int) -> Fill:
         return entries(initializer, rows, width)
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-        value = initial_moments.constant(initializer)
+        value = table_moments.constant(initializer)
         if value is not None:
             _check_fits(initializer, np.shape(value), shape)
         if is_builtin(initializer, initializers.Orthogonal):
-            return initial_draws.in_float32(initializer, shape, dtype)
+            return draws.in_float32(initializer, shape, dtype)
         return moved(initializer, 0)(shape, dtype=dtype)
 
     return fill
@@ -163,8 +167,8 @@ def table(initializer: Any, rows: int, width: int) -> Fill:
 
 def gives_table(initializer: Any) -> bool:
     """Whether an initializer holds a value for each row."""
-    value = initial_moments.constant(initializer)
-    return len(np.shape(value)) > 1 and not initial_moments.is_number(value)
+    value = table_moments.constant(initializer)
+    return len(np.shape(value)) > 1 and not table_moments.is_number(value)
 
 
 def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Fill:
@@ -189,7 +193,7 @@ def shared_rows(
     draw = entries(initializer, rows, width, layer, columns_apart=True)
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-        value = initial_moments.constant(initializer)
+        value = table_moments.constant(initializer)
         # One row for all ids is right in whatever order they read it.
         if value is not None and np.shape(value) in ((width,), (1, width)):
             return initializer(shape, dtype=dtype)
@@ -217,7 +221,7 @@ def entries(
         centred: Whether the table must have a mean of zero.
     """
     scale = TableScale(initializer, rows, width, layer)
-    draw = initial_draws.spread(initializer, lambda: (scale.mean, scale.std))
+    draw = draws.spread(initializer, lambda: (scale.mean, scale.std))
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         found = scale.apart if columns_apart else scale.moments
@@ -233,7 +237,7 @@ def entries(
 def _ignores_rows(initializer: Any, width: int) -> bool:
     """Whether tables of any number of rows are drawn alike."""
     try:
-        return not initial_moments.moments(initializer, None, width).by_rows
+        return not table_moments.moments(initializer, None, width).by_rows
     except ValueError:
         return False
 
