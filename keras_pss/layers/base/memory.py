@@ -5,8 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Self
 
-import numpy as np
-
+from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.packing import BLOCK_SIZE, MODES
 from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
@@ -138,11 +137,6 @@ class MemoryReport:
 
 def _bytes_of(weights: Sequence[Any]) -> int:
     return sum(math.prod(w.shape) * itemsize(w.dtype) for w in weights)
-
-
-def itemsize(dtype: str) -> int:
-    """Bytes of a number of a Keras dtype."""
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def layers_within(layer: Any) -> list[Any]:

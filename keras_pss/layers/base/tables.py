@@ -14,7 +14,6 @@ from keras import constraints, initializers, ops, regularizers
 
 from keras_pss import keras_internals
 from keras_pss.layers.base import keras_arguments
-from keras_pss.layers.base.memory import itemsize
 from keras_pss.layers.base.packable import (
     Packable,
     block_size,
@@ -24,6 +23,7 @@ from keras_pss.layers.base.packable import (
     policy_of,
 )
 from keras_pss.ops import gather, sparse_gradient
+from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.packing import Int4, Int8, Packing
 
 Tensor = Any

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_pss.layers.base.memory import itemsize
+from keras_pss.ops.dtypes import itemsize
 
 Tensor = Any
 Fill = Callable[..., Tensor]
