@@ -126,4 +126,4 @@ def test_float_inputs_that_would_round_are_refused_at_once():
         with pytest.raises(ValueError, match="rounded to another row's id"):
             layer(keras.Input((2,)))
         with pytest.raises(ValueError, match="rounded to another row's id"):
-            layer(np.array([1.0]))
+            layer(np.array([1.0], "float32"))
