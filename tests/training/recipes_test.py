@@ -153,6 +153,29 @@ def test_an_unknown_recipe_lists_the_known():
         recipes.load("criteo_tb_mlperf/100x")
 
 
+def test_changes_take_the_place_of_a_recipes_settings():
+    settings = {
+        "method": "tt",
+        "options": {"rank": 2, "gauge": "last_core"},
+        "model": "dcn",
+        "model_options": {"num_cross": 2},
+        "min_rows": 40,
+    }
+
+    def after(**changes):
+        found = recipes.changed(settings, changes)
+        return [found[name] for name in ("options", "model_options")]
+
+    assert recipes.changed(settings, {}) == settings
+    # Arguments are joined where the method stays, and dropped with it.
+    assert after(options={"rank": 3})[0] == {"rank": 3, "gauge": "last_core"}
+    assert after(method="qr")[0] == {}
+    assert after(method="tt", options={"rank": 3})[0] == {"rank": 3}
+    assert after(model="dlrm") == [settings["options"], {}]
+    found = recipes.changed(settings, {"compress_largest": 3})
+    assert (found["min_rows"], found["compress_largest"]) == (None, 3)
+
+
 SOUND = """title = "x"
 data = "criteo"
 [prepare]
