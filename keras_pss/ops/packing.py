@@ -188,6 +188,7 @@ class Int4:
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._row_width(width) != width:
             return ops.expand_dims(self.elements(held, width, index), -1)
+        index = ops.convert_to_tensor(index)
         group, block = self._group(width), self._block(width)
         scale = ops.take(_value(held["scale"]), _over(index, group), axis=0)
         packed = ops.take(_value(held["table"]), index, axis=0)
@@ -195,6 +196,7 @@ class Int4:
         return codes * _of_numbers(scale, block, width)
 
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        index = ops.convert_to_tensor(index)
         width = self._row_width(width)
         group, block = self._group(width), self._block(width)
         row = _over(index, width)
