@@ -61,6 +61,14 @@ def use(folder):
     return data
 
 
+def outcome(function, path):
+    """What a function returns, or the text of the one error that it has."""
+    try:
+        return function(path), ""
+    except (ValueError, FileNotFoundError) as error:
+        return None, str(error)
+
+
 def test_any_value_anywhere_is_refused_or_harmless(folder):
     """500 mutations of the metadata; names never lead out of the folder."""
     path = folder / "metadata.json"
@@ -71,12 +79,11 @@ def test_any_value_anywhere_is_refused_or_harmless(folder):
         content = copy.deepcopy(whole)
         put(content, chosen.choice(found), chosen.choice(JUNK))
         path.write_text(json.dumps(content))
-        try:
-            data = use(folder)
-        except (ValueError, FileNotFoundError) as error:
+        data, message = outcome(use, folder)
+        if data is None:
             refused += 1
-            assert "again" in str(error)
-            assert len(str(error)) < 2000
+            assert "again" in message
+            assert len(message) < 2000
             continue
         for split in data.splits:
             for shard in data.shards(split):
@@ -128,7 +135,7 @@ def test_hashed_ids_have_the_cardinalities_of_their_hash(log, tmp_path):
         content["ids"]["buckets"] = 3
         path.write_text(json.dumps(content))
     data = criteo.load(out)  # consistent, but not with the shards
-    with pytest.raises(ValueError, match="ids that are not below.*again"):
+    with pytest.raises(ValueError, match=r"ids that are not below.*again"):
         data.verify()
 
 
@@ -169,10 +176,9 @@ def test_damaged_encoders_are_one_error_or_as_they_were(
             flip(path, chosen)
         else:
             path.write_bytes(whole[: chosen.randrange(len(whole))])
-        try:
-            again = criteo.load_encoder(path)
-        except ValueError as error:
-            assert "Save the encoder again" in str(error)
+        again, message = outcome(criteo.load_encoder, path)
+        if again is None:
+            assert "Save the encoder again" in message
             refused += 1
             continue
         assert again.config() == encoder.config()
