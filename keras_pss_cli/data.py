@@ -67,6 +67,8 @@ def prepare(
             progress=progress,
         )
     show_prepared(prepared)
+    if prepared.incomplete:
+        raise typer.Exit(1)  # scripts must not go on with half a log
 
 
 def synth(
@@ -122,6 +124,13 @@ def find(
 def show_prepared(prepared: Any) -> None:
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
     typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)
+    for name in prepared.incomplete:
+        typer.echo(
+            f"keras-pss: {name} is truncated or corrupt: the rows before the "
+            "damage are prepared, the rest of the file is missing. Download "
+            "or compress it again.",
+            err=True,
+        )
     for reason, count in prepared.rejects.items():
         typer.echo(
             f"  {count:,} rows left out: {reason} (see "

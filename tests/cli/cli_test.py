@@ -241,6 +241,16 @@ def is_progress(line):
     return "━" in line or "%" in line
 
 
+def test_half_an_archive_is_prepared_and_the_exit_status_says_so(folder):
+    packed = (folder / "log.tsv.gz").read_bytes()
+    (folder / "half.tsv.gz").write_bytes(packed[: len(packed) // 2])
+    done = keras_pss("prepare", "half.tsv.gz", "--out", "half", folder=folder)
+    assert done.returncode == 1
+    assert "half.tsv.gz is truncated or corrupt" in done.stderr
+    assert "the rest of the file is missing" in done.stderr
+    assert (folder / "half" / "metadata.json").is_file()
+
+
 def test_strict_stops_at_the_first_broken_row(folder):
     (folder / "broken.tsv").write_text("1\tnot a row\n")
     done = keras_pss(

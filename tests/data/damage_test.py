@@ -61,20 +61,29 @@ def use(folder):
     return data
 
 
+def outcome(function, path):
+    """What a function returns, or the text of the one error that it has."""
+    try:
+        return function(path), ""
+    except (ValueError, FileNotFoundError) as error:
+        return None, str(error)
+
+
 def test_any_value_anywhere_is_refused_or_harmless(folder):
     """500 mutations of the metadata; names never lead out of the folder."""
     path = folder / "metadata.json"
     whole = json.loads(path.read_text())
-    chosen, refused = random.Random(1), []
+    chosen, refused = random.Random(1), 0
     found = [p for p in places(whole) if p]
     for _ in range(500):
         content = copy.deepcopy(whole)
         put(content, chosen.choice(found), chosen.choice(JUNK))
         path.write_text(json.dumps(content))
-        try:
-            data = use(folder)
-        except (ValueError, FileNotFoundError) as error:
-            refused.append(str(error))
+        data, message = outcome(use, folder)
+        if data is None:
+            refused += 1
+            assert "again" in message
+            assert len(message) < 2000
             continue
         for split in data.splits:
             for shard in data.shards(split):
@@ -82,9 +91,7 @@ def test_any_value_anywhere_is_refused_or_harmless(folder):
         # What was accepted says nothing wrong of the rows.
         for name in ("ids", "cardinalities", "splits", "rows_per_shard"):
             assert content[name] == whole[name]
-    assert len(refused) > 250
-    assert all("again" in message for message in refused)
-    assert max(map(len, refused)) < 2000
+    assert refused > 250
 
 
 @pytest.mark.parametrize(
@@ -162,22 +169,21 @@ def test_damaged_encoders_are_one_error_or_as_they_were(
     encoder = encoder or criteo.HashEncoder(7, 50)
     encoder.save(path)
     whole, expected = path.read_bytes(), encoder(rows.categories[:50])
-    chosen, refused = random.Random(3), []
+    chosen, refused = random.Random(3), 0
     for turn in range(300):
         path.write_bytes(whole)
         if turn % 3:
             flip(path, chosen)
         else:
             path.write_bytes(whole[: chosen.randrange(len(whole))])
-        try:
-            again = criteo.load_encoder(path)
-        except ValueError as error:
-            refused.append(str(error))
+        again, message = outcome(criteo.load_encoder, path)
+        if again is None:
+            assert "Save the encoder again" in message
+            refused += 1
             continue
         assert again.config() == encoder.config()
         np.testing.assert_array_equal(again(rows.categories[:50]), expected)
-    assert len(refused) > 250
-    assert all("Save the encoder again" in message for message in refused)
+    assert refused > 250
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Exported folders are whole, and never replaced unasked."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -48,6 +50,32 @@ def test_overwrite_replaces_a_saved_model_only(model, tmp_path):
         with pytest.raises(ValueError, match="a SavedModel and nothing else"):
             export_saved_model(model, path, overwrite=True)
     assert (kept / "report.json").read_text() == "{}"
+
+
+def test_what_appears_meanwhile_is_kept(model, tmp_path, monkeypatch):
+    export, path = model.export, tmp_path / "m"
+
+    def slow(folder, **kwargs):
+        export(folder, **kwargs)
+        path.mkdir()
+        (path / "thesis.txt").write_text("...")
+
+    monkeypatch.setattr(model, "export", slow)
+    with pytest.raises(ValueError, match=r"`path` must be a new.*already"):
+        export_saved_model(model, path)
+    assert [p.name for p in tmp_path.rglob("*")] == ["m", "thesis.txt"]
+
+
+@pytest.mark.parametrize("lost", ["saved_model.pb", "variables"])
+def test_what_a_cut_removal_left_is_replaced(model, tmp_path, lost):
+    path = export_saved_model(model, tmp_path / "m")
+    before = sorted(p.name for p in path.rglob("*"))
+    if lost == "variables":
+        shutil.rmtree(path / lost)
+    else:
+        (path / lost).unlink()
+    export_saved_model(model, path, overwrite=True)
+    assert sorted(p.name for p in path.rglob("*")) == before
 
 
 def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):

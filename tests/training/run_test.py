@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -551,6 +552,48 @@ def test_a_run_goes_on_with_its_own_settings_and_rows(data, whole, tmp_path):
         train(again, config, out, resume=True)
 
 
+def test_a_run_goes_on_where_its_saved_model_was_cut(data, whole, tmp_path):
+    """As a kill between a removal and a rename left it."""
+    config, out, expected = whole
+    again = shutil.copytree(out, tmp_path / "again")
+    (again / "report.json").unlink()
+    (again / "saved_model" / "saved_model.pb").unlink()
+    prepared = criteo.load(data / "prepared")
+    report = train(prepared, config, again, verbose=0, resume=True)
+    assert (again / "saved_model" / "saved_model.pb").is_file()
+    assert report["auc"] == expected["auc"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_flipped_bit_is_found_before_anything_is_trained(
+    data, tmp_path, resume
+):
+    folder = shutil.copytree(data / "prepared", tmp_path / "prepared")
+    shard = folder / "train-00000-of-00001.bin"
+    content = bytearray(shard.read_bytes())
+    content[1234] ^= 1
+    shard.write_bytes(content)
+    out = tmp_path / "run"
+    config = RunConfig(budget="20x", epochs=1, batch_size=256)
+    with pytest.raises(ValueError, match=r"must have sha256.*again"):
+        train(criteo.load(folder), config, out, verbose=0, resume=resume)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000], ids=["empty", "cut", "list", "deep"]
+)
+def test_a_damaged_run_says_what_to_do(data, tmp_path, text):
+    config = RunConfig(budget="20x", epochs=1, batch_size=256)
+    prepared = criteo.load(data / "prepared")
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(ValueError, match=r"report\.json .*anew in another"):
+        load_model(tmp_path)
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json .*anew in another"):
+        train(prepared, config, tmp_path, resume=True)
+
+
 def test_the_frequency_filter_shares_an_id(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(method="full", min_count=3, epochs=1, batch_size=512)
@@ -779,6 +822,63 @@ def test_a_state_that_is_not_this_models_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="cannot be read"):
         checkpoint.restore(model(2), path)
+    path.unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        checkpoint.restore(model(2), path)
+
+
+def test_a_damaged_state_is_refused_or_as_it_was(tmp_path):
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    path = tmp_path / "state.npz"
+    state = {"round": 3, "stopped": False}
+    checkpoint.save(model, path, state)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
+    whole, weights = path.read_bytes(), model.get_weights()
+    chosen, refused = random.Random(1), 0
+    for turn in range(200):
+        content = bytearray(whole)
+        at = chosen.randrange(len(whole))
+        if turn % 3:
+            content[at] ^= 1 << chosen.randrange(8)
+        else:
+            del content[at:]
+        path.write_bytes(content)
+        try:
+            again = checkpoint.restore(model, path)
+        except checkpoint.ForeignState:
+            refused += 1
+            continue
+        assert again == state
+        for got, wanted in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    assert refused > 150
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": np.array("[" * 100_000)},
+        {"state": np.array("[]")},
+        {"state": np.array([print], object)},
+        {"00000": np.zeros((1, 2), "float64")},
+        {"00000": np.zeros((1, 2), "<U3")},
+    ],
+    ids=range(5),
+)
+def test_states_that_no_run_has(tmp_path, change):
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("sgd", "mse")
+    path = tmp_path / "state.npz"
+    checkpoint.save(model, path, {})
+    with np.load(path) as arrays:
+        content = {**arrays, **change}
+    np.savez(path, **content)
+    with pytest.raises(checkpoint.ForeignState, match="the run anew"):
+        checkpoint.restore(model, path)
 
 
 def test_hash_seed_follows_the_run():
