@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.budget import units
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -111,10 +112,11 @@ class ClusteredEmbedding(CompressedEmbedding):
     def smallest_size(
         cls, input_dim: int, output_dim: int, **kwargs: Any
     ) -> int:
-        return 2 * output_dim
+        index = cls.index_size(input_dim, output_dim, **kwargs)
+        return 2 * output_dim + index
 
     @classmethod
-    def index_bytes(
+    def index_size(
         cls,
         input_dim: int,
         output_dim: int,
@@ -122,13 +124,15 @@ class ClusteredEmbedding(CompressedEmbedding):
         num_columns: int = 4,
         **kwargs: Any,
     ) -> int:
-        return 2 * num_columns * input_dim + 4  # pointers, and the epoch
+        positive_int("num_columns", num_columns)
+        return units(2 * num_columns * input_dim + 4)  # pointers, and the epoch
 
     @classmethod
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        fits = size // (2 * output_dim)
+        index = cls.index_size(input_dim, output_dim, **kwargs)
+        fits = (size - index) // (2 * output_dim)
         return {"num_clusters": min(fits, input_dim, MOST_CLUSTERS)}
 
     def tables(self) -> dict[str, Table]:
