@@ -7,7 +7,13 @@ import keras
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.field_attention import FieldAttention
-from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.blocks import (
+    check_net,
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+)
 
 
 def AutoInt(
@@ -64,6 +70,12 @@ def AutoInt(
     via self-attentive neural networks" (CIKM 2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
     positive_int("num_attention", num_attention)
     positive_int("attention_units", attention_units)
     inputs = inputs_of(embeddings, num_dense)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
-from keras_pss.models.blocks import inputs_of, mlp, probability
+from keras_pss.models.blocks import check_net, inputs_of, mlp, probability
 
 
 def DLRM(
@@ -55,6 +55,13 @@ def DLRM(
     personalization and recommendation systems" (2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        bottom_units=bottom_units,
+        top_units=top_units,
+    )
     if num_dense < 1:
         raise ValueError(
             "`num_dense` must be positive, since DLRM's bottom MLP reads the "

@@ -13,6 +13,7 @@ from keras_pss.layers.feature_interaction.squeeze_excitation import (
     SqueezeExcitation,
 )
 from keras_pss.models.blocks import (
+    check_net,
     inputs_of,
     joined,
     mlp,
@@ -80,6 +81,12 @@ def FiBiNET(
     2019). Widths, dropout and l2: Desai et al., "Random Offset Block Embedding
     (ROBE)", table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
     if bilinear not in KINDS:
         raise ValueError(
             "`bilinear` must be 'interaction', 'each' or 'all'. "

@@ -9,6 +9,7 @@ from keras_pss.layers.feature_interaction.compressed_interaction import (
     CompressedInteraction,
 )
 from keras_pss.models.blocks import (
+    check_net,
     inputs_of,
     joined,
     mlp,
@@ -79,6 +80,13 @@ def XDeepFM(
     dropout and l2: Desai et al., "Random Offset Block Embedding (ROBE)",
     table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        cross_units=cross_units,
+        hidden_units=hidden_units,
+    )
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)
