@@ -8,6 +8,8 @@ import keras
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.field_attention import FieldAttention
 from keras_pss.models.blocks import (
+    LARGEST_WIDTH,
+    MOST_LAYERS,
     check_net,
     inputs_of,
     joined,
@@ -76,8 +78,9 @@ def AutoInt(
         l2,
         hidden_units=hidden_units,
     )
-    positive_int("num_attention", num_attention)
-    positive_int("attention_units", attention_units)
+    positive_int("num_attention", num_attention, MOST_LAYERS)
+    positive_int("num_heads", num_heads, LARGEST_WIDTH)
+    positive_int("attention_units", attention_units, LARGEST_WIDTH)
     inputs = inputs_of(embeddings, num_dense)
     vectors = attended = embeddings(inputs["categorical"])
     for index in range(num_attention):

@@ -18,6 +18,8 @@ Tensor = Any
 
 # A kernel of two such layers has 2^32 entries: wider ones are mistakes.
 LARGEST_WIDTH = 2**16
+# Likewise of cross or attention layers.
+MOST_LAYERS = 1000
 
 
 def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:

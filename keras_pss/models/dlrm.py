@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import non_negative_int
 from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
 from keras_pss.models.blocks import check_net, inputs_of, mlp, probability
 
@@ -62,7 +63,7 @@ def DLRM(
         bottom_units=bottom_units,
         top_units=top_units,
     )
-    if num_dense < 1:
+    if non_negative_int("num_dense", num_dense) < 1:
         raise ValueError(
             "`num_dense` must be positive, since DLRM's bottom MLP reads the "
             "dense features; without any, use another model, such as "

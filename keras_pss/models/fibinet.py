@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import one_of, positive_int
 from keras_pss.layers.feature_interaction.bilinear_interaction import (
     KINDS,
     BilinearInteraction,
@@ -87,11 +88,8 @@ def FiBiNET(
         l2,
         hidden_units=hidden_units,
     )
-    if bilinear not in KINDS:
-        raise ValueError(
-            "`bilinear` must be 'interaction', 'each' or 'all'. "
-            f"Received: bilinear={bilinear!r}"
-        )
+    one_of("bilinear", bilinear, KINDS)
+    positive_int("reduction_ratio", reduction_ratio)
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import boolean
 from keras_pss.layers.feature_interaction.compressed_interaction import (
     CompressedInteraction,
 )
@@ -87,6 +88,7 @@ def XDeepFM(
         cross_units=cross_units,
         hidden_units=hidden_units,
     )
+    boolean("split_half", split_half)
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import constraints, initializers, ops, regularizers
 
+from keras_pss.layers.base.checks import fetched, one_of
 from keras_pss.layers.base.memory import itemsize
 from keras_pss.ops import gather, sparse_gradient
 
@@ -70,10 +71,16 @@ class TableLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.gradient = sparse_gradient.check_mode(gradient)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.gradient = one_of("gradient", gradient, sparse_gradient.MODES)
+        self.embeddings_initializer = fetched(
+            "embeddings_initializer", initializers.get, embeddings_initializer
+        )
+        self.embeddings_regularizer = fetched(
+            "embeddings_regularizer", regularizers.get, embeddings_regularizer
+        )
+        self.embeddings_constraint = fetched(
+            "embeddings_constraint", constraints.get, embeddings_constraint
+        )
         # Ids are not to be cast, and neither are whole tables (the weights say
         # so as well): rows are, once they are gathered.
         self.autocast = False

@@ -6,6 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
+from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table
@@ -94,7 +95,7 @@ class EmbeddingBag(keras.layers.Layer):
             )
         super().__init__(**{"dtype": embedding.dtype_policy, **kwargs})
         self.embedding = embedding
-        self.combiner = pooling.check_combiner(combiner)
+        self.combiner = one_of("combiner", combiner, pooling.COMBINERS)
         self.autocast = False
         # A mask is used up: there are no entries left that it could be of.
         self.supports_masking = True

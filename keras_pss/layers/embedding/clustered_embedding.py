@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.budget import units
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import non_negative_int, positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.ops import clustering, hashing, hot_ids, pss1
@@ -100,7 +100,7 @@ class ClusteredEmbedding(CompressedEmbedding):
             "num_clusters", num_clusters, min(input_dim, MOST_CLUSTERS)
         )
         self.num_columns = positive_int("num_columns", num_columns)
-        self.seed = hashing.check_seed(seed)
+        self.seed = non_negative_int("seed", seed)
         if output_dim % num_columns:
             raise ValueError(
                 "`num_columns` must divide `output_dim`, such as "

@@ -7,7 +7,12 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base import initial_scale
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    boolean,
+    non_negative_int,
+    one_of,
+    positive_int,
+)
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.ops import hashing
@@ -93,13 +98,13 @@ class HashedEmbedding(CompressedEmbedding):
         )
         self.num_buckets = positive_int("num_buckets", num_buckets, 2**31 - 1)
         self.num_hashes = positive_int("num_hashes", num_hashes)
-        self.weighted = weighted
+        self.weighted = boolean("weighted", weighted)
         # Rows of P; None without weights.
         self.importance_rows: Any = _importance_rows(
             importance_rows, weighted, num_buckets, input_dim
         )
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
 
     @classmethod
     def smallest_size(

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from keras_pss.layers.base import initial_scale
+from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
-from keras_pss.ops import hashing, rounding
+from keras_pss.ops import rounding
 
 Tensor = Any
 
@@ -89,8 +90,8 @@ class QuantizedEmbedding(CompressedEmbedding):
             mask_zero,
             **kwargs,
         )
-        self.storage = rounding.check_storage(storage)
-        self.seed = hashing.check_seed(seed)
+        self.storage = one_of("storage", storage, rounding.STORAGES)
+        self.seed = non_negative_int("seed", seed)
         if self.variable_dtype != "float32":
             raise ValueError(
                 "QuantizedEmbedding rounds float32 weights, which hold every "

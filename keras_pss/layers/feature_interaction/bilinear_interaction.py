@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.base.checks import one_of
+
 Tensor = Any
 KINDS = ("interaction", "each", "all")
 
@@ -49,12 +51,7 @@ class BilinearInteraction(keras.layers.Layer):
 
     def __init__(self, kind: str = "interaction", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if kind not in KINDS:
-            raise ValueError(
-                "`kind` must be 'interaction', 'each' or 'all'. "
-                f"Received: kind={kind!r}"
-            )
-        self.kind = kind
+        self.kind = one_of("kind", kind, KINDS)
 
     def build(self, input_shape: Any) -> None:
         _, fields, dim = input_shape

@@ -331,7 +331,7 @@ def test_half_precision_reclusters(dtype):
         ({"num_columns": 5}, "must divide `output_dim`, such as 1. Received"),
         ({"num_columns": 8}, "must divide `output_dim`, such as 4. Received"),
         ({"num_columns": 0}, "`num_columns` must be a positive integer"),
-        ({"seed": -1}, "`seed` of the hash must be"),
+        ({"seed": -1}, "`seed` must be 0 or a pos"),
     ],
 )
 def test_errors_name_the_fix(changes, message):

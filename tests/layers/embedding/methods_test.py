@@ -352,7 +352,7 @@ def test_hash_seeds_are_checked_at_once(seed):
         (keras_pss.ROBEEmbedding, {"memory_size": 64}),
         (keras_pss.HashedEmbedding, {"num_buckets": 4}),
     ):
-        with pytest.raises(ValueError, match="`seed` of the hash must be"):
+        with pytest.raises(ValueError, match="`seed` must be 0 or a pos"):
             cls(100, 8, seed=seed, **size)
 
 
