@@ -29,7 +29,7 @@ def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
         ValueError: For embeddings or a number that cannot be meant.
     """
     check_embeddings("embeddings", embeddings)
-    non_negative_int("num_dense", num_dense)
+    non_negative_int("num_dense", num_dense, LARGEST_WIDTH)
     inputs = {}
     if num_dense:
         inputs["dense"] = keras.Input((num_dense,), name="dense")

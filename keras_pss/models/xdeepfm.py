@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base.checks import boolean
+from keras_pss.layers.base.checks import boolean, fetched
 from keras_pss.layers.feature_interaction.compressed_interaction import (
     CompressedInteraction,
 )
@@ -89,6 +89,7 @@ def XDeepFM(
         hidden_units=hidden_units,
     )
     boolean("split_half", split_half)
+    fetched("cross_activation", keras.activations.get, cross_activation)
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

@@ -109,7 +109,7 @@ class Budget:
         return self.parse(max(1, self.parameters(full)))
 
     def __str__(self) -> str:
-        return repr(self.form)
+        return shown(self.form)
 
 
 def units(held: int) -> int:

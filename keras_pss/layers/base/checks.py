@@ -6,6 +6,10 @@ from typing import Any
 
 # Ids and positions are int32 in most places.
 LARGEST_DIM = 2**31 - 1
+# Columns of a table. Methods try all splits of them; nobody has so many.
+LARGEST_ROW = 2**16
+# What float32 holds.
+LARGEST_NUMBER = 1e38
 
 
 class _Short(reprlib.Repr):
@@ -54,11 +58,13 @@ def positive_ints(
     return tuple(positive_int(name, value, largest) for value in values)
 
 
-def non_negative_int(name: str, value: Any) -> int:
+def non_negative_int(name: str, value: Any, largest: int | None = None) -> int:
     """Checks an integer argument that may be 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not ok or (largest is not None and value > largest):
+        upper = "" if largest is None else f" of at most {largest}"
         raise ValueError(
-            f"`{name}` must be 0 or a positive integer. "
+            f"`{name}` must be 0 or a positive integer{upper}. "
             f"Received: {name}={shown(value)} (of type {type(value).__name__})"
         )
     return value
@@ -75,14 +81,14 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def number(
-    name: str, value: Any, least: float, below: float = float("inf")
+    name: str, value: Any, least: float, below: float = LARGEST_NUMBER
 ) -> float:
     """Checks a number in `[least, below)`; NaN is in no such range."""
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if not ok or not least <= value < below:
-        upper = "" if below == float("inf") else f" and below {below:g}"
         raise ValueError(
-            f"`{name}` must be a number of at least {least:g}{upper}. "
+            f"`{name}` must be a number of at least {least:g} and below "
+            f"{below:g}. "
             f"Received: {name}={shown(value)} (of type {type(value).__name__})"
         )
     return value

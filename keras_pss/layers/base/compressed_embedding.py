@@ -19,6 +19,7 @@ from keras_pss.layers.base.budget import (
 )
 from keras_pss.layers.base.checks import (
     LARGEST_DIM,
+    LARGEST_ROW,
     boolean,
     positive_int,
     shown,
@@ -101,7 +102,7 @@ class CompressedEmbedding(TableLayer):
         """Raises for a table that this method cannot stand for."""
         if input_dim is not None or not cls.open_vocabulary:
             positive_int("input_dim", input_dim, LARGEST_DIM)
-        positive_int("output_dim", output_dim, LARGEST_DIM)
+        positive_int("output_dim", output_dim, LARGEST_ROW)
 
     @classmethod
     def smallest_size(

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_pss.layers.base.checks import one_of
+from keras_pss.layers.base.checks import one_of, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table
@@ -91,7 +91,7 @@ class EmbeddingBag(keras.layers.Layer):
             raise ValueError(
                 "`embedding` must be a layer of keras_pss that looks up one "
                 "id, such as keras_pss.TTEmbedding(...). "
-                f"Received: embedding={embedding!r}"
+                f"Received: embedding={shown(embedding)}"
             )
         super().__init__(**{"dtype": embedding.dtype_policy, **kwargs})
         self.embedding = embedding

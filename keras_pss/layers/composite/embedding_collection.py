@@ -15,6 +15,7 @@ from keras_pss.layers.base import initial_scale
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import (
     LARGEST_DIM,
+    LARGEST_ROW,
     as_sequence,
     boolean,
     fetched,
@@ -107,14 +108,16 @@ class EmbeddingCollection(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.input_dims = _checked_dims(input_dims, method)
-        self.output_dim = positive_int("output_dim", output_dim, LARGEST_DIM)
+        self.output_dim = positive_int("output_dim", output_dim, LARGEST_ROW)
         self.method = method
         parsed = None if budget is None else Budget.parse(budget)
         self.budget = None if parsed is None else parsed.form
         if min_rows is not None:
             non_negative_int("min_rows", min_rows)
         self.min_rows = min_rows
-        self.options = checked_options(method, options or {}, budget is None)
+        self.options = checked_options(
+            method, {} if options is None else options, budget is None
+        )
         self.embeddings_initializer = fetched(
             "embeddings_initializer", initializers.get, embeddings_initializer
         )

@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    positive_int,
+    positive_ints,
+    shown,
+)
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import Table, cast_rows
 from keras_pss.ops import ids as ids_ops
@@ -72,7 +77,7 @@ class FrequencyFilter(keras.layers.Layer):
                 raise ValueError(
                     "`embeddings` must be a collection of keras_pss, such as "
                     "keras_pss.EmbeddingCollection(limits, ...). "
-                    f"Received: embeddings={embeddings!r}"
+                    f"Received: embeddings={shown(embeddings)}"
                 )
         super().__init__(**{"dtype": embeddings.dtype_policy, **kwargs})
         self.embeddings = embeddings
@@ -216,7 +221,7 @@ class FrequencyFilter(keras.layers.Layer):
 def _checked_dims(
     input_dims: Sequence[int], limits: Sequence[int | None]
 ) -> tuple[int, ...]:
-    dims = tuple(positive_int("input_dims", n, LARGEST_DIM) for n in input_dims)
+    dims = positive_ints("input_dims", input_dims, LARGEST_DIM)
     if len(dims) != len(limits) or any(
         kept is None or kept > rows
         for rows, kept in zip(dims, limits, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.budget import Budget, units
+from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table, cast_rows
 from keras_pss.layers.composite.hot_table import (
@@ -384,7 +385,7 @@ def _check_embedding(embedding: Any) -> None:
         raise ValueError(
             "`embedding` must be a compressed embedding of keras_pss, such as "
             "keras_pss.TTEmbedding(...), and no HotRows: give that one a "
-            f"larger `capacity`. Received: embedding={embedding!r}"
+            f"larger `capacity`. Received: embedding={shown(embedding)}"
         )
     if embedding.input_dim is None:
         raise ValueError(

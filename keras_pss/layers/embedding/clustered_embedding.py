@@ -99,7 +99,8 @@ class ClusteredEmbedding(CompressedEmbedding):
         self.num_clusters = positive_int(
             "num_clusters", num_clusters, min(input_dim, MOST_CLUSTERS)
         )
-        self.num_columns = positive_int("num_columns", num_columns)
+        positive_int("num_columns", num_columns, output_dim)
+        self.num_columns = num_columns
         self.seed = non_negative_int("seed", seed)
         if output_dim % num_columns:
             raise ValueError(

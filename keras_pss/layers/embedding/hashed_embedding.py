@@ -12,6 +12,7 @@ from keras_pss.layers.base.checks import (
     non_negative_int,
     one_of,
     positive_int,
+    shown,
 )
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
@@ -198,7 +199,7 @@ def _importance_rows(
         if rows is not None:
             raise ValueError(
                 "`importance_rows` needs weighted=True. "
-                f"Received: importance_rows={rows!r}, weighted={weighted!r}"
+                f"Received: importance_rows={shown(rows)}, weighted={weighted}"
             )
         return None
     if rows is None:
