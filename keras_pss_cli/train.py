@@ -1,12 +1,21 @@
-"""Commands that train; most lines are the options of `train` and their help."""
+"""Commands that train.
 
+The options of `train` are the settings that keras_pss/training/settings.py
+declares; each becomes one here, with its text.
+"""
+
+import inspect
 import json
+import runpy
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,10 +23,7 @@ from rich.text import Text
 from keras_pss_cli.common import goes_on, load
 from keras_pss_cli.data import find
 
-# None stands for the recipe's value, or the default that the help names.
 Word = str | None
-Whole = int | None
-Real = float | None
 
 
 def option(help: str, *names: str) -> Any:
@@ -78,170 +84,19 @@ def train(
             help="Go on with a run that was stopped, by the same command.",
         ),
     ] = False,
-    model: Annotated[
-        Word,
-        option(
-            "dlrm, dcn, dcnv2, deepfm, autoint, xdeepfm, fibinet or neuralcf."
-            " Default: dlrm."
-        ),
-    ] = None,
-    model_option: Annotated[
-        list[str] | None,
-        option(
-            "An argument of the model, such as dropout=0.1 or "
-            "hidden_units=[400,400]; repeat for more."
-        ),
-    ] = None,
-    method: Annotated[
-        Word,
-        option(
-            "full, robe, tt, qr, hash, fpd, memcom, mixed_dimension, "
-            "tensor_ring, sketch, quantized, deep_hash or clustered. "
-            "Default: robe."
-        ),
-    ] = None,
-    budget: Annotated[
-        Word,
-        option(
-            "Of all tables: '1000x', '10MB', a number of parameters, or "
-            "'none' where --option says their size. Default: 1000x."
-        ),
-    ] = None,
-    method_option: Annotated[
-        list[str] | None,
-        option(
-            "An argument of the method's layer, such as block_size=8, "
-            "mapping=fold or gauge=last_core; repeat for more.",
-            "--option",
-        ),
-    ] = None,
-    dim: Annotated[
-        Whole, option("Length of an embedding. Default: 16.")
-    ] = None,
-    min_rows: Annotated[
-        Whole,
-        option(
-            "Tables with fewer rows stay full; default: the smallest, up to "
-            "a quarter of the budget."
-        ),
-    ] = None,
-    compress_largest: Annotated[
-        Whole, option("Compress so many tables, the largest; default: any.")
-    ] = None,
-    min_count: Annotated[
-        Whole, option("Ids seen less often share id 0. Default: 1.")
-    ] = None,
-    epochs: Annotated[
-        Whole, option("At most; the best checkpoint is kept. Default: 5.")
-    ] = None,
-    evaluations: Annotated[
-        Whole, option("Of the validation rows, in an epoch. Default: 1.")
-    ] = None,
-    patience: Annotated[
-        Whole, option("Epochs without a better validation AUC. Default: 2.")
-    ] = None,
-    batch_size: Annotated[Whole, option("Rows a step. Default: 2048.")] = None,
-    optimizer: Annotated[
-        Word, option("adam, adagrad or sgd. Default: adam.")
-    ] = None,
-    learning_rate: Annotated[
-        Real, option("Default: adam 0.001, adagrad 0.01, sgd 1.")
-    ] = None,
-    warmup_steps: Annotated[
-        Whole, option("Steps of a rising learning rate. Default: 0.")
-    ] = None,
-    decay: Annotated[
-        Word,
-        option(
-            "Of the learning rate: constant, cosine, linear, polynomial or "
-            "exponential. Default: constant."
-        ),
-    ] = None,
-    decay_start: Annotated[
-        Whole, option("Its first step; default: after the warm-up.")
-    ] = None,
-    decay_steps: Annotated[
-        Whole, option("Its length; default: to the last epoch's end.")
-    ] = None,
-    end_learning_rate: Annotated[
-        Real, option("Where the decay ends. Default: 0.")
-    ] = None,
-    clip_norm: Annotated[
-        Real, option("Largest norm of all gradients together; default: any.")
-    ] = None,
-    embedding_scale: Annotated[
-        Word,
-        option(
-            "Embeddings start uniform in ± this, or 'rows': in ± 1/√n for n "
-            "rows. Default: 0.01."
-        ),
-    ] = None,
-    embedding_l2: Annotated[
-        Real, option("L2 strength on the embeddings. Default: 0.")
-    ] = None,
-    precision: Annotated[
-        Word,
-        option("float32, mixed_bfloat16 or mixed_float16. Default: float32."),
-    ] = None,
-    seed: Annotated[
-        Whole, option("Of initial values, order and hashing. Default: 0.")
-    ] = None,
     rows: Annotated[
-        int | None, option("Of --data synthetic. Default: 300000.")
+        int | None, option("Rows of --data synthetic. Default: 300000.")
     ] = None,
     scale: Annotated[
         float | None,
-        option("Of --data synthetic; see `synth`. Default: 0.01."),
+        option("Scale of --data synthetic; see `synth`. Default: 0.01."),
     ] = None,
-    jit: Annotated[
-        bool, typer.Option("--jit", help="Compile the step with XLA.")
-    ] = False,
+    **given: Any,
 ) -> None:
-    """Train a model, choose the best checkpoint, test it once, export it."""
+    """Train a model, keep its best checkpoint, test it once, export it."""
     if not resume:
         check_new(out)
-    given: dict[str, Any] = {
-        "model": model,
-        "method": method,
-        "dim": dim,
-        "min_rows": min_rows,
-        "compress_largest": compress_largest,
-        "min_count": min_count,
-        "epochs": epochs,
-        "evaluations": evaluations,
-        "patience": patience,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "warmup_steps": warmup_steps,
-        "decay": decay,
-        "decay_start": decay_start,
-        "decay_steps": decay_steps,
-        "end_learning_rate": end_learning_rate,
-        "clip_norm": clip_norm,
-        "embedding_scale": embedding_scale,
-        "embedding_l2": embedding_l2,
-        "precision": precision,
-        "seed": seed,
-    }
-    changes = {
-        name: value for name, value in given.items() if value is not None
-    }
-    with suppress(KeyError, ValueError):  # a word is checked with the rest
-        changes["embedding_scale"] = float(changes["embedding_scale"])
-    if jit:
-        changes["jit_compile"] = True
-    if budget is not None:
-        changes["budget"] = int(budget) if budget.isdigit() else budget
-        if budget == "none":
-            changes["budget"] = None
-    # Absent where none is given, so that a recipe's stay.
-    for name, options in (
-        ("options", parsed(method_option or [], "--option")),
-        ("model_options", parsed(model_option or [], "--model-option")),
-    ):
-        if options:
-            changes[name] = options
+    changes = changed(given)
     load()
     from keras_pss.data.locate import open_click_log
     from keras_pss.training import recipes as known
@@ -266,6 +121,100 @@ def train(
         )
     show(report)
     typer.echo(f"Report, model, SavedModel and plots are in {out}")
+
+
+def declared() -> dict[str, FieldInfo]:
+    """A run's settings, from the one file that declares them.
+
+    It is read by itself: importing the package would load Keras.
+    """
+    package = find_spec("keras_pss")
+    if package is None or package.origin is None:
+        raise ImportError("keras_pss")
+    path = Path(package.origin).parent / "training" / "settings.py"
+    return runpy.run_path(str(path))["Settings"].model_fields
+
+
+SETTINGS = declared()
+# Options that have another name than their setting.
+NAMES = {
+    "options": "--option",
+    "model_options": "--model-option",
+    "jit_compile": "--jit",
+}
+
+
+def parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    """The command line's option for a setting, or None where it is not given.
+
+    None stands for the recipe's value, or the default that the help names.
+    """
+    kinds = alternatives(field.annotation)
+    words = [kind for kind in kinds if isinstance(kind, str)]
+    help = str(field.description)
+    if len(words) > 1:
+        help += f" One of {', '.join(words)}."
+    if field.default not in (None, {}, "auto"):
+        help += f" Default: {field.default}."
+    taken: Any = next((k for k in (bool, str, int, float) if k in kinds), str)
+    if words and taken is not bool:
+        taken = str
+    if any(get_origin(kind) is dict for kind in kinds):
+        taken = list[str]
+    names = [NAMES[name]] if name in NAMES else []
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[taken | None, option(help, *names)],
+    )
+
+
+def alternatives(annotation: Any) -> list[Any]:
+    """The types that an annotation joins, and the words of its literals."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return list(parts)
+    if get_origin(annotation) is Annotated:
+        return alternatives(parts[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in parts for kind in alternatives(part)]
+    return [annotation]
+
+
+# What Typer reads: the command's own options, then one for each setting.
+_own = inspect.signature(train)
+train.__signature__ = _own.replace(  # type: ignore[attr-defined]
+    parameters=[
+        *(p for p in _own.parameters.values() if p.kind is not p.VAR_KEYWORD),
+        *(parameter(*each) for each in SETTINGS.items()),
+    ]
+)
+
+
+def changed(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a call changes, as `RunConfig` takes them."""
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, list):
+            changes[name] = parsed(value, NAMES[name])
+        elif isinstance(value, str):
+            changes[name] = word(name, value)
+        elif value is not None:
+            changes[name] = value
+    return changes
+
+
+def word(name: str, text: str) -> Any:
+    """A word, or the number or None that a setting takes as well."""
+    kinds = alternatives(SETTINGS[name].annotation)
+    if text == "none" and type(None) in kinds:
+        return None
+    for kind in (int, float):
+        if kind in kinds:
+            with suppress(ValueError):
+                return kind(text)
+    return text
 
 
 def show(report: dict[str, Any]) -> None:

@@ -7,7 +7,15 @@ import keras
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.field_attention import FieldAttention
-from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.blocks import (
+    LARGEST_WIDTH,
+    MOST_LAYERS,
+    check_net,
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+)
 from keras_pss.models.model import Model
 
 
@@ -65,8 +73,15 @@ def AutoInt(
     via self-attentive neural networks" (CIKM 2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
-    positive_int("num_attention", num_attention)
-    positive_int("attention_units", attention_units)
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
+    positive_int("num_attention", num_attention, MOST_LAYERS)
+    positive_int("num_heads", num_heads, LARGEST_WIDTH)
+    positive_int("attention_units", attention_units, LARGEST_WIDTH)
     inputs = inputs_of(embeddings, num_dense)
     vectors = attended = embeddings(inputs["categorical"])
     for index in range(num_attention):

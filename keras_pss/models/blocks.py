@@ -5,9 +5,21 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import (
+    non_negative_int,
+    number,
+    positive_ints,
+    shown,
+    text,
+)
 from keras_pss.layers.feature_interaction.field_sum import FieldSum
 
 Tensor = Any
+
+# A kernel of two such layers has 2^32 entries: wider ones are mistakes.
+LARGEST_WIDTH = 2**16
+# Likewise of cross or attention layers.
+MOST_LAYERS = 1000
 
 
 def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
@@ -17,11 +29,7 @@ def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
         ValueError: For embeddings or a number that cannot be meant.
     """
     check_embeddings("embeddings", embeddings)
-    if num_dense < 0:
-        raise ValueError(
-            "`num_dense` must be 0 (no dense features) or positive. "
-            f"Received: num_dense={num_dense}"
-        )
+    non_negative_int("num_dense", num_dense, LARGEST_WIDTH)
     inputs = {}
     if num_dense:
         inputs["dense"] = keras.Input((num_dense,), name="dense")
@@ -31,13 +39,24 @@ def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
     return inputs
 
 
+def check_net(
+    name: str, dropout: float, l2: float, **units: Sequence[int]
+) -> None:
+    """Checks what every model takes for its deep net, before it is built."""
+    text("name", name)
+    for argument, widths in units.items():
+        positive_ints(argument, widths, LARGEST_WIDTH)
+    number("dropout", dropout, 0, below=1)
+    number("l2", l2, 0)
+
+
 def check_embeddings(name: str, embeddings: Any) -> None:
     for attribute in ("input_dims", "output_dim"):
         if not hasattr(embeddings, attribute):
             raise ValueError(
                 f"`{name}` must be a layer with `input_dims` and "
                 "`output_dim`, such as `keras_pss.EmbeddingCollection`. "
-                f"Received: {name}={embeddings!r}"
+                f"Received: {name}={shown(embeddings)}"
             )
 
 
@@ -48,7 +67,7 @@ def check_second(name: str, second: Any, embeddings: Any) -> None:
         raise ValueError(
             f"`{name}` must have tables of its own, not those of "
             "`embeddings`; pass another layer. "
-            f"Received: the same layer twice, {second!r}"
+            f"Received: the same layer twice, {shown(second)}"
         )
     if tuple(second.input_dims) != tuple(embeddings.input_dims):
         raise ValueError(

@@ -5,7 +5,14 @@ from typing import Any
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.feature_interaction.vector_cross import VectorCross
-from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.blocks import (
+    MOST_LAYERS,
+    check_net,
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+)
 from keras_pss.models.model import Model
 
 
@@ -54,7 +61,8 @@ def DCN(
     (ADKDD 2017). Widths: Desai et al., "Random Offset Block Embedding
     (ROBE)", table 8; one cross layer, as in the runs behind its table 3.
     """
-    positive_int("num_cross", num_cross)
+    check_net(name, dropout, l2, hidden_units=hidden_units)
+    positive_int("num_cross", num_cross, MOST_LAYERS)
     inputs = inputs_of(embeddings, num_dense)
     first = joined(embeddings(inputs["categorical"]), inputs)
     crossed = first

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import one_of, positive_int
 from keras_pss.layers.feature_interaction.matrix_cross import MatrixCross
-from keras_pss.models.blocks import inputs_of, joined, mlp, probability
+from keras_pss.models.blocks import (
+    LARGEST_WIDTH,
+    MOST_LAYERS,
+    check_net,
+    inputs_of,
+    joined,
+    mlp,
+    probability,
+)
 from keras_pss.models.model import Model
 
 
@@ -58,12 +66,11 @@ def DCNv2(
     References: Wang et al., "DCN V2: Improved deep & cross network and
     practical lessons for web-scale learning to rank systems" (WWW 2021).
     """
-    positive_int("num_cross", num_cross)
-    if structure not in ("parallel", "stacked"):
-        raise ValueError(
-            "`structure` must be 'parallel' or 'stacked'. "
-            f"Received: structure={structure!r}"
-        )
+    check_net(name, dropout, l2, hidden_units=hidden_units)
+    positive_int("num_cross", num_cross, MOST_LAYERS)
+    one_of("structure", structure, ("parallel", "stacked"))
+    if rank is not None:
+        positive_int("rank", rank, LARGEST_WIDTH)
     inputs = inputs_of(embeddings, num_dense)
     first = joined(embeddings(inputs["categorical"]), inputs)
     crossed = first

@@ -7,6 +7,7 @@ from keras_pss.layers.feature_interaction.factorization_machine import (
     FactorizationMachine,
 )
 from keras_pss.models.blocks import (
+    check_net,
     inputs_of,
     joined,
     mlp,
@@ -66,6 +67,12 @@ def DeepFM(
     network for CTR prediction" (IJCAI 2017). Widths and dropout: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

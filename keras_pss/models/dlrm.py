@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import non_negative_int
 from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
-from keras_pss.models.blocks import inputs_of, mlp, probability
+from keras_pss.models.blocks import check_net, inputs_of, mlp, probability
 from keras_pss.models.model import Model
 
 
@@ -57,6 +58,14 @@ def DLRM(
     personalization and recommendation systems" (2019). Widths: Desai et al.,
     "Random Offset Block Embedding (ROBE)", table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        bottom_units=bottom_units,
+        top_units=top_units,
+    )
+    non_negative_int("num_dense", num_dense)
     inputs = inputs_of(embeddings, num_dense)
     if not num_dense and len(embeddings.input_dims) < 2:
         raise ValueError(

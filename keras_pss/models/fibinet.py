@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import one_of, positive_int
 from keras_pss.layers.feature_interaction.bilinear_interaction import (
     KINDS,
     BilinearInteraction,
@@ -13,6 +14,7 @@ from keras_pss.layers.feature_interaction.squeeze_excitation import (
     SqueezeExcitation,
 )
 from keras_pss.models.blocks import (
+    check_net,
     inputs_of,
     joined,
     mlp,
@@ -81,11 +83,14 @@ def FiBiNET(
     2019). Widths, dropout and l2: Desai et al., "Random Offset Block Embedding
     (ROBE)", table 8.
     """
-    if bilinear not in KINDS:
-        raise ValueError(
-            "`bilinear` must be 'interaction', 'each' or 'all'. "
-            f"Received: bilinear={bilinear!r}"
-        )
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
+    one_of("bilinear", bilinear, KINDS)
+    positive_int("reduction_ratio", reduction_ratio)
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

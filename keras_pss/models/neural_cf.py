@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_pss.layers.feature_interaction.bi_interaction import BiInteraction
 from keras_pss.models.blocks import (
+    check_net,
     check_second,
     inputs_of,
     joined,
@@ -66,6 +67,12 @@ def NeuralCF(
     equation 12; the pooling of more than two fields: He and Chua, "Neural
     factorization machines for sparse predictive analytics" (SIGIR 2017).
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        hidden_units=hidden_units,
+    )
     inputs = inputs_of(embeddings, num_dense)
     check_second("mlp_embeddings", mlp_embeddings, embeddings)
     vectors = embeddings(inputs["categorical"])

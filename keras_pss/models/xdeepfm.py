@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
+from keras_pss.layers.base.checks import boolean, fetched
 from keras_pss.layers.feature_interaction.compressed_interaction import (
     CompressedInteraction,
 )
 from keras_pss.models.blocks import (
+    check_net,
     inputs_of,
     joined,
     mlp,
@@ -78,6 +82,15 @@ def XDeepFM(
     dropout and l2: Desai et al., "Random Offset Block Embedding (ROBE)",
     table 8.
     """
+    check_net(
+        name,
+        dropout,
+        l2,
+        cross_units=cross_units,
+        hidden_units=hidden_units,
+    )
+    boolean("split_half", split_half)
+    fetched("cross_activation", keras.activations.get, cross_activation)
     inputs = inputs_of(embeddings, num_dense)
     vectors = embeddings(inputs["categorical"])
     first = wide_logit(wide, embeddings, inputs)

@@ -22,24 +22,6 @@ Tensor = Any
 FAMILIES = ("pss1", "universal")
 
 
-def check_family(family: str) -> str:
-    if family not in FAMILIES:
-        raise ValueError(
-            f"`hash` must be one of {', '.join(map(repr, FAMILIES))}. "
-            f"Received: hash={family!r}"
-        )
-    return family
-
-
-def check_seed(seed: int) -> int:
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(
-            "`seed` of the hash must be a non-negative integer. "
-            f"Received: seed={seed!r}"
-        )
-    return seed
-
-
 def starts(
     ids: Tensor,
     size: int,

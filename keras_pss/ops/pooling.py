@@ -10,15 +10,6 @@ Tensor = Any
 COMBINERS = ("sum", "mean", "sqrtn")
 
 
-def check_combiner(combiner: str) -> str:
-    if combiner not in COMBINERS:
-        raise ValueError(
-            "`combiner` must be 'sum', 'mean' or 'sqrtn'. "
-            f"Received: combiner={combiner!r}"
-        )
-    return combiner
-
-
 @dataclass(frozen=True)
 class Segments:
     """Bags of varying length, with their entries in one list.

@@ -36,15 +36,6 @@ _SCALE_BITS_CUT = 8
 _NOISE_BITS = 24
 
 
-def check_storage(storage: str) -> str:
-    if storage not in STORAGES:
-        raise ValueError(
-            f"`storage` must be one of {', '.join(map(repr, STORAGES))}. "
-            f"Received: storage={storage!r}"
-        )
-    return storage
-
-
 def nearest(x: Tensor, storage: str) -> Tensor:
     """Rows of numbers, each rounded to the nearest one on the grid.
 

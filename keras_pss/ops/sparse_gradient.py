@@ -26,15 +26,6 @@ _read_in: weakref.WeakKeyDictionary[Any, set[int]]
 _read_in = weakref.WeakKeyDictionary()
 
 
-def check_mode(gradient: str) -> str:
-    if gradient not in MODES:
-        raise ValueError(
-            "`gradient` must be 'auto', 'dense' or 'sparse'. "
-            f"Received: gradient={gradient!r}"
-        )
-    return gradient
-
-
 def pays(table: Any) -> bool:
     """Whether a table is large enough for `"auto"` to use a sparse gradient.
 

@@ -1,5 +1,6 @@
 """The compiled model of a run."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -8,10 +9,13 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.base.budget import Budget, counts_bytes, parameters, share
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget
+from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.training.config import MODELS, RunConfig
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -44,11 +48,6 @@ def build_model(
             model = MODELS[config.model](
                 **tables, num_dense=num_dense, **config.model_options
             )
-        except TypeError as error:
-            raise ValueError(
-                f"`model_options` do not fit model={config.model!r}: {error}. "
-                f"Received: model_options={config.model_options!r}"
-            ) from error
         except ValueError as error:
             if num_dense:
                 raise
@@ -81,8 +80,11 @@ def embedding_parts(
     widths = {"embeddings": config.dim, "wide": 1, "mlp_embeddings": config.dim}
     widths = {name: width for name, width in widths.items() if name in wanted}
     parts = {}
+    whole = None if config.budget is None else Budget.parse(config.budget)
     for place, (name, width) in enumerate(widths.items()):
-        budget = share(config.budget, width, sum(widths.values()))
+        budget = None
+        if whole is not None:
+            budget = whole.share(width, sum(widths.values()))
         part = _collection(config, cardinalities, limits, name, budget, place)
         if limits is not None:
             rows = [n or 0 for n in cardinalities]  # known, with limits
@@ -102,15 +104,9 @@ def _collection(
     width = 1 if name == "wide" else config.dim
     kept = cardinalities if limits is None else limits
     method, options = config.method, dict(config.options)
-    if (
-        limits is not None
-        and method != "full"
-        and isinstance(budget, str)
-        and not counts_bytes(budget)
-    ):
-        # Of what the uncompressed, unfiltered tables take.
+    if limits is not None and budget is not None:
         rows = [n for n in cardinalities if n is not None]
-        budget = parameters(budget, sum(rows) * width)
+        budget = budget.of_unfiltered(sum(rows) * width)
     if "seed" in method_class(method).option_names(options):
         options.setdefault("seed", config.seed + place)
     given = {
@@ -139,9 +135,27 @@ def _collection(
         )
     try:
         return made(method, options)
-    except ValueError:
+    except InfeasibleBudget as error:
         # A product or a low rank has no size below that of a single column.
-        return made("hash", {"seed": config.seed + place})
+        found = made("hash", {"seed": config.seed + place})
+        found.why = str(error)
+        logger.warning(
+            "The tables of %r are hashed in place of method=%r: %s",
+            name,
+            method,
+            error,
+        )
+        return found
+
+
+def methods_of(model: keras.Model) -> dict[str, dict[str, str]]:
+    """The method of each part of a model, and why it is another than asked."""
+    found = {}
+    for layer in every(model, EmbeddingCollection):
+        why = getattr(layer, "why", None)
+        reason = {} if why is None else {"why": why}
+        found[layer.name] = {"method": layer.method, **reason}
+    return found
 
 
 def _initializer(config: RunConfig, place: int) -> Any:

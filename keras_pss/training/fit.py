@@ -44,6 +44,9 @@ class Fitted:
         step_seconds: Of a step, the median.
         steps_per_epoch: Of training.
         diverged: Whether training ended in NaN after the best evaluation.
+        calibration: Predicted over observed clicks of the validation rows, at
+            the best evaluation.
+        calibration_bound: How far from 1 it may be by chance, or by little.
     """
 
     model: keras.Model
@@ -55,6 +58,21 @@ class Fitted:
     step_seconds: float
     steps_per_epoch: int
     diverged: bool
+    calibration: float | None
+    calibration_bound: float
+
+    def warnings(self) -> list[str]:
+        """What the user of the model must know."""
+        found, bound = self.calibration, self.calibration_bound
+        if found is None or abs(found - 1) <= bound:
+            return []
+        return [
+            f"The calibration on validation rows is {found:.3f}, further from "
+            f"1 than {bound:.3f}: probabilities are too "
+            f"{'high' if found > 1 else 'low'}. Choose the best checkpoint by "
+            "log loss, which sees that and AUC does not "
+            "(`monitor='logloss'`, --monitor logloss)."
+        ]
 
 
 def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
@@ -81,7 +99,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Fitted:
-    """Trains a model until its validation AUC rises no more.
+    """Trains a model until its validation metric gets no better.
 
     The state is kept in `folder` after each evaluation; where it holds one,
     training goes on from there, batch for batch and bit for bit (on a CPU) as
@@ -89,7 +107,7 @@ def fit(
 
     Args:
         model: What `model_for` returned.
-        data: ClickLog to train and to choose the checkpoint on.
+        data: ClickLog to train and to choose the best checkpoint on.
         config: Hyperparameters, those of the state in `folder` if any.
         folder: Where the state is kept.
         callbacks: More of them, called before the state is saved.
@@ -109,6 +127,7 @@ def fit(
         folder / BEST,
         config.patience * rounds.of_epoch,
         guard,
+        config.monitor,
     )
     save = SaveState(folder / LATEST, best, times)
     state = save.restore(model)
@@ -147,7 +166,7 @@ def fit(
         )
     checkpoint.restore(model, folder / BEST)
     done = len(save.history["val_auc"])
-    return Fitted(
+    fitted = Fitted(
         model=model,
         scorer=scorer,
         history=save.history,
@@ -160,7 +179,12 @@ def fit(
         step_seconds=float(np.median(times.medians)),
         steps_per_epoch=rounds.epoch,
         diverged=best.diverged,
+        calibration=best.calibration,
+        calibration_bound=best.calibration_bound,
     )
+    for warning in fitted.warnings():
+        logger.warning(warning)
+    return fitted
 
 
 def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""A training run: fit, choose the checkpoint, test once, leave all behind."""
+"""A training run: fit, keep the best checkpoint, test once, write a report."""
 
 import json
 import logging
@@ -14,13 +14,11 @@ from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.readers.source import checksum
 from keras_pss.files import complete_file, read_json, write_json
-from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.base.walk import every
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 from keras_pss.planning import memory_report
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import plots
-from keras_pss.training.build_model import dtype_policy
+from keras_pss.training.build_model import dtype_policy, methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
@@ -132,17 +130,17 @@ def report_of(
         "embedding_bytes": memory.serving_bytes,
         "embedding_bytes_int8": memory.serving_bytes_int8,
         "embedding_training_bytes": memory.training_bytes,
-        "parts": {
-            layer.name: getattr(layer, "method", None)
-            for layer in every(fitted.model, EmbeddingCollection)
-        },
+        "parts": methods_of(fitted.model),
         "model_params": fitted.model.count_params(),
         "step_ms_median": 1e3 * fitted.step_seconds,
         "samples_per_second": trained / fitted.seconds[-1],
         "epochs": _whole(fitted.epochs[-1]),
         "best_epoch": _whole(fitted.epochs[fitted.best]),
         "diverged": fitted.diverged,
+        "monitor": config.monitor,
         "validation_auc": fitted.history["val_auc"][fitted.best],
+        "validation_calibration": fitted.calibration,
+        "warnings": fitted.warnings(),
         "max_epochs": config.epochs,
         "history": {
             "epoch": fitted.epochs,

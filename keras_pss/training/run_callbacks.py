@@ -1,6 +1,7 @@
 """Callbacks of a run: validation, the state on disk, NaN, times of steps."""
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
 
 logger = logging.getLogger(__name__)
+
+# A calibration further from 1 than this is worth a word: bids follow it.
+LARGEST_BIAS = 0.1
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -48,16 +52,26 @@ class StopOnNaN(keras.callbacks.Callback):
 class BestModel(keras.callbacks.Callback):
     """Scores validation rows after each round and keeps the best weights.
 
-    Click models overfit after an epoch or two, so when to stop is a
-    hyperparameter; it is chosen here, on rows that are neither trained on nor
-    tested. The exact AUC joins the logs as `val_auc`, the log loss as
-    `val_logloss`. Where training diverges, the best round so far stands.
+    Click models overfit after an epoch or two, so the best checkpoint is
+    chosen here, on rows that are neither trained on nor tested. The exact AUC
+    joins the logs as `val_auc`, the log loss as `val_logloss`. Where training
+    diverges, the best round so far stands.
 
     Args:
         score: Gives the metrics of the validation rows.
         path: Where the best state is kept.
-        patience: Rounds without a better AUC before training stops.
+        patience: Rounds without a better checkpoint before training stops.
         guard: Knows whether the loss broke; it stands before this one.
+        monitor: The metric that is to be best: `"auc"` or `"logloss"`.
+
+    Attributes:
+        best: Its best value so far; None before the first evaluation.
+        best_round: The round of the best, from 1 on; 0 before.
+        calibration: Predicted over observed clicks at the best round; None
+            where a state that was saved without it goes on.
+        calibration_bound: How far from 1 that may be: `LARGEST_BIAS`, or
+            three standard errors of so few clicks.
+        diverged: Whether training ended in NaN.
     """
 
     def __init__(
@@ -66,14 +80,18 @@ class BestModel(keras.callbacks.Callback):
         path: Path,
         patience: int,
         guard: StopOnNaN,
+        monitor: str = "auc",
     ) -> None:
         super().__init__()
         self.score = score
         self.path = path
         self.patience = patience
         self.guard = guard
-        self.best_auc = -np.inf
+        self.monitor = monitor
+        self.best: float | None = None
         self.best_round = 0
+        self.calibration: float | None = None
+        self.calibration_bound = LARGEST_BIAS
         self.diverged = False
 
     def on_epoch_end(
@@ -95,13 +113,40 @@ class BestModel(keras.callbacks.Callback):
             return
         logs["val_auc"] = metrics.auc
         logs["val_logloss"] = metrics.logloss
-        if metrics.auc > self.best_auc:
-            self.best_auc, self.best_round = metrics.auc, epoch + 1
+        found = getattr(metrics, self.monitor)
+        if self._is_better(found):
+            self.best, self.best_round = found, epoch + 1
+            self.calibration = metrics.calibration
+            self.calibration_bound = max(
+                LARGEST_BIAS, 3 / math.sqrt(metrics.clicks)
+            )
             # Whoever kills the run finds the last good state whole.
-            kept = {"best_auc": self.best_auc, "best_round": self.best_round}
-            checkpoint.save(self.model, self.path, kept)
+            checkpoint.save(self.model, self.path, self.state())
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
+
+    def _is_better(self, found: float) -> bool:
+        if self.best is None:
+            return True
+        if self.monitor == "logloss":
+            return found < self.best
+        return found > self.best
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must know of the best round."""
+        return {
+            f"best_{self.monitor}": self.best,
+            "best_round": self.best_round,
+            "calibration": self.calibration,
+            "calibration_bound": self.calibration_bound,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from `state()`, or from one of before it had all of it."""
+        self.best = state[f"best_{self.monitor}"]
+        self.best_round = state["best_round"]
+        self.calibration = state.get("calibration")
+        self.calibration_bound = state.get("calibration_bound", LARGEST_BIAS)
 
     def _metrics(self, epoch: int) -> Metrics | None:
         """Of the validation rows; None where training diverged."""
@@ -258,9 +303,7 @@ class SaveState(keras.callbacks.Callback):
             return {"round": 0, "stopped": False}
         # Where the kill came between the two files, the best weights are of
         # a later round than the state: they count, and the round is repeated.
-        best = checkpoint.restore(model, self.best.path)
-        self.best.best_auc = best["best_auc"]
-        self.best.best_round = best["best_round"]
+        self.best.restore(checkpoint.restore(model, self.best.path))
         state = checkpoint.restore(model, self.path)
         self.history = state["history"]
         self.times.seconds = state["seconds"]

@@ -149,9 +149,9 @@ def test_training_from_a_file_keeps_its_records(folder):
             "train --data data --out r --epochs x",
             "'--epochs': Input should be a valid integer",
         ),
-        ("train --data data --out r --epochs 0", "--epochs must be at least 1"),
+        ("train --data data --out r --epochs 0", "--epochs must be greater"),
         ("train --data data --out r --budget huge", "--budget must be a ratio"),
-        ("train --data data --out r --method rob", "--method must be one of"),
+        ("train --data data --out r --method rob", "--method must be 'full'"),
         ("train --data data --out r --option k", "--option must be name=value"),
         (
             "train --data data --out r --option k=1",

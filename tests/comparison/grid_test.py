@@ -146,7 +146,7 @@ def test_a_grid_of_ones_own(tmp_path):
         ({"methods": ["rob"]}, "`methods` must be among full, filter"),
         ({"methods": ["robe[4]"]}, "An option of a method must be name=value"),
         ({"methods": ["robe[z=4]"]}, "`options` of method='robe' are"),
-        ({"budgets": ["10"], "run": {"dim": 0}}, "`dim` must be at least 1"),
+        ({"budgets": ["10"], "run": {"dim": 0}}, "`dim` must be greater"),
         ({"budgets": ["x"]}, "`budget` must be a ratio"),
         ({"run": {"epoch": 1}}, "A run's settings are: model,"),
         (

@@ -242,8 +242,3 @@ def test_packing_rounds_to_the_nearest(storage):
     other = rounding.pack(nearest(x, storage), storage)
     for name in packed:
         np.testing.assert_array_equal(packed[name], other[name])
-
-
-def test_errors_teach():
-    with pytest.raises(ValueError, match=r"'int8', 'int4'. Received: storage"):
-        rounding.check_storage("int2")

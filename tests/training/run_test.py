@@ -1,6 +1,5 @@
 """Whole runs on generated rows: what they leave behind, and what they know."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -19,13 +19,21 @@ import keras_pss
 from keras_pss.data import criteo, synthetic
 from keras_pss.data.locate import as_click_log, open_click_log
 from keras_pss.layers.base.walk import every
+from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.metrics.click_metrics import Metrics
+from keras_pss.optimizers.warmup_decay import DECAYS
 from keras_pss.training import checkpoint
-from keras_pss.training.build_model import build_model, embedding_parts
-from keras_pss.training.config import RunConfig
-from keras_pss.training.fit import fit, model_for
+from keras_pss.training.build_model import (
+    OPTIMIZERS,
+    build_model,
+    embedding_parts,
+    methods_of,
+)
+from keras_pss.training.config import LEARNING_RATES, MODELS, RunConfig
+from keras_pss.training.fit import Fitted, fit, model_for
 from keras_pss.training.run import evaluate, load_model, train
 from keras_pss.training.run_callbacks import BestModel, RoundProgress, StopOnNaN
+from keras_pss.training.settings import Settings
 
 pytestmark = pytest.mark.tf_only
 
@@ -51,6 +59,10 @@ REPORT_KEYS = [
     "seed",
     "versions",
 ]
+
+
+def changed(config, **settings):
+    return RunConfig.of({**config.as_dict(), **settings})
 
 
 @pytest.fixture(scope="module")
@@ -257,32 +269,52 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "dlmr"}, "`model` must be one of dlrm, dcn, dcnv2"),
+        ({"model": "dlmr"}, "`model` must be 'dlrm', 'dcn', 'dcnv2'"),
         ({"model_options": {"units": 3}}, "`model_options` of model='dlrm'"),
-        ({"decay": "cosinus"}, "`decay` must be one of constant, cosine"),
-        ({"precision": "half"}, "`precision` must be one of float32"),
-        ({"clip_norm": 0.0}, "`clip_norm` must be positive"),
-        ({"warmup_steps": -1}, "`warmup_steps` must be at least 0"),
-        ({"evaluations": 0}, "`evaluations` must be at least 1"),
+        ({"decay": "cosinus"}, "`decay` must be 'constant', 'cosine'"),
+        ({"precision": "half"}, "`precision` must be 'float32'"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be greater than 0. Rec"),
+        (
+            {"warmup_steps": -1},
+            "`warmup_steps` must be greater than or",
+        ),
+        (
+            {"evaluations": 0},
+            "`evaluations` must be greater than or",
+        ),
         ({"decay_steps": 9}, "`decay_steps` needs a `decay`"),
         ({"decay": "exponential"}, "end_learning_rate"),
         ({"min_rows": 9, "compress_largest": 3}, "in place of `min_rows`"),
         ({"budget": None}, "must say the size of a table: `memory_size`"),
-        ({"optimizer": "sdg"}, "`optimizer` must be one of adam, adagrad, sgd"),
-        ({"method": "rob"}, "`method` must be one of 'full', 'robe'"),
+        (
+            {"optimizer": "sdg"},
+            "must be 'adam', 'adagrad' or 'sgd'. Rec",
+        ),
+        ({"method": "rob"}, "`method` must be 'full', 'robe'"),
         ({"budget": "0x"}, "`budget` must be a ratio"),
-        ({"epochs": 0}, "`epochs` must be at least 1"),
-        ({"batch_size": -2}, "`batch_size` must be at least 1"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
-        ({"embedding_scale": -1.0}, "`embedding_scale` must be at least 0"),
-        ({"epochs": "3"}, "`epochs` must be a whole number. Received: epochs="),
-        ({"epochs": 2.5}, "`epochs` must be a whole number"),
-        ({"dim": True}, "`dim` must be a whole number"),
-        ({"seed": None}, "`seed` must be a whole number"),
-        ({"learning_rate": "1"}, "`learning_rate` must be a number"),
-        ({"learning_rate": float("nan")}, "`learning_rate` must be at least 0"),
-        ({"options": 3}, "`options` must be arguments by name"),
-        ({"model": None}, "`model` must be a text"),
+        ({"epochs": 0}, "`epochs` must be greater than or equal to 1"),
+        ({"batch_size": -2}, "`batch_size` must be greater than or"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
+        ({"embedding_scale": -1.0}, "must be greater than 0 or 'rows'"),
+        ({"embedding_scale": "row"}, "must be a valid number or 'rows'. Rec"),
+        ({"monitor": "loss"}, "`monitor` must be 'auc' or 'logloss'"),
+        ({"jit_compile": 1}, "`jit_compile` must be a valid boolean or 'auto'"),
+        ({"speed": 1}, "A run's settings are: model, model_options"),
+        ({"min_rows": 2.0}, "`min_rows` must be a valid integer"),
+        (
+            {"epochs": "3"},
+            "must be a valid integer. Received: epochs=",
+        ),
+        ({"epochs": 2.5}, "`epochs` must be a valid integer"),
+        ({"dim": True}, "`dim` must be a valid integer"),
+        ({"seed": None}, "`seed` must be a valid integer"),
+        ({"learning_rate": "1"}, "`learning_rate` must be a valid number"),
+        (
+            {"learning_rate": float("nan")},
+            "`learning_rate` must be a finite num",
+        ),
+        ({"options": 3}, "`options` must be a valid dictionary"),
+        ({"model": None}, "`model` must be 'dlrm', 'dcn'"),
     ],
 )
 def test_config_errors(arguments, message):
@@ -407,7 +439,7 @@ def test_tables_start_by_their_rows():
         (3, 12, 30_000), np.split(table, [3, 15]), strict=True
     ):
         assert 0.8 * rows**-0.5 < np.abs(part).max() <= rows**-0.5
-    with pytest.raises(ValueError, match="must be a number or 'rows'"):
+    with pytest.raises(ValueError, match="a valid number or 'rows'"):
         RunConfig(embedding_scale="row")
 
 
@@ -543,7 +575,7 @@ def test_a_killed_run_goes_on(data, whole, tmp_path):
 def test_a_run_goes_on_with_its_own_settings_and_rows(data, whole, tmp_path):
     config, out, _ = whole
     prepared = criteo.load(data / "prepared")
-    other = dataclasses.replace(config, epochs=3, decay="linear")
+    other = changed(config, epochs=3, decay="linear")
     message = "epochs=3 in place of 2, decay='linear' in place of 'cosine'"
     with pytest.raises(ValueError, match=message):
         train(prepared, other, out, resume=True)
@@ -626,14 +658,24 @@ def test_other_models_have_tables_of_their_own(model, data):
     assert 8500 < sum(sizes) <= 9000
 
 
-def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data):
+def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data, caplog):
     rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(
         model="deepfm", method="mixed_dimension", budget="10x", dim=16
     )
     built = build_model(config, rows.cardinalities)
-    assert built.get_layer("wide").method == "hash"
-    assert built.get_layer("embeddings").method == "mixed_dimension"
+    parts = methods_of(built)
+    assert parts["embeddings"] == {"method": "mixed_dimension"}
+    assert parts["wide"]["method"] == built.get_layer("wide").method == "hash"
+    reason = "method='mixed_dimension' needs a budget of at least"
+    assert parts["wide"]["why"].startswith(reason)
+    assert "'wide' are hashed in place of method='mixed_dim" in caplog.text
+    # Another mistake is no reason to hash.
+    with pytest.raises(ValueError, match="`column_shape` must be output_dim=1"):
+        build_model(
+            changed(config, method="tt", options={"column_shape": [2, 2, 4]}),
+            rows.cardinalities,
+        )
 
 
 def test_parts_that_do_not_fit_are_named(data):
@@ -648,7 +690,7 @@ def test_parts_that_do_not_fit_are_named(data):
         built(budget="2x", compress_largest=5)
     with pytest.raises(ValueError, match="has first-order tables of one col"):
         built(model="deepfm", budget=None, options={"memory_size": 99})
-    with pytest.raises(ValueError, match="do not fit model='dcn': 'int' obj"):
+    with pytest.raises(ValueError, match="`hidden_units` must be a list"):
         built(model="dcn", budget="2x", model_options={"hidden_units": 400})
     model = built(method="tt", budget=None, options={"rank": 2}, min_rows=40)
     singles = model.get_layer("embeddings").single
@@ -681,7 +723,7 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):
         train(
             rows,
-            dataclasses.replace(config, min_count=2),
+            changed(config, min_count=2),
             tmp_path / "filtered",
         )
 
@@ -761,6 +803,90 @@ def test_a_resumed_run_is_bit_equal_with_updates_and_scaled_losses(
     same_result(tmp_path / "run", again, (config, tmp_path / "whole", report))
 
 
+def trained_on(curve, folder, monitor):
+    """A callback that has seen (auc, logloss, calibration) a round."""
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    told = iter(Metrics(a, b, 1.0, c, 10_000, 900) for a, b, c in curve)
+    callback = BestModel(
+        lambda: next(told), folder / "best.npz", 9, StopOnNaN(1), monitor
+    )
+    callback.set_model(model)
+    for epoch in range(len(curve)):
+        callback.on_epoch_end(epoch, {})
+    return callback
+
+
+@pytest.mark.parametrize(
+    ("monitor", "best", "calibration"), [("auc", 2, 0.75), ("logloss", 3, 1.05)]
+)
+def test_the_best_checkpoint_is_the_monitors(
+    monitor, best, calibration, tmp_path
+):
+    curve = [(0.6, 0.6, 1.0), (0.75, 0.5225, 0.75), (0.74, 0.5186, 1.05)]
+    callback = trained_on(curve, tmp_path, monitor)
+    assert callback.best_round == best
+    assert callback.calibration == calibration
+    assert callback.calibration_bound == 0.1
+    # What a resumed run reads.
+    kept = checkpoint.restore(callback.model, tmp_path / "best.npz")
+    again = BestModel(None, tmp_path, 9, StopOnNaN(1), monitor)
+    again.restore(kept)
+    assert again.state() == callback.state()
+
+
+def test_a_state_of_before_there_was_a_choice_goes_on_by_auc():
+    callback = BestModel(None, Path("best.npz"), 9, StopOnNaN(1))
+    callback.restore({"best_auc": 0.7, "best_round": 2})
+    assert (callback.best, callback.best_round) == (0.7, 2)
+    assert callback.calibration is None
+    assert "monitor" not in RunConfig().as_dict()
+    assert RunConfig(monitor="logloss").as_dict()["monitor"] == "logloss"
+
+
+def fitted(calibration, bound):
+    return Fitted(None, None, {}, [], [], 0, 0, 0, False, calibration, bound)
+
+
+def test_a_calibration_that_is_off_is_warned_about():
+    assert fitted(1.09, 0.1).warnings() == []
+    assert fitted(None, 0.1).warnings() == []
+    assert fitted(0.8, 0.3).warnings() == []  # of few clicks
+    (high,) = fitted(1.25, 0.1).warnings()
+    assert "1.250, further from 1 than 0.100: probabilities are too hi" in high
+    (low,) = fitted(0.75, 0.1).warnings()
+    assert "too low" in low
+    assert "--monitor logloss" in low
+
+
+def test_a_settings_words_are_those_that_are_known():
+    def words(name):
+        return get_args(Settings.model_fields[name].annotation)
+
+    assert words("model") == tuple(MODELS)
+    assert words("method") == tuple(METHODS)
+    assert words("decay") == DECAYS
+    assert set(words("optimizer")) == set(OPTIMIZERS) == set(LEARNING_RATES)
+
+
+def test_every_setting_has_a_text_and_a_default():
+    for name, field in Settings.model_fields.items():
+        assert field.description.endswith("."), name
+        assert not field.is_required(), name
+
+
+def test_settings_are_kept_as_they_are_given():
+    config = RunConfig(learning_rate=1, options={"seed": 3}, min_rows=7)
+    kept = config.as_dict()
+    assert type(kept["learning_rate"]) is int  # as its JSON was and is
+    assert RunConfig.of(json.loads(json.dumps(kept))) == config
+    kept["options"]["seed"] = 4
+    assert config.options == {"seed": 3}
+    with pytest.raises(ValueError, match="frozen"):
+        config.dim = 3
+
+
 class Curve:
     """Validation scores as they are told, one a round."""
 
@@ -805,7 +931,8 @@ def test_patience(aucs, patience, rounds, best, tmp_path):
     assert callback.best_round == best
     assert callback.diverged == (None in aucs)
     kept = checkpoint.restore(model, tmp_path / "best.npz")
-    assert kept == {"best_auc": aucs[best - 1], "best_round": best}
+    assert kept["best_auc"] == aucs[best - 1]
+    assert kept["best_round"] == best
 
 
 def test_a_state_that_is_not_this_models_is_refused(tmp_path):

@@ -13,12 +13,18 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.budget import (
-    BYTES_A_PARAMETER,
     Budget,
-    counts_bytes,
-    parameters,
+    InfeasibleBudget,
+    feasible,
+    units,
 )
-from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    LARGEST_ROW,
+    boolean,
+    positive_int,
+    shown,
+)
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import TableLayer, cast_rows
 from keras_pss.ops import ids as ids_ops
@@ -89,20 +95,25 @@ class CompressedEmbedding(TableLayer):
             gradient,
             **kwargs,
         )
-        if input_dim is not None or not self.open_vocabulary:
-            positive_int("input_dim", input_dim, LARGEST_DIM)
-        positive_int("output_dim", output_dim)
+        self.check_shape(input_dim, output_dim)
         # An integer, or None where the method has an open vocabulary.
         self.input_dim: Any = input_dim
         self.output_dim = output_dim
-        self.mask_zero = mask_zero
+        self.mask_zero = boolean("mask_zero", mask_zero)
         self.supports_masking = mask_zero
+
+    @classmethod
+    def check_shape(cls, input_dim: Any, output_dim: Any) -> None:
+        """Raises for a table that this method cannot stand for."""
+        if input_dim is not None or not cls.open_vocabulary:
+            positive_int("input_dim", input_dim, LARGEST_DIM)
+        positive_int("output_dim", output_dim, LARGEST_ROW)
 
     @classmethod
     def smallest_size(
         cls, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> int:
-        """Parameters of the smallest layer of this method for a table.
+        """What a budget counts of the method's smallest layer for a table.
 
         Args:
             input_dim: An integer; None for an open vocabulary.
@@ -115,12 +126,19 @@ class CompressedEmbedding(TableLayer):
     def arguments_within(
         cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        """Constructor arguments of the largest layer of `size` parameters."""
+        """Constructor arguments of the largest layer within a size.
+
+        Args:
+            size: At least `smallest_size`: trained numbers, index tables and
+                codes, in units of four bytes.
+            input_dim, output_dim: Shape of the table.
+            **kwargs: Further arguments of the constructor.
+        """
         raise NotImplementedError
 
     @classmethod
-    def index_bytes(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> int:
-        """Bytes of index tables, which a budget in bytes counts as well."""
+    def index_size(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> int:
+        """The part of `smallest_size` that index tables take."""
         return 0
 
     @classmethod
@@ -128,38 +146,36 @@ class CompressedEmbedding(TableLayer):
         cls,
         input_dim: int | None,
         output_dim: int,
-        budget: Budget,
+        budget: Budget | str | int,
         **kwargs: Any,
     ) -> Self:
         """The largest layer of this method within a budget.
 
         Args:
             input_dim, output_dim: Shape of the table that it replaces.
-            budget: `"1000x"` and an int count parameters; `"10MB"` counts
-                all bytes, those of index tables included.
+            budget: `"1000x"`, an int (parameters, units of four bytes) or
+                `"10MB"`, of all that the served layer stores, index tables
+                included.
             **kwargs: Further arguments of the constructor.
 
         Raises:
-            ValueError: If the method has no size within the budget.
+            InfeasibleBudget: A ValueError, if the method has no size within
+                the budget.
         """
-        if input_dim is not None or not cls.open_vocabulary:
-            positive_int("input_dim", input_dim, LARGEST_DIM)
-        positive_int("output_dim", output_dim)
+        cls.check_shape(input_dim, output_dim)
         cls.check_unsized(kwargs)
+        budget = Budget.parse(budget)
         full = None if input_dim is None else input_dim * output_dim
-        size, index = parameters(budget, full), 0
-        if counts_bytes(budget):
-            index = cls.index_bytes(input_dim, output_dim, **kwargs)
-            size -= -(-index // BYTES_A_PARAMETER)
+        size = budget.parameters(full)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
         if size < smallest:
-            ratio = "" if full is None else f" ({full / smallest:.3g}x)"
-            tables = f" beside {index} bytes of index tables" if index else ""
-            raise ValueError(
-                f"{cls.__name__} needs a budget of at least {smallest} "
-                f"parameters{ratio}{tables} for a table of {input_dim} x "
-                f"{output_dim}. {cls.budget_advice} "
-                f"Received: budget={budget!r}, which allows {max(0, size)}"
+            index = cls.index_size(input_dim, output_dim, **kwargs)
+            tables = f", {index} of them index tables," if index else ""
+            raise InfeasibleBudget(
+                f"{cls.__name__} needs a budget of at least "
+                f"{feasible(smallest, full)}{tables} for a table of "
+                f"{input_dim} x {output_dim}. {cls.budget_advice} "
+                f"Received: budget={budget}, which allows {size}"
             )
         return cls.of_size(size, input_dim, output_dim, **kwargs)
 
@@ -214,14 +230,14 @@ class CompressedEmbedding(TableLayer):
             raise ValueError(
                 f"The budget decides about `{name}` of {cls.__name__}. Leave "
                 f"it out, or call {cls.__name__} itself. "
-                f"Received: {name}={arguments[name]!r}"
+                f"Received: {name}={shown(arguments[name])}"
             )
 
     @classmethod
     def of_size(
         cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> Self:
-        """The largest layer of `size` parameters, which must be enough."""
+        """The largest layer within a size, which must be enough."""
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})
 
@@ -367,12 +383,13 @@ class CompressedEmbedding(TableLayer):
         return out
 
     def budget_size(self) -> int:
-        """What a budget counts, in parameters: the numbers that are trained.
+        """What a budget counts: all that the served layer stores.
 
-        A method whose served form is smaller than four bytes a number counts
-        those bytes, divided by four.
+        Trained numbers and index tables, in units of four bytes. A method
+        whose served form is smaller than four bytes a number counts that.
         """
-        return self.memory_report().parameters
+        report = self.memory_report()
+        return report.parameters + units(report.index_bytes)
 
     def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
         """Parameters and bytes of the layer beside the table it replaces."""

@@ -14,6 +14,7 @@ from keras import constraints, initializers, ops, regularizers
 
 from keras_pss import keras_internals
 from keras_pss.layers.base import keras_arguments
+from keras_pss.layers.base.checks import fetched, one_of
 from keras_pss.layers.base.packable import (
     Packable,
     block_size,
@@ -86,10 +87,16 @@ class TableLayer(Packable, keras.layers.Layer):
     ) -> None:
         super().__init__(**keras_arguments.checked(type(self), kwargs))
         check_mode(self.quantization_mode, self.name)
-        self.gradient = sparse_gradient.check_mode(gradient)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.gradient = one_of("gradient", gradient, sparse_gradient.MODES)
+        self.embeddings_initializer = fetched(
+            "embeddings_initializer", initializers.get, embeddings_initializer
+        )
+        self.embeddings_regularizer = fetched(
+            "embeddings_regularizer", regularizers.get, embeddings_regularizer
+        )
+        self.embeddings_constraint = fetched(
+            "embeddings_constraint", constraints.get, embeddings_constraint
+        )
         # Ids are not to be cast, and neither are whole tables (the weights say
         # so as well): rows are, once they are gathered.
         self.autocast = False

@@ -4,10 +4,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    positive_int,
+    positive_ints,
+    shown,
+)
 from keras_pss.ops import tensor_train
 
 Core = tuple[int, int, int, int]
+
+# Of any use: 2^32 rows have no more than 32 factors of two.
+MOST_CORES = 32
 
 
 def cores(
@@ -33,18 +41,20 @@ def cores(
     Raises:
         ValueError: For factors that do not make the table.
     """
-    given = [
-        s for s in (row_shape, column_shape) if s and not isinstance(s, str)
-    ]
+    given = []
+    if not isinstance(row_shape, str):
+        given.append(positive_ints("row_shape", row_shape, LARGEST_DIM))
+    if column_shape is not None:
+        given.append(positive_ints("column_shape", column_shape, LARGEST_DIM))
     if num_cores is not None:
-        positive_int("num_cores", num_cores)
+        positive_int("num_cores", num_cores, MOST_CORES)
     count = num_cores or (len(given[0]) if given else 3)
     if count < 2 or any(len(s) != count for s in given):
         raise ValueError(
             "A tensor train or ring has two or more cores, and one factor of "
             "the rows and of the columns for each. Received: "
-            f"num_cores={num_cores}, row_shape={row_shape}, "
-            f"column_shape={column_shape}"
+            f"num_cores={num_cores}, row_shape={shown(row_shape)}, "
+            f"column_shape={shown(column_shape)}"
         )
     _check_rank(rank, count, ring)
     if column_shape is None:
@@ -134,7 +144,7 @@ def _row_shape(
         raise ValueError(
             "`row_shape` must be 'balanced', 'min_params' or factors whose "
             f"product is at least input_dim={input_dim}, such as {balanced}. "
-            f"Received: row_shape={row_shape!r}"
+            f"Received: row_shape={shown(row_shape)}"
         )
     return row_shape
 

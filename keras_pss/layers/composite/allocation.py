@@ -4,12 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_pss.layers.base.budget import (
-    BYTES_A_PARAMETER,
-    Budget,
-    counts_bytes,
-    parameters,
-)
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
 
@@ -25,9 +20,9 @@ class Allocation:
     Attributes:
         full: Indices of the tables that stay uncompressed, ascending.
         compressed: Indices of the others, ascending.
-        sizes: Parameters for each of `compressed`; a single number where
-            the method's tables share one memory. Empty where the method's
-            own arguments say the size.
+        sizes: What each of `compressed` may store, in units of four bytes; a
+            single number where the method's tables share one memory. Empty
+            where the method's own arguments say the size.
     """
 
     full: tuple[int, ...]
@@ -42,6 +37,7 @@ def allocate(
     budget: Budget | None,
     min_rows: int | None,
     options: Mapping[str, Any],
+    count_index: bool = True,
 ) -> Allocation:
     """Divides a budget; the parts never exceed it.
 
@@ -49,14 +45,17 @@ def allocate(
         input_dims: Rows of each table, None for an open vocabulary.
         output_dim: Columns of all of them.
         method: A method string.
-        budget: Of all tables together; None where `options` say the size of
-            each, as in papers that give a rank.
+        budget: What all tables together may store; None where `options` say
+            the size of each, as in papers that give a rank.
         min_rows: Tables with fewer rows stay full; None: the smallest ones,
             up to `FULL_SHARE` of the budget.
         options: Further arguments of the method's layer.
+        count_index: False divides as collections did that were saved when a
+            ratio and a number did not count index tables.
 
     Raises:
-        ValueError: If the budget is too small; it names the smallest one.
+        InfeasibleBudget: A ValueError, if the budget is too small; it names
+            the smallest one.
     """
     everything = tuple(range(len(input_dims)))
     cls = method_class(method)
@@ -68,20 +67,19 @@ def allocate(
         others = tuple(t for t in everything if t not in small)
         return Allocation(tuple(sorted(small)), others, ())
     closed = None if None in input_dims else sum(rows) * output_dim
-    allowed = parameters(budget, closed)
+    allowed = budget.parameters(closed)
     if closed is not None and closed <= allowed:
         return Allocation(everything, (), ())
 
-    def index(table: int) -> int:
-        """What index tables take of a budget in bytes."""
-        if not counts_bytes(budget):
+    def uncounted(table: int) -> int:
+        """What index tables take beside the budget."""
+        if count_index:
             return 0
-        found = cls.index_bytes(input_dims[table], output_dim, **options)
-        return -(-found // BYTES_A_PARAMETER)
+        return cls.index_size(input_dims[table], output_dim, **options)
 
     def smallest(table: int) -> int:
         least = cls.smallest_size(input_dims[table], output_dim, **options)
-        return least + index(table)
+        return least - uncounted(table)
 
     def gains(table: int) -> bool:
         return smallest(table) < rows[table] * output_dim
@@ -111,12 +109,12 @@ def allocate(
         full, spent, least = choice(0)
     if needed(spent, least) > allowed:
         fix = "" if min_rows is None else "a smaller `min_rows`, "
-        raise ValueError(
+        raise InfeasibleBudget(
             f"method={method!r} needs a budget of at least "
-            f"{needed(spent, least)} parameters for these {len(rows)} tables, "
-            f"{spent} of them for {len(full)} full ones. Give a larger budget, "
-            f"{fix}or another method. "
-            f"Received: budget={budget!r}, which allows {allowed}"
+            f"{feasible(needed(spent, least), closed)} for these {len(rows)} "
+            f"tables, {spent} of them for {len(full)} full ones. Give a larger "
+            f"budget, {fix}or another method. "
+            f"Received: budget={budget}, which allows {allowed}"
         )
     compressed = tuple(t for t in everything if t not in full)
     if not least:
@@ -127,7 +125,7 @@ def allocate(
         weights = [rows[t] * output_dim for t in compressed]
         whole = divide(allowed - spent, weights, least)
         sizes = [
-            size - index(table)
+            size + uncounted(table)
             for size, table in zip(whole, compressed, strict=True)
         ]
     return Allocation(tuple(sorted(full)), compressed, tuple(sizes))

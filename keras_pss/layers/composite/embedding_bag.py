@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.base.checks import one_of, shown
 from keras_pss.layers.base.composite import Composite
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.memory import MemoryReport
@@ -92,11 +93,11 @@ class EmbeddingBag(Composite):
             raise ValueError(
                 "`embedding` must be a layer of keras_pss that looks up one "
                 "id, such as keras_pss.TTEmbedding(...). "
-                f"Received: embedding={embedding!r}"
+                f"Received: embedding={shown(embedding)}"
             )
         super().__init__(**{"dtype": embedding.dtype_policy, **kwargs})
         self.embedding = embedding
-        self.combiner = pooling.check_combiner(combiner)
+        self.combiner = one_of("combiner", combiner, pooling.COMBINERS)
         self.autocast = False
         # A mask is used up: there are no entries left that it could be of.
         self.supports_masking = True

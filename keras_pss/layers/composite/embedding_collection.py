@@ -5,13 +5,21 @@ become is their method's own.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import initializers, ops
 
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    LARGEST_ROW,
+    as_sequence,
+    boolean,
+    fetched,
+    non_negative_int,
+    positive_int,
+)
 from keras_pss.layers.base.multi_column import MultiColumn
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite.allocation import allocate
@@ -37,9 +45,10 @@ class EmbeddingCollection(MultiColumn):
             hashing), of ids below 2^31 - 1 here.
         output_dim: d, the length of a row, the same for all tables.
         method: Any method string of `keras_pss.embedding`.
-        budget: Of all tables together: `"1000x"`, an int (parameters) or
-            `"10MB"`. Never exceeded; `"full"` ignores it. None where
-            `options` say the size of each compressed table, as papers do:
+        budget: `"1000x"`, an int (parameters) or `"10MB"`, of all that the
+            tables together store once they are served, in units of four
+            bytes. Never exceeded; `"full"` ignores it. None where `options`
+            say the size of each compressed table, as papers do:
             `{"rank": 32}`, or ROBE's one `{"memory_size": 540_000}`.
         min_rows: Tables with fewer rows stay uncompressed. By default the
             smallest tables do, up to a quarter of the budget; without a
@@ -49,6 +58,9 @@ class EmbeddingCollection(MultiColumn):
         embeddings_initializer: Of each `(n, d)` table.
         embeddings_regularizer, embeddings_constraint: Of the parameters.
         gradient: `"auto"`, `"dense"` or `"sparse"`; see `CompressedEmbedding`.
+        count_index: Whether a budget that is a ratio or a number counts index
+            tables. False only where a collection was saved before they all
+            did: its tables keep their sizes.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -80,38 +92,53 @@ class EmbeddingCollection(MultiColumn):
         input_dims: Sequence[int | None],
         output_dim: int,
         method: str = "robe",
-        budget: Budget | None = "1000x",
+        budget: Budget | str | int | None = "1000x",
         min_rows: int | None = None,
         options: Mapping[str, Any] | None = None,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
         gradient: str = "auto",
+        count_index: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.input_dims = _checked_dims(input_dims, method)
-        self.output_dim = positive_int("output_dim", output_dim)
+        self.output_dim = positive_int("output_dim", output_dim, LARGEST_ROW)
         self.method = method
-        self.budget = budget
+        parsed = None if budget is None else Budget.parse(budget)
+        self.budget = None if parsed is None else parsed.form
+        if min_rows is not None:
+            non_negative_int("min_rows", min_rows)
         self.min_rows = min_rows
-        self.options = checked_options(method, options or {}, budget is None)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = keras.regularizers.get(
-            embeddings_regularizer
+        self.options = checked_options(
+            method, {} if options is None else options, budget is None
         )
-        self.embeddings_constraint = keras.constraints.get(
-            embeddings_constraint
+        self.embeddings_initializer = fetched(
+            "embeddings_initializer", initializers.get, embeddings_initializer
+        )
+        self.embeddings_regularizer = fetched(
+            "embeddings_regularizer",
+            keras.regularizers.get,
+            embeddings_regularizer,
+        )
+        self.embeddings_constraint = fetched(
+            "embeddings_constraint",
+            keras.constraints.get,
+            embeddings_constraint,
         )
         self.gradient = gradient
+        self.count_index = boolean("count_index", count_index)
         self.autocast = False
         self._allocation = allocate(
             self.input_dims,
             output_dim,
             method,
-            budget,
+            parsed,
             min_rows,
             self.options,
+            # Bytes have always counted them.
+            count_index or (parsed is not None and parsed.is_bytes),
         )
         common = {
             "dtype": self.dtype_policy,
@@ -230,13 +257,18 @@ class EmbeddingCollection(MultiColumn):
                 self.embeddings_constraint
             ),
             "gradient": self.gradient,
+            "count_index": self.count_index,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**{"count_index": False, **config})
 
 
 def _checked_dims(
     input_dims: Sequence[int | None], method: str
 ) -> tuple[int | None, ...]:
-    dims = tuple(input_dims)
+    dims = tuple(as_sequence("input_dims", input_dims, "numbers of rows"))
     if not dims:
         raise ValueError(
             "`input_dims` must name at least one table. Received: []"

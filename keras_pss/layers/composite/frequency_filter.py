@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    positive_int,
+    positive_ints,
+    shown,
+)
 from keras_pss.layers.base.multi_column import MultiColumn
 
 Tensor = Any
@@ -71,7 +76,7 @@ class FrequencyFilter(MultiColumn):
                 raise ValueError(
                     "`embeddings` must be a collection of keras_pss, such as "
                     "keras_pss.EmbeddingCollection(limits, ...). "
-                    f"Received: embeddings={embeddings!r}"
+                    f"Received: embeddings={shown(embeddings)}"
                 )
         super().__init__(**{"dtype": embeddings.dtype_policy, **kwargs})
         self.embeddings = embeddings
@@ -134,7 +139,7 @@ class FrequencyFilter(MultiColumn):
 def _checked_dims(
     input_dims: Sequence[int], limits: Sequence[int | None]
 ) -> tuple[int, ...]:
-    dims = tuple(positive_int("input_dims", n, LARGEST_DIM) for n in input_dims)
+    dims = positive_ints("input_dims", input_dims, LARGEST_DIM)
     if len(dims) != len(limits) or any(
         kept is None or kept > rows
         for rows, kept in zip(dims, limits, strict=True)

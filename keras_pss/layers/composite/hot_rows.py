@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.budget import Budget, units
+from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
@@ -194,10 +195,10 @@ class HotRows(Holder, CompressedEmbedding):
         inner.check_unsized(options)
         capacity = default_capacity(capacity, input_dim, 1)
         least = inner.smallest_size(input_dim, output_dim, **options)
-        return least + capacity * output_dim
+        return least + capacity * _hot_row_size(output_dim)
 
     @classmethod
-    def index_bytes(
+    def index_size(
         cls,
         input_dim: int,
         output_dim: int,
@@ -207,11 +208,9 @@ class HotRows(Holder, CompressedEmbedding):
     ) -> int:
         """Of lookups; the counters are for training alone."""
         _, inner, options = _divided(kwargs)
-        capacity = default_capacity(capacity, input_dim, input_dim)
-        hot = HotTable(capacity, output_dim).tables().values()
-        return inner.index_bytes(input_dim, output_dim, **options) + sum(
-            table.bytes for table in hot if table.dtype
-        )
+        capacity = default_capacity(capacity, input_dim, 1)
+        index = inner.index_size(input_dim, output_dim, **options)
+        return index + capacity * (_hot_row_size(output_dim) - output_dim)
 
     @classmethod
     def of_size(
@@ -225,10 +224,11 @@ class HotRows(Holder, CompressedEmbedding):
     ) -> Self:
         own, inner, options = _divided(kwargs)
         least = inner.smallest_size(input_dim, output_dim, **options)
-        largest = min(size // LARGEST_SHARE, size - least) // output_dim
+        row = _hot_row_size(output_dim)
+        largest = min(size // LARGEST_SHARE, size - least) // row
         capacity = default_capacity(capacity, input_dim, largest)
-        embedding = inner.from_budget(
-            input_dim, output_dim, size - capacity * output_dim, **options
+        embedding = inner.of_size(
+            size - capacity * row, input_dim, output_dim, **options
         )
         return cls(embedding, capacity, **own)
 
@@ -237,7 +237,7 @@ class HotRows(Holder, CompressedEmbedding):
         cls,
         input_dim: int | None,
         output_dim: int,
-        budget: Budget,
+        budget: Budget | str | int,
         method: str = INNER,
         capacity: int | None = None,
         **kwargs: Any,
@@ -246,8 +246,8 @@ class HotRows(Holder, CompressedEmbedding):
 
         Args:
             input_dim, output_dim: Shape of the table that both replace.
-            budget: Of both: `"1000x"` and an int count parameters; `"10MB"`
-                counts all bytes but those of the counters.
+            budget: `"1000x"`, an int (parameters) or `"10MB"`, of all that
+                both store but the counters, which are for training alone.
             method: Of the embedding, as in `keras_pss.embedding`; `inner` is
                 another name of this argument, for callers whose own `method`
                 is `"hot_rows"`.
@@ -274,7 +274,8 @@ class HotRows(Holder, CompressedEmbedding):
         return {}
 
     def budget_size(self) -> int:
-        return self.embedding.budget_size() + self.capacity * self.output_dim
+        hot = self.capacity * _hot_row_size(self.output_dim)
+        return self.embedding.budget_size() + hot
 
     def build(self, input_shape: Any = None) -> None:
         for part in self.parts():
@@ -405,7 +406,7 @@ def _check_embedding(embedding: Any) -> None:
         raise ValueError(
             "`embedding` must be a compressed embedding of keras_pss, such as "
             "keras_pss.TTEmbedding(...), and no HotRows: give that one a "
-            f"larger `capacity`. Received: embedding={embedding!r}"
+            f"larger `capacity`. Received: embedding={shown(embedding)}"
         )
     if embedding.input_dim is None:
         raise ValueError(
@@ -414,6 +415,12 @@ def _check_embedding(embedding: Any) -> None:
             "input_dim) in the input pipeline. Received: "
             f"embedding={embedding!r} with input_dim=None"
         )
+
+
+def _hot_row_size(output_dim: int) -> int:
+    """What a budget counts of a hot row: its numbers, its id, its slot."""
+    tables = HotTable(1, output_dim).tables().values()
+    return output_dim + units(sum(t.bytes for t in tables if t.dtype))
 
 
 def _divided(

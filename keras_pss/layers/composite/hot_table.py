@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.ops import counting, hot_ids
 
@@ -120,7 +120,7 @@ def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
 
 def checked_capacity(capacity: int, input_dim: int) -> int:
     """Number of hot rows, at most that of all rows."""
-    positive_int("capacity", capacity)
+    positive_int("capacity", capacity, LARGEST_DIM)
     if capacity > input_dim:
         raise ValueError(
             "`capacity` must be at most `input_dim`. A table of which all rows "

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_pss.layers.base.checks import one_of, shown
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.ops import counting
 from keras_pss.ops.hot_ids import index_dtype
@@ -121,24 +122,20 @@ class IdCounter(TableLayer):
 
 def _checked_width(counts: str, width: int | None, capacity: int) -> int:
     """Width of the sketch, as given or by default."""
-    if counts not in MODES:
-        raise ValueError(
-            "`counts` must be 'auto', 'exact' or 'sketch'. "
-            f"Received: counts={counts!r}"
-        )
+    one_of("counts", counts, MODES)
     if width is None:
         width = 1 << (WIDTH_OF_AN_ID * capacity - 1).bit_length()
         return min(width, LARGEST_WIDTH)
     if counts == "exact":
         raise ValueError(
             "`sketch_width` needs counts='sketch' or 'auto'. "
-            f"Received: sketch_width={width!r}, counts={counts!r}"
+            f"Received: sketch_width={shown(width)}, counts={counts!r}"
         )
     ok = isinstance(width, int) and not isinstance(width, bool)
     if not ok or not 0 < width <= LARGEST_WIDTH or width & (width - 1):
         raise ValueError(
             f"`sketch_width` must be a power of two of at most "
             f"{LARGEST_WIDTH}. Leave it out to have one that fits "
-            f"`capacity`. Received: sketch_width={width!r}"
+            f"`capacity`. Received: sketch_width={shown(width)}"
         )
     return width

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.budget import units
+from keras_pss.layers.base.checks import non_negative_int, positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.base.updates import Replaced
@@ -108,8 +109,9 @@ class ClusteredEmbedding(CompressedEmbedding):
         self.num_clusters = positive_int(
             "num_clusters", num_clusters, min(input_dim, MOST_CLUSTERS)
         )
-        self.num_columns = positive_int("num_columns", num_columns)
-        self.seed = hashing.check_seed(seed)
+        positive_int("num_columns", num_columns, output_dim)
+        self.num_columns = num_columns
+        self.seed = non_negative_int("seed", seed)
         if output_dim % num_columns:
             raise ValueError(
                 "`num_columns` must divide `output_dim`, such as "
@@ -121,10 +123,11 @@ class ClusteredEmbedding(CompressedEmbedding):
     def smallest_size(
         cls, input_dim: int, output_dim: int, **kwargs: Any
     ) -> int:
-        return 2 * output_dim
+        index = cls.index_size(input_dim, output_dim, **kwargs)
+        return 2 * output_dim + index
 
     @classmethod
-    def index_bytes(
+    def index_size(
         cls,
         input_dim: int,
         output_dim: int,
@@ -132,13 +135,15 @@ class ClusteredEmbedding(CompressedEmbedding):
         num_columns: int = 4,
         **kwargs: Any,
     ) -> int:
-        return 2 * num_columns * input_dim + 4  # pointers, and the epoch
+        positive_int("num_columns", num_columns)
+        return units(2 * num_columns * input_dim + 4)  # pointers, and the epoch
 
     @classmethod
     def arguments_within(
         cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        fits = size // (2 * output_dim)
+        index = cls.index_size(input_dim, output_dim, **kwargs)
+        fits = (size - index) // (2 * output_dim)
         return {"num_clusters": min(fits, input_dim, MOST_CLUSTERS)}
 
     def tables(self) -> dict[str, Table]:

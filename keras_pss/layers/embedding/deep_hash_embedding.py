@@ -9,7 +9,13 @@ import keras
 import numpy as np
 from keras import activations, ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    fetched,
+    non_negative_int,
+    one_of,
+    positive_int,
+    positive_ints,
+)
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
@@ -95,13 +101,11 @@ class DeepHashEmbedding(CompressedEmbedding):
             mask_zero,
             **kwargs,
         )
-        self.hidden_units = tuple(
-            positive_int("hidden_units", units) for units in hidden_units
-        )
+        self.hidden_units = positive_ints("hidden_units", hidden_units)
         self.num_hashes = positive_int("num_hashes", num_hashes)
-        self.activation = activations.get(activation)
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.activation = fetched("activation", activations.get, activation)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
 
     @classmethod
     def smallest_size(

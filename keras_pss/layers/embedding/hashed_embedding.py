@@ -7,7 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    boolean,
+    non_negative_int,
+    one_of,
+    positive_int,
+    shown,
+)
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
@@ -94,13 +100,13 @@ class HashedEmbedding(CompressedEmbedding):
         )
         self.num_buckets = positive_int("num_buckets", num_buckets, 2**31 - 1)
         self.num_hashes = positive_int("num_hashes", num_hashes)
-        self.weighted = weighted
+        self.weighted = boolean("weighted", weighted)
         # Rows of P; None without weights.
         self.importance_rows: Any = _importance_rows(
             importance_rows, weighted, num_buckets, input_dim
         )
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
 
     @classmethod
     def smallest_size(
@@ -200,7 +206,7 @@ def _importance_rows(
         if rows is not None:
             raise ValueError(
                 "`importance_rows` needs weighted=True. "
-                f"Received: importance_rows={rows!r}, weighted={weighted!r}"
+                f"Received: importance_rows={shown(rows)}, weighted={weighted}"
             )
         return None
     if rows is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import boolean, positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import table_scale
@@ -75,7 +75,7 @@ class MEMComEmbedding(CompressedEmbedding):
             **kwargs,
         )
         self.num_buckets = positive_int("num_buckets", num_buckets, input_dim)
-        self.bias = bias
+        self.bias = boolean("bias", bias)
 
     @classmethod
     def smallest_size(

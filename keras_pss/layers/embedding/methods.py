@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from keras_pss.layers.base.budget import Budget, parameters
+from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import one_of, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.layers.embedding.clustered_embedding import ClusteredEmbedding
@@ -48,12 +49,7 @@ EXPORTS = {cls.__name__: cls for cls in METHODS.values()}
 
 def method_class(method: str) -> type[CompressedEmbedding]:
     """The layer of a method string, or an error that lists them."""
-    if method not in METHODS:
-        raise ValueError(
-            f"`method` must be one of {', '.join(map(repr, METHODS))}. "
-            f"Received: method={method!r}"
-        )
-    return METHODS[method]
+    return METHODS[one_of("method", method, METHODS)]
 
 
 def checked_options(
@@ -67,16 +63,21 @@ def checked_options(
         sized: Whether they, and not a budget, say the size of each table.
     """
     cls = method_class(method)
+    if not isinstance(options, Mapping):
+        raise ValueError(
+            "`options` must be arguments of the layer by name, such as "
+            f"{{'seed': 1}}. Received: options={shown(options)}"
+        )
     size = cls.size_name(options)
-    # Those of a memory of one's own, and of the budget.
-    given = {"memory", "table", "output_scale"}
+    # Those of a memory of one's own, of the budget, and of a single table.
+    given = {"memory", "table", "output_scale", "weights"}
     if not sized:
         given.add(size)
     elif size and size not in options:
         raise ValueError(
             f"Without a budget, `options` of method={method!r} must say the "
             f"size of a table: `{size}`. Add it, or give a budget. "
-            f"Received: options={dict(options)!r}"
+            f"Received: options={shown(dict(options))}"
         )
     known = [n for n in cls.option_names(options) if n not in given]
     for name in options:
@@ -84,7 +85,7 @@ def checked_options(
             allowed = ", ".join(known) or "none"
             raise ValueError(
                 f"`options` of method={method!r} are: {allowed}. "
-                f"Received: {name}={options[name]!r}"
+                f"Received: {name}={shown(options[name])}"
             )
     return dict(options)
 
@@ -93,7 +94,7 @@ def embedding(
     input_dim: int | None,
     output_dim: int,
     method: str = "robe",
-    budget: Budget = "1000x",
+    budget: Budget | str | int = "1000x",
     **kwargs: Any,
 ) -> CompressedEmbedding:
     """An embedding layer of any method, within a budget.
@@ -105,15 +106,17 @@ def embedding(
             `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
             `"quantized"`, `"deep_hash"`, `"clustered"`, or `"hot_rows"`,
             whose own method is `inner="tt"` or another of them.
-        budget: `"1000x"` (a thousandth of the parameters), an int
-            (parameters) or `"10MB"` (bytes, pointers included). It is never
-            exceeded; `"full"` ignores it. Where the uncompressed table fits
-            into it, that is what comes back, and a warning is logged.
+        budget: `"1000x"` (a thousandth of the table's parameters), an int
+            (parameters) or `"10MB"`, of all that the served layer stores,
+            pointers included, in units of four bytes. It is never exceeded;
+            `"full"` ignores it. Where the uncompressed table fits into it,
+            that is what comes back, and a warning is logged.
         **kwargs: Further arguments of the layer.
 
     Raises:
-        ValueError: If the method has no size within the budget; the message
-            names the feasible range.
+        ValueError: If the method has no size within the budget
+            (`InfeasibleBudget`, which names the smallest one), and for
+            arguments that cannot be meant.
 
     Example:
 
@@ -123,12 +126,15 @@ def embedding(
     ```
     """
     cls = method_class(method)
+    # Before anything is computed of them: "mean" * 2147483647 is 8 GB.
+    cls.check_shape(input_dim, output_dim)
+    budget = Budget.parse(budget)
     if cls is FullEmbedding:
         return FullEmbedding(input_dim, output_dim, **kwargs)
     full = None if input_dim is None else input_dim * output_dim
-    if full is not None and full <= parameters(budget, full):
+    if full is not None and full <= budget.parameters(full):
         _logger.warning(
-            "The table of %d x %d fits into budget=%r uncompressed: "
+            "The table of %d x %d fits into budget=%s uncompressed: "
             "FullEmbedding instead of %s.",
             input_dim,
             output_dim,

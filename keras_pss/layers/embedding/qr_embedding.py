@@ -8,13 +8,21 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    one_of,
+    positive_int,
+    positive_ints,
+    shown,
+)
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 OPERATIONS = ("mult", "add", "concat")
+# Of any use: 2^31 ids have no more than 31 binary digits.
+MOST_PARTITIONS = 31
 
 
 @keras.saving.register_keras_serializable("keras_pss")
@@ -201,7 +209,7 @@ def _bases(
     """Rows of each remainder table, the least significant digit first."""
     if (
         partitions is not None
-        and positive_int("num_partitions", partitions) < 2
+        and positive_int("num_partitions", partitions, MOST_PARTITIONS) < 2
     ):
         raise ValueError(
             "`num_partitions` must be at least 2. "
@@ -214,18 +222,14 @@ def _bases(
         raise ValueError(
             "`num_buckets` must be an integer, or one integer for each "
             "partition but the first. Received: "
-            f"num_buckets={num_buckets}, num_partitions={partitions}"
+            f"num_buckets={shown(num_buckets)}, num_partitions={partitions}"
         )
-    return tuple(num_buckets)
+    return positive_ints("num_buckets", num_buckets, LARGEST_DIM)
 
 
 def _width(operation: str, output_dim: int, partitions: int) -> int:
     """Columns of each table."""
-    if operation not in OPERATIONS:
-        raise ValueError(
-            "`operation` must be 'mult', 'add' or 'concat'. "
-            f"Received: operation={operation!r}"
-        )
+    one_of("operation", operation, OPERATIONS)
     if operation != "concat":
         return output_dim
     if output_dim % partitions:

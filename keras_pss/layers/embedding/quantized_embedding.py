@@ -4,14 +4,12 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.embedding.full_embedding import (
-    rows_variable,
-    start_with,
-)
+from keras_pss.layers.embedding.full_embedding import rows_variable, start_with
 from keras_pss.layers.initial_values import table_scale
-from keras_pss.ops import hashing, rounding
+from keras_pss.ops import rounding
 from keras_pss.ops.packing import BLOCK_SIZE, OwnGrid, Packing
 
 Tensor = Any
@@ -101,8 +99,8 @@ class QuantizedEmbedding(CompressedEmbedding):
             mask_zero,
             **kwargs,
         )
-        self.storage = rounding.check_storage(storage)
-        self.seed = hashing.check_seed(seed)
+        self.storage = one_of("storage", storage, rounding.STORAGES)
+        self.seed = non_negative_int("seed", seed)
         if self.variable_dtype != "float32":
             raise ValueError(
                 "QuantizedEmbedding rounds float32 weights, which hold every "

@@ -9,7 +9,14 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    boolean,
+    non_negative_int,
+    number,
+    one_of,
+    positive_int,
+    shown,
+)
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table
@@ -116,12 +123,12 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             raise ValueError(
                 "Give either `memory_size`, for a memory of this layer's own, "
                 "or `memory`, a `SharedMemory`. Received: "
-                f"memory_size={memory_size}, memory={memory}"
+                f"memory_size={shown(memory_size)}, memory={shown(memory)}"
             )
         if memory is not None and not isinstance(memory, SharedMemory):
             raise ValueError(
                 "`memory` must be a `keras_pss.SharedMemory`. "
-                f"Received: memory={memory!r}"
+                f"Received: memory={shown(memory)}"
             )
         self.memory = memory
         self.memory_size = (
@@ -133,14 +140,16 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         self.block_size = checked_block_size(
             block_size, mapping, output_dim, self.memory_size
         )
-        self.sign = sign
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.sign = boolean("sign", sign)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
+        if table is not None:
+            non_negative_int("table", table)
         if memory is None:
             self.table = 0 if table is None else table
         else:
             self.table = memory.claim(table)
-        self.output_scale = output_scale
+        self.output_scale = number("output_scale", output_scale, 0)
         self.hold_nested()
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import non_negative_int, one_of, positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import table_scale
@@ -87,8 +87,8 @@ class SketchEmbedding(CompressedEmbedding):
         )
         self.num_buckets = positive_int("num_buckets", num_buckets, 2**31 - 1)
         self.num_nonzeros = positive_int("num_nonzeros", num_nonzeros)
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
 
     @classmethod
     def smallest_size(

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
 from keras_pss.ops import tensor_train
 
@@ -91,12 +92,7 @@ class TTEmbedding(CoreEmbedding):
             mask_zero,
             **kwargs,
         )
-        if gauge not in GAUGES:
-            raise ValueError(
-                "`gauge` must be 'balanced' or 'last_core'. "
-                f"Received: gauge={gauge!r}"
-            )
-        self.gauge = gauge
+        self.gauge = one_of("gauge", gauge, GAUGES)
         self._set_cores(
             rank, row_shape, column_shape, num_cores, core_initializer
         )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
@@ -54,12 +55,7 @@ class BilinearInteraction(FieldLayer):
 
     def __init__(self, kind: str = "interaction", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if kind not in KINDS:
-            raise ValueError(
-                "`kind` must be 'interaction', 'each' or 'all'. "
-                f"Received: kind={kind!r}"
-            )
-        self.kind = kind
+        self.kind = one_of("kind", kind, KINDS)
         # One matrix for all pairs serves any number of fields.
         self.weight_axes = (2,) if kind == "all" else (1, 2)
 

@@ -6,7 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    boolean,
+    fetched,
+    positive_ints,
+)
 from keras_pss.layers.feature_interaction.field_layer import FieldLayer
 
 Tensor = Any
@@ -66,9 +70,11 @@ class CompressedInteraction(FieldLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = tuple(positive_int("units", width) for width in units)
-        self.split_half = split_half
-        self.activation = keras.activations.get(activation)
+        self.units = positive_ints("units", units)
+        self.split_half = boolean("split_half", split_half)
+        self.activation = fetched(
+            "activation", keras.activations.get, activation
+        )
         if not self.units:
             raise ValueError(
                 "`units` must hold the width of at least one layer. "

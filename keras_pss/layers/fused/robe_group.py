@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.checks import (
+    LARGEST_DIM,
+    boolean,
+    non_negative_int,
+    one_of,
+    positive_int,
+    shown,
+)
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.layers.initial_values import draws, table_scale
@@ -50,9 +57,9 @@ class ROBEGroup(TableGroup):
         self.block_size = checked_block_size(
             block_size, mapping, output_dim, memory_size
         )
-        self.sign = sign
-        self.hash = hashing.check_family(hash)
-        self.seed = hashing.check_seed(seed)
+        self.sign = boolean("sign", sign)
+        self.hash = one_of("hash", hash, hashing.FAMILIES)
+        self.seed = non_negative_int("seed", seed)
         # Tables that should start with different scales share one memory:
         # it has the largest one, and their rows are scaled down.
         each = table_scale.TableScale.several(
@@ -107,11 +114,7 @@ def checked_block_size(
     block_size: int | None, mapping: str, output_dim: int, memory_size: int
 ) -> int:
     """Z for a mapping, after a check that it fits the row and the memory."""
-    if mapping not in MAPPINGS:
-        raise ValueError(
-            "`mapping` must be 'block' or 'fold'. "
-            f"Received: mapping={mapping!r}"
-        )
+    one_of("mapping", mapping, MAPPINGS)
     if memory_size < output_dim:
         raise ValueError(
             "`memory_size` must be at least `output_dim`, or a row would hold "
@@ -124,13 +127,13 @@ def checked_block_size(
                 "mapping='fold' takes no `block_size`, and a `memory_size` "
                 "that is a multiple of `output_dim`, such as "
                 f"{max(1, memory_size // output_dim) * output_dim}. Received: "
-                f"block_size={block_size}, memory_size={memory_size}, "
-                f"output_dim={output_dim}"
+                f"block_size={shown(block_size)}, "
+                f"memory_size={memory_size}, output_dim={output_dim}"
             )
         return memory_size
     if block_size is None:
         block_size = -(-output_dim // 4)
-    positive_int("block_size", block_size)
+    positive_int("block_size", block_size, LARGEST_DIM)
     if block_size > memory_size:
         raise ValueError(
             "`block_size` must not exceed `memory_size`. Received: "

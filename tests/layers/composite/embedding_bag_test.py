@@ -765,7 +765,9 @@ def test_reports_are_the_embeddings():
 
 @pytest.mark.parametrize("wrong", ["max", None, 3])
 def test_combiner_must_be_known(wrong):
-    with pytest.raises(ValueError, match=r"`combiner` must be 'sum'.*Received"):
+    with pytest.raises(
+        ValueError, match=r"combiner.* must be one of 'sum'.*Re"
+    ):
         make(wrong)
 
 

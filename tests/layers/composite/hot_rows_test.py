@@ -287,9 +287,10 @@ def test_a_frozen_layer_in_a_bag_counts_nothing():
 
 def test_a_budget_leaves_room_for_the_embedding():
     layer = HotRows.from_budget(100_000, 16, "1000x", "hash")
-    assert layer.capacity == 1600 // (4 * 16)
-    assert layer.embedding.num_buckets == 100 - layer.capacity
-    message = "at least 1616 parameters.*a smaller `capacity`"
+    assert layer.capacity == 1600 // (4 * (16 + 2))
+    # A hot row has its 16 numbers, its id and its slot.
+    assert layer.embedding.num_buckets == (1600 - 18 * layer.capacity) // 16
+    message = "at least 1816 parameters.*a smaller `capacity`"
     with pytest.raises(ValueError, match=message):
         HotRows.from_budget(100_000, 16, "1000x", "hash", capacity=100)
 
@@ -575,7 +576,7 @@ def test_reports_tell_the_truth():
     report = layer.memory_report("adam")
     hot = CAPACITY * WIDTH
     assert report.parameters == inner.parameters + hot
-    assert layer.budget_size() == report.parameters
+    assert layer.budget_size() == report.parameters + 2 * CAPACITY
     assert report.full_parameters == DIM * WIDTH
     assert report.index_bytes == 4 * (2 * CAPACITY + 4 + DIM)
     assert report.optimizer_bytes == 2 * 4 * report.parameters
@@ -604,7 +605,7 @@ def test_from_budget_is_never_above_it(method, rows, capacity, budget):
         return
     layer = HotRows.from_budget(rows, 8, budget, **options)
     assert layer.capacity == (capacity or rows // 1000)
-    assert smallest <= layer.memory_report().parameters <= allowed
+    assert smallest <= layer.budget_size() <= allowed
 
 
 def test_from_budget_divides_the_arguments():

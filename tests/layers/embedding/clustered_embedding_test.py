@@ -1,5 +1,6 @@
 """Clustered embeddings against NumPy, before and after a re-clustering."""
 
+import re
 import sys
 
 import keras
@@ -282,7 +283,8 @@ def test_sizes_are_told():
     layer = ClusteredEmbedding(1000, 16, num_clusters=30)
     layer.build()
     report = layer.memory_report()
-    assert report.parameters == layer.budget_size() == 2 * 30 * 16
+    assert report.parameters == 2 * 30 * 16
+    assert layer.budget_size() == 960 + 8004 // 4
     assert report.index_bytes == 1000 * 4 * 2 + 4
     assert report.serving_bytes == 4 * 960 + report.index_bytes
     assert report.lookup_bytes == 2 * 16 * 4 + 4 * 2
@@ -300,17 +302,18 @@ def test_budgets():
         found = ClusteredEmbedding.from_budget(*arguments, **options)
         return found.num_clusters
 
-    assert ClusteredEmbedding.smallest_size(1000, 16) == 32
-    assert clusters(1000, 16, "10x") == 50
-    assert clusters(1000, 16, 1663, num_columns=8) == 51
+    # Four columns of 16 bits for each id, and the epoch.
+    index = 8004 // 4
+    assert ClusteredEmbedding.smallest_size(1000, 16) == 32 + index
+    assert clusters(1000, 16, "4x") == (4000 - index) // 32
+    assert clusters(1000, 16, 5663, num_columns=8) == (5663 - 4001) // 32
     assert clusters(100, 16, 10**6) == 100
     assert clusters(10**6, 16, 10**9) == 65_536
-    with pytest.raises(ValueError, match="at least 32 parameters"):
-        clusters(1000, 16, 31)
-    # Four columns of 16 bits for each id, and the epoch.
-    assert clusters(1000, 16, "10KB") == (10_000 - 8004) // (4 * 32)
-    with pytest.raises(ValueError, match="beside 8004 bytes of index tables"):
-        clusters(1000, 16, "8KB")
+    said = "at least 2033 parameters (7.87x), 2001 of them index tables,"
+    for budget in (2032, "8x", "8KB"):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            clusters(1000, 16, budget)
+    assert clusters(1000, 16, "7.87x") == 1
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "mixed_bfloat16"])
@@ -329,7 +332,7 @@ def test_half_precision_reclusters(dtype):
         ({"num_columns": 5}, "must divide `output_dim`, such as 1. Received"),
         ({"num_columns": 8}, "must divide `output_dim`, such as 4. Received"),
         ({"num_columns": 0}, "`num_columns` must be a positive integer"),
-        ({"seed": -1}, "`seed` of the hash must be"),
+        ({"seed": -1}, "`seed` must be 0 or a pos"),
     ],
 )
 def test_errors_name_the_fix(changes, message):

@@ -253,7 +253,7 @@ def test_budgets_that_no_storage_meets():
         ({"storage": "int2"}, r"'float16', 'int8', 'int4'. Received: storage"),
         ({"storage": None}, "Received: storage=None"),
         ({"dtype": "bfloat16"}, "rounds float32 weights.*mixed_bfloat16"),
-        ({"seed": -1}, "`seed` of the hash must be"),
+        ({"seed": -1}, "`seed` must be 0 or a pos"),
     ],
 )
 def test_errors_name_the_fix(arguments, message):
