@@ -783,15 +783,15 @@ def test_only_embeddings_of_single_ids_are_wrapped():
         (
             PADDED[:, :2],
             {"row_splits": SPLITS},
-            r"cuts a list of ids.*\(6, 2\)",
+            r"needs dense ids of shape \(nnz,\).*\(6, 2\)",
         ),
         (LISTED, {"row_splits": [0, 2]}, r"end at the number.*\[0 2\], ids="),
         (LISTED, {"row_splits": [1, len(LISTED)]}, "must start at 0"),
         (LISTED, {"row_splits": [0, 5, 4, len(LISTED)]}, "never decrease"),
         (LISTED, {"row_splits": [[0, 1]]}, r"shape \(batch \+ 1,\).*\(1, 2\)"),
-        (LISTED, {"row_splits": np.zeros(0, "int32")}, r"where each bag.*\(0,"),
+        (LISTED, {"row_splits": np.zeros(0, "int32")}, r"start of each.*\(0,"),
         (LISTED, {"row_splits": [0.0, 1.0]}, "must be integers.*float32"),
-        (PADDED[0, 0], {}, r"Give dense ids of shape \(\.\.\., L\).*\(\)"),
+        (PADDED[0, 0], {}, r"Pass dense ids of shape \(\.\.\., L\).*\(\)"),
         (
             np.zeros((2, 3), "int32"),
             {"weights": np.zeros((2, 1), "float32")},
@@ -832,7 +832,7 @@ def test_ragged_and_sparse_arguments_that_do_not_fit_are_refused():
             bag(ragged, weights=other)
     with pytest.raises(ValueError, match=r"ragged ids.*dense weights"):
         bag(ragged, weights=np.ones((2, 2), "float32"))
-    with pytest.raises(ValueError, match="cuts a list of ids"):
+    with pytest.raises(ValueError, match="needs dense ids"):
         bag(ragged, row_splits=[0, 3])
     deep = tf.RaggedTensor.from_row_splits(ragged, [0, 2])
     with pytest.raises(ValueError, match=r"\(batch, None\)"):
