@@ -53,7 +53,7 @@ class Packable(QuantizedCalls):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds a layer that a file describes; its weights come from there."""
         with weights_are_stored():
-            keras.layers.Layer.build_from_config(self, config)  # type: ignore[arg-type]
+            keras.layers.Layer.build_from_config(self, config)
 
     def quantization_error(self, mode: Any) -> NotImplementedError:
         """The error for a mode that these layers do not have."""
