@@ -193,7 +193,7 @@ def test_training_from_a_file_keeps_its_records(folder):
             "--run must be a folder that",
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
-        ("export --run run --out run", "is there already"),
+        ("export --run run --out run", "already exists"),
         ("export --run run --out run --overwrite", "a SavedModel and nothing"),
         ("prepare log.tsv.gz --out data", "--overwrite"),
         ("prepare short.tsv --out d", "expected 40 with the label, found 2"),
