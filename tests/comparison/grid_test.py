@@ -77,7 +77,7 @@ class Tables:
 
 class Open(Tables):
     def counts(self, column):
-        raise ValueError("`counts` must be asked of a vocabulary")
+        raise ValueError("`counts` needs a vocabulary")
 
 
 def test_a_method_without_a_size_says_why():

@@ -349,7 +349,7 @@ def test_a_broken_archive_is_told(log, tmp_path, caplog):
     source.write_bytes(packed[: len(packed) // 2])
     data = criteo.prepare(source, tmp_path / "out", ids="hash")
     assert data.incomplete == ["a.tsv.gz"]
-    assert "a.tsv.gz is truncated or corrupt, its rest is missing" in (
+    assert "a.tsv.gz is truncated or corrupt; its rest is missing" in (
         caplog.text
     )
     (reason,) = data.rejects
