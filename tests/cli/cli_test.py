@@ -180,7 +180,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("compare --data data --out c --set k", "--set must be name=value"),
         (
             "train --data data --out r --rows 9",
-            "--rows is an argument of --data synthetic alone",
+            "--rows applies only to --data synthetic",
         ),
         (
             "train --data data --out r --recipe movielens_ncf/full",

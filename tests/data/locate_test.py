@@ -22,7 +22,7 @@ def test_a_log_is_prepared_once(tmp_path):
     assert (again.path, again.prepared) == (found.path, None)
     with pytest.raises(ValueError, match="of another log, or by other sett"):
         locate(log, out, settings={"min_count": 2})
-    with pytest.raises(ValueError, match="`rows` is an argument of data='syn"):
+    with pytest.raises(ValueError, match="`rows` applies only to data='syn"):
         locate(log, out, rows=9)
     # A prepared folder is taken as it is; what differs is told.
     ready = locate(found.path, out, settings={"split": "random"})
