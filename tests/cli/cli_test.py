@@ -186,7 +186,7 @@ def test_training_from_a_file_keeps_its_records(folder):
             "train --data data --out r --recipe movielens_ncf/full",
             "The recipe movielens_ncf/full is one for ratings.dat",
         ),
-        ("train --data later.tsv --out made --resume", "of another log"),
+        ("train --data later.tsv --out made --resume", "from another log"),
         ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",
