@@ -1,8 +1,8 @@
-"""Reads `.npz` files without trusting them.
+"""Safe reading of untrusted `.npz` files.
 
-NumPy allocates what a header asks for and unpacks what an archive says, so a
-file of 1 MB can cost 1 GB. Here, every size is compared with the file's own
-before anything is read, and nothing is ever unpickled.
+NumPy trusts the sizes in an array's header and in the archive, so a file of
+1 MB can allocate 1 GB. Here, every size is compared with the size of the file
+before data is read, and nothing is ever unpickled.
 """
 
 import os
@@ -19,18 +19,18 @@ Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 class DamagedArraysError(ValueError):
-    """A file is no `.npz`, or a damaged one."""
+    """A file is damaged or not an `.npz` file."""
 
 
 class Arrays:
-    """Arrays of an open `.npz` file, read one at a time."""
+    """Arrays of an open `.npz` file, each read on access."""
 
     def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
         self.names = [n.removesuffix(".npy") for n in archive.namelist()]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """An array, read-only.
+        """Reads an array, which is read-only.
 
         Raises:
             DamagedArraysError: There is no such array, or it is damaged.
@@ -41,7 +41,7 @@ class Arrays:
             return np.ndarray(shape, dtype, file.read(), order=order)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an array, of which the header alone is read."""
+        """The shape of an array; only its header is read."""
         with _damage(), self._archive.open(f"{name}.npy") as file:
             return _header(file, self._size(name))[0]
 
@@ -55,7 +55,7 @@ def open_arrays(path: str | Path) -> Iterator[Arrays]:
 
     Raises:
         OSError: The file cannot be opened.
-        DamagedArraysError: It is another kind of file, or damaged.
+        DamagedArraysError: The file is damaged or not an `.npz` file.
     """
     with open(path, "rb") as file:
         with _damage():
@@ -71,18 +71,18 @@ def open_arrays(path: str | Path) -> Iterator[Arrays]:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Makes one error of all that a damaged file leads to."""
+    """Turns every error that a damaged file causes into one type."""
     try:
         yield
     except DamagedArraysError:
         raise
-    except Exception as error:  # zipfile and NumPy raise a dozen kinds
+    except Exception as error:  # zipfile and NumPy raise a dozen types
         words = str(error)[:200]
         raise DamagedArraysError(f"{type(error).__name__}: {words}") from error
 
 
 def _header(file: IO[bytes], size: int) -> Header:
-    """Reads a `.npy` header, and compares it with the size of its file."""
+    """Reads a `.npy` header and checks it against the size of its file."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         read = np.lib.format.read_array_header_1_0

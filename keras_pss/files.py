@@ -1,11 +1,12 @@
-"""Folders and files that appear under their name only when complete.
+"""Atomic writes: folders and files get their names only when complete.
 
-This is the one place that stages, syncs and renames. What is written lies in
-a folder beside its target, `.NAME.HOST-TOKEN.tmp`, until it is complete and
-on the disk. The process that writes it holds a lock in there. A folder whose
-lock is free was left by a process that was killed: the next writer to the
-same target removes it, and first gives back what the kill left moved aside.
-The file is long because this protocol is told and kept in one place.
+This is the only module that stages, syncs and renames. Output is written to a
+staging folder beside its target, `.NAME.HOST-TOKEN.tmp`, until it is complete
+and on disk. The writing process holds a lock in that folder. A staging folder
+whose lock is free was left by a killed process: the next writer to the same
+target removes it, after restoring an old target that the killed process had
+moved aside and not replaced.
+The module is long because the whole protocol is kept in one place.
 """
 
 import errno
@@ -24,16 +25,16 @@ from pathlib import Path
 from typing import Any
 
 _LOCK, _NEW, _OLD = "lock", "new", "old"
-_MAX_NAME = 120  # bytes of a target's name that its staging folder repeats
+_MAX_NAME = 120  # bytes; longer target names are hashed in staging names
 
-# What a rename of a folder answers where it would have to replace something.
+# Errors of renaming a folder to a name that is in use.
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class TargetExistsError(FileExistsError, ValueError):
-    """Something is under the name, and it may not be replaced."""
+    """The target exists and may not be replaced."""
 
 
 @contextmanager
@@ -44,24 +45,24 @@ def complete_folder(
     is_kind: Callable[[Path], bool],
     argument: str = "out",
 ) -> Iterator[Path]:
-    """A new folder elsewhere, which gets the name `path` at the end.
+    """Yields a staging folder that is renamed to `path` on success.
 
-    An exception, Ctrl-C included, removes the new folder and leaves `path` as
-    it was. Whatever appears under `path` meanwhile is kept as well, unless it
-    may be replaced.
+    An exception, including Ctrl-C, removes the staging folder and leaves
+    `path` unchanged. A file or folder that another process creates at `path`
+    in the meantime is also kept, unless it may be replaced.
 
     Args:
-        path: The final name: not there yet, or an empty folder. Behind a
-            link, the folder itself.
-        overwrite: Replace a folder of the same kind.
-        kind: What the folder is, for the messages: "a SavedModel".
-        is_kind: Tells whether a folder is of this kind, so that a wrong path
-            does not delete something else.
-        argument: What the caller calls `path`, for the messages.
+        path: The target: a folder that does not exist yet or is empty.
+            Symbolic links are resolved.
+        overwrite: Whether to replace a folder of the same kind.
+        kind: Kind of the folder in error messages, such as "a SavedModel".
+        is_kind: Function that returns whether a folder is of this kind, so
+            that a wrong path does not delete other data.
+        argument: The caller's name for `path` in error messages.
 
     Raises:
-        TargetExistsError: `path` exists and may not be replaced; raised at
-            the end if it appeared meanwhile.
+        TargetExistsError: `path` exists and may not be replaced. It is raised
+            at the end if `path` was created in the meantime.
     """
     received = f"Received: {argument}={str(path)!r}"
     path = path.resolve()
@@ -74,26 +75,26 @@ def complete_folder(
         return False
 
     def check(found: Path) -> None:
-        """Raises unless what is there may be replaced."""
-        while (before := _identity(found)) and not may_go(found):
-            if _identity(found) != before:
-                continue  # Another writer has replaced it meanwhile.
+        """Raises unless `found` is missing or may be replaced."""
+        while (before := _fingerprint(found)) and not may_go(found):
+            if _fingerprint(found) != before:
+                continue  # Another writer has replaced it in the meantime.
             if overwrite:
                 raise TargetExistsError(
                     f"`overwrite` replaces {kind} and nothing else. Choose "
-                    f"another name. {received}, which holds something else."
+                    f"another name. {received}, which holds other data."
                 )
             raise TargetExistsError(
                 f"`{argument}` must be a new or empty folder. Choose another "
                 "one, or give overwrite (--overwrite) to replace it. "
-                f"{received}, which is there already."
+                f"{received}, which already exists."
             )
 
     check(path)
     if os.path.ismount(path):
         raise ValueError(
-            f"`{argument}` cannot be a mount point, because it is renamed "
-            f"when it is complete. Give a folder in it. {received}"
+            f"`{argument}` cannot be a mount point, because a complete "
+            f"folder is renamed to it. Give a folder inside it. {received}"
         )
     with _staging(path) as staging:
         new = staging / _NEW
@@ -108,24 +109,24 @@ def complete_folder(
 def complete_file(
     path: Path, overwrite: bool = True, argument: str = "path"
 ) -> Iterator[Path]:
-    """A file elsewhere to write, which gets the name `path` at the end.
+    """Yields a staging path whose file is renamed to `path` on success.
 
-    It has the same name in another folder. An exception removes it and leaves
-    `path` as it was.
+    The staging path has the same file name in another folder. An exception
+    removes the file and leaves `path` unchanged.
 
     Args:
-        path: The final name; behind a link, the file itself.
-        overwrite: Replace a file that is there.
-        argument: What the caller calls `path`, for the messages.
+        path: The target file. Symbolic links are resolved.
+        overwrite: Whether to replace an existing file.
+        argument: The caller's name for `path` in error messages.
 
     Raises:
-        TargetExistsError: `path` exists and may not be replaced; raised at
-            the end if it appeared meanwhile.
+        TargetExistsError: `path` exists and may not be replaced. It is raised
+            at the end if `path` was created in the meantime.
     """
     taken = TargetExistsError(
         f"`{argument}` must be a new file. Choose another one, or give "
         "overwrite (--overwrite) to replace it. Received: "
-        f"{argument}={str(path)!r}, which is there already."
+        f"{argument}={str(path)!r}, which already exists."
     )
     if path.is_dir():
         raise TargetExistsError(
@@ -151,13 +152,13 @@ def complete_file(
 
 
 def write_text(text: str, path: Path) -> None:
-    """Writes a text file in one piece."""
+    """Writes a text file atomically."""
     with complete_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
-    """Writes a JSON file in one piece."""
+    """Writes a JSON file atomically."""
     write_text(json.dumps(content, indent=2) + "\n", path)
 
 
@@ -166,11 +167,11 @@ def read_json(path: Path, fix: str) -> dict[str, Any]:
 
     Args:
         path: The file.
-        fix: What to do where it does not, for the message.
+        fix: What to do about an invalid file, for the error message.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, or another kind of file.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not valid JSON or does not hold an object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -190,53 +191,54 @@ def read_json(path: Path, fix: str) -> dict[str, Any]:
 def _move_folder(
     new: Path, path: Path, old: Path, check: Callable[[Path], None]
 ) -> None:
-    """Renames `new` to `path`, what is there and passes `check` to `old`."""
+    """Renames `new` to `path`; a `path` that passes `check` becomes `old`."""
     while True:
         try:
-            # A folder takes the place of nothing or of an empty folder: the
-            # system refuses anything else, however late it appeared.
+            # The system renames a folder only to a free name or over an empty
+            # folder, so nothing created since the check is lost.
             os.rename(new, path)
             return
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
         check(path)
-        # Of an earlier turn: another writer has replaced it since.
+        # `old` is left from an earlier iteration, after which another writer
+        # took the name.
         shutil.rmtree(old, ignore_errors=True)
         with suppress(FileNotFoundError):
             os.rename(path, old)
-            check(old)  # it may be another one than a moment ago
+            check(old)  # it may have been replaced since the last check
 
 
 def _move_to_new_file(part: Path, path: Path) -> None:
-    """Renames a file, or raises FileExistsError where `path` exists."""
+    """Renames a file; raises FileExistsError if `path` exists."""
     try:
         os.link(part, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # Without links, an empty file claims the name first.
+        # Without hard links, an empty file reserves the name first.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(part, path)
 
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A locked folder beside a target, which is removed at the end."""
+    """Yields a locked folder beside a target and removes it at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_litter(target)
+    _remove_stale(target)
     folder, lock = _locked_folder(target)
     try:
         yield folder
     finally:
-        _give_back(folder, target)
+        _restore(folder, target)
         if lock is not None:
             os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tells what has a name from another that takes it; None for nothing."""
+def _fingerprint(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a path, or None if it does not exist."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -244,51 +246,51 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _give_back(folder: Path, target: Path) -> None:
-    """Moves back what was moved aside and never replaced."""
+def _restore(folder: Path, target: Path) -> None:
+    """Restores an old target that was moved aside and not replaced."""
     old = folder / _OLD
     if not old.exists() or not (folder / _NEW).exists():
         return
     try:
         os.rename(old, target)
-    except OSError:  # Another one has the name now; nothing is deleted.
+    except OSError:  # The name is in use again; nothing is deleted.
         os.rename(old, target.with_name(f"{target.name}.old-{_token()}"))
 
 
-def _remove_litter(target: Path) -> None:
-    """Removes what killed processes of this machine left of a target."""
+def _remove_stale(target: Path) -> None:
+    """Removes staging folders that killed processes of this host left."""
     name = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{8}\.tmp")
     found = [n for n in os.listdir(target.parent) if name.fullmatch(n)]
     for folder in map(target.with_name, found):
-        with suppress(OSError):  # It is in use, or gone.
+        with suppress(OSError):  # It is in use or was removed.
             if os.lstat(folder).st_uid != os.geteuid():
                 continue
             lock = _lock(folder)
             try:
-                _give_back(folder, target)
+                _restore(folder, target)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
 
 
 def _locked_folder(target: Path) -> tuple[Path, int | None]:
-    """A new folder beside a target, and the descriptor that locks it."""
+    """Creates a staging folder; returns it and its lock's descriptor."""
     while True:
         folder = target.with_name(f"{_prefix(target)}{_token()}.tmp")
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:
-            # The user has never heard of the folder's name.
+            # The name of the staging folder would mean nothing to the user.
             place = str(target.parent)
             raise OSError(error.errno, error.strerror, place) from None
         try:
             return folder, _lock(folder)
         except (BlockingIOError, FileNotFoundError):
-            continue  # Another process has just taken it for litter.
+            continue  # Another process is removing it as stale.
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            return folder, None  # Where nobody gets a lock, litter stays.
+            return folder, None  # Without locks, stale folders stay.
 
 
 def _lock(folder: Path) -> int:
@@ -296,14 +298,14 @@ def _lock(folder: Path) -> int:
 
     Raises:
         BlockingIOError: Another process holds the lock.
-        OSError: The folder is gone, or the file system has no locks.
+        OSError: The folder was removed, or the file system has no locks.
     """
     path = folder / _LOCK
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(file), os.stat(path)):
-            raise BlockingIOError(errno.EAGAIN, "removed meanwhile", str(path))
+            raise BlockingIOError(errno.EAGAIN, "removed", str(path))
     except BaseException:
         os.close(file)
         raise
@@ -311,7 +313,7 @@ def _lock(folder: Path) -> int:
 
 
 def _prefix(target: Path) -> str:
-    """How the names of a target's staging folders on this machine begin."""
+    """Prefix of the names of a target's staging folders on this host."""
     name = target.name
     if len(os.fsencode(name)) > _MAX_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -325,7 +327,7 @@ def _token() -> str:
 
 
 def _sync_tree(folder: Path) -> None:
-    """Puts all files of a folder, and the folder itself, on the disk."""
+    """Flushes all files of a folder, and the folder itself, to disk."""
     for place, _, names in os.walk(folder):
         for name in names:
             if stat.S_ISREG(os.lstat(os.path.join(place, name)).st_mode):
@@ -338,7 +340,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(file)
     except OSError as error:
-        # Some file systems do not sync folders.
+        # Some file systems cannot sync folders.
         if error.errno not in (errno.EINVAL, *_NO_LOCKS):
             raise
     finally:

@@ -124,7 +124,7 @@ def test_two_writers_of_one_new_folder(tmp_path, overwrite):
     if overwrite:
         write(out, "1", True, lambda: write(out, "2", True))
     else:
-        with pytest.raises(TargetExistsError, match="is there already"):
+        with pytest.raises(TargetExistsError, match="already exists"):
             write(out, "1", False, lambda: write(out, "2"))
     assert (out / "marker").read_text() == ("1" if overwrite else "2")
     assert listing(tmp_path) == ["out/marker"]
@@ -163,7 +163,7 @@ def test_what_appears_at_a_files_name_is_kept(tmp_path, monkeypatch, links):
             part.write_text("new")
             path.write_text("thesis")
 
-    with pytest.raises(TargetExistsError, match="is there already"):
+    with pytest.raises(TargetExistsError, match="already exists"):
         lose()
     assert path.read_text() == "thesis"
     with complete_file(path, overwrite=True) as part:
@@ -284,7 +284,7 @@ def test_a_folder_moved_aside_by_a_killed_process_comes_back(tmp_path, writer):
     assert not out.exists()
     process.kill()
     process.wait()
-    with pytest.raises(TargetExistsError, match="is there already"):
+    with pytest.raises(TargetExistsError, match="already exists"):
         write(out, "new", overwrite=False)
     assert (out / "marker").read_text() == "old"
     assert listing(tmp_path) == ["out/marker"]

@@ -1,6 +1,6 @@
-"""Criteo's click logs, synthetic ones in the same format, and MovieLens.
+"""Criteo click logs, synthetic logs in the same format, and MovieLens.
 
-TensorFlow is loaded only when a `tf.data` pipeline is made.
+TensorFlow is imported only when a `tf.data` pipeline is created.
 """
 
 from keras_pss.data import criteo, movielens, synthetic

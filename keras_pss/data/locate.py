@@ -1,4 +1,4 @@
-"""Click logs from what users have at hand: names, files, folders, objects."""
+"""Opens click logs from names, files, folders or loaded data."""
 
 import json
 import re
@@ -16,24 +16,25 @@ from keras_pss.files import read_json, write_json
 SYNTHETIC = "synthetic"
 ROWS, SCALE = 300_000, 0.01
 
-# What `locate` leaves in a run's folder: the prepared rows, and of what.
+# Outputs of `locate` in a run's folder: the prepared rows and their sources.
 FOLDER, NOTE = "data", "data.json"
 
-# (done, total, stage): rows of the stage "generate", bytes of the others.
+# (done, total, stage), in rows for the stage "generate", else in bytes.
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where a log lies, ready to train on.
+    """Location of a log that is ready for training.
 
     Attributes:
-        path: A prepared folder, or a file of ratings; see `open_click_log`.
-        name: What a report calls the log.
-        best_auc: The expected AUC of the true probabilities, of generated
-            rows; None of all others.
-        prepared: The folder, if this call prepared it.
-        differences: Where a folder was prepared otherwise than was asked.
+        path: A prepared folder or a ratings file; see `open_click_log`.
+        name: Name of the log in reports.
+        best_auc: Expected AUC of the true probabilities of generated rows,
+            or None for other data.
+        prepared: The prepared folder if this call prepared it, else None.
+        differences: Messages about settings of an existing prepared folder
+            that differ from the requested ones.
     """
 
     path: Path
@@ -51,22 +52,24 @@ def locate(
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Located:
-    """Finds a log, or generates and prepares it.
+    """Finds a log; generates and prepares it if necessary.
 
-    What has to be made first is made in `out`, once; `out/data.json` says of
-    what, so that it is never taken for that of another log.
+    Generated and prepared data is written to `out` once. `out/data.json`
+    records its sources and settings, so that it is not reused for another log.
 
     Args:
-        data: `"synthetic"`, a log's file or folder, or a prepared folder.
+        data: `"synthetic"`, a file or folder of a log, or a prepared folder.
         out: Folder of the run.
         rows: Number of generated rows. Default: 300,000.
-        scale: Scale of the generated tables, see `synthetic.generate`.
-            Default: 0.01.
-        settings: Arguments of `criteo.prepare`.
-        progress: Called while rows are generated and prepared.
+        scale: Scale of the cardinalities of the generated rows; see
+            `synthetic.generate`. Default: 0.01.
+        settings: Keyword arguments of `criteo.prepare`. Default: none.
+        progress: Called as `progress(done, total, stage)` while rows are
+            generated and prepared. Default: None.
 
     Raises:
-        ValueError: If there is no such log, or `out` has rows of another.
+        ValueError: If the log does not exist, or `out` has rows of another
+            log.
     """
     if str(data) == SYNTHETIC:
         made = {"rows": rows or ROWS, "scale": scale or SCALE}
@@ -74,15 +77,15 @@ def locate(
     for name, value in (("rows", rows), ("scale", scale)):
         if value is not None:
             raise ValueError(
-                f"`{name}` is an argument of data='{SYNTHETIC}' alone. Leave "
+                f"`{name}` applies only to data='{SYNTHETIC}'. Leave "
                 f"it out. Received: {name}={value}, data={str(data)!r}"
             )
     source = Path(data)
     if not source.exists():
         raise ValueError(
-            f"`data` must be '{SYNTHETIC}', a Criteo TSV file, MovieLens' "
-            "ratings, or a folder of either or that `keras-pss prepare` "
-            f"wrote. Received: data={str(data)!r}"
+            f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
+            "ratings file, a folder with such files, or a folder written by "
+            f"`keras-pss prepare`. Received: data={str(data)!r}"
         )
     if (source / "metadata.json").is_file():
         return Located(
@@ -94,7 +97,7 @@ def locate(
     if is_ratings(files[0]):
         return Located(files[0], files[0].name)
     asked = {
-        "source": [_stamp(path) for path in files],
+        "source": [_fingerprint(path) for path in files],
         "prepare": settings or {},
     }
     _check_note(out, asked, data)
@@ -107,7 +110,7 @@ def _generated(
     settings: dict[str, Any],
     progress: Progress | None,
 ) -> Located:
-    """Generated rows in `out/synthetic`, prepared."""
+    """Prepares rows that it generates in `out/synthetic`."""
     asked = {"source": made, "prepare": settings}
     _check_note(out, asked, SYNTHETIC)
     folder = out / SYNTHETIC
@@ -131,7 +134,7 @@ def _prepared(
     files: list[Path],
     progress: Progress | None,
 ) -> Located:
-    """The files' rows in `out/data`, prepared where they are not yet."""
+    """Prepares the files in `out/data` unless that was done before."""
     target, made = out / FOLDER, None
     if not (target / "metadata.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
@@ -143,22 +146,25 @@ def _prepared(
 
 
 def _check_note(out: Path, asked: dict[str, Any], data: str | Path) -> None:
-    """Raises where `out` has rows of another log, or by other settings."""
+    """Raises if `out` has rows of another log or with other settings."""
     note = out / NOTE
     if note.is_file() and read_json(note, "Remove it.") != asked:
         raise ValueError(
-            f"{out / FOLDER} was made of another log, or by other settings. "
+            f"{out / FOLDER} was made from another log or with other settings. "
             "Choose another `out`, or remove it and data.json. "
             f"Received: data={str(data)!r}"
         )
 
 
 def as_click_log(data: Any) -> ClickLog:
-    """Rows of a run, from what users have at hand.
+    """Converts data to a `ClickLog`.
 
     Args:
-        data: a `ClickLog`, what `criteo.prepare` returned, or MovieLens'
-            interactions.
+        data: A `ClickLog`, a result of `criteo.prepare` or `criteo.load`, or
+            MovieLens `Interactions`.
+
+    Raises:
+        ValueError: If `data` has another type.
     """
     if isinstance(data, ClickLog):
         return data
@@ -167,29 +173,29 @@ def as_click_log(data: Any) -> ClickLog:
     if isinstance(data, criteo.Prepared):
         return PreparedLog(data)
     raise ValueError(
-        "`data` must be what `criteo.prepare`, `criteo.load` or "
-        f"`movielens.load` returned. Received: {type(data).__name__}"
+        "`data` must be a result of `criteo.prepare`, `criteo.load` or "
+        f"`movielens.load`. Received: {type(data).__name__}"
     )
 
 
 def open_click_log(path: Path) -> ClickLog:
-    """Rows by their place: a prepared folder, or a file of ratings.
+    """Opens a prepared folder or a ratings file.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If `path` is neither.
     """
     if path.is_dir():
         return PreparedLog(criteo.load(path))
     if is_ratings(path) and path.is_file():
         return LikesLog(movielens.load(path), source=path)
     raise ValueError(
-        "Data must be a folder that `keras-pss prepare` wrote, or MovieLens' "
-        f"ratings (.dat or .csv, also compressed). Received: {path}"
+        "Data must be a folder written by `keras-pss prepare`, or MovieLens "
+        f"ratings (.dat or .csv, may be compressed). Received: {path}"
     )
 
 
 def is_ratings(path: Path) -> bool:
-    """Whether a file is named as MovieLens' ratings are."""
+    """Whether a file name has an extension of MovieLens ratings."""
     return path.with_suffix("").suffix in (".dat", ".csv") or path.suffix in (
         ".dat",
         ".csv",
@@ -197,10 +203,10 @@ def is_ratings(path: Path) -> bool:
 
 
 def name_of(path: Path) -> str:
-    """What a report calls a log: its source, not the folder of its records.
+    """Name of a log in reports: its source files, not the prepared folder.
 
     Args:
-        path: A prepared folder, or a file of ratings.
+        path: A prepared folder or a ratings file.
     """
     if not path.is_dir():
         return path.name
@@ -210,10 +216,14 @@ def name_of(path: Path) -> str:
 
 
 def logs(folder: Path) -> list[Path]:
-    """The log's files of a folder as they are downloaded, in time order.
+    """Files of a downloaded log in a folder, in time order.
 
-    That is `train.txt`; or `day_0` to `day_23`; or MovieLens' ratings; or all
-    `.tsv` files.
+    These are the first of the following that exist: `train.txt`, `day_0` to
+    `day_23`, MovieLens ratings, or all `.tsv` files.
+
+    Raises:
+        ValueError: If there is no such file, or a file lies next to its
+            compressed copy.
     """
     names = {path.name: path for path in folder.iterdir() if path.is_file()}
     ending = r"(\.(gz|xz|zst))?"
@@ -228,14 +238,14 @@ def logs(folder: Path) -> list[Path]:
             _check_copies(folder, found)
             return [names[name] for name in sorted(found, key=_in_time)]
     raise ValueError(
-        "The folder must be one that `keras-pss prepare` wrote, or hold "
+        "The folder must be written by `keras-pss prepare`, or hold "
         "train.txt, day_0, day_1, ..., ratings.dat, ratings.csv or .tsv "
-        f"files, also compressed. Received: {folder}"
+        f"files, which may be compressed. Received: {folder}"
     )
 
 
 def _check_copies(folder: Path, names: list[str]) -> None:
-    """Raises where a file lies beside its compressed copy."""
+    """Raises if a file lies next to its compressed copy."""
     plain: dict[str, str] = {}
     for name in sorted(names):
         stem = re.sub(r"\.(gz|xz|zst)$", "", name)
@@ -243,24 +253,24 @@ def _check_copies(folder: Path, names: list[str]) -> None:
         if other != name:
             raise ValueError(
                 "A file and its compressed copy would put the same rows into "
-                "training and test. Move one of them away. "
+                "the training and test splits. Move one of them away. "
                 f"Received: {other} and {name} in {folder}"
             )
 
 
 def _in_time(name: str) -> tuple[list[int], str]:
-    """Sorts day_2 before day_10."""
+    """Sort key that puts day_2 before day_10."""
     return [int(digits) for digits in re.findall(r"\d+", name)], name
 
 
-def _stamp(path: Path) -> list[Any]:
-    """Tells a file from another one of the same name."""
+def _fingerprint(path: Path) -> list[Any]:
+    """Path, size and modification time of a file."""
     found = path.resolve().stat()
     return [str(path.resolve()), found.st_size, found.st_mtime_ns]
 
 
 def _differences(folder: Path, settings: dict[str, Any]) -> list[str]:
-    """Where a folder was prepared otherwise than a recipe asks."""
+    """Settings of a prepared folder that differ from those of a recipe."""
     content = json.loads((folder / "metadata.json").read_text())
     split = content.get("split", {})
     found = {

@@ -1,4 +1,4 @@
-"""AUC, log loss and calibration of clicks, and whether differences are real.
+"""AUC, log loss and calibration, and significance tests of AUC differences.
 
-They take labels and probabilities, never a model.
+All functions take labels and probabilities, never a model.
 """

@@ -1,6 +1,7 @@
-"""The metrics of click prediction, exact, from labels and probabilities.
+"""Exact metrics of click prediction from labels and probabilities.
 
-What is accumulated and what comes of it are one definition, hence in one file.
+The accumulated counts and the metrics computed from them define each other,
+so they share a file.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,8 +12,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-# Distinct scores, ascending, and their rows without and with a click: (n,),
-# int64 (2, n).
+# Distinct scores in ascending order, (n,), and the numbers of rows without and
+# with a click at each score, int64 (2, n).
 _Run = tuple[FloatArray, npt.NDArray[np.int64]]
 
 
@@ -21,16 +22,17 @@ class Metrics:
     """How well probabilities predict clicks.
 
     Attributes:
-        auc: Area under the ROC curve, exact, ties counted half.
+        auc: Exact area under the ROC curve; ties count half.
         logloss: Mean binary cross-entropy in nats.
-        normalized_entropy: Log loss over that of the constant click rate:
-            1 is no better than the rate, 0 is perfect.
-        calibration: Predicted over observed clicks; 1 is calibrated.
-        rows: Rows that were scored.
-        clicks: Clicks among them.
+        normalized_entropy: Log loss divided by that of always predicting the
+            click rate: 1 is no better than the rate, 0 is perfect.
+        calibration: Predicted clicks divided by observed clicks; 1 is
+            calibrated.
+        rows: Number of scored rows.
+        clicks: Number of rows with a click.
 
     References: He et al., "Practical lessons from predicting clicks on ads
-    at Facebook" (2014), section 3 (normalised entropy, calibration).
+    at Facebook" (2014), section 3 (normalized entropy, calibration).
     """
 
     auc: float
@@ -45,8 +47,8 @@ class Metrics:
         """Scores probabilities against labels, one for each row.
 
         Raises:
-            ValueError: If the labels hold one class only, or a probability
-                is not a number; see `MetricsAccumulator.update`.
+            ValueError: If all labels are equal, or a probability is not a
+                number; see `MetricsAccumulator.update`.
         """
         accumulator = MetricsAccumulator()
         accumulator.update(labels, probabilities)
@@ -57,17 +59,18 @@ class Metrics:
 
 
 class MetricsAccumulator:
-    """`Metrics` of rows that come in chunks and are not kept.
+    """Accumulates `Metrics` batch by batch without storing the rows.
 
         AUC = Σ_s p_s (N_s + n_s / 2) / (P N)
 
-    over the distinct scores s, with p_s clicks and n_s other rows of that
-    score, N_s other rows below it, and P and N of either in all, is computed
-    in integers. The other sums run over the distinct scores as well, in their
-    order: the result is the same to the bit however the rows are cut.
+    over the distinct scores s, with p_s clicks and n_s other rows at that
+    score, N_s other rows below it, and P clicks and N other rows in total, is
+    computed in integers. The other sums also run over the distinct scores in
+    ascending order, so the result is the same to the bit however the rows are
+    split into batches.
 
-    Memory: 24 bytes a distinct score, twice that between merges and 100 bytes
-    within the last one: 9 GB where 89M rows had a score of their own each.
+    Memory: 24 bytes per distinct score, twice that between merges and 100
+    bytes during the last merge: 9 GB for 89M rows with distinct scores.
 
     Example:
 
@@ -85,29 +88,31 @@ class MetricsAccumulator:
     """
 
     def __init__(self) -> None:
-        # Each at least twice as long as the next, so that a row is merged
-        # log(rows) times, whatever the chunks.
+        # Each run is at least twice as long as the next, so that a row is
+        # merged log(rows) times for any batch size.
         self._runs: list[_Run] = []
 
     def update(
         self, labels: npt.ArrayLike, probabilities: npt.ArrayLike
     ) -> None:
-        """Adds rows, of which none is added if one of them is wrong.
+        """Adds a batch of rows; an invalid row raises before any is added.
 
         Args:
-            labels: 1 for a click, 0 for none; `(rows,)`, or any shape.
-            probabilities: As many, in [0, 1]. They are compared as float64,
-                which keeps the order and the ties of narrower floats.
+            labels: 1 for a click and 0 for none, of shape `(rows,)` or any
+                other shape.
+            probabilities: Predictions in [0, 1], as many as `labels`. They
+                are compared as float64, which preserves the order and the
+                ties of narrower floats.
 
         Raises:
-            ValueError: For labels that are not 0 or 1, for probabilities that
-                are not numbers in [0, 1], and for unequal numbers of both.
+            ValueError: If a label is not 0 or 1, if a probability is not a
+                number in [0, 1], or if their numbers differ.
         """
         clicked = checked_labels(labels)
         scores = np.asarray(probabilities, np.float64).ravel()
         if len(scores) != len(clicked):
             raise ValueError(
-                "`labels` and `probabilities` must have an entry a row each. "
+                "`labels` and `probabilities` must have one entry per row. "
                 f"Received: {len(clicked)} labels, {len(scores)} probabilities"
             )
         if not np.isfinite(scores).all():
@@ -131,10 +136,10 @@ class MetricsAccumulator:
         self._runs.append(run)
 
     def result(self) -> Metrics:
-        """The metrics of all rows so far; more may follow.
+        """The metrics of all rows so far; more rows may be added.
 
         Raises:
-            ValueError: If there are no rows with, or none without, a click.
+            ValueError: If no row or every row has a click.
         """
         if len(self._runs) > 1:
             self._runs = [_merged(self._runs)]
@@ -148,7 +153,7 @@ class MetricsAccumulator:
                 f"Received: {clicks} clicks in {rows} rows"
             )
         below = np.cumsum(counts[0])
-        # Twice the rows without a click that each click beats.
+        # Twice the number of rows without a click that each click outranks.
         beaten = 2 * below - counts[0]
         wins = _exact_dot(counts[1], beaten)
         loss = _log_loss(scores, counts) / rows
@@ -165,7 +170,7 @@ class MetricsAccumulator:
 
 
 def checked_labels(labels: npt.ArrayLike) -> BoolArray:
-    """Which rows were clicked, `(rows,)`; an error for other than 0 and 1."""
+    """Mask of the rows with a click, `(rows,)`; labels must be 0 or 1."""
     y = np.asarray(labels).ravel()
     clicked = y == 1
     wrong = ~(clicked | (y == 0))
@@ -179,8 +184,8 @@ def checked_labels(labels: npt.ArrayLike) -> BoolArray:
 
 
 def _distinct(scores: FloatArray, counts: npt.NDArray[np.int64]) -> _Run:
-    """Sorts scores and adds up the counts of equal ones."""
-    # Stable sorting finds the runs that are sorted already.
+    """Sorts scores and sums the counts of equal ones."""
+    # Stable sorting takes advantage of runs that are already sorted.
     order = np.argsort(scores, kind="stable")
     scores = scores[order]
     first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
@@ -197,10 +202,10 @@ def _merged(runs: list[_Run]) -> _Run:
 def _exact_dot(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> int:
-    """Σ first second of non-negative integers, beyond 64 bits.
+    """Dot product of non-negative integers, which may exceed 64 bits.
 
-    The second in digits of 21 bits: a sum is below 2^63 where those of
-    `first` sum to less than 2^42.
+    `second` is split into digits of 21 bits, so that each partial sum is below
+    2^63 if `first` sums to less than 2^42.
     """
     digit = 2**21 - 1
     return sum(

@@ -1,4 +1,4 @@
-"""Whether a difference of AUCs is more than chance."""
+"""Tests whether a difference of AUCs is statistically significant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +19,19 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of AUCs, first minus second, and how sure it is.
+    """A difference of AUCs, first minus second, and its uncertainty.
 
     Attributes:
-        difference: Mean over the seeds.
-        standard_error: Of the mean: of the test rows and of the seeds.
-        p_value: Two-sided, of no difference.
-        low, high: The 95 % confidence interval.
-        seeds: Pairs of models.
-        test_error: The part of the standard error that more test rows would
-            lower.
-        seed_error: The part that more seeds would lower; None for one seed,
-            where it is unknown and counts as 0.
+        difference: Mean difference over the seeds.
+        standard_error: Standard error of the mean, from the sampling of test
+            rows and of seeds.
+        p_value: Two-sided p-value under the hypothesis of no difference.
+        low, high: Bounds of the 95 % confidence interval.
+        seeds: Number of pairs of models.
+        test_error: Part of the standard error that more test rows would
+            reduce.
+        seed_error: Part of the standard error that more seeds would reduce.
+            None for one seed, where it is unknown and counts as 0.
     """
 
     difference: float
@@ -45,26 +46,27 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """AUCs of one method on test rows, and what each row adds to them.
+    """AUCs of one method on the test rows, and each row's contribution.
 
         clicked[i]   = mean over seeds and j of ψ(x_i, y_j)
         unclicked[j] = mean over seeds and i of ψ(x_i, y_j)
         ψ(x, y) = 1 if x > y, 1/2 if x = y, else 0
 
-    for the scores x_i of the rows with a click and y_j of those without. Both
-    have the mean AUC as their mean; their variances, each over the number of
-    its rows, add up to that of the AUC. Compute them once for a method that
-    is compared often: `Components.of(...).minus(reference)`.
+    for the scores x_i of the rows with a click and y_j of those without. The
+    mean of each is the mean AUC. Their variances, each divided by the number
+    of its rows, sum to the variance of the AUC. Compute them once for a method
+    that is compared often: `Components.of(...).minus(reference)`.
 
     Attributes:
-        clicks: Which rows were clicked, bool `(rows,)`.
-        aucs: Of each seed, `(seeds,)`.
-        clicked, unclicked: Means over seeds, one for each row of the class.
+        clicks: Mask of the rows with a click, bool `(rows,)`.
+        aucs: AUC of each seed, `(seeds,)`.
+        clicked, unclicked: Means over seeds, one for each row with a click
+            and each row without.
 
     References: DeLong et al., "Comparing the areas under two or more
     correlated receiver operating characteristic curves" (1988), equation 4;
-    Sun & Xu, "Fast implementation of DeLong's algorithm" (2014), by
-    mid-ranks.
+    Sun & Xu, "Fast implementation of DeLong's algorithm" (2014), which
+    uses mid-ranks.
     """
 
     clicks: BoolArray
@@ -78,16 +80,16 @@ class Components:
         labels: npt.ArrayLike,
         probabilities: npt.ArrayLike,
     ) -> Self:
-        """Ranks the probabilities of each seed: O(rows log rows).
+        """Computes the components in O(rows log rows) per seed.
 
         Args:
-            labels: 1 for a click, 0 for none, `(rows,)`.
-            probabilities: `(seeds, rows)`, or `(rows,)` of one seed; any
-                scores will do.
+            labels: 1 for a click and 0 for none, `(rows,)`.
+            probabilities: Predictions of shape `(seeds, rows)`, or `(rows,)`
+                for one seed. Any scores with the same order work.
 
         Raises:
-            ValueError: If the shapes do not fit, a probability is NaN, or
-                there are not two rows with and two without a click.
+            ValueError: If the shapes do not match, a probability is NaN, or
+                there are fewer than two rows with or without a click.
         """
         clicks = checked_labels(labels)
         given = np.asarray(probabilities)
@@ -105,9 +107,9 @@ class Components:
             )
         if np.isnan(seeds).any():
             raise ValueError(
-                "`probabilities` must be numbers: a model that predicts NaN "
-                "diverged, leave it out. "
-                f"Received: {np.isnan(seeds).sum()} that are NaN"
+                "`probabilities` must not be NaN. A model that predicts NaN "
+                "has diverged; leave it out. "
+                f"Received: {np.isnan(seeds).sum()} probabilities that are NaN"
             )
         rows = [_components(clicks, scores) for scores in seeds]
         return cls(
@@ -119,10 +121,10 @@ class Components:
 
     @classmethod
     def mean(cls, of: Sequence[Self]) -> Self:
-        """Of several methods or models on the same rows, seed by seed.
+        """Averages several methods or models on the same rows, seed by seed.
 
         `Components.mean([a, b]).minus(Components.mean([c, d]))` is the mean of
-        `a.minus(c)` and `b.minus(d)`, with their common error.
+        `a.minus(c)` and `b.minus(d)`, with their joint standard error.
 
         Raises:
             ValueError: If the labels or the numbers of seeds differ.
@@ -137,13 +139,13 @@ class Components:
         )
 
     def minus(self, other: Self) -> Difference:
-        """The difference to another method on the same rows.
+        """The difference from another method on the same rows.
 
         Raises:
             ValueError: If the labels or the numbers of seeds differ.
         """
         self._check_pairs(other)
-        of_test = sum(
+        test_variance = sum(
             float(np.var(first - second, ddof=1)) / len(first)
             for first, second in (
                 (self.clicked, other.clicked),
@@ -151,22 +153,25 @@ class Components:
             )
         )
         differences = self.aucs - other.aucs
-        seeds, of_seeds = len(differences), None
+        seeds, seed_variance = len(differences), None
         if seeds > 1:
-            of_seeds = float(np.var(differences, ddof=1)) / seeds
-        return _difference(float(differences.mean()), of_test, of_seeds, seeds)
+            seed_variance = float(np.var(differences, ddof=1)) / seeds
+        return _difference(
+            float(differences.mean()), test_variance, seed_variance, seeds
+        )
 
     def _check_pairs(self, other: Self) -> None:
         if not np.array_equal(self.clicks, other.clicks):
             raise ValueError(
-                "Both methods must be tested on the same rows, in the same "
+                "Both methods must be evaluated on the same rows, in the same "
                 f"order. Received: {self.clicks.sum()} clicks in "
                 f"{len(self.clicks)} rows and {other.clicks.sum()} in "
                 f"{len(other.clicks)}"
             )
         if len(self.aucs) != len(other.aucs):
             raise ValueError(
-                "Seeds are compared in pairs, so both methods need as many. "
+                "Seeds are compared in pairs, so both methods must have the "
+                "same number of seeds. "
                 f"Received: {len(self.aucs)} and {len(other.aucs)} seeds"
             )
 
@@ -181,31 +186,32 @@ def compare_auc(
         D = mean over seeds s of AUC(first_s) - AUC(second_s)
         V = V_test + V_seed,   T = D / √V
 
-    V_test is DeLong's variance of D over test rows, with the models as they
-    are; V_seed is that of a mean over seeds, from their sample variance. T is
-    compared with Student's t, with V² (S - 1) / V_seed² degrees of freedom
-    (Welch and Satterthwaite, infinitely many for V_test). What single seeds
-    owe to single test rows is in both terms, which errs on the safe side.
+    V_test is DeLong's variance of D over test rows for fixed models. V_seed is
+    the variance of the mean over seeds, from their sample variance. T is
+    compared with Student's t distribution with V² (S - 1) / V_seed² degrees of
+    freedom for S seeds (Welch-Satterthwaite, with infinitely many for V_test).
+    The interaction of seeds and test rows is in both terms, which makes the
+    test conservative.
 
-    With one seed the result holds for these two models, not for their
-    methods: another seed might turn it round. With few seeds the degrees of
-    freedom are a poor estimate: where nothing differs, up to 13 % of results
-    are below 0.05 with two seeds, 8 % with three and 6 % with five
+    With one seed the result applies to these two models, not to their
+    methods: another seed might reverse it. With few seeds the degrees of
+    freedom are a poor estimate: if there is no difference, up to 13 % of
+    p-values are below 0.05 with two seeds, 8 % with three and 6 % with five
     (simulated, normal noise, worst ratio of V_seed to V_test).
 
     Args:
-        labels: 1 for a click, 0 for none, `(rows,)`.
-        first, second: Probabilities of the two methods, `(seeds, rows)` or
-            `(rows,)`. Seed s of one is paired with seed s of the other: the
-            same split, the same order of the rows.
+        labels: 1 for a click and 0 for none, `(rows,)`.
+        first, second: Probabilities of the two methods, of shape
+            `(seeds, rows)` or `(rows,)`. Seed s of one method is paired with
+            seed s of the other, on the same rows in the same order.
 
     Returns:
-        The difference. Its p-value is 1 where no row's part differs, and 0
-        where all differ by the same.
+        A `Difference`. Its p-value is 1 if no row's component differs, and 0
+        if all differ by the same amount.
 
     Raises:
-        ValueError: If the shapes do not fit, a probability is NaN, or there
-            are not two rows with and two without a click.
+        ValueError: If the shapes do not match, a probability is NaN, or there
+            are fewer than two rows with or without a click.
 
     Example:
 
@@ -229,21 +235,22 @@ def compare_auc(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusts p-values of several tests, so that all may be read at once.
+    """Adjusts p-values for multiple tests by Holm's method.
 
         q_(k) = max over j <= k of min(1, (m - j + 1) p_(j))
 
-    for the m p-values in ascending order. Rejecting where q < 0.05 has a
-    chance below 5 % of any false rejection, whatever depends on what.
+    for the m p-values in ascending order. Rejecting where q < 0.05 keeps the
+    probability of any false rejection at or below 5 %, even for dependent
+    tests.
 
     Args:
-        p_values: In any order.
+        p_values: The p-values in any order.
 
     Returns:
-        The adjusted ones, in the same order.
+        The adjusted p-values in the same order.
 
     Raises:
-        ValueError: If one is not in [0, 1].
+        ValueError: If a p-value is not in [0, 1].
 
     References: Holm, "A simple sequentially rejective multiple test
     procedure" (1979).
@@ -264,23 +271,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _components(
     clicks: BoolArray, scores: npt.NDArray[np.generic]
 ) -> tuple[FloatArray, FloatArray]:
-    """ψ's means of one seed, by row; see `Components`."""
+    """Means of ψ for one seed, by row; see `Components`."""
     ranks = rankdata(scores)
-    # How many of its own class a row beats, taken from how many of all.
+    # Ranks among all rows minus ranks within the class count the rows of the
+    # other class below, ties as half.
     beaten = ranks[clicks] - rankdata(scores[clicks])
     beaten_by = ranks[~clicks] - rankdata(scores[~clicks])
     return beaten / len(beaten_by), 1 - beaten_by / len(beaten)
 
 
 def _difference(
-    difference: float, of_test: float, of_seeds: float | None, seeds: int
+    difference: float,
+    test_variance: float,
+    seed_variance: float | None,
+    seeds: int,
 ) -> Difference:
-    variance = of_test + (of_seeds or 0)
+    variance = test_variance + (seed_variance or 0)
     error = variance**0.5
     freedom = np.inf
-    if of_seeds:
-        # Not a power, which raises where a product overflows to infinity.
-        ratio = variance / of_seeds
+    if seed_variance:
+        # `**` raises on overflow, while a product becomes infinity.
+        ratio = variance / seed_variance
         freedom = (seeds - 1) * ratio * ratio
     if error:
         p_value = float(2 * t.sf(abs(difference) / error, freedom))
@@ -294,6 +305,6 @@ def _difference(
         low=difference - half,
         high=difference + half,
         seeds=seeds,
-        test_error=of_test**0.5,
-        seed_error=None if of_seeds is None else of_seeds**0.5,
+        test_error=test_variance**0.5,
+        seed_error=None if seed_variance is None else seed_variance**0.5,
     )

@@ -1,6 +1,6 @@
-"""Where float weights are read: rows of a table, or single numbers.
+"""Lookups in float tables: whole rows, or single elements.
 
-Packed ones are read in packing.py, and nowhere else.
+Packed tables are read in packing.py only.
 """
 
 from typing import Any
@@ -16,15 +16,16 @@ Tensor = Any
 def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     """`table[index]`, with a dense gradient or a sparse one without duplicates.
 
-    The reshape is not idle. On TensorFlow it makes the gradient a dense
-    tensor: several ids share a row by design, and Keras' optimizers use
-    duplicate entries of a sparse gradient one by one where their sum is
-    meant (squared gradients of Adam, Adagrad and RMSprop come out wrong).
+    The reshape is not a no-op. On TensorFlow it makes the gradient a dense
+    tensor: several ids share a row by design, and Keras' optimizers process
+    duplicate entries of a sparse gradient one by one instead of their sum
+    (squared gradients of Adam, Adagrad and RMSprop are then wrong).
 
     Args:
         table: Variable or tensor of shape `(rows, width)`.
         index: Integers of any shape, in range.
-        sparse: Whether a sparse gradient is wanted where there is one.
+        sparse: Whether to use a sparse gradient where the backend supports
+            it. Default: False.
 
     Returns:
         Tensor of shape `index.shape + (width,)`.
@@ -35,7 +36,7 @@ def rows(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
 
 
 def _taken(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]` with a dense gradient, by a kernel where there is one."""
+    """`table[index]` with a dense gradient, by a kernel if available."""
     found = row_kernels(table, index)
     if found is None:
         return ops.take(table, index, axis=0)
@@ -44,9 +45,9 @@ def _taken(table: Tensor, index: Tensor) -> Tensor:
 
 
 def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
-    """Elements of a table read as one flat array, shape `index.shape`.
+    """Elements of the flattened table, of shape `index.shape`.
 
-    A sparse gradient needs a table of one column.
+    A sparse gradient requires a table with one column.
     """
     if sparse and table.shape[1] == 1 and sparse_gradient.possible(table):
         return ops.squeeze(sparse_gradient.rows(table, index), -1)

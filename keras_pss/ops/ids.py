@@ -1,10 +1,10 @@
-"""Ids on their way into a layer: dtype, range, sparse and ragged tensors.
+"""Validation of the ids of a layer: dtype, range, sparse and ragged tensors.
 
-One rule for every method: an id that has no row is an error, never another
-id's row. Where values are known (eager execution) it is a `ValueError`; in a
-TensorFlow graph and in a SavedModel it is an `InvalidArgumentError`; where
-compiled code cannot raise (XLA, `jax.jit`) the row is NaN. What a model does
-with ids before a layer sees them is in exact.py.
+One rule holds for every method: an out-of-range id is an error and never
+returns the row of another id. Eager execution raises a `ValueError`; a
+TensorFlow graph or a SavedModel raises an `InvalidArgumentError`; compiled
+code that cannot raise (XLA, `jax.jit`) returns a row of NaN. The conversion
+of ids before they reach a layer is in `model_inputs/exact.py`.
 """
 
 import sys
@@ -19,8 +19,8 @@ from keras_pss.native.dispatch import check_kernels
 
 Tensor = Any
 
-# The integer up to which every integer is exact in the dtype. An id that is
-# equal to it may be another one, rounded.
+# The integer up to which all integers are exact in the dtype. An id equal to
+# it may be the result of rounding.
 EXACT = {
     "bfloat16": 2**8,
     "float16": 2**11,
@@ -32,7 +32,7 @@ _UNSIGNED = ("uint32", "uint64")
 _FIX = (
     "Give the ids as integers; in a model, declare them as "
     '`keras.Input(shape, dtype="int32")` of a `keras_pss.models.Model`, which '
-    "never cuts an id as `keras.Model` does."
+    "never truncates an id, unlike `keras.Model`."
 )
 
 
@@ -40,14 +40,15 @@ def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
     """Raises unless ids below `limit` are exact in `dtype`.
 
     Args:
-        dtype: Of the ids as they reach the layer.
-        limit: Largest number of ids of any table, None for an open one.
-        name: Of the layer, for the message.
+        dtype: Dtype of the ids that the layer receives.
+        limit: Largest number of ids of any table, or None for an open
+            vocabulary.
+        name: Name of the layer in error messages.
     """
     dtype = backend.standardize_dtype(dtype)
     if _rounds(dtype, limit):
-        # Keras traces a subclassed model with float32 inputs as well when it
-        # is saved, whatever its signatures are. `checked` refuses such calls.
+        # When Keras saves a subclassed model, it also traces it with float32
+        # inputs, regardless of its signatures. `checked` rejects such calls.
         if not tracing.saving():
             raise ValueError(_rounding(dtype, limit, name))
     elif dtype not in (*EXACT, *_NARROW, *_UNSIGNED, "int32", "int64"):
@@ -59,7 +60,7 @@ def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
 
 
 def _rounds(dtype: str, limit: int | None) -> bool:
-    """Whether the dtype may have rounded a wrong id to one that has a row."""
+    """Whether rounding in the dtype can turn an invalid id into a valid one."""
     return dtype in EXACT and (limit is None or limit > EXACT[dtype])
 
 
@@ -75,14 +76,14 @@ def _rounding(dtype: str, limit: int | None, name: str) -> str:
 
 
 def uncut(inputs: Any, name: str) -> Any:
-    """NumPy ids in a dtype that the backend does not cut, or else an error.
+    """NumPy ids in a dtype that the backend does not truncate, or an error.
 
-    JAX cuts 64-bit numbers to 32 bits on their way in, and PyTorch lacks the
-    larger unsigned integers. Tensors stay as they are.
+    JAX truncates 64-bit inputs to 32 bits, and PyTorch lacks the larger
+    unsigned integers. Tensors are returned unchanged.
 
     Args:
-        inputs: Ids as they are given to a layer.
-        name: Of the layer, for the message.
+        inputs: Ids passed to a layer.
+        name: Name of the layer in error messages.
     """
     if not isinstance(inputs, np.ndarray) or not inputs.size:
         return inputs
@@ -90,22 +91,22 @@ def uncut(inputs: Any, name: str) -> Any:
         unsigned = inputs.dtype.name in _UNSIGNED
         return _as_int64(inputs, name) if unsigned else inputs
     if inputs.dtype.kind == "f" and inputs.dtype.itemsize > 4:
-        cut = inputs.astype("float32")
-        # NaN is caught later, with all other numbers that are no id.
-        if np.any((cut != inputs) & (inputs == inputs)):
-            raise ValueError(_cut_message(name, inputs.min(), inputs.max()))
+        truncated = inputs.astype("float32")
+        # `checked` rejects NaN, like every other number that is not an id.
+        if np.any((truncated != inputs) & (inputs == inputs)):
+            raise ValueError(_truncation(name, inputs.min(), inputs.max()))
     if inputs.dtype.kind in "iu":
         # Python integers, since uint64 and int64 compare as rounded floats.
         low, high = int(inputs.min()), int(inputs.max())
         if not -(2**31) <= low <= high < 2**31:
-            raise ValueError(_cut_message(name, low, high))
+            raise ValueError(_truncation(name, low, high))
         if inputs.dtype.itemsize > 4:
             return inputs.astype("int32")
     return inputs
 
 
 def cuts_to_32_bits() -> bool:
-    """Whether the backend cuts 64-bit numbers, as JAX does by default."""
+    """Whether the backend truncates 64-bit numbers, JAX's default."""
     if backend.backend() != "jax":
         return False
     import jax
@@ -113,10 +114,10 @@ def cuts_to_32_bits() -> bool:
     return not jax.config.read("jax_enable_x64")
 
 
-def _cut_message(name: str, low: Any, high: Any) -> str:
+def _truncation(name: str, low: Any, high: Any) -> str:
     return (
-        f"Layer '{name}' would see ids cut to 32 bits, which is what JAX "
-        "does with 64-bit numbers. Hash them into [0, 2^31) in the input "
+        f"Layer '{name}' would receive ids truncated to 32 bits, as JAX does "
+        "with 64-bit numbers. Hash them into [0, 2^31) in the input "
         "pipeline, or set JAX_ENABLE_X64=1. "
         f"Received: ids from {low} to {high}"
     )
@@ -141,11 +142,12 @@ def map_flat(
         function: Maps ids of shape `(n,)` (or `(n,) + shape[-suffix:]`) to
             rows of shape `(n, ...)`.
         inputs: Ids of any shape. A missing entry of a sparse tensor is id 0.
-        suffix: Number of trailing axes of the ids that stay.
+        suffix: Number of trailing axes of the ids that `function` receives
+            without flattening. Default: 0.
 
     Returns:
-        Rows of shape `inputs.shape[:-suffix] + rows.shape[1:]`; ragged where
-        the ids are.
+        Rows of shape `inputs.shape[:-suffix] + rows.shape[1:]`, ragged for
+        ragged ids.
     """
     if is_ragged(inputs):
         flat = map_flat(function, inputs.flat_values, suffix)
@@ -162,7 +164,7 @@ def densified(inputs: Tensor) -> Tensor:
     """Dense ids; a missing entry of a sparse tensor is id 0."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None and isinstance(inputs, tensorflow.SparseTensor):
-        # Keras' own conversion takes sorted entries only.
+        # Keras' own conversion requires sorted entries.
         inputs = tensorflow.sparse.reorder(inputs)
     return ops.convert_to_tensor(inputs, sparse=False)
 
@@ -178,27 +180,28 @@ def is_ragged(inputs: Any) -> bool:
 def checked(
     ids: Tensor, limit: int | Sequence[int] | None, name: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Integer ids in range, and which of them were valid.
+    """Integer ids in range, and a mask of the valid ones.
 
     Args:
         ids: Dense ids of any shape and an allowed dtype.
-        limit: Number of rows; a sequence has one number for each index of
-            the last axis; None only asks for non-negative ids.
-        name: Of the layer, for messages.
+        limit: Number of rows: an integer, a sequence with one number for
+            each index of the last axis, or None to require only that ids
+            are non-negative.
+        name: Name of the layer in error messages.
 
     Returns:
-        `(ids, valid)`: int32 or int64 ids, with 0 in place of an invalid one,
-        and a boolean tensor of the same shape, or None where every id is
-        known to be valid.
+        `(ids, valid)`: int32 or int64 ids, where 0 replaces an invalid id,
+        and a boolean tensor of the same shape, or None if every id is known
+        to be valid.
 
     Raises:
-        ValueError: In eager execution, if an id has no row.
+        ValueError: In eager execution, if an id is out of range.
     """
     given = ids
     dtype = backend.standardize_dtype(ids.dtype)
     message = f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX}"
     if dtype in EXACT:
-        # Compared as floats: a NaN fails, and nothing overflows on the way.
+        # Compared as floats, so that NaN fails and nothing overflows.
         number = ids if dtype == "float64" else ops.cast(ids, "float32")
         whole = ops.floor(number)
         valid = ops.logical_and(number == whole, _in_range(number, limit))
@@ -224,7 +227,7 @@ def checked(
 
 
 def _signed(ids: Tensor, dtype: str) -> Tensor:
-    """int32 or int64; what is too large for them becomes negative."""
+    """Ids as int32 or int64; ids too large for them become negative."""
     if dtype in _NARROW:
         return ops.cast(ids, "int32")
     if dtype in _UNSIGNED:
@@ -240,7 +243,7 @@ def _natively_checked(
     name: str,
     message: str,
 ) -> Tensor:
-    """The ids, or the error that the checks of `checked` would raise."""
+    """The ids, or the error that `checked` raises without kernels."""
     import tensorflow as tf
 
     limits = limit if isinstance(limit, Sequence) else [limit]
@@ -249,7 +252,7 @@ def _natively_checked(
             ids, [-1 if n is None else n for n in limits], message
         )
     except tf.errors.InvalidArgumentError:
-        # As without kernels, with all that can be said of values at hand.
+        # Raised again with the invalid values, as without kernels.
         raise ValueError(
             _message(given, _in_range(ids, limit), limit, name)
         ) from None
@@ -275,7 +278,7 @@ def _in_range(ids: Tensor, limit: int | Sequence[int] | None) -> Tensor:
     if limit is None:
         return ids >= 0
     bound = ops.convert_to_tensor(np.asarray(limit, np.int32))
-    # In the ids' own dtype: an int64 id must not be cut before it is compared.
+    # In the ids' dtype: an int64 id must not be truncated before the test.
     return ops.logical_and(ids >= 0, ids < ops.cast(bound, ids.dtype))
 
 
@@ -304,13 +307,13 @@ def _message(
         table = f" (table {where[-1]}, input_dim={limit[where[-1]]})"
     return (
         f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX} "
-        f"Received: {wrong.sum()} of {wrong.size} ids outside, the first "
+        f"Received: {wrong.sum()} of {wrong.size} ids out of range, the first "
         f"{values[where]}{table}"
     )
 
 
 def asserted(ids: Tensor, given: Tensor, valid: Tensor, message: str) -> Tensor:
-    """The ids, behind a check that TensorFlow runs where it can."""
+    """The ids with a control dependency on an assertion that `valid` holds."""
     import tensorflow as tf
 
     ok = tf.reduce_all(valid)

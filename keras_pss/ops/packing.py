@@ -1,7 +1,8 @@
-"""Packed tables: a few bits a number, and floats that scale them.
+"""Packed tables: low-bit integer codes with float scales.
 
-Each form says what a table becomes, packs it on the host, and reads it: rows,
-single numbers or all of it. Only what is looked up is unpacked.
+Each format defines the arrays of a packed table, packs it on the host, and
+reads rows, single elements or the whole table. Only the numbers that are
+looked up are unpacked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,56 +15,56 @@ from keras import ops
 from keras_pss.ops import rounding
 
 Tensor = Any
-# Variables or arrays of a packed table by their suffix: "table", "scale".
+# Variables or arrays of a packed table by suffix: "table", "scale".
 Held = Mapping[str, Any]
 Form = dict[str, tuple[tuple[int, ...], str]]
 
 MODES = ("int8", "int4")  # Keras' names for them
 
-# Numbers that share a scale where rows are so short that several do.
+# Numbers per scale where several short rows share one.
 GROUP = 64
-# Keras' own default of `Int4QuantizationConfig`.
+# The default of Keras' `Int4QuantizationConfig`.
 BLOCK_SIZE = 128
-# Numbers that are packed at once on the host.
-_CHUNK = 1 << 20
+# Numbers packed at a time on the host.
+_PART = 1 << 20
 
 
 class Packing(Protocol):
-    """How tables of shape `(rows, width)` are packed.
+    """A storage format of tables of shape `(rows, width)`.
 
     Attributes:
-        number_bytes: Bytes of a number, without its share of a scale.
+        number_bytes: Bytes per number, without its share of a scale.
     """
 
     @property
     def number_bytes(self) -> float: ...
 
     def form(self, rows: int, width: int, scale_dtype: str) -> Form:
-        """Shapes and dtypes of what a table is kept in, by suffix."""
+        """Shapes and dtypes of the packed arrays, by suffix."""
 
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """What is kept, by suffix, of a float table."""
+        """Packed arrays of a float table, by suffix."""
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
-        """Rows as floats, `index.shape + (width,)`."""
+        """Float rows of shape `index.shape + (width,)`."""
 
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
-        """Numbers of the table read as one flat array, `index.shape`."""
+        """Float elements of the flattened table, of shape `index.shape`."""
 
     def whole(self, held: Held, width: int) -> Tensor:
-        """The whole table, for one that every lookup reads whole."""
+        """The whole table, for methods whose every lookup reads all of it."""
 
 
 def rows_of_a_scale(width: int, numbers: int = GROUP) -> int:
-    """Rows that share a scale, so that a scale serves that many numbers."""
+    """Rows that share a scale: as many as have up to `numbers` numbers."""
     return max(1, numbers // width)
 
 
 @dataclass(frozen=True)
 class Int8:
-    """A byte a number, and a scale for each row or 64 numbers of short rows.
+    """One byte per number; one scale per row, or per 64 numbers of short rows.
 
-    `table ≈ codes * scale[row // group]` to half a scale, codes in
+    `table ≈ codes * scale[row // group]` within half a scale, with codes in
     [-127, 127].
     """
 
@@ -80,7 +81,7 @@ class Int8:
         group = rows_of_a_scale(values.shape[1])
         codes = np.empty(values.shape, np.int8)
         scales = np.ones(-(-len(values) // group), np.float32)
-        for begin, part in _chunks(values, group):
+        for begin, part in _parts(values, group):
             starts = np.arange(0, len(part), group)
             peak = np.maximum.reduceat(np.abs(part).max(axis=1), starts)
             scale = _scale(peak, 127)
@@ -110,25 +111,26 @@ class Int8:
 
 @dataclass(frozen=True)
 class Int4:
-    """Two numbers a byte, and a scale for each block of a row.
+    """Two numbers per byte; one scale per block.
 
-    A block is `block_size` numbers of a long row, a short row, or as many
-    short rows as have 64 numbers together, where that is no more than
-    `block_size`. A byte has a number of a row's first half in its lower four
-    bits and one of its second half in the upper ones. A table of one column
-    is packed as rows of one such group.
+    A block is `block_size` numbers of a long row, one short row, or several
+    short rows with up to `min(64, block_size)` numbers. A byte holds a
+    number of a row's first half in its lower four bits and one of the second
+    half in its upper four bits. A table of one column is packed as rows of
+    one such block each.
 
     Attributes:
-        block_size: At most so many numbers share a scale; -1 for one scale
-            a row, whatever its length. Tables of one column have groups of
-            64 then, since a scale takes more than the number.
+        block_size: Maximum number of numbers that share a scale, or -1 for
+            one scale per row of any length. With -1, 64 numbers of a table
+            of one column share a scale, since a scale is larger than a
+            number. Default: 128.
     """
 
     block_size: int = BLOCK_SIZE
     number_bytes = 0.5
 
     def _row_width(self, width: int) -> int:
-        """Numbers that are packed as one row, for tables of a width."""
+        """Numbers that are packed as one row, for tables of this width."""
         return self._joined() if width == 1 else width
 
     def _joined(self) -> int:
@@ -138,7 +140,7 @@ class Int4:
         return min(GROUP, self.block_size)
 
     def _group(self, width: int) -> int:
-        """Rows that share a scale, for tables of a packed width."""
+        """Rows that share a scale, for tables of this packed width."""
         if self.block_size == -1:
             return 1
         return rows_of_a_scale(width, self._joined())
@@ -148,7 +150,7 @@ class Int4:
         return width if self.block_size == -1 else min(width, self.block_size)
 
     def _packed(self, rows: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the table as it is packed."""
+        """Rows and columns of the table before pairs share a byte."""
         wide = self._row_width(width)
         return (rows, width) if wide == width else (-(-rows // wide), wide)
 
@@ -172,7 +174,7 @@ class Int4:
         form = self.form(*shape, "float32")
         codes = np.empty(form["table"][0], np.int8)
         scales = np.ones(form["scale"][0], np.float32)
-        for begin, part in _chunks(values, group):
+        for begin, part in _parts(values, group):
             starts = np.arange(0, len(part), group)
             peak = np.maximum.reduceat(np.abs(part), starts, axis=0)
             columns = np.arange(0, width, block)
@@ -211,12 +213,16 @@ class Int4:
         return ops.cast(codes, scale.dtype) * scale
 
     def whole(self, held: Held, width: int) -> Tensor:
-        raise NotImplementedError  # matrices are packed to int8
+        raise NotImplementedError  # matrices are packed as int8
 
 
 @dataclass(frozen=True)
 class OwnGrid:
-    """The storage of a `QuantizedEmbedding`, with a scale for each row."""
+    """The storage of a `QuantizedEmbedding`, with one scale per row.
+
+    Attributes:
+        storage: `"float16"`, `"int8"` or `"int4"`.
+    """
 
     storage: str
 
@@ -236,34 +242,37 @@ class OwnGrid:
         )
 
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
-        raise NotImplementedError  # its rows are read as rows
+        raise NotImplementedError  # only whole rows are read
 
     def whole(self, held: Held, width: int) -> Tensor:
         raise NotImplementedError
 
 
 def _value(variable: Any) -> Any:
-    """A variable's value: TensorFlow would read the whole variable."""
+    """A variable's value, or TensorFlow would read the whole variable."""
     return getattr(variable, "value", variable)
 
 
 def _over(index: Tensor, count: int) -> Tensor:
-    """`index // count`, which TensorFlow would do on the host of a GPU."""
+    """`index // count`, by a shift if `count` is a power of two.
+
+    TensorFlow divides integers on the host even if there is a GPU.
+    """
     if count & (count - 1):
         return index // count
     return ops.right_shift(index, count.bit_length() - 1)
 
 
 def _of_numbers(scale: Tensor, block: int, width: int) -> Tensor:
-    """`(..., blocks)` scales to one that multiplies `(..., width)` codes."""
+    """Scales `(..., blocks)` repeated to the shape `(..., width)` of codes."""
     if scale.shape[-1] == 1:
         return scale
     return ops.repeat(scale, block, axis=-1)[..., :width]
 
 
-def _chunks(values: np.ndarray, group: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Parts of a table that end where a group of rows does."""
-    step = group * max(1, _CHUNK // (group * values.shape[1]))
+def _parts(values: np.ndarray, group: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Parts of a table, with a whole number of groups except in the last."""
+    step = group * max(1, _PART // (group * values.shape[1]))
     for begin in range(0, len(values), step):
         yield begin, values[begin : begin + step]
 

@@ -1,4 +1,4 @@
-"""Learning rate schedules, and the slots that optimizers keep for a weight.
+"""Learning rate schedules and optimizer slots.
 
 Training loops are in `keras_pss/training`.
 """

@@ -1,4 +1,4 @@
-"""What optimizers keep for each weight beside its values."""
+"""Optimizer slots: the variables that an optimizer keeps per weight."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from keras_pss import keras_internals
 Optimizer = Any  # a name or a Keras optimizer
 
 
-# Float copies of each trainable weight that Keras' optimizers keep.
+# Number of slots of each trainable weight with Keras' defaults.
 OPTIMIZER_SLOTS = {
     "sgd": 0,
     "momentum": 1,
@@ -32,14 +32,14 @@ _KNOWN = "one of " + ", ".join(map(repr, OPTIMIZER_SLOTS))
 
 
 def optimizer_slots(optimizer: Optimizer) -> int:
-    """Copies of each trained weight that an optimizer keeps.
+    """Number of slots that an optimizer keeps for each trained weight.
 
     Args:
-        optimizer: A name, for Keras' defaults; or an optimizer, for its own
-            settings.
+        optimizer: A name, which stands for Keras' defaults, or an optimizer,
+            whose settings are used.
 
     Raises:
-        ValueError: For one whose copies are not known.
+        ValueError: If the number of slots of the optimizer is unknown.
     """
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZER_SLOTS:
@@ -53,8 +53,10 @@ def optimizer_slots(optimizer: Optimizer) -> int:
     name = type(optimizer).__name__.lower()
     if name not in OPTIMIZER_SLOTS:
         raise ValueError(
-            f"What {type(optimizer).__name__} keeps is not known. Name an "
-            f"optimizer that keeps as much: `optimizer` may be {_KNOWN}."
+            f"The number of slots of {type(optimizer).__name__} is unknown. "
+            "Give the name of an optimizer with the same number of slots: "
+            f"`optimizer` may be {_KNOWN}. "
+            f"Received: optimizer={optimizer!r}"
         )
     options = ["amsgrad", "use_ema", "gradient_accumulation_steps"]
     if name in ("sgd", "rmsprop"):
@@ -64,19 +66,19 @@ def optimizer_slots(optimizer: Optimizer) -> int:
 
 
 def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
-    """Gives rows of a variable the optimizer state that they started with.
+    """Resets the optimizer state of some rows to its initial values.
 
     Args:
         optimizer: A Keras optimizer, or None.
-        variable: A weight that it may train.
-        rows: Numbers of the rows.
+        variable: A weight that the optimizer may train.
+        rows: Indices of the rows.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     for slot in slots_of(optimizer, variable):
         # Named after the weight by `Optimizer.add_variable_from_reference`.
         kind = slot.name.removeprefix(variable.path.replace("/", "_"))
         values = np.array(ops.convert_to_numpy(slot))
-        if kind == "_average":  # of the weight itself
+        if kind == "_average":  # a moving average of the weight
             values[rows] = ops.convert_to_numpy(variable)[rows]
         elif kind == "_accumulator":
             values[rows] = optimizer.initial_accumulator_value
@@ -86,10 +88,10 @@ def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
 
 
 def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
-    """An optimizer's variables that belong to a weight and have its shape.
+    """Yields an optimizer's variables for a weight that have its shape.
 
-    Optimizers keep lists with an entry for each weight that they train. Names
-    would not do: those of weights in different layers may be equal.
+    Optimizers keep lists with one entry for each weight that they train. Names
+    cannot identify weights, because weights of different layers may share one.
     """
     if optimizer is None or not optimizer.built:
         return

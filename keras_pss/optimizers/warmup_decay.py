@@ -1,4 +1,4 @@
-"""The learning rate of a run: warm-up, hold, decay."""
+"""Learning rate schedule with warm-up, hold and decay."""
 
 import math
 from typing import Any
@@ -9,13 +9,13 @@ from keras import ops
 Tensor = Any
 
 DECAYS = ("constant", "cosine", "linear", "polynomial", "exponential")
-# Steps are split into words below this, which float32 holds exactly.
+# Steps are split into words below this, which are exact in float32.
 _WORD = 2**16
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises linearly, is held, and decays.
+    """A learning rate that rises linearly, is held constant, and decays.
 
         rate(t) = min(1, (t + 1) / warmup_steps) (e + (η - e) f(r))
         r = clip((decay_start + decay_steps - t) / decay_steps, 0, 1)
@@ -25,35 +25,43 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         "polynomial"   f(r) = r^power
         "cosine"       f(r) = sin²(π r / 2) = (1 + cos(π (1 - r))) / 2
 
-    for step t = 0, 1, ..., where η is the learning rate and e the last one;
-    and with `"exponential"` η^r e^(1 - r) in place of the second factor. The
-    first step trains at η / warmup_steps, the one before `decay_start` at η,
-    and all from `decay_start + decay_steps` on at e.
+    for step t = 0, 1, ..., where η is `learning_rate` and e is
+    `end_learning_rate`; with `"exponential"`, η^r e^(1 - r) replaces the second
+    factor. The first step has the rate η / warmup_steps, the step before
+    `decay_start` has η, and all steps from `decay_start + decay_steps` on have
+    e.
 
-    Steps are subtracted as integers, so r is exact but for float32's rounding
-    and the rate is within 1e-6 of itself, billions of steps on; with
-    `"exponential"` within 3e-7 |log(e / η)|. Keras counts steps in 64 bits on
-    TensorFlow and in 32, up to 2^31 - 1, on JAX and PyTorch.
+    Steps are subtracted as integers, so r is exact except for the rounding to
+    float32, and the relative error of the rate is below 1e-6 even after
+    billions of steps; with `"exponential"` it is below 3e-7 |log(e / η)|. Keras
+    counts steps in 64 bits on TensorFlow and in 32 bits, up to 2^31 - 1, on JAX
+    and PyTorch.
 
     Args:
-        learning_rate: η, the highest rate.
-        warmup_steps: Steps until it is reached; 0 for none.
-        decay: `"constant"`, `"cosine"`, `"linear"`, `"polynomial"` or
-            `"exponential"`.
-        decay_start: The last step at η, at least `warmup_steps`, which is the
-            default.
-        decay_steps: From there to `end_learning_rate`.
-        end_learning_rate: e, in [0, η]; above 0 for `"exponential"`.
-        power: Of the polynomial.
+        learning_rate: The highest rate η, a positive float.
+        warmup_steps: Number of steps until η is reached. Default: 0, no
+            warm-up.
+        decay: Shape of the decay: `"constant"`, `"cosine"`, `"linear"`,
+            `"polynomial"` or `"exponential"`. Default: `"constant"`.
+        decay_start: The step at which the decay starts, still at η; at least
+            `warmup_steps`, which is the default.
+        decay_steps: Number of steps from `decay_start` until
+            `end_learning_rate` is reached. Required unless `decay` is
+            `"constant"`, which takes none.
+        end_learning_rate: The last rate e, in [0, η]; positive for
+            `"exponential"`. Default: 0.
+        power: Exponent of the `"polynomial"` decay, positive. Default: 2.
 
     Call arguments:
-        step: Integer scalar: a Keras variable, a tensor or a number.
+        step: The step t as an integer scalar: a Keras variable, a tensor or
+            a number.
 
     Output: float32 scalar.
 
     Raises:
-        ValueError: For arguments out of range, for a decay without
-            `decay_steps`, and for `"constant"` with any.
+        ValueError: If an argument is out of range, if a decay has no
+            `decay_steps`, or if `"constant"` has `decay_start` or
+            `decay_steps`.
 
     Example:
 
@@ -72,8 +80,9 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1
         hour" (2017), section 2.2 (warm-up). Loshchilov & Hutter, "SGDR:
         stochastic gradient descent with warm restarts" (2017), equation 5
-        (cosine). MLPerf's reference of DLRM, `LRPolicyScheduler` of
-        facebookresearch/dlrm (hold, then a polynomial of power 2).
+        (cosine). MLPerf's reference implementation of DLRM,
+        `LRPolicyScheduler` of facebookresearch/dlrm (hold, then a polynomial
+        of power 2).
     """
 
     def __init__(
@@ -144,7 +153,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         elif self.decay_steps is None:
             raise ValueError(
                 f"`decay_steps` must be given with decay={self.decay!r}: the "
-                "steps from `decay_start` to `end_learning_rate`. "
+                "number of steps from `decay_start` to `end_learning_rate`. "
                 "Received: decay_steps=None"
             )
         if self.decay_start is not None and (
@@ -174,7 +183,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         if self.decay == "exponential":
             return end * ops.exp(math.log(rate / end) * left)
         if self.decay == "cosine":
-            # Not the cosine, which cancels towards the end.
+            # sin² avoids the cancellation of the cosine form near the end.
             left = ops.square(ops.sin(math.pi / 2 * left))
         elif self.decay == "polynomial":
             left = ops.power(left, self.power)
@@ -193,10 +202,10 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _fraction(after: Any, before: Any, of: int) -> Tensor:
-    """(after - before) / of within [0, 1], where one of them is a tensor.
+    """(after - before) / of, clipped to [0, 1]; one of the two is a tensor.
 
-    The words' differences are exact, hence their sum is rounded once. No
-    constant outgrows the 32 bits of a step on JAX.
+    The differences of the words are exact, so their sum is rounded only once.
+    No constant exceeds the 32 bits of a step on JAX.
     """
     high = ops.cast(after // _WORD - before // _WORD, "float32")
     low = ops.cast(after % _WORD - before % _WORD, "float32")

@@ -1,4 +1,4 @@
-"""What a model's tables take, before and after they are compressed."""
+"""Memory of a model's embedding tables, compressed and uncompressed."""
 
 from keras_pss.planning.memory_report import ModelReport as ModelReport
 from keras_pss.planning.memory_report import memory_report as memory_report

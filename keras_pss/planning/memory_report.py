@@ -1,4 +1,4 @@
-"""The memory report of a model or layer: of each table, and of all."""
+"""The memory report of a model or layer: each table and the total."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,13 +27,15 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class ModelReport:
-    """Reports of a model's embedding layers; `print` shows a table.
+    """Memory reports of a model's embedding layers; `print` shows a table.
 
     Attributes:
-        layers: One report for each embedding layer, by its name.
-        total: Of all of them; memory that several share is counted once.
-        other_parameters: Trained numbers of the rest of the model.
-        optimizer: The optimizer that the report is for.
+        layers: One report for each embedding layer, by layer name.
+        total: The report of all layers together; memory that several layers
+            share is counted once.
+        other_parameters: Number of trained parameters in the rest of the
+            model.
+        optimizer: Name of the optimizer that the report assumes.
     """
 
     layers: dict[str, MemoryReport]
@@ -76,21 +78,21 @@ class ModelReport:
 def memory_report(
     model: keras.layers.Layer, optimizer: Optimizer | None = None
 ) -> ModelReport:
-    """What the embedding tables of a model take, trained and served.
+    """Memory of a model's embedding tables in training and serving.
 
     Args:
-        model: A built model, or a layer of any kind, such as a collection;
-            stock `keras.layers.Embedding`s are listed as well.
-        optimizer: `"adam"`, `"adagrad"`, `"momentum"`, ... with Keras'
-            defaults, or an optimizer with settings of its own; by default
-            that of the compiled model, else `"adam"`.
+        model: A built model, or any layer, such as a collection. Stock
+            `keras.layers.Embedding`s are listed as well.
+        optimizer: An optimizer, or a name such as `"adam"`, `"adagrad"` or
+            `"momentum"`, which stands for Keras' defaults. Default: that of
+            the compiled model, else `"adam"`.
 
     Returns:
-        A `ModelReport`: `print` it, or take `as_dict()`.
+        A `ModelReport`. Print it, or call `as_dict()`.
 
     Raises:
-        ValueError: For what is neither a model nor a layer, and if the
-            optimizer is not known.
+        ValueError: If `model` is neither a model nor a layer, or if the
+            optimizer is unknown.
 
     Example:
 
@@ -103,17 +105,18 @@ def memory_report(
     """
     if not isinstance(model, keras.layers.Layer):
         raise ValueError(
-            "`model` must be a Keras model or layer, an object and no class. "
+            "`model` must be a Keras model or layer, an instance rather than a "
+            "class. "
             f"Received: model={model!r}"
         )
     optimizer = optimizer or getattr(model, "optimizer", None) or "adam"
-    optimizer_slots(optimizer)  # or an error
+    optimizer_slots(optimizer)  # raises for an unknown optimizer
     found = walk.outermost(
         model,
         lambda layer: (
             hasattr(layer, "memory_report")
             or isinstance(layer, keras.layers.Embedding)
-            # Such as a SharedMemory, whose layers report it within a model.
+            # Within a model, the layers that share a SharedMemory report it.
             or (layer is model and isinstance(layer, TableLayer))
         ),
     )
@@ -121,14 +124,14 @@ def memory_report(
     reports: dict[str, MemoryReport] = {}
     for layer in layers:
         name = layer.name
-        while name in reports:  # of another sub-model
+        while name in reports:  # a layer of another sub-model
             name += "'"
         reports[name] = _report(layer, optimizer)
     tables = [layer for layer in layers if hasattr(layer, "parts")]
     stock = [
         _report(layer, optimizer) for layer in layers if layer not in tables
     ]
-    # Several bags over one embedding stand for one table.
+    # Several bags of one embedding represent one table.
     fulls = [
         report.full_parameters
         for report in {
@@ -153,7 +156,7 @@ def memory_report(
 
 
 def _embedding(layer: Any) -> Any:
-    """The embedding within bags and hot rows."""
+    """The embedding wrapped by bags and hot rows."""
     while hasattr(layer, "embedding"):
         layer = layer.embedding
     return layer

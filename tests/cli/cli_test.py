@@ -180,20 +180,20 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("compare --data data --out c --set k", "--set must be name=value"),
         (
             "train --data data --out r --rows 9",
-            "--rows is an argument of --data synthetic alone",
+            "--rows applies only to --data synthetic",
         ),
         (
             "train --data data --out r --recipe movielens_ncf/full",
             "The recipe movielens_ncf/full is one for ratings.dat",
         ),
-        ("train --data later.tsv --out made --resume", "of another log"),
+        ("train --data later.tsv --out made --resume", "from another log"),
         ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",
             "--run must be a folder that",
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
-        ("export --run run --out run", "is there already"),
+        ("export --run run --out run", "already exists"),
         ("export --run run --out run --overwrite", "a SavedModel and nothing"),
         ("prepare log.tsv.gz --out data", "--overwrite"),
         ("prepare short.tsv --out d", "expected 40 with the label, found 2"),

@@ -77,7 +77,7 @@ class Tables:
 
 class Open(Tables):
     def counts(self, column):
-        raise ValueError("`counts` must be asked of a vocabulary")
+        raise ValueError("`counts` needs a vocabulary")
 
 
 def test_a_method_without_a_size_says_why():
@@ -90,7 +90,7 @@ def test_a_method_without_a_size_says_why():
     for cell in Grid(["dlrm"], ["robe"], ["4x"], 1).cells():
         assert infeasible(cell, Tables()) is None
         if cell.row == "filter":
-            assert "asked of a vocabulary" in infeasible(cell, Open())
+            assert "needs a vocabulary" in infeasible(cell, Open())
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])

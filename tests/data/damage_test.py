@@ -286,7 +286,7 @@ def test_a_vocabulary_of_another_folder_is_refused(folder, log, tmp_path):
     with pytest.raises(ValueError, match="must have the cardinalities"):
         criteo.load(folder)
     (folder / "vocabulary.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"vocabulary\.npz must be what"):
+    with pytest.raises(ValueError, match=r"vocabulary\.npz must be written"):
         criteo.load(folder)
     (folder / "vocabulary.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"must hold vocabulary\.npz"):

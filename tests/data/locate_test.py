@@ -20,9 +20,9 @@ def test_a_log_is_prepared_once(tmp_path):
     assert {stage for _, _, stage in told} == {"read", "count", "write"}
     again = locate(str(log), out)
     assert (again.path, again.prepared) == (found.path, None)
-    with pytest.raises(ValueError, match="of another log, or by other sett"):
+    with pytest.raises(ValueError, match="from another log or with other sett"):
         locate(log, out, settings={"min_count": 2})
-    with pytest.raises(ValueError, match="`rows` is an argument of data='syn"):
+    with pytest.raises(ValueError, match="`rows` applies only to data='syn"):
         locate(log, out, rows=9)
     # A prepared folder is taken as it is; what differs is told.
     ready = locate(found.path, out, settings={"split": "random"})
@@ -36,5 +36,5 @@ def test_generated_rows_have_a_best_auc(tmp_path):
     assert found.best_auc == pytest.approx(0.8, abs=0.05)
     again = locate("synthetic", tmp_path, rows=700, scale=0.001)
     assert (again.best_auc, again.prepared) == (found.best_auc, None)
-    with pytest.raises(ValueError, match="of another log, or by other sett"):
+    with pytest.raises(ValueError, match="from another log or with other sett"):
         locate("synthetic", tmp_path, rows=701, scale=0.001)

@@ -259,10 +259,12 @@ def test_split_equals_a_loop_over_users(counts, thousandths):
 
 def test_split_refuses_what_leaves_nothing_to_train_on(log):
     whole = movielens.load(log)
-    with pytest.raises(ValueError, match=r"1 of 2 users too short, .* id 4"):
+    with pytest.raises(ValueError, match=r"1 of 2 users with too few, .* id 4"):
         whole.split(last=1)
     for last in (0, -1, 0.5, 0.0, 1.5, True, "1"):
-        with pytest.raises(ValueError, match="positive int, interactions, or"):
+        with pytest.raises(
+            ValueError, match="positive int, a number of interactions, or"
+        ):
             whole.split(last=last)
 
 

@@ -252,7 +252,7 @@ def test_a_failure_while_replacing_restores_the_folder(
 def test_no_good_row_is_an_error(tmp_path, content, message):
     source = tmp_path / "a.tsv"
     source.write_bytes(content)
-    with pytest.raises(ValueError, match=f"one good row.*{message}.*strict"):
+    with pytest.raises(ValueError, match=f"one valid row.*{message}.*strict"):
         criteo.prepare(source, tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["a.tsv"]
 
@@ -349,7 +349,7 @@ def test_a_broken_archive_is_told(log, tmp_path, caplog):
     source.write_bytes(packed[: len(packed) // 2])
     data = criteo.prepare(source, tmp_path / "out", ids="hash")
     assert data.incomplete == ["a.tsv.gz"]
-    assert "a.tsv.gz is truncated or corrupt, its rest is missing" in (
+    assert "a.tsv.gz is truncated or corrupt; its rest is missing" in (
         caplog.text
     )
     (reason,) = data.rejects

@@ -112,7 +112,7 @@ def test_zeros_and_constants_are_exact():
 def test_large_tables_are_packed_in_parts(monkeypatch):
     table = table_of((129, 16))
     whole = {p: p.pack(table) for p in (Int8(), Int4(), Int4(5))}
-    monkeypatch.setattr("keras_pss.ops.packing._CHUNK", 64)
+    monkeypatch.setattr("keras_pss.ops.packing._PART", 64)
     for packing, expected in whole.items():
         for name, values in packing.pack(table).items():
             np.testing.assert_array_equal(values, expected[name])

@@ -36,7 +36,7 @@ def test_signature_and_answers(model, tmp_path):
 def test_an_existing_folder_is_kept(model, tmp_path):
     path = export_saved_model(model, tmp_path / "m")
     before = sorted(p.name for p in path.rglob("*"))
-    with pytest.raises(ValueError, match=r"give overwrite.*is there already"):
+    with pytest.raises(ValueError, match=r"give overwrite.*already exists"):
         export_saved_model(model, path)
     export_saved_model(model, path, overwrite=True)
     assert sorted(p.name for p in path.rglob("*")) == before

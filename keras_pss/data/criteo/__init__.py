@@ -1,4 +1,4 @@
-"""Criteo click logs: preparing them, reading them, feeding them to models.
+"""Criteo click logs: preparation, reading and input pipelines.
 
 >>> from keras_pss.data import criteo
 >>> data = criteo.prepare("train.txt", "criteo")

@@ -1,7 +1,7 @@
-"""The columns of a Criteo click log, and what one parsed block of it holds.
+"""The columns of a Criteo click log.
 
 A row is `label \\t I1..I13 \\t C1..C26`: a label 0 or 1, thirteen signed
-integers and twenty-six 32-bit values as hexadecimal digits. There is no
+integers and twenty-six 32-bit categories in hexadecimal. There is no
 header, and an empty field is a missing value.
 """
 

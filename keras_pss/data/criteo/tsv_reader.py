@@ -1,4 +1,4 @@
-"""Criteo TSV files to parsed blocks, read and parsed in the background."""
+"""Reads and parses blocks of Criteo TSV files in background threads."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,32 +19,31 @@ from keras_pss.data.readers.source import (
 )
 from keras_pss.data.readers.threads import WORKERS, ordered_map, prefetch
 
-# The arrays of a block stay within a core's caches, and are small enough for
-# glibc to keep their memory: with blocks of 512 KiB, threads spent a third of
-# their time on faulting freed pages in again.
+# The arrays of a block fit into a core's caches and are small enough that
+# glibc keeps their memory. With blocks of 512 KiB, threads spent a third of
+# their time on page faults in freed memory.
 BLOCK_BYTES = 1 << 17
 
 
 class TsvReader:
     """Iterates over the rows of TSV files in blocks, in order.
 
-    A broken row is no part of the blocks' arrays: it stands in
-    `block.rejects` with file, line and reason, and is counted in `rejects`;
-    the first one is `first_reject`.
-    An archive that ends too early gives its readable rows and one reject with
-    the line that was reached. Memory is that of a few blocks, and at most some
-    100 MB for an archive of one byte repeated.
+    Broken rows are left out of the blocks' arrays. They are listed in
+    `block.rejects` with file, line and reason, and counted in `rejects`; the
+    first one is `first_reject`. A truncated archive yields its readable rows
+    and one reject with the line that was reached. Memory: a few blocks, and
+    at most about 100 MB for an archive of one repeated byte.
 
     Args:
         sources: A path or a list of paths: plain, `.gz`, `.xz` or `.zst`.
-        strict: Raise at the first broken row.
-        labelled: False for files of 39 columns without labels, which then
-            read as 0.
-        block_bytes: Size of a block in bytes of text.
-        workers: Threads that parse.
+        strict: Whether to raise at the first broken row. Default: False.
+        labelled: Whether the files have labels. False for files of 39
+            columns, whose labels are read as 0. Default: True.
+        block_bytes: Size of a block in bytes of text. Default: 131,072.
+        workers: Number of parser threads.
 
     Raises:
-        BrokenRowError: While iterating under `strict`.
+        BrokenRowError: While iterating, if `strict` and a row is broken.
         ValueError, FileNotFoundError: See `source.as_sources`.
 
     Example:
@@ -79,7 +78,7 @@ class TsvReader:
 
     @property
     def bytes_done(self) -> int:
-        """Bytes read so far; a little ahead of the blocks given out."""
+        """Number of bytes read so far, slightly ahead of the yielded blocks."""
         return sum(source.bytes_read for source in self.sources)
 
     def __iter__(self) -> Iterator[Block]:
@@ -117,6 +116,6 @@ class TsvReader:
             return source, parse_block(data, file, 1, self.labelled)
         block = parse_block(b"", file)
         block.rejects = [Reject(file, 1, reason, "", data)]
-        # The line at which an archive breaks off is not counted as read.
+        # The line at which an archive ends early is not counted as read.
         block.num_lines = int(reason != BAD_ARCHIVE)
         return source, block

@@ -1,4 +1,4 @@
-"""Arrays to the text of Criteo rows."""
+"""Formats arrays as Criteo TSV rows."""
 
 from functools import lru_cache
 
@@ -18,9 +18,9 @@ _WIDTH = _FIRST_HEX + schema.NUM_CATEGORIES * _HEX_WIDTH
 
 @lru_cache
 def _tables() -> tuple[UInt32Array, UInt32Array, UInt32Array]:
-    """Four characters of numbers: hex, decimal with and without zeros.
+    """Four-character texts of numbers: hex, zero-padded and bare decimal.
 
-    Leading characters that are left out are NUL.
+    Bare decimals have NUL in place of leading zeros.
     """
     hexadecimal = b"".join(b"%04x" % i for i in range(1 << 16))
     padded = b"".join(b"%04d" % i for i in range(10_000))
@@ -38,18 +38,19 @@ def format_rows(
     categories: UInt32Array,
     categories_missing: npt.NDArray[np.bool_],
 ) -> bytes:
-    """Tab separated rows.
+    """Formats tab-separated rows.
 
     Args:
-        labels: 0 or 1, (n,).
-        integers: From -9 to `MAX_INTEGER`, (n, 13).
-        integers_missing: Where the field is empty, (n, 13).
-        categories: uint32 (n, 26), written as eight digits.
-        categories_missing: (n, 26).
+        labels: Labels 0 or 1, (n,).
+        integers: Integers from -9 to `MAX_INTEGER`, (n, 13).
+        integers_missing: Mask of the integers whose field is empty, (n, 13).
+        categories: uint32 (n, 26), written as eight hexadecimal digits.
+        categories_missing: Mask of the categories whose field is empty,
+            (n, 26).
     """
     hexadecimal, padded, bare = _tables()
     rows = len(labels)
-    # Every field at its full width; bytes that stay NUL are taken out.
+    # Every field has its full width; bytes that stay NUL are removed.
     text = np.zeros((rows, _WIDTH), np.uint8)
     text[:, 0] = labels + ord("0")
     text[:, 1] = ord("\t")

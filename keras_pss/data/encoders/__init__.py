@@ -1,4 +1,4 @@
-"""Maps from raw values to ids: vocabularies by frequency, and hashing.
+"""Encoders from raw values to ids: vocabularies by frequency, and hashing.
 
-An encoder knows values and ids, not files of rows or models.
+An encoder is independent of log files and models.
 """

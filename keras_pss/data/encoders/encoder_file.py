@@ -1,4 +1,4 @@
-"""Reading the file that `IdEncoder.save` writes."""
+"""Loading of files that `IdEncoder.save` wrote."""
 
 import json
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from keras_pss.data.encoders.vocabulary_encoder import VocabularyEncoder
 
 
 def load_encoder(path: str | Path) -> IdEncoder:
-    """Loads an encoder, to map raw rows as those it was made with.
+    """Loads an encoder, which maps raw rows as it did when it was saved.
 
     Args:
-        path: A file that `encoder.save` wrote; the `vocabulary.npz` of a
-            prepared folder is one too.
+        path: A file that `encoder.save` wrote, such as the `vocabulary.npz`
+            of a prepared folder.
 
     Raises:
         OSError: The file cannot be opened.
-        ValueError: Another kind of file, or a damaged one.
+        ValueError: The file is damaged or was not written by `save`.
     """
     try:
         with open_arrays(path) as file:
@@ -37,7 +37,7 @@ def load_encoder(path: str | Path) -> IdEncoder:
 
 
 def check_config(config: Any) -> None:
-    """Raises ValueError unless an encoder's `config()` is one."""
+    """Raises ValueError unless `config` is a valid config of an encoder."""
     policy = config.get("policy") if isinstance(config, dict) else None
     if policy == "hash":
         if config.get("hash") != "pss1":
@@ -62,10 +62,10 @@ def check_config(config: Any) -> None:
 def from_config(
     config: dict[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> IdEncoder:
-    """Makes an encoder of its `config()` and `arrays()`.
+    """Creates an encoder from its `config()` and `arrays()`.
 
     Raises:
-        ValueError: They are not of one encoder.
+        ValueError: They are invalid or do not match.
     """
     check_config(config)
     if config["policy"] == "hash":

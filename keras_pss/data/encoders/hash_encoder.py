@@ -1,4 +1,4 @@
-"""Open ids: the hash of the raw value, no state and no vocabulary."""
+"""Hashed ids, which need neither a vocabulary nor other state."""
 
 from typing import Any
 
@@ -9,19 +9,21 @@ from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.readers.block import Int32Array, UInt32Array
 from keras_pss.ops.hash_families import pss1
 
-OPEN_SIZE = 2**31 - 1  # ids of an open space lie below this
+OPEN_SIZE = 2**31 - 1  # open ids lie below this
 
 
 class HashEncoder(IdEncoder):
     """Ids `pss1.starts(value, size, seed=seed, table=column)`.
 
-    Without `buckets` the ids spread over [0, 2^31 - 1): 10 million values of
-    a column then share an id with a probability of about 0.5 % each. Layers
-    with an open vocabulary (`input_dim=None`) take such ids.
+    Without `buckets`, the ids are open: they spread over [0, 2^31 - 1), and
+    each of 10 million values of a column shares its id with another one with
+    a probability of about 0.5 %. Layers with an open vocabulary
+    (`input_dim=None`) take such ids.
 
     Args:
-        seed: In [0, 2^64).
-        buckets: Number of ids of each column, or None for open ids.
+        seed: Seed of the hash function, in [0, 2^64). Default: 0.
+        buckets: Number of ids of each column, in [1, 2^31 - 1], or None for
+            open ids. Default: None.
 
     Raises:
         ValueError: `seed` or `buckets` is out of range.
@@ -42,7 +44,7 @@ class HashEncoder(IdEncoder):
 
     @property
     def cardinalities(self) -> list[int] | None:
-        """`buckets` for each column, None where ids are open."""
+        """`buckets` for each column, or None for open ids."""
         if self.buckets is None:
             return None
         return [self.buckets] * schema.NUM_CATEGORIES
@@ -57,11 +59,11 @@ class HashEncoder(IdEncoder):
         }
 
     def arrays(self) -> dict[str, Any]:
-        """Nothing: the hash has no state."""
+        """An empty dict: the hash function has no state."""
         return {}
 
     def encode(self, categories: UInt32Array) -> Int32Array:
-        """Ids int32 (n, 26) of raw values uint32 (n, 26)."""
+        """Encodes raw values uint32 (n, 26) as ids int32 (n, 26)."""
         size = OPEN_SIZE if self.buckets is None else self.buckets
         ids = np.empty(categories.shape, np.int32)
         for column in range(schema.NUM_CATEGORIES):

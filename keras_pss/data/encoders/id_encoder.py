@@ -1,4 +1,4 @@
-"""What turns the raw categories of a click log into ids."""
+"""Base class of the encoders of raw categories."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,14 +15,14 @@ from keras_pss.files import complete_file
 class IdEncoder(ABC):
     """Maps raw categories uint32 (n, 26) to ids int32 (n, 26).
 
-    `VocabularyEncoder` and `HashEncoder` are the two policies. An encoder is
-    immutable, and may be used from several threads.
+    `VocabularyEncoder` and `HashEncoder` are the two policies. Encoders are
+    immutable and thread-safe.
     """
 
     @property
     @abstractmethod
     def cardinalities(self) -> list[int] | None:
-        """Number of ids of each column, None where ids are open."""
+        """Number of ids of each column, or None for open ids."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -30,11 +30,11 @@ class IdEncoder(ABC):
 
     @abstractmethod
     def arrays(self) -> dict[str, Any]:
-        """The state beside `config`."""
+        """The arrays that, with `config`, define the encoder."""
 
     @abstractmethod
     def encode(self, categories: UInt32Array) -> Int32Array:
-        """What a call does, without its checks."""
+        """Encodes as `__call__` does, without checks."""
 
     def __call__(self, categories: UInt32Array) -> Int32Array:
         """Encodes rows.
@@ -46,15 +46,15 @@ class IdEncoder(ABC):
             Ids int32 (n, 26).
 
         Raises:
-            ValueError: Another shape or type.
+            ValueError: `categories` has another shape or dtype.
         """
         categories = np.asarray(categories)
         shape = (schema.NUM_CATEGORIES,)
         if categories.dtype != np.uint32 or categories.shape[1:] != shape:
             raise ValueError(
                 "`categories` must be uint32 of shape (n, 26). Received: "
-                f"{categories.dtype} of shape {categories.shape}. Pass a "
-                "block's `categories` as TsvReader gives them."
+                f"{categories.dtype} of shape {categories.shape}. Pass the "
+                "`categories` of a block of TsvReader."
             )
         return self.encode(categories)
 

@@ -1,4 +1,4 @@
-"""A frozen map from 32-bit values to ids, column by column, vectorised."""
+"""A frozen, vectorized map from 32-bit values to ids for each column."""
 
 from collections.abc import Sequence
 
@@ -7,25 +7,26 @@ import numpy.typing as npt
 
 from keras_pss.data.readers.block import Int32Array, UInt32Array
 
-# Odd, so that multiplying permutes the 32-bit values; 2^32 / golden ratio
-# spreads runs and multiples evenly over the buckets.
+# An odd factor permutes the 32-bit values; 2^32 / golden ratio also spreads
+# runs and multiples evenly over the buckets.
 _SPREAD = np.uint32(0x9E3779B1)
 _HALF = np.uint64(32)
 
 
 class Lookup:
-    """Ids of values by column, 0 for values that are not there.
+    """Maps values of each column to ids; unknown values have id 0.
 
-    The values of a column are permuted, sorted and cut by their leading bits
-    into one to two buckets a value. A look-up reads its bucket and the
-    bucket's first entry, which is the right one for most; the others search
-    their bucket by halves. All columns go through the same few array
-    operations, because many small ones make threads wait for each other.
+    The values of a column are permuted, sorted and grouped by their leading
+    bits into one to two buckets per value. A lookup reads its bucket and the
+    bucket's first entry, which is usually the right one; otherwise it does a
+    binary search in the bucket. All columns share the same few array
+    operations, because many small operations make threads wait for each
+    other.
 
-    Memory: 8 bytes a value, 4 to 8 for its buckets.
+    Memory: 8 bytes per value, and 4 to 8 bytes for its buckets.
 
     Args:
-        keys: For each column distinct values, uint32 (m,); the value at
+        keys: Distinct values of each column, uint32 (m,). The value at
             position i has the id i + 1.
     """
 
@@ -45,7 +46,7 @@ class Lookup:
         ).astype(np.uint32)
 
     def __call__(self, values: UInt32Array) -> Int32Array:
-        """Ids int32 of uint32 values (n, columns)."""
+        """Ids, int32 (n, columns), of values, uint32 (n, columns)."""
         spread = values * _SPREAD
         bucket = (spread >> self._shifts) + self._bases
         at = self._offsets[bucket]
@@ -63,10 +64,10 @@ class Lookup:
     def _search(
         self, spread: UInt32Array, low: UInt32Array, high: UInt32Array
     ) -> Int32Array:
-        """Ids of permuted values in the sorted entries low..high, all (m,)."""
+        """Binary search for permuted values in entries low..high, all (m,)."""
         while (low < high).any():
             middle = low + (high - low) // np.uint32(2)
-            # A search that has ended stays where it is: its entry is not less.
+            # A finished search keeps its position: its entry is not less.
             less = (self._read(middle)[0] < spread) & (low < high)
             low = np.where(less, middle + np.uint32(1), low)
             high = np.where(less, high, middle)
@@ -80,9 +81,9 @@ class Lookup:
 
 
 def _entries(keys: UInt32Array) -> npt.NDArray[np.uint64]:
-    """Permuted keys above ids, sorted, and one last entry with the id 0.
+    """Sorted entries with a permuted key in the upper half and its id below.
 
-    The last entry is what look-ups behind all others find.
+    A last entry with id 0 is found by lookups beyond all others.
     """
     high = (keys * _SPREAD).astype(np.uint64) << _HALF
     entries = high | np.arange(1, len(keys) + 1, dtype=np.uint64)
@@ -93,7 +94,7 @@ def _entries(keys: UInt32Array) -> npt.NDArray[np.uint64]:
 def _offsets(
     entries: npt.NDArray[np.uint64], bits: int
 ) -> npt.NDArray[np.int64]:
-    """Where each bucket begins, and where the last one ends."""
+    """Start of each bucket, and the end of the last one."""
     buckets = (entries >> np.uint64(64 - bits)).astype(np.int64)
     sizes = np.bincount(buckets, minlength=1 << bits)
     return np.concatenate([[0], np.cumsum(sizes)])

@@ -1,4 +1,4 @@
-"""Ids by frequency: counting values, and the encoder made of the counts."""
+"""Vocabularies by frequency: counting of values, and the encoder."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,16 +16,18 @@ Counts = tuple[UInt32Array, Int64Array]
 
 
 class VocabularyEncoder(IdEncoder):
-    """Ids of the values that were counted, most frequent first.
+    """Encodes values by their frequency rank, most frequent first.
 
-    Id 0 is out of vocabulary: values never counted, and those dropped as too
-    rare. The value with id i >= 1 is `values[column][i - 1]`.
+    Id 0 is the out-of-vocabulary (OOV) id of values that were never counted
+    or were dropped as too rare. The value with id i >= 1 is
+    `values[column][i - 1]`.
 
     Args:
-        values: For each column the kept raw values in the ids' order, uint32.
-        counts: For each column the count of each id, int64 (kept + 1,);
-            `counts[column][0]` is the rows whose value was dropped.
-        min_count: Count below which values were dropped.
+        values: Kept raw values of each column in the order of their ids,
+            uint32 (kept,).
+        counts: Count of each id of each column, int64 (kept + 1,);
+            `counts[column][0]` is the number of rows whose value was dropped.
+        min_count: Count below which values were dropped. Default: 1.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class VocabularyEncoder(IdEncoder):
 
     @property
     def cardinalities(self) -> list[int]:
-        """One more than the kept values of each column."""
+        """Number of kept values of each column, plus one."""
         return [len(kept) + 1 for kept in self.values]
 
     def config(self) -> dict[str, Any]:
@@ -59,19 +61,19 @@ class VocabularyEncoder(IdEncoder):
         return state
 
     def encode(self, categories: UInt32Array) -> Int32Array:
-        """Ids int32 (n, 26) of raw values uint32 (n, 26)."""
+        """Encodes raw values uint32 (n, 26) as ids int32 (n, 26)."""
         return self._lookup(categories)
 
 
-def count_values(chunks: Iterable[UInt32Array]) -> Counts:
-    """Distinct values in ascending order and how often each occurs.
+def count_values(blocks: Iterable[UInt32Array]) -> Counts:
+    """Distinct values in ascending order and their counts.
 
-    Memory is that of the distinct values: partial counts of similar size are
-    merged as they come, so that a value is touched log(chunks) times.
+    Memory grows with the distinct values only: partial counts of similar size
+    are merged immediately, so that a value is merged log(blocks) times.
     """
     partial: list[Counts] = []
-    for chunk in chunks:
-        last: Counts = np.unique(chunk, return_counts=True)
+    for block in blocks:
+        last: Counts = np.unique(block, return_counts=True)
         while partial and len(partial[-1][0]) < 2 * len(last[0]):
             last = _merge(partial.pop(), last)
         partial.append(last)
@@ -82,15 +84,16 @@ def count_values(chunks: Iterable[UInt32Array]) -> Counts:
 
 
 def by_frequency(counted: Counts, min_count: int) -> Counts:
-    """Kept values in the order of their ids, and counts of all ids.
+    """Kept values in the order of their ids, and the counts of all ids.
 
     Args:
-        counted: Distinct values ascending and their counts.
-        min_count: Values with lower counts are dropped.
+        counted: Distinct values in ascending order and their counts.
+        min_count: Minimum count of a kept value.
 
     Returns:
-        `values` uint32 (kept,) by descending count, ties by ascending value,
-        and `counts` int64 (kept + 1,) whose first is the dropped rows.
+        `values`, uint32 (kept,), by descending count, ties by ascending
+        value; and `counts`, int64 (kept + 1,), whose first entry is the number
+        of rows with dropped values.
     """
     values, counts = counted
     keep = counts >= min_count

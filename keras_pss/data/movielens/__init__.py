@@ -1,4 +1,4 @@
-"""MovieLens ratings as likes: reading them, and leaving each user's last out.
+"""MovieLens ratings as likes, with the last ones of each user held out.
 
 >>> from keras_pss.data import movielens
 >>> likes = movielens.load("ml-1m/ratings.dat")
@@ -20,22 +20,23 @@ __all__ = ["Interactions", "Split", "load"]
 def load(path: str | Path) -> Interactions:
     """Reads a file of ratings or likes.
 
-    Formats: `ratings.dat` (MovieLens 1M and 10M: `user::movie::rating::time`),
-    `ratings.csv` (20M and later: `userId,movieId,rating,timestamp`), and CSV
-    of `user_id,movie_id,like` whose lines are in time order within each user.
-    A rating of 4 and above is a like. Users and movies are numbered from 0 by
-    ascending id of the source. Ratings are ordered by time within a user; of
-    one second, they keep the file's order.
+    There are three formats: `ratings.dat` (MovieLens 1M and 10M:
+    `user::movie::rating::time`), `ratings.csv` (20M and later:
+    `userId,movieId,rating,timestamp`), and CSV of `user_id,movie_id,like`
+    whose lines are in time order within each user.
+    A rating of 4 and above is a like. Users and movies are numbered from 0 in
+    the order of their ids in the file. Ratings are ordered by time within a
+    user; ratings of the same second keep the order of the file.
 
     Args:
-        path: The file; plain, `.gz`, `.xz` or `.zst`.
+        path: The file: plain, `.gz`, `.xz` or `.zst`.
 
     Returns:
-        All of its interactions.
+        All interactions of the file.
 
     Raises:
-        ValueError: For a broken line, which is named with its rule, or an
-            unknown format. No line is left out.
+        ValueError: For a broken line, with its number and the rule, or for
+            an unknown format. No line is skipped.
         OSError: If the file cannot be read.
 
     References: Harper and Konstan, "The MovieLens datasets: history and

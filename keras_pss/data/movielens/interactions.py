@@ -1,4 +1,4 @@
-"""Who liked what, in the order in which it happened."""
+"""Interactions of users with items in time order."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,7 +14,7 @@ RowMask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Interactions:
-    """Interactions of users with items, by user and in time order within one.
+    """Interactions of users with items, sorted by user, then by time.
 
     Args:
         users: int32 (n,), ascending, in `[0, num_users)`.
@@ -43,36 +43,38 @@ class Interactions:
 
     @property
     def like_rate(self) -> float:
-        """Part of the interactions that are likes."""
+        """Fraction of the interactions that are likes."""
         return float(self.labels.mean())
 
     @property
     def user_counts(self) -> Int64Array:
-        """Interactions of each user, (num_users,)."""
+        """Number of interactions of each user, (num_users,)."""
         return np.bincount(self.users, minlength=self.num_users)
 
     @property
     def item_counts(self) -> Int64Array:
-        """Interactions with each item, (num_items,)."""
+        """Number of interactions with each item, (num_items,)."""
         return np.bincount(self.items, minlength=self.num_items)
 
     def ids(self) -> npt.NDArray[np.int32]:
-        """Users and items side by side, (n, 2), as a collection takes them."""
+        """Users and items as columns, (n, 2), the input of a collection."""
         return np.stack([self.users, self.items], axis=1)
 
     def split(self, last: int | float = 0.1) -> "Split":
-        """Leaves out what each user did last.
+        """Holds out the last interactions of each user.
 
-        The last `last` interactions of a user are for testing, as many
-        before them for validation, all earlier ones for training. Ids keep
-        their meaning; an item may occur in one part only.
+        The last interactions of a user are for testing, the same number
+        before them for validation, and all earlier ones for training. Ids
+        are the same in all splits; an item may occur in one split only.
 
         Args:
-            last: Of each user: a number of interactions, at least 1, or a
-                fraction of them in (0, 0.5), rounded down, at least 1.
+            last: Interactions per user in each held-out split: a number of
+                at least 1, or a fraction in (0, 0.5) of the user's
+                interactions, which is rounded down but at least 1.
+                Default: 0.1.
 
         Raises:
-            ValueError: If a user is left without training rows.
+            ValueError: If a user has no training rows left.
         """
         counts = self.user_counts
         held = _held(counts, last)
@@ -80,13 +82,13 @@ class Interactions:
         if short.size:
             user = int(short[0])
             raise ValueError(
-                "Each user needs more interactions than `last` takes twice, "
-                "for testing and for validation. Take fewer, or leave such "
-                f"users out. Received: last={last!r}, "
-                f"{short.size} of {self.num_users} users too short, such as "
-                f"user id {self.user_ids[user]} with {counts[user]}"
+                "Each user needs more than twice the interactions that "
+                "`last` holds out, for testing and for validation. Lower it, "
+                f"or leave such users out. Received: last={last!r}, "
+                f"{short.size} of {self.num_users} users with too few, such "
+                f"as user id {self.user_ids[user]} with {counts[user]}"
             )
-        # Place of each row counted from the user's end, 1 for the last one.
+        # Position of each row from the user's end, 1 for the last row.
         place = np.cumsum(counts)[self.users] - np.arange(len(self))
         held = held[self.users]
         return Split(
@@ -105,7 +107,7 @@ class Interactions:
 
 
 class Split(NamedTuple):
-    """Three parts of one log, with the ids of the whole."""
+    """Three splits of one log with the same ids."""
 
     train: Interactions
     validation: Interactions
@@ -113,15 +115,15 @@ class Split(NamedTuple):
 
 
 def _held(counts: Int64Array, last: int | float) -> Int64Array:
-    """Interactions of each user that one held-out part takes."""
+    """Number of interactions of each user in one held-out split."""
     if isinstance(last, int) and not isinstance(last, bool) and last > 0:
         return np.full_like(counts, last)
     if isinstance(last, float) and 0 < last < 0.5:
-        # As it is written: 0.29 of 100 are 29, which binary 0.29 misses.
+        # The decimal fraction: 0.29 of 100 is 29, but binary 0.29 gives 28.
         part = Fraction(str(last)).limit_denominator(1_000_000)
         return np.maximum(1, counts * part.numerator // part.denominator)
     raise ValueError(
-        "`last` must be a positive int, interactions, or a float in (0, 0.5), "
-        f"a fraction of them. Received: last={last!r} "
+        "`last` must be a positive int, a number of interactions, or a float "
+        f"in (0, 0.5), a fraction of them. Received: last={last!r} "
         f"(of type {type(last).__name__})"
     )

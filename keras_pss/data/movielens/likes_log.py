@@ -1,4 +1,4 @@
-"""MovieLens' likes as a click log."""
+"""A click log of MovieLens likes."""
 
 import hashlib
 from pathlib import Path
@@ -13,12 +13,12 @@ from keras_pss.data.readers.source import checksum
 
 
 class LikesLog(ClickLog):
-    """Likes of users and movies; each user's last ones are held out.
+    """Likes of movies by users; the last ones of each user are held out.
 
     Args:
-        likes: What `movielens.load` returned.
-        last: See `Interactions.split`.
-        source: The file that they were read from, where it is known.
+        likes: The result of `movielens.load`.
+        last: Interactions to hold out; see `Interactions.split`.
+        source: The file that the likes were read from, if known.
     """
 
     kind = "movielens"
@@ -44,7 +44,7 @@ class LikesLog(ClickLog):
     def counts(self, column: int) -> np.ndarray:
         raise ValueError(
             "`min_count` needs ids that are sorted by frequency, with id 0 "
-            "for rare ones; those of MovieLens are not. Leave it out."
+            "for rare values, which MovieLens ids are not. Leave it out."
         )
 
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
@@ -82,7 +82,7 @@ class LikesLog(ClickLog):
         return [{"name": self.source.name, "sha256": checksum(self.source)}]
 
     def save_ids(self, path: Path) -> None:
-        pass  # Ids are those of the source in ascending order.
+        pass  # The source's ids in ascending order define the ids.
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -81,7 +81,7 @@ def read(path: Path, block_bytes: int = BLOCK_BYTES) -> Columns:
 
     Args:
         path: The file.
-        block_bytes: Of text parsed at once.
+        block_bytes: Size in bytes of the blocks of text parsed at a time.
 
     Raises:
         ValueError: For a broken line, an unknown format, a broken archive, or

@@ -1,4 +1,4 @@
-"""Streams of batches for training and scoring, as `tf.data` pipelines.
+"""Batches for training and evaluation, mostly as `tf.data` pipelines.
 
-They read what `data/storage` wrote; parsing is in `data/readers`.
+They read the records of `data/storage`; parsers are in `data/readers`.
 """

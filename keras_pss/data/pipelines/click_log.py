@@ -1,4 +1,4 @@
-"""What a run trains on: Criteo's clicks or MovieLens' likes, alike.
+"""Interface of the data of a run: Criteo clicks or MovieLens likes.
 
 A batch is `({"dense": (B, num_dense) float32, "categorical": (B, F) int32},
 label (B,) float32)`; without dense features there is no "dense".
@@ -15,13 +15,14 @@ SPLITS = ("train", "validation", "test")
 
 
 class ClickLog(ABC):
-    """Rows in three parts, with the ids of the whole.
+    """Rows in three splits with the same ids.
 
     Attributes:
-        kind: `"criteo"` or `"movielens"`, as recipes name it.
-        name: What errors call them.
-        num_dense: Dense features.
-        cardinalities: Ids of each categorical column, None where open.
+        kind: `"criteo"` or `"movielens"`, as in recipes.
+        name: Name of the rows in error messages.
+        num_dense: Number of dense features.
+        cardinalities: Number of ids of each categorical column, or None for
+            open ids.
     """
 
     kind: str
@@ -31,44 +32,41 @@ class ClickLog(ABC):
 
     @abstractmethod
     def rows(self, split: str) -> int:
-        """Number of rows of a part."""
+        """Number of rows of a split."""
 
     @abstractmethod
     def clicks(self, split: str) -> int:
-        """Rows of a part with label 1."""
+        """Number of rows of a split with label 1."""
 
     @abstractmethod
     def counts(self, column: int) -> np.ndarray:
-        """How often each id of a column occurs, the test rows left out."""
+        """Count of each id of a column in all rows except the test rows."""
 
     @abstractmethod
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Batches of a part in a fixed order."""
+        """Batches of a split in a fixed order."""
 
     @abstractmethod
     def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
-        """Shuffled training batches without end, after the first `skip`."""
+        """Endless shuffled training batches without the first `skip`."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Equal for equal rows and ids alone."""
+        """Hash of the rows and ids, which detects changed data."""
 
     @abstractmethod
     def save_ids(self, path: Path) -> None:
-        """Keeps what maps raw values to ids, where there is such a thing."""
+        """Saves the encoder of raw values, if there is one."""
 
     def verify(self) -> None:  # noqa: B027, rows in memory need none
-        """Reads all rows, and raises ValueError where they have changed."""
+        """Reads all rows and raises ValueError if they have changed."""
 
     def sources(self) -> list[dict[str, str]]:
-        """`name` and `sha256` of the files that the rows come from.
-
-        Empty where they are not known.
-        """
+        """`name` and `sha256` of the source files; empty if unknown."""
         return []
 
     def check(self) -> None:
-        """Raises unless each part has rows with and without a click."""
+        """Raises unless each split has rows with and without a click."""
         for split in SPLITS:
             if not self.rows(split):
                 raise ValueError(
@@ -79,7 +77,7 @@ class ClickLog(ABC):
             if not 0 < self.clicks(split) < self.rows(split):
                 raise ValueError(
                     "Each split needs rows with and without a click. Prepare "
-                    "more rows, or another split. Received: "
+                    "more rows or choose other fractions. Received: "
                     f"{self.clicks(split)} clicks in {self.rows(split)} "
                     f"{split} rows in {self.name}"
                 )

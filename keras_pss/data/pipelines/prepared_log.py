@@ -1,4 +1,4 @@
-"""The click log of a prepared folder."""
+"""A click log in a prepared folder."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class PreparedLog(ClickLog):
         return self._in_order(split, batch_size)
 
     def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
-        # Made once: a run reads its validation rows many times.
+        # Created once, because a run reads its validation rows many times.
         return criteo.dataset(
             self.prepared, split, batch_size=batch_size, shuffle=False
         )
@@ -55,7 +55,7 @@ class PreparedLog(ClickLog):
         )
 
     def fingerprint(self) -> str:
-        # The checksums of all records are part of it.
+        # The metadata includes the checksums of all records.
         text = json.dumps(self.prepared.metadata, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

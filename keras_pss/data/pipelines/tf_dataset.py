@@ -2,7 +2,7 @@
 
 An element is `({"dense": float32 (B, 13), "categorical": int32 (B, 26)},
 label float32 (B,))`, with dense = log(1 + integer). TensorFlow is imported
-when a pipeline is made, not with this module.
+when a pipeline is created, not with this module.
 """
 
 from collections.abc import Iterator
@@ -25,10 +25,11 @@ from keras_pss.data.storage.records import FIRST_ID
 if TYPE_CHECKING:
     import tensorflow as tf
 
-WINDOW_ROWS = 1 << 20  # rows that are shuffled at once
+WINDOW_ROWS = 1 << 20  # rows shuffled together
 
-_PIECE_ROWS = 1 << 14  # rows that leave a window at once
-_BATCHES_AHEAD = 16  # a new epoch's first rows are read meanwhile
+_BLOCK_ROWS = 1 << 14  # rows emitted from a window at a time
+# Enough to hide the reading of the first rows of an epoch.
+_BATCHES_AHEAD = 16
 
 
 def dataset(
@@ -42,35 +43,41 @@ def dataset(
     repeat: bool = False,
     skip: int = 0,
 ) -> "tf.data.Dataset":
-    """Batches of one part of a prepared folder.
+    """Batches of one split of a prepared folder.
 
-    Shuffling is new in each epoch and the same for the same seed. The shards
-    are taken in random order, and as many as hold up to 1,048,576 rows
+    Each epoch has another order, which the seed determines. The shards are
+    read in random order. Consecutive shards with up to 1,048,576 rows
     (`WINDOW_ROWS`; at least one shard) form a window, whose rows are permuted
-    uniformly. So a part that fits into one window is shuffled exactly; in a
-    larger one, rows mix within windows that are made of other shards each
-    epoch. Memory: about 500 bytes a row of a window, and the batches.
+    uniformly. So a split that fits into one window is shuffled uniformly; in
+    a larger split, rows mix within windows of shards that differ in each
+    epoch. Memory: about 500 bytes per row of a window, and the prefetched
+    batches.
 
     Args:
-        prepared: What `criteo.prepare` or `criteo.load` returned, or the
-            folder.
-        split: "train", "validation" or "test".
-        batch_size: Rows of all batches but an epoch's last.
-        shuffle: True, False, or None for True in the training part only.
-        seed: Of the shuffling.
-        drop_remainder: Leave out a last batch with fewer rows.
-        repeat: One epoch after the other without end. Their order depends on
-            `seed` and the epoch's number alone.
-        skip: With `repeat`, batches to leave out at the beginning: a run that
-            was stopped after so many goes on with the very same ones. Whole
-            epochs cost nothing, the rest is read.
+        prepared: The result of `criteo.prepare` or `criteo.load`, or the path
+            of the folder.
+        split: `"train"`, `"validation"` or `"test"`. Default: `"train"`.
+        batch_size: Number of rows of all batches except an epoch's last.
+            Default: 2048.
+        shuffle: Whether to shuffle. Default: None, which shuffles the
+            training split only.
+        seed: Seed of the shuffling. Default: 0.
+        drop_remainder: Whether to drop a last batch with fewer rows.
+            Default: False.
+        repeat: Whether to repeat epochs without end. The order of an epoch
+            depends only on `seed` and the number of the epoch.
+            Default: False.
+        skip: Number of batches to skip at the start, which requires
+            `repeat`. A run that stopped after `skip` batches resumes with the
+            batches that would have followed. Whole epochs are skipped without
+            reading them. Default: 0.
 
     Returns:
         A prefetched dataset whose `cardinality()` is known.
 
     Raises:
-        ValueError: No such part, `batch_size` below 1, or a `skip` that is
-            negative or without `repeat`.
+        ValueError: The split does not exist, `batch_size` is below 1, or
+            `skip` is negative or positive without `repeat`.
     """
     import tensorflow as tf
 
@@ -94,35 +101,35 @@ def dataset(
         count += 1
 
     def epoch(number: "tf.Tensor") -> "tf.data.Dataset":
-        """Batches of records, in the order of the epoch of this number."""
-        # Hashed, since the seeds of neighbours must not be alike.
+        """Batches of records in the order of epoch `number`."""
+        # Hashed, so that neighboring seeds and epochs have unrelated orders.
         mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
         names = tf.constant(shards)
         if shuffle:
             names = tf.random.experimental.stateless_shuffle(names, mixed)
         windows = tf.data.Dataset.from_tensor_slices(names).batch(in_window)
         if shuffle:
-            pieces = windows.enumerate(1).flat_map(
+            blocks = windows.enumerate(1).flat_map(
                 lambda index, window: _shuffled_window(
                     window,
                     tf.random.experimental.stateless_fold_in(mixed, index),
                 )
             )
         else:
-            pieces = windows.flat_map(_window)
-        return pieces.rebatch(batch_size, drop_remainder)
+            blocks = windows.flat_map(_window)
+        return blocks.rebatch(batch_size, drop_remainder)
 
     if repeat:
         if not count:
             raise ValueError(
-                "`repeat` needs at least one whole batch an epoch. "
+                "`repeat` needs at least one whole batch per epoch. "
                 f"Received: batch_size={batch_size}, {num_rows} {split} rows"
             )
         first, rest = divmod(skip, count)
         numbers = tf.data.Dataset.counter(first)
         batches = numbers.flat_map(epoch).skip(rest)
     else:
-        # A new epoch whenever the dataset is iterated.
+        # Each iteration over the dataset draws another epoch.
         numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
         batches = numbers.take(1).flat_map(epoch)
     batches = batches.map(_features, num_parallel_calls=2)
@@ -143,21 +150,23 @@ def tsv_dataset(
     labelled: bool = True,
     on_rejects: OnRejects = log_rejects,
 ) -> "tf.data.Dataset":
-    """Batches straight from TSV files, in order; memory is a few blocks.
+    """Batches directly from TSV files, in order.
+
+    Memory: a few blocks of the reader.
 
     Args:
         sources, encoder, batch_size, strict, labelled, on_rejects: As in
             `tsv_batches`.
 
     Returns:
-        A prefetched dataset of the same elements as `dataset`'s. Under
-        `strict`, the error that TensorFlow raises holds the text of
-        `BrokenRowError`.
+        A prefetched dataset with elements like those of `dataset`. If
+        `strict`, the error that TensorFlow raises for a broken row contains
+        the message of `BrokenRowError`.
     """
     import tensorflow as tf
 
     check_batch_size(batch_size)
-    # A missing file is an error here, not while training.
+    # A missing file raises here rather than during training.
     paths = [source.path for source in as_sources(sources)]
     check_criteo(paths, labelled)
 
@@ -184,11 +193,11 @@ def tsv_dataset(
 
 
 def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Batches made while the ones before are trained on, without autotuning.
+    """Prefetches batches during training steps, without autotuning.
 
-    TensorFlow's tuner wakes up after twice the time of its last nap, up to a
-    minute, and whoever lets go of an iterator waits for it: after `model.fit`
-    up to as long again as the training itself took.
+    TensorFlow's autotuning thread doubles its sleep time up to a minute, and
+    deleting an iterator waits for it: after `model.fit`, up to as long as the
+    training itself took.
     """
     import tensorflow as tf
 
@@ -198,7 +207,7 @@ def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
 
 
 def _read(names: "tf.Tensor") -> "tf.Tensor":
-    """Records of some shards, int32 (rows, 40)."""
+    """Reads the records of some shards, int32 (rows, 40)."""
     import tensorflow as tf
 
     shape = (None, schema.NUM_COLUMNS)
@@ -222,7 +231,7 @@ def _window(names: "tf.Tensor") -> "tf.data.Dataset":
     import tensorflow as tf
 
     records = _read(names)
-    return _pieces(tf.shape(records)[0], lambda at: records[at[0] : at[1]])
+    return _blocks(tf.shape(records)[0], lambda at: records[at[0] : at[1]])
 
 
 def _shuffled_window(
@@ -233,17 +242,17 @@ def _shuffled_window(
     records = _read(names)
     count = tf.shape(records)[0]
     order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
-    return _pieces(count, lambda at: tf.gather(records, order[at[0] : at[1]]))
+    return _blocks(count, lambda at: tf.gather(records, order[at[0] : at[1]]))
 
 
-def _pieces(count: "tf.Tensor", take: Any) -> "tf.data.Dataset":
-    """A dataset of `take((first row, row after the last))`."""
+def _blocks(count: "tf.Tensor", take: Any) -> "tf.data.Dataset":
+    """Dataset of blocks `take((start, stop))` of `count` rows in total."""
     import tensorflow as tf
 
-    starts = tf.data.Dataset.range(0, tf.cast(count, tf.int64), _PIECE_ROWS)
+    starts = tf.data.Dataset.range(0, tf.cast(count, tf.int64), _BLOCK_ROWS)
     return starts.map(
         lambda start: take(
-            (start, tf.minimum(start + _PIECE_ROWS, tf.cast(count, tf.int64)))
+            (start, tf.minimum(start + _BLOCK_ROWS, tf.cast(count, tf.int64)))
         )
     )
 

@@ -1,4 +1,4 @@
-"""Batches of NumPy arrays straight from TSV, without preparation."""
+"""Batches of NumPy arrays directly from TSV files."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from keras_pss.data.readers.threads import ordered_map
 
 
 class Batch(NamedTuple):
-    """Rows as models take them.
+    """Rows in the format of models.
 
     `dense` float32 (n, 13) = log(1 + integer), `categorical` int32 (n, 26),
     `labels` float32 (n,).
@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 def log_rejects(rejects: list[Reject]) -> None:
-    """Logs a warning of how many rows are left out, and of the first."""
+    """Logs a warning with the number of broken rows and the first one."""
     _logger.warning("%d broken rows left out: %s", len(rejects), rejects[0])
 
 
@@ -45,20 +45,23 @@ def tsv_batches(
     labelled: bool = True,
     on_rejects: OnRejects = log_rejects,
 ) -> Iterator[Batch]:
-    """Reads TSV files in batches, in order; memory is a few blocks.
+    """Reads TSV files in batches, in order.
+
+    Memory: a few blocks of the reader.
 
     Args:
-        sources: As in `criteo.prepare`.
-        encoder: Makes the ids; `criteo.load(...).encoder()`.
-        batch_size: Rows of all batches but the last.
-        strict: Raise at the first broken row.
-        labelled: False for rows without the label, which then reads as 0.
-        on_rejects: Called with the broken rows of each block that has some;
-            logs a warning by default.
+        sources: Files as in `criteo.prepare`.
+        encoder: Encoder of the ids, such as `criteo.load(...).encoder()`.
+        batch_size: Number of rows of all batches except the last.
+        strict: Whether to raise at the first broken row. Default: False.
+        labelled: Whether the rows have labels. If False, all labels are 0.
+            Default: True.
+        on_rejects: Function that is called with the list of broken rows of
+            each block that has any. Default: logs a warning.
 
     Raises:
-        ValueError: `batch_size` below 1, and what `TsvReader` raises.
-        BrokenRowError: While iterating under `strict`.
+        ValueError: `batch_size` is below 1, or `TsvReader` raises.
+        BrokenRowError: While iterating, if `strict` and a row is broken.
     """
     check_batch_size(batch_size)
     reader = TsvReader(sources, strict=strict, labelled=labelled)
@@ -66,7 +69,7 @@ def tsv_batches(
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises ValueError where `batch_size` is below 1."""
+    """Raises ValueError if `batch_size` is below 1."""
     if batch_size < 1:
         raise ValueError(
             "`batch_size` must be at least 1. "
@@ -77,7 +80,7 @@ def check_batch_size(batch_size: int) -> None:
 def _encoded(
     reader: TsvReader, encoder: IdEncoder, on_rejects: OnRejects
 ) -> Iterator[Batch]:
-    """One batch a block of the reader, of any size, encoded in threads."""
+    """Encodes one batch per block of the reader in threads, of any size."""
 
     def blocks() -> Iterator[Block]:
         for block in reader:
@@ -96,7 +99,7 @@ def _encoded(
 
 
 def _rebatch(parts: Iterator[Batch], batch_size: int) -> Iterator[Batch]:
-    """Joins and cuts batches to `batch_size` rows."""
+    """Joins and splits batches to `batch_size` rows."""
     waiting: list[Batch] = []
     held = 0
     for part in parts:

@@ -1,4 +1,4 @@
 """Prepared logs on disk: fixed-length records, their metadata and splits.
 
-Nothing here trains; pipelines read the records back.
+Input pipelines over the records are in `data/pipelines`.
 """

@@ -1,8 +1,8 @@
 """The `metadata.json` of a prepared folder: its format and its checks.
 
-A folder comes from wherever it was copied from, so nothing in the file is
-believed before it was compared with the rest: names cannot lead out of the
-folder, and numbers must agree with each other and with the files.
+A folder may come from an untrusted source, so every entry is validated before
+use: file names cannot point outside the folder, and numbers must agree with
+each other and with the files.
 """
 
 import re
@@ -25,7 +25,7 @@ _AGAIN = "Copy the folder again or prepare the data again."
 
 
 def write(directory: Path, content: dict[str, Any]) -> None:
-    """Writes the file; `content` goes after format, version and columns."""
+    """Writes the file: format, version and columns, then `content`."""
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -36,22 +36,22 @@ def write(directory: Path, content: dict[str, Any]) -> None:
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether a folder is a prepared log, of whatever version."""
+    """Whether a folder is a prepared log of any version."""
     return (directory / NAME).is_file()
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """Reads the file and checks that what it names is there.
+    """Reads the file and checks it against the files that it names.
 
     Raises:
-        FileNotFoundError: No metadata, or a missing file.
-        ValueError: Another format or version, values that do not agree, or a
-            file of a wrong size.
+        FileNotFoundError: The metadata or a file that it names is missing.
+        ValueError: The format or version is unknown, entries do not agree,
+            or a file has the wrong size.
     """
     path = directory / NAME
     if not path.is_file():
         raise FileNotFoundError(
-            f"`directory` must hold {NAME}, as `criteo.prepare` writes it. "
+            f"`directory` must hold a {NAME} written by `criteo.prepare`. "
             f"Received: directory={str(directory)!r}. Prepare the data first."
         )
     content = read_json(path, _AGAIN)
@@ -66,7 +66,7 @@ def read(directory: Path) -> dict[str, Any]:
         _check(content)
     except ValueError as error:
         raise ValueError(
-            f"{path} must be as `criteo.prepare` writes it: {error}. {_AGAIN}"
+            f"{path} must be written by `criteo.prepare`: {error}. {_AGAIN}"
         ) from error
     for part in content["splits"].values():
         for shard in part["shards"]:
@@ -79,7 +79,7 @@ def read(directory: Path) -> dict[str, Any]:
 
 
 def _check(content: dict[str, Any]) -> None:
-    """Raises ValueError where the entries do not agree with each other."""
+    """Raises ValueError if the entries do not agree with each other."""
     ids, sizes, splits, rejects = (
         content.get(name)
         for name in ("ids", "cardinalities", "splits", "rejects")
@@ -134,18 +134,18 @@ def _check_split(name: str, part: Any, rows_per_shard: Any) -> None:
         total = sum(shard[key] for shard in shards)
         if not _is_count(part.get(key)) or part[key] != total:
             raise ValueError(
-                f"{part.get(key)!r} {name} {key} in all and {total} in shards"
+                f"{part.get(key)!r} {name} {key} in total, {total} in shards"
             )
 
 
 def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
-    """Raises where the ids' maker has other numbers of ids."""
+    """Raises if the cardinalities differ from those of the encoder."""
     path, ids = directory / VOCABULARY, content["ids"]
     wanted: list[int] | None
     if ids["policy"] == "vocabulary":
         if not path.is_file():
             raise FileNotFoundError(
-                f"A folder of ids='vocabulary' must hold {VOCABULARY}. "
+                f"A folder with ids='vocabulary' must hold {VOCABULARY}. "
                 f"Received: directory={str(directory)!r}. {_AGAIN}"
             )
         try:
@@ -154,7 +154,7 @@ def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
                 wanted = [arrays.shape(name)[0] for name in names]
         except (IndexError, ValueError) as error:
             raise ValueError(
-                f"{path} must be what `criteo.prepare` writes. {_AGAIN} "
+                f"{path} must be written by `criteo.prepare`. {_AGAIN} "
                 f"Received: {error}"
             ) from error
     elif ids["buckets"] is None:
@@ -164,7 +164,7 @@ def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
     if content["cardinalities"] != wanted:
         raise ValueError(
             f"{directory / NAME} must have the cardinalities {wanted} of its "
-            f"ids. {_AGAIN} Received: {content['cardinalities']}"
+            f"encoder. {_AGAIN} Received: {content['cardinalities']}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Criteo TSV to ids and record shards."""
+"""Prepares Criteo TSV files: ids and shards of records."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -21,19 +21,19 @@ from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import metadata, prepared, records, splits
 from keras_pss.data.storage.prepared import VOCABULARY, Prepared
 from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.staging import Staging, pieces
+from keras_pss.data.storage.staging import Staging, blocks_of
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__
 
 REJECTS = "rejects.tsv"
-MAX_REJECTS = 10_000  # broken rows that are written; all are counted
+MAX_REJECTS = 10_000  # broken rows that are listed; all are counted
 POLICIES = ("vocabulary", "hash")
 
-_COUNT_ROWS = 1 << 20  # rows whose values are sorted at once
+_COUNT_ROWS = 1 << 20  # rows whose values are sorted together
 
 _logger = logging.getLogger(__name__)
 
-# (bytes done, bytes in all, stage); the stages are read, count, write.
+# (bytes done, total bytes, stage); the stages are read, count, write.
 Progress = Callable[[int, int, str], None]
 
 
@@ -54,50 +54,61 @@ def prepare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Parses Criteo rows, makes their ids and writes record shards.
+    """Parses Criteo rows, encodes their ids and writes record shards.
 
-    The folder `out` gets `metadata.json`, shards `train-00000-of-00004.bin`
-    and so on for each part, `vocabulary.npz` (only for ids="vocabulary") and
-    `rejects.tsv` (only if a row was broken: file, line, reason, column, and
-    the first 4,096 bytes of the row; of the first 10,000 broken rows, where
-    the metadata counts all of them). The folder appears when it is complete.
+    The folder `out` holds `metadata.json`, shards named like
+    `train-00000-of-00004.bin` for each split, `vocabulary.npz` (only with
+    `ids="vocabulary"`) and `rejects.tsv` (only if rows are broken). The latter
+    lists file, line, reason, column and the first 4,096 bytes of the first
+    10,000 broken rows; the metadata counts all of them. The folder gets its
+    name when it is complete.
 
-    Of a truncated or corrupt archive, the rows before the damage are
-    prepared: a warning is logged, and `incomplete` of the result names it.
+    If an archive is truncated or corrupt, the rows before the damage are
+    prepared, a warning is logged, and `incomplete` of the result lists the
+    archive.
 
-    Memory: some 100 MB, and the distinct values of the columns; with
-    split="random" 30 bytes a row as well. Disk: 160 bytes a row, and as many
-    again until it ends.
+    Memory: about 100 MB, plus the distinct values of the columns and, with
+    `split="random"`, 30 bytes per row. Disk: 160 bytes per row, and twice that
+    during the preparation.
 
     Args:
         sources: A path or a list of paths in order: plain, `.gz`, `.xz` or
             `.zst`.
-        out: A new folder.
-        ids: "vocabulary": ids by descending frequency in all rows that are
-            not for testing, id 0 for rare and unknown values. "hash": open
-            ids without a vocabulary, see `HashEncoder`.
-        min_count: Occurrences below which a value gets id 0.
-        hash_buckets: Number of ids of each column for ids="hash", or None for
-            open ids in [0, 2^31 - 1).
-        seed: Of the hash.
-        split: "chronological", "random" or "none", see `splits.split_rows`.
-        test_fraction: Part of all rows.
-        validation_fraction: Part of the rows that are not for testing.
-        split_seed: For split="random", scikit-learn's `random_state`.
-        rows_per_shard: Rows of all shards but the last.
-        strict: Raise at the first broken row instead of setting it aside.
-        overwrite: Replace a prepared folder that is there, at the end.
-        progress: Called as `progress(bytes_done, bytes_total, stage)` with
-            the stages "read", "count" and "write".
+        out: Path of a new folder.
+        ids: Policy of the ids. `"vocabulary"` (default) assigns ids by
+            descending frequency in all rows except the test rows, and id 0 to
+            rare and out-of-vocabulary values. `"hash"` hashes the values; see
+            `HashEncoder`.
+        min_count: Minimum count of a value with its own id in a vocabulary.
+            Default: 1.
+        hash_buckets: Number of ids of each column with `ids="hash"`, or None
+            for open ids in [0, 2^31 - 1). Default: None.
+        seed: Seed of the hash function with `ids="hash"`. Default: 0.
+        split: `"chronological"` (default), `"random"` or `"none"`; see
+            `splits.split_rows`.
+        test_fraction: Fraction of all rows that is for testing. Default: 1/7.
+        validation_fraction: Fraction of the other rows that is for
+            validation. Default: 0.1.
+        split_seed: Seed of `split="random"`, scikit-learn's `random_state`.
+            Default: 2020.
+        rows_per_shard: Number of rows of all shards of a split except the
+            last. Default: 262,144.
+        strict: Whether to raise at the first broken row instead of skipping
+            it. Default: False.
+        overwrite: Whether to replace an existing prepared folder, once the
+            new one is complete. Default: False.
+        progress: Function that is called as
+            `progress(bytes_done, bytes_total, stage)` with the stages
+            `"read"`, `"count"` and `"write"`. Default: None.
 
     Returns:
-        The folder, opened.
+        The opened folder.
 
     Raises:
-        ValueError: An argument is out of range, no row is good, none is left
-            to train, or a source changes while it is read.
-        FileExistsError: `out` exists, or appears meanwhile.
-        BrokenRowError: The first broken row, under `strict`.
+        ValueError: An argument is out of range, there are no valid rows, no
+            rows are left for training, or a source changes while it is read.
+        FileExistsError: `out` exists or is created in the meantime.
+        BrokenRowError: A row is broken and `strict` is True.
 
     Example:
 
@@ -121,7 +132,7 @@ def prepare(
         try:
             if not staging.num_rows:
                 raise ValueError(
-                    "`sources` must hold at least one good row. Received: "
+                    "`sources` must hold at least one valid row. Received: "
                     f"{reader.bytes_total} bytes and {broken(reader)}. Check "
                     "the files, or give strict (--strict) to see the first "
                     "broken row."
@@ -172,14 +183,14 @@ def prepare(
         metadata.write(folder, content)
     done = prepared.load(out)
     for name in done.incomplete:
-        _logger.warning("%s is truncated or corrupt, its rest is missing", name)
+        _logger.warning("%s is truncated or corrupt; its rest is missing", name)
     return done
 
 
 def _stage(
     reader: TsvReader, work: Path, rejects: Path, report: Progress
 ) -> Staging:
-    """First pass: all good rows into column files, broken ones set aside."""
+    """First pass: writes valid rows to column files, lists broken rows."""
     staging = Staging(work)
     kept = 0
     try:
@@ -198,7 +209,7 @@ def _stage(
 
 
 def broken(reader: TsvReader) -> str:
-    """The broken rows of a reader in words, and the first of them."""
+    """Describes the broken rows of a reader and the first of them."""
     if not reader.rejects:
         return "no rows"
     counts = [f"{n} rows with {why}" for why, n in reader.rejects.items()]
@@ -217,17 +228,17 @@ def _count(
     min_count: int,
     report: Progress,
 ) -> VocabularyEncoder:
-    """Second pass: the vocabulary of all rows that are not for testing."""
+    """Second pass: the vocabulary of all rows except the test rows."""
     develop = [rows for name, rows in parts.items() if name != "test"]
     total = 4 * schema.NUM_CATEGORIES * sum(map(len, develop))
 
-    def chunks(column: int) -> Iterator[UInt32Array]:
+    def blocks(column: int) -> Iterator[UInt32Array]:
         for rows in develop:
-            for piece in pieces(rows, _COUNT_ROWS):
-                yield staging.column(column, piece)
+            for block in blocks_of(rows, _COUNT_ROWS):
+                yield staging.column(column, block)
 
     def column_ids(column: int) -> tuple[Any, Any]:
-        return by_frequency(count_values(chunks(column)), min_count)
+        return by_frequency(count_values(blocks(column)), min_count)
 
     kept, counts = [], []
     columns = range(schema.NUM_CATEGORIES)
@@ -246,19 +257,19 @@ def _write(
     rows_per_shard: int,
     report: Progress,
 ) -> dict[str, Any]:
-    """Third pass: records; returns the metadata's `splits`."""
+    """Third pass: writes records; returns `splits` of the metadata."""
     total = staging.num_rows * records.RECORD_BYTES
     done = 0
     written: dict[str, Any] = {}
     for name, rows in parts.items():
         shards = []
         count = -(-len(rows) // rows_per_shard)
-        for index, piece in enumerate(pieces(rows, rows_per_shard)):
+        for index, block in enumerate(blocks_of(rows, rows_per_shard)):
             path = folder / records.shard_name(name, index, count)
             shards.append(
-                records.write_shard(path, staging, piece, encoder, WORKERS)
+                records.write_shard(path, staging, block, encoder, WORKERS)
             )
-            done += len(piece) * records.RECORD_BYTES
+            done += len(block) * records.RECORD_BYTES
             report(done, total, "write")
         written[name] = {
             "rows": len(rows),

@@ -15,16 +15,16 @@ from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.storage import metadata, records
 from keras_pss.data.storage.metadata import VOCABULARY
 
-# Bytes of a shard that are checked at once, whole records.
-_CHUNK_BYTES = (1 << 15) * records.RECORD_BYTES
+# Bytes of a shard that are checked at a time, in whole records.
+_BLOCK_BYTES = (1 << 15) * records.RECORD_BYTES
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A folder that `criteo.prepare` made; `criteo.load` gives it again.
+    """A folder written by `criteo.prepare`; `criteo.load` opens it.
 
     Args:
-        directory: The folder.
+        directory: Path of the folder.
         metadata: Content of its `metadata.json`.
     """
 
@@ -33,22 +33,22 @@ class Prepared:
 
     @property
     def cardinalities(self) -> list[int] | None:
-        """Number of ids of each column (26), None where ids are open."""
+        """Number of ids of each of the 26 columns, or None for open ids."""
         return self.metadata["cardinalities"]
 
     @property
     def splits(self) -> list[str]:
-        """Names of the parts that have rows."""
+        """Names of the splits that have rows."""
         return list(self.metadata["splits"])
 
     @property
     def rejects(self) -> dict[str, int]:
-        """Broken rows of the sources by reason."""
+        """Number of broken rows of the sources by reason."""
         return self.metadata["rejects"]
 
     @property
     def incomplete(self) -> list[str]:
-        """Names of sources whose archive is broken, and the rest missing."""
+        """Names of the sources whose archive is truncated or corrupt."""
         return [
             source["name"]
             for source in self.metadata.get("sources", [])
@@ -56,71 +56,70 @@ class Prepared:
         ]
 
     def rows(self, split: str) -> int:
-        """Number of rows of a part; 0 where there is none."""
+        """Number of rows of a split, 0 if the split does not exist."""
         return self.metadata["splits"].get(split, {}).get("rows", 0)
 
     def clicks(self, split: str) -> int:
-        """Number of rows with label 1 of a part."""
+        """Number of rows of a split with label 1."""
         return self.metadata["splits"].get(split, {}).get("clicks", 0)
 
     def shards(self, split: str) -> list[Path]:
-        """Files of a part, in order.
+        """Files of a split, in order.
 
         Raises:
-            ValueError: There is no such part.
+            ValueError: The split does not exist.
         """
         if split not in self.metadata["splits"]:
             raise ValueError(
                 f"`split` must be one of {', '.join(self.splits)} in "
                 f"{self.directory}. Received: split={split!r}. Prepare the "
-                "data with a fraction above 0 for this part."
+                "data with a fraction above 0 for this split."
             )
         entries = self.metadata["splits"][split]["shards"]
         return [self.directory / entry["name"] for entry in entries]
 
     def encoder(self) -> IdEncoder:
-        """Maps raw categories as the shards' ids were made."""
+        """The encoder that produced the ids of the shards."""
         policy = self.metadata["ids"]
         if policy["policy"] != "vocabulary":
             return from_config(policy, {})
         encoder = load_encoder(self.directory / VOCABULARY)
         if encoder.config() != policy:
             raise ValueError(
-                f"{self.directory / VOCABULARY} must be of {policy}. "
+                f"{self.directory / VOCABULARY} must have the config {policy}. "
                 f"Received: {encoder.config()}. Copy the folder again or "
                 "prepare the data again."
             )
         return encoder
 
     def counts(self, column: int) -> npt.NDArray[np.int64]:
-        """How often each id of a column occurs in the development rows.
-
-        Those are all rows that are not for testing.
+        """Count of each id of a column in all rows except the test rows.
 
         Args:
-            column: 0 to 25.
+            column: Index of the categorical column, 0 to 25.
 
         Returns:
-            int64 (cardinality,); at id 0 the rows whose value was dropped.
+            int64 (cardinality,); the count of id 0 is the number of rows
+            whose value was dropped.
 
         Raises:
-            ValueError: The ids are hashes, which are not counted.
+            ValueError: The ids are hashed, so they were not counted.
         """
         if self.metadata["ids"]["policy"] != "vocabulary":
             raise ValueError(
-                "`counts` must be asked of a vocabulary. Received: a folder "
-                "with ids='hash'. Prepare the data with ids='vocabulary'."
+                "`counts` needs a vocabulary. Received: a folder with "
+                "ids='hash'. Prepare the data with ids='vocabulary'."
             )
         with open_arrays(self.directory / VOCABULARY) as arrays:
             return arrays[f"counts_{schema.CATEGORIES[column]}"]
 
     def verify(self) -> None:
-        """Compares every shard with the metadata; reads all of them.
+        """Reads every shard and compares it with the metadata.
 
         Raises:
             ValueError: A shard or the vocabulary has changed.
         """
-        self.encoder()  # the archive has checksums of its own
+        self.encoder()  # the archive's checksums detect changes
         limits = np.array(
             self.cardinalities or [2**31] * len(schema.CATEGORIES)
         )
@@ -133,7 +132,7 @@ class Prepared:
         digest = hashlib.sha256()
         clicks, fits = 0, True
         with open(path, "rb") as file:
-            while data := file.read(_CHUNK_BYTES):
+            while data := file.read(_BLOCK_BYTES):
                 digest.update(data)
                 rows = np.frombuffer(data, records.DTYPE)
                 rows = rows.reshape(-1, schema.NUM_COLUMNS)
@@ -157,11 +156,12 @@ class Prepared:
 
 
 def load(directory: str | Path) -> Prepared:
-    """Opens a folder that `prepare` made.
+    """Opens a folder that `prepare` wrote.
 
     Raises:
-        FileNotFoundError: It has no metadata, or lacks a shard.
-        ValueError: Another version, or a shard of a wrong size.
+        FileNotFoundError: The metadata or a shard is missing.
+        ValueError: The metadata is invalid or has another version, or a
+            shard has the wrong size.
     """
     directory = Path(directory)
     return Prepared(directory, metadata.read(directory))

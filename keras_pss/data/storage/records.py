@@ -1,7 +1,7 @@
-"""Shards of records: the binary rows that training reads.
+"""Shards of binary records, which training reads.
 
-A record is the convention of facebookresearch/dlrm: 40 little-endian int32,
-the label, 13 integers without logarithm (at least 0), and 26 ids.
+A record has the layout of facebookresearch/dlrm: 40 little-endian int32, which
+are the label, 13 integers without logarithm (at least 0), and 26 ids.
 """
 
 import hashlib
@@ -15,17 +15,17 @@ from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
 from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.staging import Staging, pieces
+from keras_pss.data.storage.staging import Staging, blocks_of
 
 DTYPE = np.dtype("<i4")
 RECORD_BYTES = schema.NUM_COLUMNS * DTYPE.itemsize
 FIRST_ID = 1 + schema.NUM_INTEGERS
 
-_CHUNK_ROWS = 1 << 13  # a chunk's arrays stay within the caches
+_BLOCK_ROWS = 1 << 13  # the arrays of a block fit into the caches
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """For example `train-00000-of-00004.bin`."""
+    """File name of a shard, such as `train-00000-of-00004.bin`."""
     return f"{split}-{index:05d}-of-{count:05d}.bin"
 
 
@@ -40,10 +40,10 @@ def write_shard(
 
     Args:
         path: The new file.
-        staging: Where the rows lie.
-        rows: Their numbers.
-        encoder: Makes their ids.
-        workers: Threads that encode.
+        staging: The staged rows.
+        rows: Numbers of the rows to write.
+        encoder: Encoder of the ids.
+        workers: Number of encoder threads.
 
     Returns:
         The shard's entry in the metadata: `name`, `rows`, `clicks`, `sha256`.
@@ -61,8 +61,8 @@ def write_shard(
     digest = hashlib.sha256()
     clicks = 0
     with open(path, "wb", buffering=0) as file:
-        chunks = pieces(rows, _CHUNK_ROWS)
-        for records in ordered_map(encode, chunks, workers):
+        blocks = blocks_of(rows, _BLOCK_ROWS)
+        for records in ordered_map(encode, blocks, workers):
             clicks += int(records[:, 0].sum())
             digest.update(records.data)
             _write(file, records.data)
@@ -75,7 +75,7 @@ def write_shard(
 
 
 def _write(file: Any, data: memoryview) -> None:
-    """Writes all bytes; a raw file may take a part of them at a time."""
+    """Writes all bytes; a raw file may accept only some at a time."""
     view = data.cast("B")
     while view:
         view = view[file.write(view) :]

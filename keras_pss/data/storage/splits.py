@@ -1,4 +1,4 @@
-"""Which rows are for training, for choosing the epoch, and for testing."""
+"""Splits rows into training, validation and test rows."""
 
 import math
 
@@ -19,23 +19,24 @@ def split_rows(
     validation_fraction: float,
     seed: int,
 ) -> dict[str, RowNumbers]:
-    """Cuts rows 0..num_rows into parts; a part keeps the source's order.
+    """Splits rows 0..num_rows; each split keeps the order of the source.
 
-    `chronological`: the last `test_fraction` is for testing, the last
-    `validation_fraction` of the remainder for validation. `random`: the same
-    sizes, assigned as two calls of scikit-learn's `train_test_split` with
-    `random_state=seed` do, the second on the training rows of the first.
-    `none`: all rows are for training. Fractions of rows are rounded up.
+    `chronological`: the last `test_fraction` of the rows is for testing, the
+    last `validation_fraction` of the others for validation. `random`: the same
+    sizes, assigned as by two calls of scikit-learn's `train_test_split` with
+    `random_state=seed`, the second on the training rows of the first. `none`:
+    all rows are for training. Fractions of rows are rounded up.
 
     Args:
         num_rows: Number of rows.
-        policy: One of `POLICIES`.
-        test_fraction: In [0, 1), of all rows.
-        validation_fraction: In [0, 1), of those that are not for testing.
-        seed: For `random`, in [0, 2^32).
+        policy: `"chronological"`, `"random"` or `"none"`.
+        test_fraction: Fraction of all rows, in [0, 1).
+        validation_fraction: Fraction of the rows that are not for testing,
+            in [0, 1).
+        seed: Seed of `"random"`, in [0, 2^32).
 
     Returns:
-        Row numbers by name; parts without rows are left out.
+        Row numbers by the name of the split; empty splits are left out.
 
     Raises:
         ValueError: An argument is out of range, or no row is left for
@@ -81,7 +82,7 @@ def split_rows(
 def check(
     policy: str, test_fraction: float, validation_fraction: float, seed: int
 ) -> None:
-    """Raises ValueError where an argument of `split_rows` is out of range."""
+    """Raises ValueError if an argument of `split_rows` is out of range."""
     if policy not in POLICIES:
         raise ValueError(
             f"`split` must be one of {', '.join(POLICIES)}. "
@@ -94,7 +95,7 @@ def check(
         if not 0 <= value < 1:
             raise ValueError(
                 f"`{name}` must lie in [0, 1). Received: {name}={value}. "
-                "Pass 0 for no such part."
+                "Pass 0 for no such split."
             )
     if not 0 <= seed < 2**32:
         raise ValueError(

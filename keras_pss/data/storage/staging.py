@@ -1,7 +1,7 @@
-"""Parsed rows on disk between the two passes of a preparation.
+"""Parsed rows on disk between the passes of a preparation.
 
-Columns lie in files of their own: counting and encoding touch one column at
-a time, and read it front to back.
+Each categorical column has its own file, because counting and encoding read
+one column at a time from start to end.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ _BUFFER = 1 << 18
 class Staging:
     """Appends blocks to column files, then reads columns back.
 
-    Disk: 160 bytes a row. Memory: some MB while writing, pages of the
+    Disk: 160 bytes per row. Memory: a few MB while writing, and pages of the
     operating system's cache while reading.
 
     Args:
-        directory: An existing folder, which gets 27 files.
+        directory: An existing folder, in which 27 files are created.
     """
 
     def __init__(self, directory: Path):
@@ -48,7 +48,7 @@ class Staging:
         self.num_rows += len(block)
 
     def close(self) -> None:
-        """Ends writing; needed before reading, harmless twice."""
+        """Ends writing. Required before reading; may be called again."""
         for file in self._files:
             file.close()
 
@@ -68,8 +68,8 @@ class Staging:
         return _take(np.memmap(self._paths[1 + column], np.uint32, "r"), rows)
 
 
-def pieces(rows: RowNumbers, size: int) -> Iterator[RowNumbers]:
-    """Cuts row numbers into runs of at most `size`."""
+def blocks_of(rows: RowNumbers, size: int) -> Iterator[RowNumbers]:
+    """Splits row numbers into blocks of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

@@ -1,7 +1,8 @@
-"""Click logs in Criteo's format with a known click probability.
+"""Synthetic click logs in Criteo's format with known click probabilities.
 
-A log of any size is written in a stream: the sizes and skew of its tables are
-those of the real log (scaled), and the AUC that no model can exceed is known.
+Logs of any size are written as a stream. Their cardinalities, which can be
+scaled, and skew follow the real log, and the AUC of the true probabilities,
+which no model exceeds in expectation, is known.
 """
 
 import lzma
@@ -29,11 +30,11 @@ SUFFIXES = (".gz", ".xz", ".zst")
 
 @dataclass(frozen=True)
 class SyntheticReport:
-    """What `generate` wrote, and the best that a model can reach on it.
+    """Report of the rows that `generate` wrote, with the best possible scores.
 
-    `bayes_auc` and `bayes_log_loss` (nats a row) are the expected scores of
-    the true probabilities, `realised_auc` and `realised_log_loss` those
-    against the labels that were drawn.
+    `bayes_auc` and `bayes_log_loss` (nats per row) are the expected scores of
+    the true probabilities; `realised_auc` and `realised_log_loss` are their
+    scores on the labels that were drawn.
     """
 
     files: list[str]
@@ -56,7 +57,7 @@ class SyntheticReport:
         """Reads the file that `save` wrote.
 
         Raises:
-            ValueError: The file is damaged, or another one.
+            ValueError: The file is damaged or not a report.
         """
         fix = "Generate the rows again."
         content = read_json(Path(path), fix)
@@ -85,31 +86,38 @@ def generate(
 ) -> SyntheticReport:
     """Writes synthetic Criteo rows.
 
-    The same arguments give the same bytes, and the first rows of a longer log
-    are those of a shorter one. `seed` draws rows, `world_seed` the effects
+    The same arguments give the same bytes, and a longer log starts with the
+    rows of a shorter one. `seed` determines the rows, `world_seed` the effects
     behind them: two logs of one world differ like two weeks of one site, and
-    a model trained on one can be tested on the other. About 100 MB of memory,
-    whatever the number of rows.
+    a model trained on one can be tested on the other. Memory: about 100 MB
+    for any number of rows.
 
     Args:
-        path: A file `*.tsv`, `*.txt`, or either with `.gz`, `.xz` or `.zst`;
-            any other name is a new folder of `part-00000-of-00003.tsv`, ...
-            and `synthetic.json`, the report.
+        path: A file `*.tsv` or `*.txt`, which may end in `.gz`, `.xz` or
+            `.zst`. Any other name is a new folder with files such as
+            `part-00000-of-00003.tsv` and the report `synthetic.json`.
         rows: Number of rows.
-        seed: Of the rows, at least 0.
-        scale: Factor of the tables that have more than 1,000 ids in Criteo
-            Kaggle, at most 423 (values have 32 bits). They keep at least
-            1,000, and smaller tables keep their size.
-        zipf_exponent: Skew of the ids; not 1.
-        click_rate: Expected part of clicks, in (0, 1).
-        bayes_auc: AUC of the true probabilities, in [0.5, 0.99].
-        world_seed: Of values, effects and calibration, at least 0.
-        rows_per_file: Rows of a folder's files.
-        overwrite: Replace what is there.
-        progress: Called as `progress(rows_done, rows, "generate")`.
+        seed: Seed of the rows, at least 0. Default: 0.
+        scale: Factor of the cardinalities above 1,000 of Criteo Kaggle, at
+            most 423 (values have 32 bits). Scaled cardinalities are at least
+            1,000, and smaller ones are unchanged. Default: 0.01.
+        zipf_exponent: Exponent of the Zipf distribution of ids, positive and
+            not 1. Default: 1.1.
+        click_rate: Expected fraction of rows with a click, in (0, 1).
+            Default: 0.25.
+        bayes_auc: Expected AUC of the true probabilities, in [0.5, 0.99].
+            Default: 0.8.
+        world_seed: Seed of the raw values, effects and calibration, at least
+            0. Default: 0.
+        rows_per_file: Number of rows of each file in a folder except the
+            last. Default: 1,000,000.
+        overwrite: Whether to replace an existing file or folder of generated
+            rows. Default: False.
+        progress: Function that is called as
+            `progress(rows_done, rows, "generate")`. Default: None.
 
     Returns:
-        The report.
+        A `SyntheticReport`.
 
     Raises:
         ValueError: An argument is out of range.
@@ -187,7 +195,7 @@ def generate(
 def _texts(
     planted: World, seed: int, start: int, stop: int
 ) -> Iterator[tuple[bytes, RawRows]]:
-    """Text and truth of the rows start..stop, block by block."""
+    """Text and raw rows of the rows start..stop, block by block."""
 
     def make(index: int) -> tuple[bytes, RawRows]:
         first = index * BLOCK_ROWS
@@ -195,20 +203,20 @@ def _texts(
         part = RawRows._make(a[wanted] for a in planted.block(seed, index))
         return format_rows(*part[:5]), part
 
-    planted.block(seed, 0)  # calibrates once, before the threads would
+    planted.block(seed, 0)  # calibrates once, before several threads do
     blocks = range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS))
     return ordered_map(make, blocks, WORKERS)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that compresses by its suffix, always to the same bytes."""
+    """Opens a file that is compressed by its suffix, deterministically."""
     with ExitStack() as stack:
         plain = stack.enter_context(open(path, "wb"))
         file: Any = plain
         match path.suffix:
             case ".gz":
-                # Neither name nor time: equal rows give equal files.
+                # Without name and time, equal rows give equal files.
                 file = GzipFile("", "wb", 6, plain, 0)
             case ".xz":
                 file = stack.enter_context(lzma.open(plain, "wb", preset=1))
@@ -216,7 +224,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
                 import zstandard
 
                 file = zstandard.ZstdCompressor().stream_writer(plain)
-        stack.callback(file.close)  # before the plain file; twice is harmless
+        stack.callback(file.close)  # before the plain file; may repeat
         yield file
 
 

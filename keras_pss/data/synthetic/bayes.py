@@ -1,4 +1,4 @@
-"""How well the true probabilities themselves would score."""
+"""Scores of the true probabilities."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,16 +6,16 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _BINS = 1 << 16
-_LIMIT = 16.0  # logits beyond it share the last bins
+_LIMIT = 16.0  # logits beyond it are in the first or last bin
 
 
 class BayesScore:
     """Accumulates AUC, log loss and click rate of the true probabilities.
 
-    The Bayes AUC is that of rows scored with their true probability p, in
-    expectation over the labels: each row counts as p of a positive and 1 - p
-    of a negative. Rows are gathered in 65,536 bins of their logit (0.0005
-    wide), ties within a bin count half: memory does not grow with the rows.
+    The Bayes AUC is the expected AUC, over the labels, of rows scored with
+    their true probability p: each row counts as p of a positive and 1 - p of a
+    negative. Rows are collected in 65,536 bins of their logit (0.0005 wide),
+    and ties within a bin count half, so memory does not grow with the rows.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class BayesScore:
         self.clicks = 0
         self._expected_loss = 0.0
         self._loss = 0.0
-        # Rows 0 and 1: expected negatives and positives, 2 and 3: realised.
+        # Expected negatives and positives, then those of the drawn labels.
         self._bins = np.zeros((4, _BINS))
 
     def add(self, logits: Floats, labels: npt.NDArray[np.int32]) -> None:
@@ -34,7 +34,7 @@ class BayesScore:
             labels: The labels drawn with them, 0 or 1 (n,).
         """
         p = sigmoid(logits)
-        # log(1 + exp(x)) is -log(1 - p); take x off for -log p.
+        # log(1 + exp(x)) is -log(1 - p), and subtracting x gives -log p.
         negative = np.logaddexp(0.0, logits)
         self._expected_loss += float((negative - p * logits).sum())
         self._loss += float((negative - labels * logits).sum())
@@ -49,7 +49,7 @@ class BayesScore:
 
     @property
     def click_rate(self) -> float:
-        """Part of the labels that are 1."""
+        """Fraction of the labels that are 1."""
         return self.clicks / self.rows
 
     @property
@@ -59,17 +59,17 @@ class BayesScore:
 
     @property
     def log_loss(self) -> float:
-        """Expected log loss of the true probabilities, in nats a row."""
+        """Expected log loss of the true probabilities, in nats per row."""
         return self._expected_loss / self.rows
 
     @property
     def realised_auc(self) -> float:
-        """AUC of the true probabilities against the labels drawn."""
+        """AUC of the true probabilities on the labels drawn."""
         return _auc(self._bins[2], self._bins[3])
 
     @property
     def realised_log_loss(self) -> float:
-        """Log loss of the true probabilities against the labels drawn."""
+        """Log loss of the true probabilities on the labels drawn."""
         return self._loss / self.rows
 
 
@@ -85,7 +85,7 @@ def sigmoid(logits: Floats) -> Floats:
 
 
 def _auc(negatives: Floats, positives: Floats) -> float:
-    """AUC of weights in ascending order of score, ties half."""
+    """AUC of weights in ascending order of score; ties count half."""
     below = np.cumsum(negatives) - negatives / 2
     pairs = negatives.sum() * positives.sum()
     return float((positives * below).sum() / pairs) if pairs else 0.5

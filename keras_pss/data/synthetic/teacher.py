@@ -4,10 +4,10 @@
                    + w_pairs sum_{c<e} <v_c(id_c), v_e(id_e)>     pairs of ids
                    + w_integers sum_j f_j(log(1 + x_j)))   smooth functions
 
-Effects and latent vectors are normal deviates made from a hash of (column,
-id): there is no table of them, however many ids there are. Each part is
-standardised, and (s, b) are set so that the click rate and the AUC of the
-true probabilities are those asked for.
+Effects and latent vectors are normal deviates computed from a hash of (column,
+id), so they need no table for any number of ids. Each part is standardized,
+and (s, b) are set so that the click rate and the AUC of the true probabilities
+match their targets.
 """
 
 from functools import lru_cache
@@ -24,13 +24,13 @@ from keras_pss.ops.hash_families import pss1
 Bools = npt.NDArray[np.bool_]
 
 LATENTS = 4
-# Columns whose pairs interact: tables of some hundred to 100,000 ids, so that
-# most of the signal sits in ids that occur often enough to be learned.
+# Columns whose pairs interact: their cardinalities of some hundred to 100,000
+# put most of the signal in ids that are frequent enough to be learned.
 INTERACTING = (0, 1, 4, 6, 7, 9, 14, 18)
-# Part of the logit's variance that comes from ids, pairs and integers.
+# Fractions of the logit's variance due to ids, pairs and integers.
 SHARES = (0.5, 0.35, 0.15)
-# Effects fade as 1 / sqrt(1 + rank / FADE): what ids that occur a few times
-# do could not be learned, and would only lower what any model reaches.
+# Effects decrease as 1 / sqrt(1 + rank / FADE): effects of ids that occur a few
+# times cannot be learned and would only lower the AUC that a model can reach.
 FADE = 2_000
 
 _LEVELS = 4096
@@ -38,7 +38,7 @@ _LEVELS = 4096
 
 @lru_cache
 def _normal() -> npt.NDArray[np.float32]:
-    """Normal quantiles of `_LEVELS` even steps."""
+    """Normal quantiles at `_LEVELS` evenly spaced probabilities."""
     normal = NormalDist()
     steps = [(i + 0.5) / _LEVELS for i in range(_LEVELS)]
     return np.array([normal.inv_cdf(step) for step in steps], np.float32)
@@ -47,7 +47,7 @@ def _normal() -> npt.NDArray[np.float32]:
 def deviates(
     ranks: npt.NDArray[np.uint32], seed: int, column: int, count: int
 ) -> npt.NDArray[np.float32]:
-    """Normal deviates of ids, float32 (n, count): always the same ones."""
+    """Deterministic normal deviates of ids, float32 (n, count)."""
     words = pss1.words(ranks, seed, column, range(count))
     return _normal()[words >> np.uint32(20)]
 
@@ -58,13 +58,13 @@ def id_scores(
     cardinalities: tuple[int, ...],
     seed: int,
 ) -> tuple[Floats, Floats]:
-    """Effects of ids and of their pairs, before standardising, two (n,).
+    """Effects of ids and of their pairs before standardization, both (n,).
 
     Args:
         ranks: Ids by descending frequency, uint32 (26, n).
-        missing: Which of them are missing and count for nothing.
+        missing: Mask of the missing values, whose effects are 0, (26, n).
         cardinalities: Number of ids of each column.
-        seed: Of the teacher.
+        seed: Seed of the effects and latent vectors.
     """
     rows = ranks.shape[1]
     effects = np.zeros(rows)
@@ -75,7 +75,7 @@ def id_scores(
         drawn = deviates(ranks[column], seed, column, 1 + latents)
         fade = 1 / np.sqrt(1 + ranks[column] / np.float32(FADE))
         drawn *= np.where(missing[column], 0, fade)[:, None]
-        # A table of few ids says little: three ids weigh a sixth.
+        # Columns of few ids get a small weight: 1/6 for three ids.
         weight = min(1.0, np.log10(cardinalities[column]) / 3)
         effects += weight * drawn[:, 0]
         total += drawn[:, 1:] if latents else 0
@@ -85,7 +85,7 @@ def id_scores(
 
 
 def integer_scores(integers: Int32Array, missing: Bools, seed: int) -> Floats:
-    """Effects of integers (n, 13), before standardising, (n,)."""
+    """Effects of integers (n, 13) before standardization, (n,)."""
     logs = np.log1p(np.maximum(integers, 0))
     slopes = deviates(
         np.arange(schema.NUM_INTEGERS, dtype=np.uint32), seed, 26, 2
@@ -93,7 +93,7 @@ def integer_scores(integers: Int32Array, missing: Bools, seed: int) -> Floats:
     score = np.zeros(len(integers))
     for j in range(schema.NUM_INTEGERS):
         x = logs[:, j]
-        # Lines, humps and waves in turn; each is a smooth function.
+        # Linear, bell-shaped and periodic in turn; all are smooth.
         shape = (x, np.exp(-np.square(x - 2) / 2), np.sin(x))[j % 3]
         score += np.where(missing[:, j], 0, slopes[j, 0] * shape)
     return score
@@ -102,10 +102,10 @@ def integer_scores(integers: Int32Array, missing: Bools, seed: int) -> Floats:
 def calibrate(
     score: Floats, click_rate: float, auc: float
 ) -> tuple[float, float]:
-    """Scale and bias that give a click rate and an expected AUC.
+    """Scale and bias that reach a click rate and an expected AUC.
 
     Args:
-        score: Standardised scores of a sample (n,).
+        score: Standardized scores of a sample, (n,).
         click_rate, auc: The targets.
     """
     low, high = 0.0, 16.0

@@ -1,4 +1,4 @@
-"""A synthetic site: its tables, its values, its users' clicks."""
+"""A synthetic site: cardinalities, values and clicks."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +13,7 @@ from keras_pss.data.synthetic import teacher
 from keras_pss.data.synthetic.bayes import Floats, sigmoid
 from keras_pss.ops.hash_families import pss1
 
-# Rows that share one random generator: part of the format, never changed.
+# Rows per random generator. Another value would change every log.
 BLOCK_ROWS = 1 << 14
 
 # Distinct values of C1 to C26 in Criteo Kaggle.
@@ -23,9 +23,10 @@ KAGGLE_CARDINALITIES = (
     286181, 105, 142572,
 )  # fmt: skip
 MAX_SCALE = 2**32 // max(KAGGLE_CARDINALITIES)  # values have 32 bits
-SMALL_TABLE = 1000  # ids up to which a table is not scaled
+SMALL_TABLE = 1000  # cardinalities up to this are not scaled
 
-# Log-normal integers: mean and standard deviation of log(x), part missing.
+# Log-normal integers: mean and standard deviation of log(x), and the fraction
+# of missing values.
 _MEANS = (0.5, 1.5, 1.8, 1.4, 8.0, 3.2, 1.5, 2.0, 3.8, 0.2, 0.6, 0.1, 1.5)
 _SPREADS = (1.2, 1.9, 1.5, 1.0, 1.8, 1.6, 1.5, 1.0, 1.4, 0.4, 1.0, 0.6, 1.2)
 _INTEGERS_MISSING = (
@@ -35,13 +36,13 @@ _CATEGORIES_MISSING = (
     0.0, 0.0, 0.03, 0.03, 0.0, 0.12, 0.0, 0.0, 0.0, 0.0, 0.0, 0.03, 0.0,
     0.0, 0.0, 0.03, 0.0, 0.0, 0.4, 0.4, 0.03, 0.7, 0.0, 0.03, 0.4, 0.4,
 )  # fmt: skip
-_NEGATIVE = 1  # the index of I2, which has a few values of -1 and -2
+_NEGATIVE = 1  # the index of I2, where some values are -1 or -2
 _MAX_INTEGER = 9_999_999
 _CALIBRATION_BLOCKS = 4
 
 
 class RawRows(NamedTuple):
-    """One block of synthetic rows, with the truth behind its labels."""
+    """One block of synthetic rows with the true logits of its labels."""
 
     labels: Int32Array  # (n,)
     integers: Int32Array  # (n, 13)
@@ -52,7 +53,7 @@ class RawRows(NamedTuple):
 
 
 class _Draw(NamedTuple):
-    """The features of a block by column, and its uniforms for labels."""
+    """The features of a block, and the uniform draws for its labels."""
 
     ranks: UInt32Array  # (26, n)
     ranks_missing: npt.NDArray[np.bool_]  # (26, n)
@@ -63,11 +64,11 @@ class _Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """Draws rows, block by block, and knows their click probabilities.
+    """Draws rows block by block with known click probabilities.
 
     Args:
-        scale, zipf_exponent, click_rate, bayes_auc, seed: As in
-            `synthetic.generate`, where `seed` is `world_seed`.
+        scale, zipf_exponent, click_rate, bayes_auc, seed: Parameters as in
+            `synthetic.generate`, which calls the seed `world_seed`.
 
     Raises:
         ValueError: An argument is out of range.
@@ -106,8 +107,8 @@ class World:
         )
 
     def block(self, seed: int, index: int) -> RawRows:
-        """Block `index` of the log that `seed` draws, `BLOCK_ROWS` rows."""
-        # The leading 1 keeps these streams apart from the calibration's 0.
+        """Block `index` of the log with this seed, `BLOCK_ROWS` rows."""
+        # The leading 1 separates these streams from those of the calibration.
         draw = self._draw([1, seed, index])
         means, spreads, scale, bias = _calibration(self)
         parts = (np.array(self._parts(draw)) - means) / spreads
@@ -150,7 +151,7 @@ class World:
         return _Draw(ranks, absent, integers, missing, luck)
 
     def _parts(self, draw: _Draw) -> tuple[Floats, Floats, Floats]:
-        """Scores of ids, pairs and integers before standardising, (n,)."""
+        """Scores of ids, pairs and integers before standardization, (n,)."""
         effects, pairs = teacher.id_scores(
             draw.ranks, draw.ranks_missing, self.cardinalities, self.seed
         )
@@ -180,16 +181,16 @@ def _calibration(world: World) -> tuple[Floats, Floats, float, float]:
 def zipf_ranks(
     uniform: Floats, size: int, exponent: float
 ) -> npt.NDArray[np.int64]:
-    """Ranks 0..size-1, the k-th about as frequent as (k + 1)^-exponent.
+    """Ranks 0..size-1, where rank k has a frequency of about (k + 1)^-exponent.
 
-    The floor of a power law on [1, size + 1), whose distribution function has
-    a closed inverse: P(rank = k) is proportional to
+    They are the floor of a power law on [1, size + 1), whose distribution
+    function has a closed-form inverse: P(rank = k) is proportional to
     (k + 1)^(1 - exponent) - (k + 2)^(1 - exponent).
 
     Args:
-        uniform: In [0, 1), any shape.
+        uniform: Uniform draws in [0, 1), of any shape.
         size: Number of ranks.
-        exponent: Above 0 and not 1.
+        exponent: Exponent of the power law, positive and not 1.
     """
     power = 1 - exponent
     tail = (size + 1.0) ** power
@@ -199,9 +200,9 @@ def zipf_ranks(
 
 
 def raw_values(ranks: UInt32Array, seed: int, column: int) -> UInt32Array:
-    """Values that look like hashes: a permutation of the 32-bit integers."""
+    """Raw values that look like hashes, by a permutation of 32-bit integers."""
     x = ranks + np.uint32(pss1.key(seed, column).add)
-    # Each step can be undone: xor with a shift of itself, odd factors.
+    # Each step is invertible: xor with a right shift, odd factors.
     x ^= x >> np.uint32(16)
     x *= np.uint32(0x85EBCA6B)
     x ^= x >> np.uint32(13)

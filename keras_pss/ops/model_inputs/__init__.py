@@ -1,4 +1,4 @@
-"""What models are given, converted exactly to the dtypes of their inputs.
+"""Exact conversion of a model's inputs to the dtypes of its `keras.Input`s.
 
-Checks of ids against the rows of a table are in `ops/ids.py`.
+Checks of ids against the number of rows of a table are in `ops/ids.py`.
 """

@@ -1,7 +1,7 @@
-"""Numbers on their way into an integer dtype: the same ones, or an error.
+"""Conversion of numbers to integer dtypes, exact or an error.
 
-`keras.Model` casts what it is given to the dtypes of its inputs, where int64
-2^32 + 5 and 5.7 both become id 5. These functions take the place of that cast.
+`keras.Model` casts its inputs to the dtypes of its `keras.Input`s, where both
+int64 2^32 + 5 and 5.7 become id 5. These functions replace that cast.
 """
 
 import sys
@@ -17,27 +17,28 @@ Tensor = Any
 
 
 def is_integer(dtype: str) -> bool:
-    """Whether a dtype is one of integers."""
+    """Whether a dtype is an integer dtype."""
     return dtype.startswith(("int", "uint"))
 
 
 def number(x: Any, dtype: str, name: str) -> Any:
-    """What is given to a model's input, exact in the input's dtype.
+    """Converts a value passed to a model's input exactly to its dtype.
 
     Args:
-        x: A NumPy array, anything that becomes one, a SciPy sparse matrix, or
-            a tensor of the backend: dense, sparse or ragged.
-        dtype: The input's; only integers are converted here.
-        name: Of the input, for the message.
+        x: A NumPy array, an object with `__array__`, a SciPy sparse matrix,
+            or a dense, sparse or ragged tensor of the backend.
+        dtype: Dtype of the input. Only integer dtypes are converted here.
+        name: Name of the input in error messages.
 
     Returns:
-        The same numbers in the dtype. Lists, strings and symbolic tensors stay
-        as they are.
+        The same numbers in `dtype`. Lists, strings and symbolic tensors are
+        returned unchanged.
 
     Raises:
-        ValueError: For a number that the dtype does not have, where it is
-            known. A TensorFlow graph raises `InvalidArgumentError`; in other
-            compiled code the number becomes -1, an id that has no row.
+        ValueError: In eager execution, for a number that the dtype cannot
+            represent. A TensorFlow graph raises `InvalidArgumentError`; in
+            other compiled code the number becomes -1, or a very large integer
+            if `dtype` is unsigned, which is an out-of-range id.
     """
     if not is_integer(dtype) or isinstance(x, KerasTensor):
         return x
@@ -49,7 +50,7 @@ def number(x: Any, dtype: str, name: str) -> Any:
         return _sparse(x, dtype, name)
     if ops.is_tensor(x):
         return _tensor(x, dtype, name)
-    if _of_a_dataset(x):
+    if _is_dataset_tensor(x):
         return _dataset_tensor(x, dtype, name)
     if hasattr(x, "tocoo"):
         matrix = x.tocsr(copy=True)
@@ -109,7 +110,7 @@ def _tensor(x: Tensor, dtype: str, name: str) -> Tensor:
         if np.can_cast(given, dtype):
             return x
         wide = x
-        if given.startswith("u"):  # what is too large becomes negative
+        if given.startswith("u"):  # too large numbers become negative
             given = "int32" if ids_ops.cuts_to_32_bits() else "int64"
             wide = ops.cast(x, given)
             valid = wide >= 0
@@ -134,8 +135,8 @@ def _tensor(x: Tensor, dtype: str, name: str) -> Tensor:
     return ops.where(valid, after, ops.full_like(after, no_id))
 
 
-def _of_a_dataset(x: Any) -> bool:
-    """Whether `tf.data` traces a function with it, on another backend."""
+def _is_dataset_tensor(x: Any) -> bool:
+    """Whether `x` is a symbolic tensor of `tf.data` on another backend."""
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and (
         isinstance(x, tensorflow.SparseTensor)
@@ -155,7 +156,7 @@ def _dataset_tensor(x: Any, dtype: str, name: str) -> Any:
     if given not in ids_ops.EXACT and not is_integer(given):
         raise ValueError(_wrong_kind(dtype, name, given))
     after = tf.cast(x, dtype)
-    # There and back; numbers that change their sign come back as well.
+    # A cast back; numbers that wrap to the other sign also survive it.
     valid = (tf.cast(after, x.dtype) == x) & ((after < 0) == (x < 0))
     if given in ids_ops.EXACT:
         valid &= tf.abs(x) < ids_ops.EXACT[given]
@@ -168,16 +169,16 @@ def _dataset_tensor(x: Any, dtype: str, name: str) -> Any:
 
 
 def _bounds(dtype: str, given: str = "int64") -> tuple[int, int]:
-    """The least and largest integers that both dtypes have."""
+    """The smallest and largest integers that both dtypes represent."""
     both = np.iinfo(dtype), np.iinfo(given)
     return max(int(i.min) for i in both), min(int(i.max) for i in both)
 
 
 def _rule(dtype: str, name: str) -> str:
     return (
-        f"Input '{name}' takes integers that {dtype} holds, or floats that are "
-        "whole numbers and too small to have been rounded. Map or hash ids to "
-        "that range in the input pipeline."
+        f"Input '{name}' takes integers that {dtype} can represent, or floats "
+        "that are whole numbers and small enough to be exact. Map or hash ids "
+        "to that range in the input pipeline."
     )
 
 
@@ -186,7 +187,7 @@ def _message(x: np.ndarray, valid: np.ndarray, dtype: str, name: str) -> str:
     first = x[tuple(np.argwhere(wrong)[0])]
     return (
         f"{_rule(dtype, name)} Received: {wrong.sum()} of {wrong.size} "
-        f"others, the first {first}, dtype={x.dtype}"
+        f"invalid values, the first {first}, dtype={x.dtype}"
     )
 
 

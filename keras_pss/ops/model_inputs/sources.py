@@ -1,7 +1,8 @@
-"""Batches of a data source, changed before a backend takes them.
+"""Data sources whose batches are converted before they reach a backend.
 
-What a backend or Keras' data adapters cut on their way in (64-bit integers on
-JAX, later batches of another dtype on TensorFlow) cannot be checked afterwards.
+A backend and Keras' data adapters truncate some inputs (64-bit integers on JAX,
+later batches of another dtype on TensorFlow), which cannot be detected
+afterwards.
 """
 
 import copy
@@ -18,7 +19,7 @@ Function = Callable[[Any], Any]
 
 
 def is_source(data: Any) -> bool:
-    """Whether `data` gives batches, and is none of arrays itself."""
+    """Whether `data` is an iterable of batches rather than arrays."""
     return (
         isinstance(data, keras.utils.PyDataset | GeneratorType)
         or _is_loader(data)
@@ -27,35 +28,39 @@ def is_source(data: Any) -> bool:
 
 
 def mapped(data: Any, function: Function) -> Any:
-    """The same source, with a function applied to the inputs of its batches.
+    """Applies a function to the inputs of a source's batches.
 
     Args:
         data: A `keras.utils.PyDataset`, a generator, a PyTorch `DataLoader` or
-            a `tf.data.Dataset`. The latter keeps its dtypes, so a model can
-            look at them itself, but on JAX.
-        function: Of `x`, the first part of each batch, or all of it.
+            a `tf.data.Dataset`. The last one is returned unchanged except on
+            JAX: other backends keep its dtypes, so the model checks them.
+        function: Function of `x`, which is the first element of a batch that
+            is a tuple or list, else the whole batch.
+
+    Returns:
+        A source of the same kind.
     """
 
-    def of_batch(*batch: Any) -> Any:
+    def map_elements(*batch: Any) -> Any:
         x, *rest = batch
         return (function(x), *rest) if rest else function(x)
 
-    def of_parts(batch: Any) -> Any:
+    def map_batch(batch: Any) -> Any:
         if isinstance(batch, tuple | list):
             return (function(batch[0]), *batch[1:])
         return function(batch)
 
     if isinstance(data, GeneratorType):
-        return (of_parts(batch) for batch in data)
+        return (map_batch(batch) for batch in data)
     if isinstance(data, keras.utils.PyDataset):
-        return _MappedDataset(data, of_parts)
+        return _MappedDataset(data, map_batch)
     if _is_loader(data):
-        return _mapped_loader(data, of_parts)
-    return data.map(of_batch) if backend.backend() == "jax" else data
+        return _mapped_loader(data, map_batch)
+    return data.map(map_elements) if backend.backend() == "jax" else data
 
 
 class _MappedDataset(keras.utils.PyDataset):
-    """Another dataset's batches, through a function."""
+    """A dataset with a function applied to each batch."""
 
     def __init__(self, source: Any, function: Function) -> None:
         super().__init__(
@@ -81,7 +86,7 @@ class _MappedDataset(keras.utils.PyDataset):
 
 
 def _mapped_loader(loader: Any, function: Function) -> Any:
-    """A `DataLoader` still, since Keras asks for one."""
+    """A mapped copy that is a `DataLoader`, as Keras requires."""
     import torch
 
     kind = type(loader)

@@ -428,7 +428,7 @@ def test_materialize_checks_ids_as_a_call_does():
         for wide in (2**32 + 5, -(2**32) + 5):
             layer = keras_pss.FullEmbedding(10, 2)
             for look_up in (layer, layer.materialize):
-                with pytest.raises(ValueError, match="cut to 32 bits"):
+                with pytest.raises(ValueError, match="truncated to 32 bits"):
                     look_up(np.array([wide]))
 
 
@@ -437,7 +437,7 @@ def test_wide_ids_are_used_whole_or_refused():
     layer = keras_pss.ROBEEmbedding(None, 8, memory_size=1000)
     wide = np.array([2**33 + 1])
     if keras.backend.backend() == "jax":
-        with pytest.raises(ValueError, match=r"cut to 32 bits.*8589934593"):
+        with pytest.raises(ValueError, match=r"to 32 bits.*8589934593"):
             layer(wide)
         return
     low, whole = layer(np.array([1])), layer(wide)
