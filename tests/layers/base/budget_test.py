@@ -56,7 +56,7 @@ def test_other_forms_are_refused(form):
 
 
 def test_a_ratio_of_an_open_table_is_refused():
-    with pytest.raises(ValueError, match="A ratio needs the size"):
+    with pytest.raises(ValueError, match="a ratio needs the size"):
         Budget.parse("3x").parameters(None)
 
 

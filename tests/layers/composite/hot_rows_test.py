@@ -628,7 +628,7 @@ def test_from_budget_divides_the_arguments():
     )
     assert layer.embedding.num_hashes == 2
     assert layer.compute_dtype == layer.embedding.compute_dtype == "bfloat16"
-    with pytest.raises(ValueError, match=r"decides about `rank` of TTEmb"):
+    with pytest.raises(ValueError, match=r"determines `rank` of TTEmb"):
         HotRows.from_budget(5000, 8, "10x", rank=3)
     with pytest.raises(ValueError, match=r"`method` must be one of"):
         HotRows.from_budget(5000, 8, "10x", "trie")
