@@ -263,7 +263,7 @@ def test_other_float_dtypes(dtype):
 def test_a_budget_that_cannot_be_met_names_the_smallest():
     with pytest.raises(ValueError, match="needs a budget of at least"):
         make("qr", "100x", {})
-    with pytest.raises(ValueError, match="`input_dims` must name at least one"):
+    with pytest.raises(ValueError, match="`input_dims` must have at least one"):
         keras_pss.EmbeddingCollection([], 8)
     with pytest.raises(ValueError, match="`input_dims` must be a positive"):
         keras_pss.EmbeddingCollection([10, None], 8, "tt", 1000)
