@@ -139,13 +139,13 @@ def test_qr_takes_the_largest_remainder_tables_that_fit(
 
 def test_qr_partitions_must_fit_each_other():
     make = keras_pss.QREmbedding
-    with pytest.raises(ValueError, match=r"one integer for each partition"):
+    with pytest.raises(ValueError, match=r"one for each partition"):
         make(60, 12, num_buckets=(3, 4), num_partitions=2)
     with pytest.raises(ValueError, match=r"`num_partitions` must be at least"):
         make(60, 12, num_buckets=4, num_partitions=1)
     with pytest.raises(ValueError, match=r"`num_partitions` must be at least"):
         make.from_budget(1000, 16, "4x", num_partitions=1)
-    with pytest.raises(ValueError, match=r"as 5 do 20.*output_dim=12"):
+    with pytest.raises(ValueError, match=r"such as 20 for 5.*output_dim=12"):
         make(60, 12, num_buckets=2, num_partitions=5, operation="concat")
 
 
@@ -282,7 +282,7 @@ def test_hash_embeddings_start_as_the_plain_sum():
     np.testing.assert_allclose(
         weighted.materialize(), plain.materialize(), rtol=1e-6, atol=1e-7
     )
-    with pytest.raises(ValueError, match="needs weighted=True"):
+    with pytest.raises(ValueError, match="requires weighted=True"):
         keras_pss.HashedEmbedding(60, 4, importance_rows=5, **shape)
 
 
@@ -452,7 +452,7 @@ def test_wide_ids_are_used_whole_or_refused():
         ({"memory_size": 100, "block_size": 101}, "not exceed `memory_size`"),
         ({"memory_size": 100, "block_size": 20}, "such as 16. Received"),
         ({"memory_size": 100, "mapping": "fold"}, "such as 96. Received"),
-        ({"memory_size": 100, "mapping": "flod"}, "'block' or 'fold'"),
+        ({"memory_size": 100, "mapping": "flod"}, "'block', 'fold'"),
         ({"memory_size": 100, "hash": "md5"}, "'pss1', 'universal'"),
         ({"memory": "m"}, "must be a `keras_pss.SharedMemory`"),
         ({"memory_size": 2**31}, "positive integer of at most 2147483647"),
@@ -472,8 +472,8 @@ def test_robe_errors_name_the_fix(arguments, message):
         ({"rank": 2, "row_shape": (2, 3, 4)}, r"at least input_dim=50, such"),
         ({"rank": 2, "row_shape": "square"}, "'min_params' or factors"),
         ({"rank": 2, "column_shape": (2, 2, 3)}, r"such as \(2, 2, 2\)"),
-        ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor of"),
-        ({"rank": 2, "gauge": "left"}, "'balanced' or 'last_core'"),
+        ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor for"),
+        ({"rank": 2, "gauge": "left"}, "'balanced', 'last_core'"),
     ],
 )
 def test_tensor_train_errors_name_the_fix(arguments, message):
