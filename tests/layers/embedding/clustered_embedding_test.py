@@ -365,5 +365,5 @@ def test_reclustering_refuses_what_it_cannot_do(monkeypatch):
             layer.recluster()
     np.testing.assert_array_equal(numpy_of(layer)["epoch"], 0)
     layer.quantize("int8")
-    with pytest.raises(ValueError, match=r"is packed.*before `quantize`.*'int8'"):
+    with pytest.raises(ValueError, match=r"packed.*before `quantize`.*'int8'"):
         layer.recluster()
