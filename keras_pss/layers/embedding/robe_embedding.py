@@ -216,7 +216,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             self.input_dim,
             self.output_dim,
             self.name,
-            centred=self.sign,
+            centered=self.sign,
         )
         return {"memory": Table(self.memory_size, 1, fill)}
 
@@ -230,7 +230,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             if self.sign and not table_scale.gives_table(given):
                 table_scale.TableScale(
                     given, None, 1, self.name
-                ).check_centred()
+                ).check_centered()
         super().build(input_shape)
 
     def lookup_numbers(self) -> int:

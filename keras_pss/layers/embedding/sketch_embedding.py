@@ -116,7 +116,7 @@ class SketchEmbedding(CompressedEmbedding):
             self.input_dim,
             self.output_dim,
             self.name,
-            centred=True,  # the signs cancel a mean
+            centered=True,  # the signs cancel a mean
         )
         return {"buckets": Table(self.num_buckets, self.output_dim, fill)}
 

@@ -75,7 +75,7 @@ class ROBEGroup(TableGroup):
         self._scales = tuple(scales) if min(scales) < 1 else ()
         if self._scales or sign:
             for scale in each:
-                scale.check_centred()
+                scale.check_centered()
         self._tables = robe.Tables(
             memory_size=self.memory_size,
             output_dim=output_dim,

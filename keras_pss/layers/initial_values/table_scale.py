@@ -103,7 +103,7 @@ class TableScale:
     def std(self) -> float:
         return self.moments.std
 
-    def check_centred(self) -> None:
+    def check_centered(self) -> None:
         """Raises an error for a nonzero mean, which products or signs lose."""
         if abs(self.mean) > NO_MEAN * self.std:
             raise ValueError(
@@ -131,7 +131,7 @@ class TableScale:
     def product_std(self) -> float:
         """Standard deviation for products, which cannot represent a mean."""
         self.check_products()
-        self.check_centred()
+        self.check_centered()
         return self.std
 
 
@@ -208,7 +208,7 @@ def entries(
     width: int,
     layer: str = "",
     columns_apart: bool = False,
-    centred: bool = False,
+    centered: bool = False,
 ) -> Fill:
     """Initializer of parameters that are entries of the table at any position.
 
@@ -218,15 +218,15 @@ def entries(
         layer: Name of the layer, for error messages.
         columns_apart: Boolean, whether the columns of the parameters are
             columns of the table, so that they may have different moments.
-        centred: Boolean, whether the table must have a mean of zero.
+        centered: Boolean, whether the table must have a mean of zero.
     """
     scale = TableScale(initializer, rows, width, layer)
     draw = draws.spread(initializer, lambda: (scale.mean, scale.std))
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         found = scale.apart if columns_apart else scale.moments
-        if centred:
-            scale.check_centred()
+        if centered:
+            scale.check_centered()
         if found.by_rows:
             return draw(shape, dtype)
         return moved(initializer, 0)(shape, dtype=dtype)
