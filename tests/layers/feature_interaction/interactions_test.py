@@ -135,7 +135,7 @@ def test_each_matrix_starts_at_glorots_scale():
         ),
         (
             lambda: keras_pss.BilinearInteraction().build((None, 1, 4)),
-            r"at least two; .* Received: input_shape=\(None, 1, 4\)",
+            r"at least two fields. Received: input_shape=\(None, 1, 4\)",
         ),
     ],
 )
