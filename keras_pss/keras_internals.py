@@ -1,8 +1,8 @@
-"""Every private name of Keras that this package uses, and no other.
+"""The only place where this package uses private names of Keras.
 
-Checked with Keras 3.15.1 on TensorFlow 2.21, JAX and PyTorch; a test says
-which one is gone with another version. What looks into TensorFlow's and JAX's
-tracing stands in native/tracing.py.
+They were checked with Keras 3.15.1 on TensorFlow 2.21, JAX and PyTorch; a test
+names those that another version lacks. Private names of TensorFlow's and JAX's
+tracing are in native/tracing.py.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class QuantizedCalls:
-    """Methods by which Keras calls a packed layer in place of `call`.
+    """Methods that Keras calls instead of `call` once a layer is packed.
 
-    The layers here look up alike whether they are packed or not. A mixin, to
-    stand before `keras.layers.Layer` among the bases.
+    They forward to `call`, which handles float and packed tables alike. This
+    mixin must precede `keras.layers.Layer` in the list of bases.
     """
 
     call: Any
@@ -30,26 +30,26 @@ class QuantizedCalls:
 
 
 def mark_quantized(layer: Any, packed: bool = True) -> None:
-    """Tells Keras that a layer's weights are packed.
+    """Marks a layer's weights as packed, in the attribute that Keras reads.
 
-    Keras would otherwise pack them when it sees a policy that says so. A layer
-    with this mark refuses to be quantised again.
+    Without the mark, Keras would pack the weights itself when it sees a
+    quantized dtype policy. Keras refuses to quantize a marked layer again.
     """
     layer._is_quantized = packed
 
 
 def direct_sublayers(layer: Any) -> Iterator[Any]:
-    """Layers in the attributes of a layer, in lists and dicts there too."""
+    """The direct sub-layers of a layer, also those in lists and dicts."""
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
 def all_layers(layer: Any) -> Iterator[Any]:
-    """A layer and all within it, as Keras walks them to quantise a model."""
+    """A layer and all its sub-layers, as Keras visits them in `quantize`."""
     return layer._flatten_layers()
 
 
 def place_among_trained(optimizer: Any, variable: Any) -> int | None:
-    """A variable's place in the lists of a built optimizer, or None."""
+    """Index of a variable among those of a built optimizer, or None."""
     try:
         return optimizer._get_variable_index(variable)
     except KeyError:
@@ -57,5 +57,5 @@ def place_among_trained(optimizer: Any, variable: Any) -> int | None:
 
 
 def count_trained(optimizer: Any) -> int:
-    """How many variables a built optimizer trains."""
+    """Number of variables that a built optimizer trains."""
     return len(optimizer._trainable_variables)

@@ -77,7 +77,7 @@ def test_keras_calls_a_packed_layer_by_the_mixins_methods(mode):
 def test_keras_asks_the_layer_for_the_error_of_a_mode():
     layer = keras_pss.FullEmbedding(4, 2)
     layer.build()
-    with pytest.raises(NotImplementedError, match="to 'int8' or 'int4'"):
+    with pytest.raises(NotImplementedError, match="'int8' and 'int4'"):
         layer.quantized_call(np.zeros(1, "int32"))
 
 

@@ -1,4 +1,4 @@
-"""Callbacks of the layers that change while they train."""
+"""Callbacks for layers whose tables change between steps or epochs."""
 
 from keras_pss.callbacks.layer_updates import LayerUpdates as LayerUpdates
 from keras_pss.callbacks.recluster import Recluster as Recluster

@@ -1,4 +1,4 @@
-"""Does what the layers of a model ask for while it trains."""
+"""Runs the updates that layers request between steps and epochs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,24 +16,31 @@ from keras_pss.optimizers.slots import reset_rows
 
 
 class LayerUpdates(keras.callbacks.Callback):
-    """Lets layers change between steps and epochs, each at its own times.
+    """Updates layers between steps and epochs, each on its own schedule.
 
-    A `keras_pss.ClusteredEmbedding` is re-clustered after each epoch, but in
-    the last quarter of the training, and the rows of a `keras_pss.HotRows` are
-    refreshed ten times an epoch. The optimizer's slots of replaced rows get
-    the values that they start with. A model without such layers is left
-    alone. For times and options of your own take the callbacks `Recluster`
-    and `RefreshHotRows`.
+    A `keras_pss.ClusteredEmbedding` is re-clustered after each epoch, except
+    in the last quarter of the training, and the rows of a `keras_pss.HotRows`
+    are refreshed ten times an epoch. The optimizer's slots of replaced rows
+    are reset to their initial values. A model without such layers is not
+    changed. To choose the schedule and the options, use the callbacks
+    `Recluster` and `RefreshHotRows` instead.
 
-    The times depend on the number of the step alone, so a training that goes
-    on from a saved state (`fit(initial_epoch=...)`) updates as one that was
-    not stopped. List the callback behind those that read validation scores,
-    which are those from before, and before one that saves that state.
+    The schedule depends only on the step number, so training that resumes
+    from a saved state (`fit(initial_epoch=...)`) updates the layers as an
+    uninterrupted run does. Validation scores are computed before the update:
+    list this callback after those that read the scores, and before one that
+    saves the training state.
 
     Args:
-        steps_per_epoch: Steps until each row of the data was seen once.
-        steps_per_evaluation: Steps of an epoch of `fit`, where that is a part
-            of the data; by default the same.
+        steps_per_epoch: Integer, the number of steps in one pass over the
+            training data.
+        steps_per_evaluation: Integer, the number of steps in an epoch of
+            `fit`, if that is only a part of the data. Defaults to
+            `steps_per_epoch`.
+
+    Raises:
+        ValueError: If a number of steps is not a positive integer, or if
+            `steps_per_evaluation` exceeds `steps_per_epoch`.
 
     Example:
 
@@ -80,10 +87,10 @@ class LayerUpdates(keras.callbacks.Callback):
         first, self._steps = self._steps, self._steps + batch - self._begin + 1
         if not self._after_step:
             return
-        # On JAX the weights are elsewhere while an epoch runs: naming the
-        # model brings them back, and Keras then hands them out again.
+        # On JAX the variables are stale while an epoch runs. Access to
+        # `self.model` synchronizes them, and Keras reads them again later.
         optimizer = self.model.optimizer
-        # Keras may run several steps at once; each has its turn.
+        # With `steps_per_execution`, one call covers several steps.
         for step in range(first + 1, self._steps + 1):
             for layer in self._after_step:
                 changed = layer.after_step(step, self.steps_per_epoch)
@@ -92,7 +99,7 @@ class LayerUpdates(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         evaluations = -(-self.steps_per_epoch // self.steps_per_evaluation)
         if (epoch + 1) % evaluations or self.model.stop_training:
-            return  # rows that are not trained any longer may be NaN
+            return  # training is over, possibly because rows are NaN
         optimizer = self.model.optimizer
         for layer in self._after_epoch:
             _reset(

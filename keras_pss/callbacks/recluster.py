@@ -1,4 +1,4 @@
-"""Re-clusters the clustered embeddings of a model between epochs."""
+"""A callback that re-clusters clustered embeddings between epochs."""
 
 import logging
 from collections.abc import Mapping
@@ -16,36 +16,39 @@ logger = logging.getLogger(__name__)
 
 
 class Recluster(keras.callbacks.Callback):
-    """Lets the ids of clustered embeddings choose anew whom they share with.
+    """Regroups the ids of clustered embeddings at the end of epochs.
 
-    At the end of an epoch it calls `recluster()` of each trainable
-    `keras_pss.ClusteredEmbedding` of the model, wherever it is nested, and
-    gives the optimizer's slots of the replaced tables the values that they
-    start with.
+    The callback calls `recluster()` of each trainable
+    `keras_pss.ClusteredEmbedding` of the model, at any depth of nesting, and
+    resets the optimizer's slots of the replaced tables to their initial
+    values.
 
-    A re-clustering loses a part of what was learned, which the epochs after
-    it have to mend: the loss rises for some steps, and the last quarter of
-    the epochs is left for training alone. It pays where rows have had time to
-    become different, so an epoch should be many steps; where one pass over
-    the data is all there is, cut it by `fit(steps_per_epoch=...)`. List the
-    callback behind those that save the model or read its validation scores,
-    which are those from before.
+    Re-clustering loses a part of what was learned: the loss rises for some
+    steps, and the following epochs have to recover it. For this reason the
+    last quarter of the epochs trains without re-clustering. Re-clustering
+    pays off only after rows have had time to diverge, so an epoch should have
+    many steps; to train for a single pass over the data, split it into
+    shorter epochs by `fit(steps_per_epoch=...)`. Validation scores are
+    computed before the re-clustering: list this callback after those that
+    read the scores or save the model.
 
     Args:
-        every_epochs: Epochs from one re-clustering to the next.
-        until: The last epoch, counted from 1, that may end in one. By default
-            three quarters of the epochs of `fit`, rounded down.
-        counts: How often each id occurs, by name of the layer; see
-            `ClusteredEmbedding.recluster`. Layers that are not named weigh
-            all ids the same.
-        samples_per_cluster: See `ClusteredEmbedding.recluster`; fewer are
-            faster.
-        seed: Of the draws.
+        every_epochs: Integer, the number of epochs from one re-clustering to
+            the next. Defaults to 1.
+        until: Integer, the last epoch, counted from 1, that may end with a
+            re-clustering. Defaults to three quarters of the epochs of `fit`,
+            rounded down.
+        counts: Dict from a layer's name to an array that says how often each
+            id occurs; see `ClusteredEmbedding.recluster`. A layer that is not
+            in the dict weighs all ids the same.
+        samples_per_cluster: Integer; see `ClusteredEmbedding.recluster`.
+            Fewer samples are faster. Defaults to 256.
+        seed: Integer seed of the random samples. Defaults to 0.
 
     Raises:
-        ValueError: When training begins: for a model without a trainable
-            `ClusteredEmbedding`, for counts of a layer that is not there, and
-            for a `fit` that ends before the first re-clustering.
+        ValueError: At the start of training, if the model has no trainable
+            `ClusteredEmbedding`, if `counts` names a layer that the model
+            lacks, or if `fit` ends before the first re-clustering.
 
     Example:
 
@@ -90,24 +93,25 @@ class Recluster(keras.callbacks.Callback):
         if not self._layers:
             raise ValueError(
                 "Recluster needs a model with a trainable "
-                "keras_pss.ClusteredEmbedding. Add one, or leave the callback "
-                f"out. Received: model '{self.model.name}' without any"
+                "keras_pss.ClusteredEmbedding. Add one, or remove the "
+                f"callback. Received: model '{self.model.name}' without any"
             )
         names = sorted(layer.name for layer in self._layers)
         for name in self.counts:
             if name not in names:
                 raise ValueError(
-                    "`counts` are given by name of a ClusteredEmbedding; the "
-                    f"model has {', '.join(names)}. Received: {name!r}"
+                    "The keys of `counts` must be names of the model's "
+                    "trainable ClusteredEmbedding layers: "
+                    f"{', '.join(names)}. Received: counts with {name!r}"
                 )
         epochs = self.params["epochs"]
         self._last = 3 * epochs // 4 if self.until is None else self.until
         if min(self._last, epochs) < self.every_epochs:
             raise ValueError(
-                f"`fit` has {epochs} epochs, of which the last to end in a "
-                f"re-clustering is number {self._last}: none does. Train for "
-                "more epochs (`steps_per_epoch` makes shorter ones), or give "
-                "`until` or a smaller `every_epochs`. "
+                f"No epoch ends with a re-clustering: `fit` has {epochs} "
+                f"epochs, and epoch {self._last} is the last that may. Train "
+                "for more epochs (`steps_per_epoch` makes them shorter), give "
+                "a larger `until` or a smaller `every_epochs`. "
                 f"Received: every_epochs={self.every_epochs}, "
                 f"until={self.until}"
             )
@@ -118,9 +122,9 @@ class Recluster(keras.callbacks.Callback):
         if epoch + 1 > self._last or (epoch + 1) % self.every_epochs:
             return
         if self.model.stop_training:
-            return  # No epoch is left to mend it, and rows may be NaN.
-        # On JAX the weights are elsewhere while an epoch runs: naming the
-        # model brings them back, and Keras then hands them out again.
+            return  # No epoch is left to recover, and rows may be NaN.
+        # On JAX the variables are stale while an epoch runs. Access to
+        # `self.model` synchronizes them, and Keras reads them again later.
         optimizer = self.model.optimizer
         for layer in self._layers:
             error = layer.recluster(

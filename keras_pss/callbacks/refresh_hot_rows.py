@@ -1,4 +1,4 @@
-"""Fills and refreshes the hot rows of a model while it trains."""
+"""A callback that fills and refreshes hot rows during training."""
 
 from typing import Any
 
@@ -11,33 +11,37 @@ from keras_pss.optimizers.slots import reset_rows
 
 
 class RefreshHotRows(keras.callbacks.Callback):
-    """Makes the most counted ids hot, after a warm-up and every so often.
+    """Makes the most frequent ids hot, after a warm-up and periodically.
 
-    It finds each `keras_pss.HotRows` of the model, wherever it is nested, and
-    leaves those alone that are not `trainable`.
-    What the optimizer keeps of a row (Adam's moments, Adagrad's accumulator)
-    stays with ids that stay hot, and starts afresh where a row is filled.
+    The callback refreshes each trainable `keras_pss.HotRows` of the model, at
+    any depth of nesting. The optimizer's slots of a row (Adam's moments,
+    Adagrad's accumulator) are kept for an id that stays hot, and are reset for
+    a row that is given to a new id.
 
-    After each epoch the logs hold the share of the epoch's lookups that were
-    of hot ids: `hot_rows_hit_rate`, with `_` and the layer's name behind it
-    if there are several. List the callback before those that write logs, such
-    as `keras.callbacks.TensorBoard`.
-
-    Args:
-        warmup_steps: Training steps until the first rows are hot. TT-Rec
-            takes a tenth of the first epoch.
-        every: Steps from one refresh to the next; None for no other. TT-Rec:
-            hundreds to thousands. A refresh reads the counts of all ids, and
-            what an evicted id learned is lost.
-        decay: Whether each refresh halves the counts, so that the hot rows
-            follow traffic that drifts; see `HotRows.refresh`.
+    After each epoch the logs hold the hit rate, which is the share of the
+    epoch's lookups that were of hot ids. Its key is `hot_rows_hit_rate`,
+    followed by `_` and the layer's name if there are several layers. List the
+    callback before those that write logs, such as
+    `keras.callbacks.TensorBoard`.
 
     Steps are counted over all calls of `fit` with the same callback. Where
-    Keras runs several steps at once (`steps_per_execution`), a refresh comes
-    after the first execution that reaches it.
+    Keras runs several steps at once (`steps_per_execution`), the refresh runs
+    after the first execution that reaches its step.
+
+    Args:
+        warmup_steps: Integer, the number of training steps before the first
+            refresh. TT-Rec uses a tenth of the first epoch.
+        every: Integer, the number of steps from one refresh to the next, or
+            None to refresh only once. Defaults to None. TT-Rec uses hundreds
+            to thousands. A refresh reads the counts of all ids and discards
+            what evicted ids learned.
+        decay: Boolean, whether each refresh halves the counts, so that the
+            hot rows follow traffic that drifts; see `HotRows.refresh`.
+            Defaults to False.
 
     Raises:
-        ValueError: If the model has no trainable `HotRows`.
+        ValueError: At the start of training, if the model has no trainable
+            `HotRows`.
 
     Example:
 
@@ -79,9 +83,9 @@ class RefreshHotRows(keras.callbacks.Callback):
         if not any(map(_learns, layers)):
             raise ValueError(
                 "RefreshHotRows needs a model with a trainable "
-                "keras_pss.HotRows layer. Wrap an embedding in one, or leave "
-                f"the callback out. Received: model '{self.model.name}' with "
-                f"{len(layers)} of them, none trainable"
+                "keras_pss.HotRows layer. Wrap an embedding in one, or remove "
+                f"the callback. Received: model '{self.model.name}' with "
+                f"{len(layers)} HotRows layers, none of them trainable"
             )
         self._layers = _named(layers)
 
@@ -98,8 +102,8 @@ class RefreshHotRows(keras.callbacks.Callback):
         if self._next is None or self.steps < self._next:
             return
         self._next = self.steps + self.every if self.every else None
-        # On JAX the weights are elsewhere while an epoch runs: naming the
-        # model brings them back, and Keras then hands them out again.
+        # On JAX the variables are stale while an epoch runs. Access to
+        # `self.model` synchronizes them, and Keras reads them again later.
         optimizer = self.model.optimizer
         for layer in filter(_learns, self._layers.values()):
             change = layer.refresh(decay=self.decay)
@@ -117,12 +121,12 @@ class RefreshHotRows(keras.callbacks.Callback):
 
 
 def _learns(layer: HotRows) -> bool:
-    """Whether steps count a layer's ids and train its hot rows."""
+    """Whether training steps count the layer's ids and train its hot rows."""
     return layer.trainable and layer.hot.trainable
 
 
 def _named(layers: list[HotRows]) -> dict[str, HotRows]:
-    """Layers by the name of their hit rate."""
+    """Layers, keyed by the name of their hit rate in the logs."""
     name = "hot_rows_hit_rate"
     if len(layers) == 1:
         return {name: layers[0]}

@@ -1,8 +1,9 @@
-"""Embedding layers, and the layers that multiply what they look up.
+"""Embedding layers, and layers that compute feature interactions.
 
-One room a kind; the classes are exported here, those of the methods as
-methods.py names them. Layers are written in `keras.ops`: what differs between
-backends is in `keras_pss/ops`.
+Each kind of layer has its own subpackage. The public classes are exported
+here; those of the compression methods are listed in embedding/methods.py.
+Layers use `keras.ops` only; the differences between backends are in
+`keras_pss/ops`.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -195,10 +195,10 @@ def test_layers_are_found_wherever_they_are(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "epochs", "message"),
     [
-        ({}, 1, r"1 epochs.*number 0: none does.*steps_per_epoch"),
+        ({}, 1, r"1 epochs.*epoch 0 is the last.*steps_per_epoch"),
         ({"every_epochs": 4}, 5, "every_epochs=4, until=None"),
         ({"every_epochs": 4, "until": 9}, 3, "every_epochs=4, until=9"),
-        ({"counts": {"other": IDS}}, 4, r"the model has .*clustered.*'other'"),
+        ({"counts": {"other": IDS}}, 4, r"names of .*clustered.*'other'"),
     ],
 )
 def test_errors_come_when_training_begins(arguments, epochs, message):

@@ -298,7 +298,7 @@ def test_frozen_rows_stay_as_they_are():
     np.testing.assert_array_equal(numpy_of(layer.hot.hot_table), before)
     assert len(other.ids())
     other.trainable = False
-    with pytest.raises(ValueError, match=r"with 2 of them, none trainable"):
+    with pytest.raises(ValueError, match=r"with 2 HotRows layers, none of"):
         fit(model, ids, target, RefreshHotRows(1))
 
 

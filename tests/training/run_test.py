@@ -285,7 +285,7 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
         ({"decay_steps": 9}, "`decay_steps` needs a `decay`"),
         ({"decay": "exponential"}, "end_learning_rate"),
         ({"min_rows": 9, "compress_largest": 3}, "in place of `min_rows`"),
-        ({"budget": None}, "must say the size of a table: `memory_size`"),
+        ({"budget": None}, "must give the size of a table: `memory_size`"),
         (
             {"optimizer": "sdg"},
             "must be 'adam', 'adagrad' or 'sgd'. Rec",

@@ -1,5 +1,5 @@
-"""What the embedding layers are built on.
+"""Base classes and helpers of the embedding layers.
 
-Tables of weights, the base class of all methods, initial values, budgets and
-memory reports. Nothing here names a method.
+They cover tables of weights, the base class of all methods, budgets, memory
+reports and argument checks. No code here depends on a particular method.
 """

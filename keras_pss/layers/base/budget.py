@@ -21,22 +21,23 @@ BYTES_A_PARAMETER = 4
 
 
 class InfeasibleBudget(ValueError):
-    """No layer of the method is as small as the budget asks."""
+    """The budget is below the size of the method's smallest layer."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much all that a served model stores of its tables may take.
+    """An upper bound on the memory that tables take in a served model.
 
-    It counts trained numbers, index tables and codes alike, in parameters:
-    units of four bytes.
+    A budget counts trained parameters, index tables and codes alike. Its unit
+    is a parameter, which is four bytes.
 
     Attributes:
-        form: What was given, and what a config stores: `"1000x"`, the
-            uncompressed tables' parameters divided by 1000; an int,
-            parameters; `"10MB"`, `"64KiB"`, bytes.
-        ratio: How many times smaller than the uncompressed tables, or None.
-        absolute: Parameters, or None for a ratio.
+        form: The budget as the user gave it and as configs store it:
+            `"1000x"` for a thousandth of the uncompressed tables' parameters,
+            an int for a number of parameters, or `"10MB"` or `"64KiB"` for a
+            number of bytes.
+        ratio: Float, the compression ratio; None for an absolute budget.
+        absolute: Integer, the number of parameters; None for a ratio.
     """
 
     form: str | int
@@ -45,10 +46,10 @@ class Budget:
 
     @classmethod
     def parse(cls, budget: Any) -> Self:
-        """A budget from any of its forms; a `Budget` is returned as it is.
+        """Parses a budget in any of its forms; returns a `Budget` unchanged.
 
         Raises:
-            ValueError: If it has none of these forms.
+            ValueError: If `budget` has none of these forms.
         """
         if isinstance(budget, cls):
             return budget
@@ -72,18 +73,19 @@ class Budget:
         """The largest number of parameters that the budget allows.
 
         Args:
-            full: Parameters of the uncompressed tables, None if one is open.
+            full: Parameters of the uncompressed tables; None if one of them
+                has an open vocabulary.
 
         Raises:
-            ValueError: If a ratio has no uncompressed tables to refer to.
+            ValueError: If the budget is a ratio and `full` is None.
         """
         if self.absolute is not None:
             return self.absolute
         if full is None or self.ratio is None:
             raise ValueError(
-                "A ratio needs the size of the uncompressed table, but "
-                "`input_dim` is None. Give parameters (an int) or bytes "
-                f"('10MB'). Received: budget={self}"
+                "A budget that is a ratio needs the size of the uncompressed "
+                "table, but `input_dim` is None. Give a number of parameters "
+                f"(an int) or of bytes ('10MB'). Received: budget={self}"
             )
         return math.floor(full / self.ratio)
 
@@ -95,15 +97,21 @@ class Budget:
         """The budget of one group of tables among several.
 
         Args:
-            part, whole: The group's columns, and those of all groups. A ratio
-                holds for each group.
+            part: Total width of the group's tables.
+            whole: Total width of the tables of all groups. A ratio applies
+                to each group unchanged.
         """
         if self.absolute is None or part == whole:
             return self
         return self.parse(max(1, self.absolute * part // whole))
 
     def of_unfiltered(self, full: int) -> Self:
-        """A ratio of other tables than those that are built, as a number."""
+        """Converts a ratio to parameters, relative to the unfiltered tables.
+
+        Args:
+            full: Parameters of the uncompressed tables before a
+                `FrequencyFilter` makes them smaller.
+        """
         if self.absolute is not None:
             return self
         return self.parse(max(1, self.parameters(full)))
@@ -113,21 +121,22 @@ class Budget:
 
 
 def units(held: int) -> int:
-    """Bytes as a budget counts them: in parameters, rounded up."""
+    """Converts bytes to parameters, rounded up."""
     return -(-held // BYTES_A_PARAMETER)
 
 
 def feasible(smallest: int, full: int | None) -> str:
-    """The smallest budget in its forms: `"500 parameters (2.8x)"`.
+    """Text for the smallest feasible budget: `"500 parameters (2.8x)"`.
 
     Args:
         smallest: Parameters of the smallest layer.
-        full: Parameters of the uncompressed table, None if it is open.
+        full: Parameters of the uncompressed table; None for an open
+            vocabulary.
     """
     text = f"{smallest} parameters"
     if full is None or full < smallest:
         return text
-    # Rounded down, or the ratio that is named would be infeasible too.
+    # Round down: a ratio that is rounded up would be infeasible itself.
     places = max(0, 2 - int(math.log10(full / smallest)))
     digits = math.floor(full / smallest * 10**places)
     while math.floor(full / (digits / 10**places)) < smallest:

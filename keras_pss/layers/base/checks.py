@@ -1,4 +1,4 @@
-"""Checks of constructor arguments: each returns what it has checked."""
+"""Checks of constructor arguments; each returns the checked value."""
 
 import reprlib
 from collections.abc import Iterable, Sequence
@@ -6,14 +6,14 @@ from typing import Any
 
 # Ids and positions are int32 in most places.
 LARGEST_DIM = 2**31 - 1
-# Columns of a table. Methods try all splits of them; nobody has so many.
+# Bounds the width of a table, since methods search over all splits of it.
 LARGEST_ROW = 2**16
-# What float32 holds.
+# Larger numbers may overflow float32.
 LARGEST_NUMBER = 1e38
 
 
 class _Short(reprlib.Repr):
-    """`repr` of any value, of bounded length."""
+    """Shortens the `repr` of any value to a bounded length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,12 +30,12 @@ _short = _Short()
 
 
 def shown(value: Any) -> str:
-    """A value as an error message prints it."""
+    """The text of a value in an error message, shortened if it is long."""
     return _short.repr(value)
 
 
 def positive_int(name: str, value: Any, largest: int | None = None) -> int:
-    """Checks an integer argument; NumPy integers and bools are refused."""
+    """Checks a positive integer; rejects NumPy integers and booleans."""
     ok = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if not ok or (largest is not None and value > largest):
         upper = "" if largest is None else f" of at most {largest}"
@@ -71,7 +71,7 @@ def non_negative_int(name: str, value: Any, largest: int | None = None) -> int:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Checks an argument that is True or False, and not 1 or 'yes'."""
+    """Checks a boolean; rejects other values such as 1 or 'yes'."""
     if not isinstance(value, bool):
         raise ValueError(
             f"`{name}` must be True or False. "
@@ -83,7 +83,7 @@ def boolean(name: str, value: Any) -> bool:
 def number(
     name: str, value: Any, least: float, below: float = LARGEST_NUMBER
 ) -> float:
-    """Checks a number in `[least, below)`; NaN is in no such range."""
+    """Checks a number in `[least, below)`; rejects NaN."""
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if not ok or not least <= value < below:
         raise ValueError(
@@ -95,8 +95,8 @@ def number(
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
-    """Checks a word among those that are known."""
-    # Not `value in allowed`: an array compares with each word.
+    """Checks a string that must be one of several."""
+    # Test the type first: `in` compares an array element by element.
     if not isinstance(value, str) or value not in set(allowed):
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
@@ -106,36 +106,43 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def fetched(name: str, get: Any, value: Any) -> Any:
-    """What Keras makes of an initializer, regularizer or the like.
+    """Resolves an initializer, regularizer, constraint or activation.
 
     Args:
-        name: The argument.
-        get: Keras' function, such as `keras.initializers.get`.
-        value: What was given.
+        name: Name of the argument, for the error message.
+        get: Keras' lookup function, such as `keras.initializers.get`.
+        value: Value of the argument.
 
     Raises:
-        ValueError: If Keras does not know it; it names the argument.
+        ValueError: If Keras cannot resolve `value`.
     """
     try:
         return get(value)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ValueError(
-            f"`{name}` must be one that Keras knows by its name, its config "
-            f"or itself. Received: {name}={shown(value)}"
+            f"`{name}` must be a name or a config that Keras knows, or an "
+            f"object of that kind. Received: {name}={shown(value)}"
         ) from error
 
 
 def text(name: str, value: Any) -> str:
-    """Checks a name."""
+    """Checks a non-empty string."""
     if not isinstance(value, str) or not value:
         raise ValueError(
-            f"`{name}` must be a text. Received: {name}={shown(value)}"
+            f"`{name}` must be a non-empty string. "
+            f"Received: {name}={shown(value)}"
         )
     return value
 
 
 def as_sequence(name: str, value: Any, what: str) -> Sequence[Any]:
-    """Checks a list or tuple of whatever the caller checks further."""
+    """Checks a list or tuple, whose items the caller checks.
+
+    Args:
+        name: Name of the argument.
+        value: Value of the argument.
+        what: Plural noun for the items, for the error message.
+    """
     if not isinstance(value, list | tuple):
         raise ValueError(
             f"`{name}` must be a list of {what}. "

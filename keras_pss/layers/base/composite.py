@@ -1,4 +1,4 @@
-"""What layers made of embedding layers share."""
+"""Base class of layers that are composed of other embedding layers."""
 
 from typing import Any
 
@@ -10,9 +10,10 @@ from keras_pss.optimizers.slots import Optimizer
 
 
 class Composite(Packable, Holder):
-    """Base of layers that look up rows and own no table: all are their parts'.
+    """Base of layers that have no tables except those of their sub-layers.
 
-    A subclass declares `parts()` and looks up in `call`.
+    A subclass declares its sub-layers in `parts()` and looks up rows in
+    `call`.
     """
 
     def parts(self) -> list[Any]:
@@ -23,7 +24,7 @@ class Composite(Packable, Holder):
         return {}
 
     def lookup_bytes(self) -> int:
-        return 0  # the parts' own
+        return 0  # each part reports its own
 
     def lookup_flops(self) -> int:
         return 0
@@ -35,15 +36,15 @@ class Composite(Packable, Holder):
         self.built = True
 
     def budget_size(self) -> int:
-        """What the budget counts, in parameters; see the layers."""
+        """Size of all parts as a budget counts it, in parameters."""
         return sum(part.budget_size() for part in self.parts())
 
     def full_parameters(self) -> int | None:
-        """Numbers of the uncompressed tables; None for an open vocabulary."""
+        """Size of the uncompressed tables; None for an open vocabulary."""
         raise NotImplementedError
 
     def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
-        """Parameters and bytes beside those of the uncompressed tables."""
+        """Sizes of the layer, compared with the uncompressed tables."""
         return MemoryReport.of(self, self.full_parameters(), optimizer)
 
     def quantize(
@@ -56,7 +57,7 @@ class Composite(Packable, Holder):
                 part.quantize(mode, config=config)
 
     def check_quantization(self, mode: Any, config: Any) -> None:
-        """Raises what `quantize` would, before anything is changed."""
+        """Raises the errors of `quantize` without changing anything."""
         check_mode(mode, self.name)
         for part in self.parts():
             if part.quantization_mode is None:

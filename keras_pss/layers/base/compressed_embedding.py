@@ -1,7 +1,6 @@
-"""What every compressed embedding shares: ids in, rows out, sizes told.
+"""The base class of all compressed embeddings.
 
-All that a method may override stands here with its documentation, hence the
-length.
+The file is long because it documents everything that a method may override.
 """
 
 import inspect
@@ -36,45 +35,57 @@ Tensor = Any
 class CompressedEmbedding(TableLayer):
     """Base of the embedding layers: `ids -> address -> gather -> combine`.
 
-    A method declares `tables()`, maps ids to rows of them in `address`
-    (integers only) and rows to vectors in `combine` (floats only). One that
-    does not fit this form overrides `lookup`.
+    A method declares its weights in `tables()`, maps ids to row numbers in
+    `address` (integers only) and gathered rows to vectors in `combine`
+    (floats only). A method that does not fit this scheme overrides `lookup`.
 
-    Further argument of every method:
-        gradient: How the gradient of a gathered table reaches the optimizer.
-            `"dense"`: as a tensor of the table's shape. `"sparse"`: as the
-            rows that a batch reads, each once, its duplicates summed; on
-            TensorFlow graphs of one replica only, and dense elsewhere, as for
-            a table that a graph reads a second time. `"auto"`: sparse from
-            2^24 numbers on, for tables of rows (not for ROBE's memory).
-            Keras' SGD then takes time in proportion to the batch; its Adam
-            and Adagrad touch every row either way. (A layer within a
-            `tf.function` of your own that a step calls twice needs
-            `"dense"`.)
+    Args:
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            if the method supports one.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table
+            that the layer represents. Each method scales its parameters so
+            that the rows start with that distribution's mean and standard
+            deviation. Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of each trained weight.
+        embeddings_constraint: Constraint of each trained weight.
+        mask_zero: Boolean, whether id 0 is padding that is masked, as in
+            `keras.layers.Embedding`. Defaults to False.
+        gradient: How the gradient of a gathered table is passed to the
+            optimizer. `"dense"`: as a tensor of the table's shape.
+            `"sparse"`: as the rows that a batch reads, each row once, with
+            the gradients of duplicate ids summed. Sparse gradients need a
+            TensorFlow graph with a single replica that reads the table once;
+            elsewhere the gradient is dense. `"auto"` (the default): sparse
+            for tables of at least 2^24 parameters, except the memory of ROBE.
+            With sparse gradients, a step of Keras' SGD takes time in
+            proportion to the batch; Adam and Adagrad update every row either
+            way. If a step calls the layer twice within a `tf.function` that
+            you wrote, use `"dense"`.
 
     Call arguments:
-        inputs: Integer ids of any shape; dense, sparse (a missing entry is
-            id 0) or ragged. Float ids are taken only where every id is exact
-            in their dtype.
+        inputs: Integer ids of any shape, as a dense, sparse (a missing entry
+            is id 0) or ragged tensor. Float ids are accepted only if their
+            dtype represents every id exactly.
 
     Input shape: `(...)`. Output shape: `(..., output_dim)`.
 
     Raises:
-        ValueError: For an id without a row, in eager execution. A TensorFlow
-            graph raises `InvalidArgumentError`; code compiled by XLA cannot
-            raise and returns NaN for that id.
+        ValueError: For an out-of-range id in eager execution. A TensorFlow
+            graph raises `InvalidArgumentError`. Code compiled by XLA cannot
+            raise; it returns NaN for that id.
     """
 
     # Whether ids need no upper bound, so that `input_dim` may be None.
     open_vocabulary = False
 
-    # Whether it is smaller than the table, so that a budget says by how much.
+    # Whether the layer can be smaller than the table, so that a budget applies.
     compresses = True
-    # Whether all tables of a collection share the numbers of one memory.
+    # Whether all tables of a collection share the parameters of one memory.
     one_memory = False
-    # The argument that a budget decides.
+    # Name of the argument that a budget determines.
     sized_by = ""
-    # What to do where the budget is too small.
+    # Advice in the error message for a budget that is too small.
     budget_advice = "Give a larger budget or choose another method."
 
     def __init__(
@@ -96,7 +107,7 @@ class CompressedEmbedding(TableLayer):
             **kwargs,
         )
         self.check_shape(input_dim, output_dim)
-        # An integer, or None where the method has an open vocabulary.
+        # An integer, or None for an open vocabulary.
         self.input_dim: Any = input_dim
         self.output_dim = output_dim
         self.mask_zero = boolean("mask_zero", mask_zero)
@@ -104,7 +115,12 @@ class CompressedEmbedding(TableLayer):
 
     @classmethod
     def check_shape(cls, input_dim: Any, output_dim: Any) -> None:
-        """Raises for a table that this method cannot stand for."""
+        """Raises an error for a table shape that the method cannot represent.
+
+        Raises:
+            ValueError: If `input_dim` or `output_dim` is not a positive
+                integer within its bounds.
+        """
         if input_dim is not None or not cls.open_vocabulary:
             positive_int("input_dim", input_dim, LARGEST_DIM)
         positive_int("output_dim", output_dim, LARGEST_ROW)
@@ -113,12 +129,16 @@ class CompressedEmbedding(TableLayer):
     def smallest_size(
         cls, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> int:
-        """What a budget counts of the method's smallest layer for a table.
+        """Size of the method's smallest layer, as a budget counts it.
 
         Args:
-            input_dim: An integer; None for an open vocabulary.
-            output_dim: Columns of the table.
+            input_dim: Integer, rows of the table; None for an open
+                vocabulary.
+            output_dim: Integer, columns of the table.
             **kwargs: Further arguments of the constructor.
+
+        Returns:
+            Integer, in parameters (units of four bytes).
         """
         raise NotImplementedError
 
@@ -129,8 +149,8 @@ class CompressedEmbedding(TableLayer):
         """Constructor arguments of the largest layer within a size.
 
         Args:
-            size: At least `smallest_size`: trained numbers, index tables and
-                codes, in units of four bytes.
+            size: Integer, at least `smallest_size`. It bounds trained
+                parameters, index tables and codes, in units of four bytes.
             input_dim, output_dim: Shape of the table.
             **kwargs: Further arguments of the constructor.
         """
@@ -138,7 +158,7 @@ class CompressedEmbedding(TableLayer):
 
     @classmethod
     def index_size(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> int:
-        """The part of `smallest_size` that index tables take."""
+        """Size of the index tables within `smallest_size`, in parameters."""
         return 0
 
     @classmethod
@@ -149,18 +169,18 @@ class CompressedEmbedding(TableLayer):
         budget: Budget | str | int,
         **kwargs: Any,
     ) -> Self:
-        """The largest layer of this method within a budget.
+        """Creates the largest layer of this method within a budget.
 
         Args:
-            input_dim, output_dim: Shape of the table that it replaces.
-            budget: `"1000x"`, an int (parameters, units of four bytes) or
-                `"10MB"`, of all that the served layer stores, index tables
-                included.
+            input_dim, output_dim: Shape of the table that the layer replaces.
+            budget: Upper bound on everything that the served layer stores,
+                index tables included: a ratio such as `"1000x"`, an int
+                (parameters, four bytes each) or a string such as `"10MB"`.
             **kwargs: Further arguments of the constructor.
 
         Raises:
-            InfeasibleBudget: A ValueError, if the method has no size within
-                the budget.
+            InfeasibleBudget: A ValueError, if the budget is below the size of
+                the method's smallest layer.
         """
         cls.check_shape(input_dim, output_dim)
         cls.check_unsized(kwargs)
@@ -181,10 +201,11 @@ class CompressedEmbedding(TableLayer):
 
     @classmethod
     def option_names(cls, options: Mapping[str, Any]) -> list[str]:
-        """Arguments of the method's own, beside those of every layer.
+        """Names of the arguments that only this method has.
 
         Args:
-            options: Those that are given, on which others may depend.
+            options: Dict of the arguments that the user gave. They may
+                determine which others exist.
         """
         common = {*inspect.signature(CompressedEmbedding.__init__).parameters}
         given = inspect.signature(cls.__init__).parameters
@@ -192,12 +213,16 @@ class CompressedEmbedding(TableLayer):
 
     @classmethod
     def size_name(cls, options: Mapping[str, Any]) -> str:
-        """The one of them that a budget decides; empty where none is."""
+        """Name of the argument that a budget determines, or `""`.
+
+        Args:
+            options: As in `option_names`.
+        """
         return cls.sized_by
 
     @classmethod
     def sized(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> Self:
-        """The layer of a table, of the size that its arguments say."""
+        """Creates a layer whose arguments, not a budget, determine its size."""
         return cls(input_dim, output_dim, **kwargs)
 
     @classmethod
@@ -209,27 +234,29 @@ class CompressedEmbedding(TableLayer):
         size: int | None = None,
         **kwargs: Any,
     ) -> TableLayer | None:
-        """Many tables as one layer with one lookup, where the method has one.
+        """Creates one layer with one fused lookup for several tables.
 
         Args:
-            input_dims, output_dim: Shapes of the tables.
-            numbers: The tables' places in their collection.
-            size: Parameters of all; None where the arguments say the size.
+            input_dims: Rows of each table.
+            output_dim: Columns of all tables.
+            numbers: Indices of the tables in their collection.
+            size: Integer, parameters of all tables together; None if
+                `**kwargs` determine the size.
             **kwargs: Further arguments of the constructor.
 
         Returns:
-            A layer of `(n, F)` valid ids to `(n, F, output_dim)` rows, a
-            `TableGroup`; None for a layer of its own for each table.
+            A `TableGroup` that maps `(n, F)` valid ids to `(n, F, output_dim)`
+            rows; None if the method needs a separate layer for each table.
         """
         return None
 
     @classmethod
     def check_unsized(cls, arguments: dict[str, Any]) -> None:
-        """Raises for an argument that the budget decides about."""
+        """Raises an error for an argument that the budget determines."""
         for name in {cls.sized_by, "memory"} & set(arguments):
             raise ValueError(
-                f"The budget decides about `{name}` of {cls.__name__}. Leave "
-                f"it out, or call {cls.__name__} itself. "
+                f"The budget determines `{name}` of {cls.__name__}. Leave "
+                f"`{name}` out, or create the layer by {cls.__name__}(...). "
                 f"Received: {name}={shown(arguments[name])}"
             )
 
@@ -237,16 +264,16 @@ class CompressedEmbedding(TableLayer):
     def of_size(
         cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> Self:
-        """The largest layer within a size, which must be enough."""
+        """Creates the largest layer within a size that is known to suffice."""
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:
-        """Row numbers for each table: `(n,)` ids to `(n, ...)` integers."""
+        """Row numbers in each table: `(n,)` ids to `(n, ...)` integers."""
         raise NotImplementedError
 
     def combine(self, rows: dict[str, Tensor]) -> Tensor:
-        """Gathered rows of each table to vectors `(n, output_dim)`."""
+        """Combines gathered rows of each table to `(n, output_dim)` vectors."""
         raise NotImplementedError
 
     def lookup(self, ids: Tensor) -> Tensor:
@@ -261,8 +288,9 @@ class CompressedEmbedding(TableLayer):
     def latent(self, ids: Tensor) -> Tensor:
         """Rows before the method's last linear map: `(n,)` ids to `(n, k)`.
 
-        `lookup(ids)` is `project(latent(ids))`. A method that ends in a
-        linear map overrides all three, and a bag pools before that map.
+        `lookup(ids)` equals `project(latent(ids))`. A method that ends with a
+        linear map overrides all three, so that `EmbeddingBag` pools before
+        the map is applied.
         """
         return self.lookup(ids)
 
@@ -276,25 +304,26 @@ class CompressedEmbedding(TableLayer):
         splits: Callable[[], Tensor | None],
         weights: Tensor | None,
     ) -> Tensor | None:
-        """Sums of `latent` over bags, where a kernel gives them at once.
+        """Sums of `latent` over bags, if a kernel computes them directly.
 
         Args:
-            ids: `(n,)` ids as they come.
-            splits: Gives int32 `(bags + 1,)`, where each bag begins, then n;
-                None for bags that do not lie one after another.
-            weights: Floats `(n,)`, or None for ones.
+            ids: `(n,)` unchecked ids.
+            splits: Function that returns the int32 row splits of shape
+                `(bags + 1,)`, or None if the bags are not contiguous.
+            weights: Floats of shape `(n,)`; None for weights of one.
 
         Returns:
-            float32 `(bags, k)`, or None where rows are to be looked up.
+            float32 tensor of shape `(bags, k)`; None if no kernel applies, so
+            that the caller has to look up the rows.
         """
         return None
 
     def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
-        """Sees the ids of each training step; for layers that count them.
+        """Receives the ids of each training step; a layer may count them.
 
         Args:
-            inputs: As in a call.
-            mask: Booleans of the shape of dense ids, False for padding.
+            inputs: Ids, as in a call.
+            mask: Booleans of the shape of the dense ids, False for padding.
         """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -310,16 +339,16 @@ class CompressedEmbedding(TableLayer):
         inputs: Tensor,
         dtype: str | None = None,
     ) -> Tensor:
-        """A function of valid flat ids, on ids as they come.
+        """Applies a function of valid flat ids to unchecked ids of any shape.
 
         Args:
-            function: `(n,)` valid ids to `(n, k)` floats, as `lookup`.
+            function: Maps `(n,)` valid ids to `(n, k)` floats, as `lookup`.
             inputs: Ids of any shape; dense, sparse or ragged.
-            dtype: Of the result, by default the compute dtype.
+            dtype: Dtype of the result. Defaults to the compute dtype.
 
         Returns:
-            Floats `inputs.shape + (k,)`; NaN for ids without a row where
-            nothing can be raised.
+            Floats of shape `inputs.shape + (k,)`, with NaN for out-of-range
+            ids where code compiled by XLA cannot raise an error.
         """
         dtype = dtype or self.compute_dtype
 
@@ -353,11 +382,12 @@ class CompressedEmbedding(TableLayer):
     def materialize(
         self, ids: Any = None, batch_size: int = 1 << 16
     ) -> np.ndarray:
-        """The uncompressed rows, as a NumPy array.
+        """Computes uncompressed rows, as a NumPy array.
 
         Args:
-            ids: 1-D array of ids; None for all of `[0, input_dim)`.
-            batch_size: Ids looked up at once, to bound the memory.
+            ids: 1-D array of ids. Defaults to all ids in `[0, input_dim)`.
+            batch_size: Integer, the number of ids that are looked up at once,
+                which bounds the memory.
 
         Returns:
             float32 array of shape `(len(ids), output_dim)`.
@@ -365,8 +395,9 @@ class CompressedEmbedding(TableLayer):
         if ids is None:
             if self.input_dim is None:
                 raise ValueError(
-                    f"Layer '{self.name}' has an open vocabulary "
-                    "(input_dim=None), which has no last row. Give `ids`."
+                    f"Layer '{self.name}' has an open vocabulary, so it "
+                    "cannot materialize all rows. Give `ids`. "
+                    "Received: ids=None with input_dim=None"
                 )
             ids = np.arange(self.input_dim, dtype="int32")
         if not self.built:
@@ -383,16 +414,16 @@ class CompressedEmbedding(TableLayer):
         return out
 
     def budget_size(self) -> int:
-        """What a budget counts: all that the served layer stores.
+        """Size of the served layer as a budget counts it, in parameters.
 
-        Trained numbers and index tables, in units of four bytes. A method
-        whose served form is smaller than four bytes a number counts that.
+        It includes trained parameters and index tables, in units of four
+        bytes. A method that serves parameters of fewer bytes overrides this.
         """
         report = self.memory_report()
         return report.parameters + units(report.index_bytes)
 
     def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
-        """Parameters and bytes of the layer beside the table it replaces."""
+        """Sizes of the layer, compared with the table that it replaces."""
         full = None
         if self.input_dim is not None:
             full = self.input_dim * self.output_dim

@@ -1,4 +1,4 @@
-"""Arguments of `keras.layers.Embedding` that compressed layers do without."""
+"""Arguments of `keras.layers.Embedding` that compressed layers lack."""
 
 import warnings
 from typing import Any
@@ -7,26 +7,34 @@ import numpy as np
 
 _INSTEAD = {
     "weights": (
-        "has no single table that they could be the values of. Give "
-        "`embeddings_initializer`, or take keras_pss.FullEmbedding, which "
-        "starts with `weights`"
+        "has no single table to initialize with given values. Use "
+        "`embeddings_initializer`, or use keras_pss.FullEmbedding, which "
+        "accepts `weights`"
     ),
-    "lora_rank": "is trained itself, and has no low-rank update of its rows",
-    "lora_alpha": "is trained itself, and has no low-rank update of its rows",
+    "lora_rank": "does not support low-rank adaptation (LoRA)",
+    "lora_alpha": "does not support low-rank adaptation (LoRA)",
     "quantization_config": (
-        "is packed by `quantize(mode, config=...)` once it is trained"
+        "is quantized by `quantize(mode, config=...)` after training"
     ),
 }
 
 
 def checked(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments without those that only Keras' own layer has.
+    """Removes the arguments that only `keras.layers.Embedding` has.
 
-    None is taken for all of them; `input_length`, which Keras no longer reads,
-    is taken with Keras' warning.
+    Each of them may be None. `input_length`, which Keras ignores, may have any
+    value and causes the same warning as in Keras.
+
+    Args:
+        cls: Class of the layer, for the error message.
+        arguments: Keyword arguments of the constructor.
+
+    Returns:
+        The other keyword arguments.
 
     Raises:
-        ValueError: For another value; the message says what to do instead.
+        ValueError: If one of the others is not None; the message names the
+            alternative.
     """
     for name, instead in _INSTEAD.items():
         value = arguments.get(name)
@@ -45,7 +53,7 @@ def checked(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A number as it is, an array by its shape, else the type."""
+    """Text of a number or string, shape of an array, or type of a value."""
     if isinstance(value, int | float | str):
         return repr(value)
     if isinstance(value, list | tuple):

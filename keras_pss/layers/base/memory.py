@@ -1,4 +1,4 @@
-"""The memory report of a layer: what is trained, kept beside it and served."""
+"""The memory report of a layer, in training and in serving."""
 
 import dataclasses
 import math
@@ -12,24 +12,26 @@ from keras_pss.optimizers.slots import Optimizer, optimizer_slots
 
 @dataclasses.dataclass(frozen=True)
 class MemoryReport:
-    """Sizes of an embedding layer, and what one lookup costs.
+    """Sizes of an embedding layer, and the cost of one lookup.
 
     Attributes:
-        parameters: Numbers that the layer learned (trained, or packed).
-        full_parameters: Numbers of the table that it stands for; None for an
-            open vocabulary.
-        index_bytes: Bytes of tables that are not trained: pointers, counters.
-        optimizer_bytes: Bytes that the optimizer keeps while training; none
-            for a layer that is not trainable.
-        training_bytes: Parameters, gradients, optimizer and index tables.
-        serving_bytes: Bytes of the weights as they are now, index tables
-            included.
+        parameters: Number of learned parameters, trainable or packed.
+        full_parameters: Number of parameters of the uncompressed table; None
+            for an open vocabulary.
+        index_bytes: Bytes of tables that are not trained, such as pointers
+            and counters.
+        optimizer_bytes: Bytes of the optimizer's slots; 0 for a layer that is
+            not trainable.
+        training_bytes: Bytes of parameters, gradients, optimizer slots and
+            index tables.
+        serving_bytes: Bytes of the current weights, index tables included.
         serving_bytes_int8: The same after `quantize("int8")`.
         serving_bytes_int4: The same after `quantize("int4")`; matrices that
-            lookups read whole stay int8.
-        lookup_bytes: Bytes gathered for one id (of a collection: for one id
-            of each table); matrices that a whole batch shares do not count.
-        lookup_flops: Floating-point additions and multiplications for it.
+            every lookup reads whole are packed to int8.
+        lookup_bytes: Bytes gathered for one id (in a collection, for one id
+            of each table). Matrices that a whole batch shares do not count.
+        lookup_flops: Floating-point additions and multiplications of that
+            lookup.
     """
 
     parameters: int
@@ -45,7 +47,7 @@ class MemoryReport:
 
     @property
     def compression(self) -> float | None:
-        """How many times fewer parameters than the full table."""
+        """Compression ratio: parameters of the full table per parameter."""
         if self.full_parameters is None:
             return None
         if not self.parameters:
@@ -54,14 +56,20 @@ class MemoryReport:
 
     @classmethod
     def of(cls, layer: Any, full: int | None, optimizer: Optimizer) -> Self:
-        """Reports on a layer made of `TableLayer`s, shared ones included."""
+        """Reports on a layer and its sub-layers, including shared ones.
+
+        Args:
+            layer: A `TableLayer`, or a layer composed of them.
+            full: Parameters of the uncompressed tables, or None.
+            optimizer: An optimizer or its name, for the size of its slots.
+        """
         return cls.of_parts(layers_within(layer), full, optimizer)
 
     @classmethod
     def of_parts(
         cls, parts: Sequence[Any], full: int | None, optimizer: Optimizer
     ) -> Self:
-        """Reports on `TableLayer`s, each given once."""
+        """Reports on a sequence of `TableLayer`s without duplicates."""
         slots = optimizer_slots(optimizer)
         parameters = floats = trained = index = serving = 0
         packed = dict.fromkeys(MODES, 0)
@@ -92,10 +100,11 @@ class MemoryReport:
 
     @classmethod
     def of_stock_embedding(cls, layer: Any, optimizer: Optimizer) -> Self:
-        """Reports on a `keras.layers.Embedding`, which is its own full table.
+        """Reports on a `keras.layers.Embedding`, which is not compressed.
 
-        Keras packs it to int8 with one scale a row; to int4 with a scale and
-        a zero for each block of numbers of a row, and the blocks' numbers.
+        Keras packs it to int8 with one scale for each row. For int4 it keeps
+        a scale and a zero point for each block of a row, and the block number
+        of each column.
         """
         rows, width = layer.input_dim, layer.output_dim
         size = itemsize(layer.variable_dtype)
@@ -123,7 +132,7 @@ class MemoryReport:
         )
 
     def plus(self, others: Sequence[Self]) -> Self:
-        """The sum of reports; `full_parameters` stays as it is."""
+        """Adds reports to this one, except for their `full_parameters`."""
         sums = {
             field.name: sum(getattr(r, field.name) for r in (self, *others))
             for field in dataclasses.fields(self)
@@ -140,7 +149,7 @@ def _bytes_of(weights: Sequence[Any]) -> int:
 
 
 def layers_within(layer: Any) -> list[Any]:
-    """The layer and the sub-layers that hold its tables, each once."""
+    """The layer and the sub-layers that hold its tables, without duplicates."""
     found: dict[int, Any] = {}
     stack = [layer]
     while stack:

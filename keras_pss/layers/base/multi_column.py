@@ -1,4 +1,4 @@
-"""Layers of several tables, of which each column of the ids reads one."""
+"""Base class of layers in which each column of the ids has its own table."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,9 +15,9 @@ Tensor = Any
 
 
 class MultiColumn(Composite):
-    """Base of layers that turn `(..., F)` ids into `(..., F, d)` rows.
+    """Base of layers that map `(..., F)` ids to `(..., F, d)` rows.
 
-    A subclass sets `input_dims` and `output_dim`, and writes `column_rows`.
+    A subclass sets `input_dims` and `output_dim`, and defines `column_rows`.
     """
 
     input_dims: tuple[Any, ...]
@@ -26,17 +26,18 @@ class MultiColumn(Composite):
     def column_rows(
         self, ids: Tensor, valid: Tensor | None, training: bool | None
     ) -> Tensor:
-        """`(n, F)` valid ids to `(n, F, d)` rows.
+        """Maps `(n, F)` valid ids to `(n, F, d)` rows.
 
         Args:
-            ids: Integers; 0 in place of an id that is not valid.
-            valid: Booleans `(n, F)`; None where all ids are known to be valid.
-            training: Whether the parts may count the ids.
+            ids: Integers; an out-of-range id has been replaced by 0.
+            valid: Booleans `(n, F)`, False for ids that have been replaced;
+                None if all ids are known to be valid.
+            training: Boolean, whether sub-layers may count the ids.
         """
         raise NotImplementedError
 
     def bounds(self) -> list[int]:
-        """Rows of each table; the largest number where it is open."""
+        """Upper bound of the ids of each table, also for open vocabularies."""
         return [LARGEST_DIM if n is None else n for n in self.input_dims]
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,7 +60,7 @@ class MultiColumn(Composite):
         if not shape or shape[-1] != len(self.input_dims):
             raise ValueError(
                 f"Layer '{self.name}' has {len(self.input_dims)} tables, so "
-                "the last axis of its ids must have as many columns. "
+                "the last axis of its ids must have that many columns. "
                 f"Received: ids of shape {shape}"
             )
 

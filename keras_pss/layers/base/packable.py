@@ -1,4 +1,4 @@
-"""Layers that Keras can quantise, by `quantize` or by their dtype policy."""
+"""Layers that can be quantized by `quantize` or by their dtype policy."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from keras_pss.ops.packing import BLOCK_SIZE, MODES
 
 
 class Packable(QuantizedCalls):
-    """Mixin before `keras.layers.Layer`, for a class with a `quantize`.
+    """Mixin for layers with a `quantize` method; precedes the `Layer` base.
 
-    On a built layer `layer.dtype_policy = "int8_from_float32"` is
-    `layer.quantize("int8")`, as in Keras, and changes nothing where that fails.
+    On a built layer, `layer.dtype_policy = "int8_from_float32"` has the effect
+    of `layer.quantize("int8")`, as in Keras. If that fails, the policy and the
+    weights are unchanged.
     """
 
     built: bool
@@ -34,8 +35,8 @@ class Packable(QuantizedCalls):
             return
         if self.quantization_mode is not None:
             raise ValueError(
-                f"The tables of layer '{self.name}' are packed, and no policy "
-                "unpacks them or packs them otherwise. Build a layer with the "
+                f"The tables of layer '{self.name}' are already packed, so "
+                "its dtype policy cannot change. Create a new layer with this "
                 "policy from the float weights. Received: "
                 f"dtype_policy={policy.name!r} after "
                 f"{policy_of(self).name!r}"
@@ -47,7 +48,7 @@ class Packable(QuantizedCalls):
         except Exception:
             _own.fset(self, before)
             raise
-        if self.quantization_mode is None:  # its parts alone hold tables
+        if self.quantization_mode is None:  # only sub-layers hold tables
             keep_policy(self, policy)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
@@ -56,22 +57,22 @@ class Packable(QuantizedCalls):
             keras.layers.Layer.build_from_config(self, config)
 
     def quantization_error(self, mode: Any) -> NotImplementedError:
-        """The error for a mode that these layers do not have."""
+        """The error for an unsupported quantization mode."""
         return _error(mode, self.name)
 
 
-# Keras' property, which the one above stands before.
+# Keras' property, which the one above overrides.
 _own: Any = keras.layers.Layer.dtype_policy
 
 
 def keep_policy(layer: Any, policy: Any) -> None:
-    """Sets the policy of a layer whose weights are packed, or will be now."""
+    """Sets the policy of a layer that is packed or about to be packed."""
     mark_quantized(layer)
     _own.fset(layer, policy)
 
 
 def check_mode(mode: str | None, name: str) -> str | None:
-    """Checks the quantisation mode of a layer, None for none."""
+    """Checks a quantization mode; None means that the layer is not packed."""
     if mode is not None and mode not in MODES:
         raise _error(mode, name)
     return mode
@@ -79,14 +80,14 @@ def check_mode(mode: str | None, name: str) -> str | None:
 
 def _error(mode: Any, name: str) -> NotImplementedError:
     return NotImplementedError(
-        f"Invalid quantization mode for layer '{name}'. Its tables can be "
-        "packed to 'int8' or 'int4'; leave the layer out by `filters` to "
-        f"quantize a model otherwise. Received: mode={mode!r}"
+        f"Invalid quantization mode for layer '{name}'. Its tables support "
+        "'int8' and 'int4'. To quantize the rest of a model in another mode, "
+        f"exclude the layer by `filters`. Received: mode={mode!r}"
     )
 
 
 def policy_of(layer: Any) -> Any:
-    """A layer's dtype policy, its own one where that is a map."""
+    """The dtype policy of a layer, looked up by path in a policy map."""
     policy = layer.dtype_policy
     if isinstance(policy, keras.dtype_policies.DTypePolicyMap) and layer.path:
         return policy[layer.path]
@@ -94,24 +95,26 @@ def policy_of(layer: Any) -> Any:
 
 
 def block_size(policy: Any) -> int:
-    """Block size of an int4 policy, or the default; -1 for one scale a row."""
+    """Block size of an int4 policy; -1 means one scale for each row."""
     return getattr(policy, "block_size", None) or BLOCK_SIZE
 
 
 def packed_policy(layer: Any, mode: str, config: Any) -> Any:
-    """The policy of a layer that is about to be packed.
+    """The dtype policy of a layer after it has been packed.
 
     Raises:
-        NotImplementedError: For a quantizer of the weights, which these tables
-            do without; Keras' `model.quantize` turns it into a warning.
-        ValueError: For a compute dtype that Keras excludes.
+        NotImplementedError: If `config` has a `weight_quantizer`, which the
+            tables do not support. Keras' `model.quantize` turns this error
+            into a warning.
+        ValueError: If Keras does not support the mode with the compute dtype.
     """
     if getattr(config, "weight_quantizer", None) is not None:
         raise NotImplementedError(
-            f"Layer '{layer.name}' packs its tables with scales for blocks of "
-            "numbers, for which there is no custom quantization of weights. "
-            "Leave `weight_quantizer` out of the config, or the layer out by "
-            "`filters`. Received: config.weight_quantizer="
+            f"Layer '{layer.name}' does not support a custom quantizer of its "
+            "weights, since it packs its tables with one scale for each block "
+            "of numbers. Remove `weight_quantizer` from the config, or "
+            "exclude the layer by `filters`. Received: "
+            "config.weight_quantizer="
             f"{type(config.weight_quantizer).__name__}"
         )
     name = mode
@@ -123,18 +126,18 @@ def packed_policy(layer: Any, mode: str, config: Any) -> Any:
 
 
 def _form(policy: Any) -> tuple[Any, ...]:
-    """What of a policy says how tables are kept."""
+    """The mode and the block size of a policy, which determine the packing."""
     mode = policy.quantization_mode
     return mode, block_size(policy) if mode == "int4" else None
 
 
 def _source(policy: Any) -> str:
-    """Name of the float policy that a quantised one is made from."""
+    """Name of the float policy that a quantized policy is derived from."""
     return policy.name.split("_from_", 1)[1]
 
 
 def _config(policy: Any) -> Any:
-    """The config by which `quantize` gives a policy; None for the default."""
+    """The `quantize` config that results in a policy; None for the default."""
     if policy.quantization_mode != "int4":
         return None
     size = block_size(policy)

@@ -1,10 +1,11 @@
-"""Layers that several layers hold: their copies share them, or refuse.
+"""Layers that several other layers hold, and how copies keep sharing them.
 
-Keras keeps what is shared while it saves or loads a whole model. Elsewhere
-(`clone_model`, `from_config`, HDF5) it copies layer by layer: there a config
-says which object its holder shares, and the copies of different holders share
-one copy of it. What a model calls itself has a config without a holder, so a
-copy of another holder is refused.
+Keras preserves shared layers while it saves or loads a whole model. Elsewhere
+(`clone_model`, `from_config`, HDF5) it copies layer by layer. There the config
+of a holder identifies the layer that it shares, and copies of different
+holders share one copy of that layer. If the model also calls the shared layer
+directly, Keras copies that layer by a config that names no holder. The copies
+could then not share it, so copying a holder raises an error.
 """
 
 import copy
@@ -15,18 +16,19 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import keras
 
-# The holders of a layer, numbered.
+# For each layer its holders, numbered in the order of their creation.
 _holders: WeakKeyDictionary[Any, WeakKeyDictionary[Any, int]] = (
     WeakKeyDictionary()
 )
-# Names of the layers that were marked as shared, unique among all processes.
+# Unique identifiers of shared layers; they must be unique across processes.
 _marks: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-# The latest copy of each, and the holders whose copies hold it.
+# The latest copy of each shared layer, by identifier, and the numbers of the
+# holders whose copies hold it.
 _copies: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _copied_holders: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
 
-# A marked object of no other use: two of them are one where Keras keeps what
-# is shared.
+# Config of a probe object that is marked as shared. Deserializing it twice
+# gives the same object only while Keras preserves shared objects.
 _PROBE: dict[str, Any] = {
     "module": "keras.initializers",
     "class_name": "Zeros",
@@ -37,16 +39,17 @@ _PROBE: dict[str, Any] = {
 
 
 class Holder(keras.layers.Layer):
-    """Base of layers that are given layers, which may serve others as well.
+    """Base of layers that take other layers, possibly shared, as arguments.
 
-    A subclass names the arguments in `nested`, keeps each under its own name
-    and calls `hold_nested` once all of them are set. An argument may be None.
+    A subclass lists the names of these arguments in `nested`, stores each
+    under its own name and calls `hold_nested` after all of them are set. The
+    value of an argument may be None.
     """
 
     nested: ClassVar[tuple[str, ...]] = ()
 
     def hold_nested(self) -> None:
-        """Makes the nested layers known as held by this one."""
+        """Registers this layer as a holder of its nested layers."""
         for part in self._nested().values():
             known = _holders.setdefault(part, WeakKeyDictionary())
             known[self] = 1 + max(known.values(), default=-1)
@@ -71,7 +74,7 @@ class Holder(keras.layers.Layer):
         return cls(**{**config, **parts})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy over copies of the nested layers, one for each of them."""
+        """Copies the layer together with its nested layers."""
         parts = {
             name: copy.deepcopy(part, memo)
             for name, part in self._nested().items()
@@ -91,10 +94,10 @@ class Holder(keras.layers.Layer):
 
 
 def shared_by(part: Any) -> int:
-    """How many layers hold a layer; a model that calls it counts as one."""
+    """Number of holders of a layer; direct calls by a model count as one."""
     if _count(part) > 1:
-        # Keras' layers are in cycles: those that nobody uses any longer may
-        # still be there.
+        # Keras' layers form reference cycles, so unused holders may be alive
+        # until the next garbage collection.
         gc.collect()
     return _count(part)
 
@@ -106,8 +109,8 @@ def _count(part: Any) -> int:
 def _serialized(part: Any, holder: Any) -> dict[str, Any]:
     config = keras.saving.serialize_keras_object(part)
     if _is_shared_by_keras():
-        # Keras marks an object from its second occurrence on, and by then the
-        # first one's config has been copied.
+        # Keras marks an object only at its second occurrence, when the config
+        # of the first has already been copied.
         return {**config, "shared_object_id": id(part)}
     if shared_by(part) < 2:
         return config
@@ -128,7 +131,7 @@ def _deserialized(config: Any, argument: str, name: str | None) -> Any:
         raise ValueError(_refusal(name, config["config"].get("name", argument)))
     mark, number = config["shared_object_id"], config["holder"]
     part = _copies.get(mark)
-    # A holder that is copied once more begins another set of copies.
+    # If the same holder is copied again, a new set of copies begins.
     if part is None or number in _copied_holders[part]:
         part = keras.saving.deserialize_keras_object(config)
         _copies[mark], _copied_holders[part] = part, set()
@@ -138,9 +141,10 @@ def _deserialized(config: Any, argument: str, name: str | None) -> Any:
 
 def _refusal(holder: str | None, part: str) -> str:
     return (
-        f"Layer '{holder}' shares layer '{part}', and a copy of it alone would "
-        "not. Copy the whole model, by `copy.deepcopy(model)` or by saving it "
-        "as `.keras` and loading that; or build it anew and load its weights. "
+        f"Layer '{holder}' shares layer '{part}' with other layers, and a "
+        f"copy of '{holder}' alone would no longer share it. Copy the whole "
+        "model by `copy.deepcopy(model)`, save and load it as a `.keras` "
+        "file, or create a new model and load the weights. "
         f"Received: a copy of layer '{holder}'"
     )
 

@@ -1,7 +1,7 @@
-"""Named weight tables of a layer: built, read, regularised and quantised.
+"""The weight tables of a layer: how they are built, read and quantized.
 
-What a method may ask of its tables, floats or packed, stands in one class,
-hence the length.
+The file is long because one class has all operations on tables, both float
+and packed.
 """
 
 import math
@@ -33,22 +33,23 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Table:
-    """One weight of shape `(rows, width)`.
+    """The declaration of one weight of shape `(rows, width)`.
 
-    All weights are 2-D, so that quantisation, sharding and export treat every
-    method alike.
+    All weights are 2-D, so that quantization, sharding and export can treat
+    all methods alike.
 
     Attributes:
-        rows, width: The shape.
-        initializer: Fills it; takes a shape and a dtype.
-        whole: Whether every lookup multiplies with all of it, as with a
-            matrix of a network; else its rows are gathered. It is packed to
-            int8 where tables of rows are to int4.
-        dtype: None for trained floats; an integer type for an index table,
-            which is kept beside them and neither trained nor packed.
-        constraint: Applied after each step in place of the layer's own.
-        aggregation: How replicas of TensorFlow's strategies join what each
-            writes while training: `"sum"` for counters that are added to.
+        rows, width: Integers, the shape.
+        initializer: Function of a shape and a dtype that returns the initial
+            values.
+        whole: Boolean, whether every lookup reads the whole table, such as
+            the kernel of a dense layer. Otherwise rows are gathered. Quantizing
+            to int4 packs such a table to int8.
+        dtype: None for a trained float table; an integer dtype for an index
+            table, which is neither trained nor packed.
+        constraint: Constraint of this weight that replaces the layer's own.
+        aggregation: How TensorFlow's distribution strategies combine the
+            replicas' updates of an index table: `"sum"` for counters.
     """
 
     rows: int
@@ -65,15 +66,15 @@ class Table:
 
     @property
     def bytes(self) -> int:
-        """Bytes of an index table, whose dtype does not follow the policy."""
+        """Bytes of an index table, whose dtype the policy does not affect."""
         return self.size * itemsize(str(self.dtype))
 
 
 class TableLayer(Packable, keras.layers.Layer):
     """A layer whose weights are the tables that `tables()` declares.
 
-    Table `x` is the attribute and the variable `x_table`; once the layer is
-    quantised it holds bytes, and `x_scale` their scales.
+    Table `x` is stored in the attribute and variable `x_table`. In a quantized
+    layer that variable holds bytes, and `x_scale` holds their scales.
     """
 
     built: bool
@@ -98,41 +99,41 @@ class TableLayer(Packable, keras.layers.Layer):
         self.embeddings_constraint = fetched(
             "embeddings_constraint", constraints.get, embeddings_constraint
         )
-        # Ids are not to be cast, and neither are whole tables (the weights say
-        # so as well): rows are, once they are gathered.
+        # Ids must not be cast. Tables are not cast either (their weights have
+        # autocast=False): only the gathered rows are.
         self.autocast = False
 
     def tables(self) -> dict[str, Table]:
-        """Names and shapes of the weights, in the order they are saved."""
+        """Declares the weights by name, in the order of saved files."""
         raise NotImplementedError
 
     def float_tables(self) -> dict[str, Table]:
-        """Those that are trained, and packed by `quantize`."""
+        """The tables that are trained and that `quantize` packs."""
         return {k: t for k, t in self.tables().items() if t.dtype is None}
 
     def parts(self) -> list[Any]:
-        """Sub-layers that hold further tables."""
+        """The sub-layers that hold further tables."""
         return []
 
     def packing(self, mode: str, size: int, whole: bool = False) -> Packing:
-        """How a table is packed.
+        """The packing of a table in a quantization mode.
 
         Args:
             mode: `"int8"` or `"int4"`.
             size: Block size of int4; see `packing.Int4`.
-            whole: Whether the table is one that lookups read whole.
+            whole: Whether every lookup reads the whole table.
         """
         if mode == "int8" or whole:
             return Int8()
         return Int4(size)
 
     def _own_packing(self, whole: bool = False) -> Packing:
-        """How the layer's tables are packed now."""
+        """The packing of the layer's tables in its current mode."""
         size = block_size(policy_of(self))
         return self.packing(self.quantization_mode, size, whole)
 
     def packed_bytes(self, table: Table, mode: str) -> int:
-        """Bytes of a trained table after `quantize(mode)`."""
+        """Bytes that a trained table takes after `quantize(mode)`."""
         how = self.packing(mode, block_size(policy_of(self)), table.whole)
         form = how.form(table.rows, table.width, self.variable_dtype)
         return sum(
@@ -140,7 +141,7 @@ class TableLayer(Packable, keras.layers.Layer):
         )
 
     def lookup_numbers(self) -> int:
-        """Numbers that one id reads from tables whose rows are gathered."""
+        """Number of parameters that the lookup of one id gathers."""
         return sum(
             table.width
             for table in self.float_tables().values()
@@ -148,7 +149,7 @@ class TableLayer(Packable, keras.layers.Layer):
         )
 
     def lookup_bytes(self) -> int:
-        """Bytes that one id reads from tables, packed ones without scales."""
+        """Bytes that the lookup of one id gathers, without scales."""
         size: float = itemsize(self.variable_dtype)
         if self.quantization_mode is not None:
             size = self._own_packing().number_bytes
@@ -158,14 +159,14 @@ class TableLayer(Packable, keras.layers.Layer):
         )
 
     def lookup_flops(self) -> int:
-        """Additions and multiplications of one lookup."""
+        """Floating-point additions and multiplications of one lookup."""
         return 0
 
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
-        # Index tables first: a layer that is packed later has them before its
-        # packed tables, and files name weights by their order.
+        # Index tables come first: `quantize` replaces the float tables by new
+        # variables at the end, and files identify weights by their order.
         for name, table in self.tables().items():
             if table.dtype is None:
                 continue
@@ -192,7 +193,7 @@ class TableLayer(Packable, keras.layers.Layer):
                 setattr(self, f"{name}_table", weight)
             else:
                 self._build_packed(name, table)
-        # Not a dict, which Keras would track.
+        # A tuple, since Keras would track a dict.
         self._forms = tuple(
             (name, table.width, table.whole)
             for name, table in self.float_tables().items()
@@ -216,7 +217,7 @@ class TableLayer(Packable, keras.layers.Layer):
             setattr(self, f"{name}_{suffix}", weight)
 
     def gather_rows(self, name: str, index: Tensor) -> Tensor:
-        """Rows of table `name`, shape `index.shape + (width,)`, float."""
+        """Float rows of table `name`, of shape `index.shape + (width,)`."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return gather.rows(table, index, self._sparse(table))
@@ -224,7 +225,7 @@ class TableLayer(Packable, keras.layers.Layer):
         return how.rows(self._held(name), width, index)
 
     def gather_elements(self, name: str, index: Tensor) -> Tensor:
-        """Elements of table `name` read as one array, `index.shape`, float."""
+        """Float elements of the flattened table `name`, of `index.shape`."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return gather.elements(table, index, self._sparse(table))
@@ -232,21 +233,21 @@ class TableLayer(Packable, keras.layers.Layer):
         return how.elements(self._held(name), width, index)
 
     def _read_as(self, name: str) -> tuple[Packing, int]:
-        """How a packed table is read, and the columns that it stands for."""
+        """The packing of a table, and its width before it was packed."""
         width, whole = next(form[1:] for form in self._forms if form[0] == name)
         return self._own_packing(whole), width
 
     def _held(self, name: str) -> dict[str, Any]:
-        """What a packed table is kept in, by suffix."""
+        """The variables of a packed table, keyed by the suffix of the name."""
         return {
             suffix: getattr(self, f"{name}_{suffix}", None)
             for suffix in ("table", "scale")
         }
 
     def dense_table(self, name: str) -> Any:
-        """Table `name` where kernels may read it, or None.
+        """Table `name` if kernels may read it, else None.
 
-        None for one that is packed, or whose gradient is sparse.
+        Kernels read neither packed tables nor tables with sparse gradients.
         """
         table = getattr(self, f"{name}_table", None)
         if self.quantization_mode is not None or self._sparse(table):
@@ -254,12 +255,12 @@ class TableLayer(Packable, keras.layers.Layer):
         return table
 
     def gather_index(self, name: str, index: Tensor) -> Tensor:
-        """Rows of index table `name`, int32, `index.shape + (width,)`."""
+        """Int32 rows of index table `name`, `index.shape + (width,)`."""
         table = getattr(self, f"{name}_table")
         return ops.cast(ops.take(table, index, axis=0), "int32")
 
     def whole_table(self, name: str) -> Tensor:
-        """All of a table that every lookup needs all of, float."""
+        """The whole table `name` as floats."""
         table = getattr(self, f"{name}_table")
         if self.quantization_mode is None:
             return ops.convert_to_tensor(table)
@@ -274,26 +275,29 @@ class TableLayer(Packable, keras.layers.Layer):
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
     ) -> None:
-        """Packs every table, and those of the layer's parts.
+        """Packs the tables of the layer and of its sub-layers.
 
-        `"int8"` has a scale for each row, or for each 64 numbers of shorter
-        rows. `"int4"` has two numbers a byte and a scale for each
-        `config.block_size` numbers of a row, 128 by default (rows together
-        where they are shorter than 64), or for each row where it is None;
-        matrices that every lookup reads whole are packed to int8.
+        `"int8"` keeps one scale for each row, or for each 64 numbers if rows
+        are shorter. `"int4"` packs two numbers into a byte and keeps one scale
+        for each `config.block_size` numbers of a row (128 by default; rows
+        shorter than 64 are grouped), or one scale for each row if
+        `config.block_size` is None. Matrices that every lookup reads whole are
+        packed to int8 in both modes.
 
         Args:
             mode: `"int8"` or `"int4"`.
-            type_check: As in Keras.
+            type_check: As in `keras.layers.Layer.quantize`.
             config: A `keras.quantizers.Int8QuantizationConfig` or
-                `Int4QuantizationConfig`. Its quantizer of activations has
-                nothing to act on: ids are integers.
+                `Int4QuantizationConfig`. Its activation quantizer is ignored,
+                since the inputs are integer ids.
 
         Raises:
-            NotImplementedError: For another mode, or a config with a quantizer
-                of the weights; Keras' `model.quantize` turns it into a warning.
-            ValueError: If the layer is not built, is packed already, or
-                computes in float16, which Keras excludes with int8.
+            NotImplementedError: For another mode, or for a config with a
+                weight quantizer. Keras' `model.quantize` turns this error into
+                a warning.
+            ValueError: If the layer is not built, if it is already packed, or
+                if it computes in float16, which Keras does not combine with
+                int8.
         """
         self.check_quantization(mode, config)
         policy = self.packed_policy(mode, config)
@@ -314,7 +318,7 @@ class TableLayer(Packable, keras.layers.Layer):
                 part.quantize(mode, config=config)
 
     def check_quantization(self, mode: Any, config: Any) -> None:
-        """Raises what `quantize` would, before anything is changed."""
+        """Raises the errors of `quantize` without changing anything."""
         check_mode(mode, self.name)
         self.packed_policy(mode, config)
         for part in self.parts():
@@ -342,7 +346,7 @@ class TableLayer(Packable, keras.layers.Layer):
 
 
 def cast_rows(rows: Tensor, valid: Tensor | None, dtype: str) -> Tensor:
-    """Rows in the compute dtype, NaN where an id was not valid."""
+    """Casts rows to a dtype, with NaN in the rows of out-of-range ids."""
     rows = ops.cast(rows, dtype)
     if valid is None:
         return rows

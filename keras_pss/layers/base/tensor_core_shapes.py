@@ -1,4 +1,4 @@
-"""Shapes of the cores of a tensor train or ring, from what is given."""
+"""Shapes of the cores of a tensor train or tensor ring."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from keras_pss.ops import tensor_train
 
 Core = tuple[int, int, int, int]
 
-# Of any use: 2^32 rows have no more than 32 factors of two.
+# More cores are of no use: 2^32 rows have at most 32 factors of two.
 MOST_CORES = 32
 
 
@@ -28,18 +28,20 @@ def cores(
     ring: bool = False,
     **kwargs: Any,
 ) -> list[Core]:
-    """Shapes (p, r, q, r') of the cores, checked.
+    """Checks the arguments and returns the shapes (p, r, q, r') of the cores.
 
     Args:
-        input_dim, output_dim: n and d of the table.
-        rank: One for all boundaries, or one for each: D - 1 in a train, D in
-            a ring, the first being that between the last and the first core.
+        input_dim, output_dim: Integers n and d, the shape of the table.
+        rank: Integer, the rank at all boundaries between cores; or a sequence
+            of ranks, D - 1 of them for a tensor train and D for a tensor
+            ring, whose first is that between the last and the first core.
         row_shape, column_shape, num_cores: As in `TTEmbedding`.
-        ring: Whether the last core meets the first.
-        **kwargs: Of the layer, not used here.
+        ring: Boolean, whether the last core is connected to the first.
+        **kwargs: Other arguments of the layer, which are ignored.
 
     Raises:
-        ValueError: For factors that do not make the table.
+        ValueError: If the factors or ranks do not match each other or the
+            shape of the table.
     """
     given = []
     if not isinstance(row_shape, str):
@@ -51,8 +53,9 @@ def cores(
     count = num_cores or (len(given[0]) if given else 3)
     if count < 2 or any(len(s) != count for s in given):
         raise ValueError(
-            "A tensor train or ring has two or more cores, and one factor of "
-            "the rows and of the columns for each. Received: "
+            "A tensor train or tensor ring needs at least two cores, and "
+            "`row_shape` and `column_shape` need one factor for each core. "
+            "Received: "
             f"num_cores={num_cores}, row_shape={shown(row_shape)}, "
             f"column_shape={shown(column_shape)}"
         )
@@ -62,7 +65,7 @@ def cores(
     if math.prod(column_shape) != output_dim:
         raise ValueError(
             f"The product of `column_shape` must be output_dim={output_dim}, "
-            f"as of {tensor_train.column_shape(output_dim, count)}. "
+            f"such as {tensor_train.column_shape(output_dim, count)}. "
             f"Received: column_shape={tuple(column_shape)}"
         )
     rows = _row_shape(input_dim, row_shape, column_shape, rank, count, ring)
@@ -77,7 +80,7 @@ def cores(
 
 
 def size(shapes: Sequence[Core]) -> int:
-    """Parameters of all cores."""
+    """Number of parameters of all cores."""
     return sum(math.prod(core) for core in shapes)
 
 
@@ -87,19 +90,21 @@ def largest_ranks(
     size_within: int,
     ring: bool = False,
 ) -> int | tuple[int, ...]:
-    """The ranks that use a number of parameters best: as equal as may be.
+    """The largest ranks within a number of parameters, as equal as possible.
 
-    The largest single rank that fits, by bisection; what it leaves raises the
-    ranks one at a time, the lowest first.
+    Bisection finds the largest rank that fits for all boundaries. Then single
+    ranks are raised by one, the lowest first, as long as parameters are left.
 
     Args:
-        shapes: Cores of a rank or ranks.
-        largest: Rank that is certainly too large, or the largest useful one.
-        size_within: Parameters.
-        ring: Whether the last core meets the first.
+        shapes: Function from a rank or a sequence of ranks to the shapes of
+            the cores.
+        largest: Integer, an upper bound on useful ranks.
+        size_within: Integer, the largest number of parameters.
+        ring: Boolean, whether the last core is connected to the first.
 
     Returns:
-        One rank, 1 at least, where no single one can be raised.
+        A tuple of ranks; a single integer, at least 1, if no rank can be
+        raised.
     """
 
     def fits(rank: int | Sequence[int]) -> bool:
@@ -110,7 +115,7 @@ def largest_ranks(
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     found = [left for _, left, *_ in shapes(low)]
-    # No boundary of a train is of use above the entries on either side.
+    # A rank is of no use above the number of entries on either side of it.
     most = [left for _, left, *_ in shapes(largest)]
     if not ring:
         found, most = found[1:], most[1:]
@@ -156,8 +161,9 @@ def _check_rank(rank: int | Sequence[int], count: int, ring: bool) -> None:
     needed = count if ring else count - 1
     if len(rank) != needed:
         raise ValueError(
-            f"`rank` must be one integer or {needed}, one for each place "
-            f"where two of the {count} cores meet. Received: rank={rank}"
+            f"`rank` must be an integer or a list of {needed} integers, one "
+            f"for each boundary between the {count} cores. "
+            f"Received: rank={rank}"
         )
     for r in rank:
         positive_int("rank", r)

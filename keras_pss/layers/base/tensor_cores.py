@@ -1,4 +1,4 @@
-"""What tensor trains and rings share: cores in, rows out."""
+"""The base class of tensor train and tensor ring embeddings."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ from keras_pss.ops import tensor_train
 
 Tensor = Any
 
-# A whole table of so many rows for each id is built at least three times faster
-# on a CPU, by a few large matrix products, than the rows of the ids by as many
-# small ones.
+# Up to this many table rows for each id of a batch, it is at least three times
+# faster on a CPU to build the whole table by a few large matrix products than
+# to build each row by its own small products.
 ROWS_OF_AN_ID = 4
 
 CORE_INITIALIZERS = ("uniform", "sampled_gaussian")
 
 
 class CoreEmbedding(CompressedEmbedding):
-    """Base of the layers whose row is a product of slices of cores."""
+    """Base of the layers whose rows are products of slices of cores."""
 
     sized_by = "rank"
-    # Whether the last core meets the first.
+    # Whether the last core is connected to the first.
     ring = False
 
     def _set_cores(
@@ -76,24 +76,24 @@ class CoreEmbedding(CompressedEmbedding):
                 input_dim, output_dim, rank, ring=cls.ring, **kwargs
             )
 
-        # A train's rank is of use up to the columns of the table's best
-        # split; a ring's cores have rank² numbers and more.
+        # A train's useful ranks do not exceed the number of entries of the
+        # table; each core of a ring has at least rank² parameters.
         largest = math.isqrt(size) if cls.ring else input_dim * output_dim
         rank = core_shapes.largest_ranks(shapes, largest, size, cls.ring)
         return {"rank": rank}
 
     def core_stds(self, std: float) -> list[float]:
-        """Deviations with which the cores make a table's, on average.
+        """Standard deviations of the cores that give the table's, on average.
 
-        An entry is the sum of Π r products of D entries of cores.
+        An entry of the table is a sum of Π r products of D core entries.
 
         Args:
-            std: The standard deviation of the table's entries.
+            std: Float, the standard deviation of the table's entries.
         """
         raise NotImplementedError
 
     def mean_square(self, cores: Sequence[Tensor]) -> Tensor:
-        """Mean of the squared entries of the table that cores make."""
+        """Mean square of the entries of the table that the cores represent."""
         raise NotImplementedError
 
     def tables(self) -> dict[str, Table]:
@@ -126,15 +126,15 @@ class CoreEmbedding(CompressedEmbedding):
         sizes: list[tuple[int, int]],
         scale: table_scale.TableScale,
     ) -> Callable[..., Tensor]:
-        """Draws the last core so that the table's own variance is right.
+        """Scales the last core so that the table has the intended variance.
 
-        Few numbers make many rows: their variance can be far from its mean
-        over draws. An initializer repeats its draw, so the other cores are
-        known here.
+        Few parameters determine many rows, so the variance of one table can
+        be far from its expectation. Initializers here are deterministic, so
+        the values of the other cores can be drawn again.
         """
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-            # At the weights' dtype: another one would draw other numbers.
+            # Draw in the weights' dtype: another one would give other values.
             cores = [
                 ops.cast(draw(size, dtype), "float32")
                 for draw, size in zip(fills, sizes, strict=True)
@@ -161,11 +161,11 @@ class CoreEmbedding(CompressedEmbedding):
         return tensor_train.contract(slices, self._cores)
 
     def _is_small_for(self, count: Any) -> bool:
-        """Whether to build the whole table for a number of ids, if known."""
+        """Whether to build the whole table for a batch of `count` ids."""
         if self.quantization_mode is not None or self.gradient == "sparse":
-            return False  # reads the rows that are asked for, and no others
+            return False  # these must read only the rows of the batch
         rows = math.prod(self.row_shape)
-        # An export may give it a symbol, which compares with nothing.
+        # In an export `count` may be symbolic, which cannot be compared.
         return isinstance(count, int) and rows <= ROWS_OF_AN_ID * count
 
     def get_config(self) -> dict[str, Any]:

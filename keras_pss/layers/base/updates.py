@@ -1,7 +1,7 @@
-"""What layers do to themselves between steps and epochs of training.
+"""Protocols for layers that update themselves between steps and epochs.
 
-A layer that has one of these methods is asked by the callback
-`keras_pss.callbacks.LayerUpdates`.
+The callback `keras_pss.callbacks.LayerUpdates` calls these methods on every
+layer that has them.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -10,11 +10,11 @@ import numpy as np
 
 
 class Replaced(NamedTuple):
-    """Rows that a layer replaced, whose optimizer slots are stale.
+    """Rows that a layer has replaced, so that their optimizer slots are stale.
 
     Attributes:
-        table: The weight.
-        rows: Integers, the numbers of its rows.
+        table: The variable that holds the rows.
+        rows: Integer array, the indices of the replaced rows.
     """
 
     table: Any
@@ -26,11 +26,14 @@ class UpdatesAfterStep(Protocol):
     """A layer that changes its tables between two steps."""
 
     def after_step(self, step: int, steps_per_epoch: int) -> list[Replaced]:
-        """Changes the tables where it is time to; on the host.
+        """Updates the tables if an update is due; runs on the host.
 
         Args:
-            step: Steps of training that are over, 1 or more.
-            steps_per_epoch: Steps of an epoch.
+            step: Integer, the number of completed training steps, from 1.
+            steps_per_epoch: Integer, the number of steps in an epoch.
+
+        Returns:
+            The replaced rows; an empty list if no update was due.
         """
 
 
@@ -39,8 +42,11 @@ class UpdatesAfterEpoch(Protocol):
     """A layer that changes its tables between two epochs."""
 
     def after_epoch(self, done: float) -> list[Replaced]:
-        """Changes the tables where it is time to; on the host.
+        """Updates the tables if an update is due; runs on the host.
 
         Args:
-            done: The share of the training that is over, in (0, 1].
+            done: Float in (0, 1], the completed share of the training.
+
+        Returns:
+            The replaced rows; an empty list if no update was due.
         """

@@ -1,4 +1,4 @@
-"""The layers within a layer or model, wherever they are nested."""
+"""Searches for the layers within a layer or model, at any depth."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,11 +7,14 @@ from keras_pss import keras_internals
 
 
 def outermost(layer: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
-    """The layer itself if it is wanted, else all that are within it.
+    """Yields the outermost wanted layers within a layer.
 
-    What is within a wanted one is not looked at. Keras tracks what is assigned
-    to attributes, in lists and dicts too; the walk is the one by which it
-    quantises a model.
+    The search does not descend into a wanted layer. It follows the sub-layers
+    that Keras tracks, which are those in attributes, lists and dicts.
+
+    Args:
+        layer: The layer or model to search, which may itself be wanted.
+        wanted: Function of a layer that returns whether it is wanted.
     """
     if wanted(layer):
         yield layer
@@ -21,7 +24,10 @@ def outermost(layer: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
 
 
 def every(layer: Any, cls: type) -> list[Any]:
-    """The layer itself and all within it that are of a class, each once."""
+    """All layers of a class within a layer or model, without duplicates.
+
+    The layer itself is included if it is of the class.
+    """
     found = {
         id(part): part
         for part in keras_internals.all_layers(layer)

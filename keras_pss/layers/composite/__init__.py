@@ -1,4 +1,4 @@
-"""Layers made of embedding layers: collections, bags, filters, hot rows.
+"""Layers composed of embedding layers: collections, bags, filters, hot rows.
 
-They own no method's mathematics, which is in `layers/embedding`.
+The mathematics of the methods is in `layers/embedding`.
 """

@@ -1,4 +1,4 @@
-"""How a collection divides its budget among its tables."""
+"""Divides the budget of a collection among its tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
 
-# Tables stay uncompressed, the smallest first, while all of them together
+# By default the smallest tables stay uncompressed, as long as together they
 # take no more than this share of the budget.
 FULL_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """Which tables stay full, and the parameters of the others.
+    """The tables that stay uncompressed, and the sizes of the others.
 
     Attributes:
-        full: Indices of the tables that stay uncompressed, ascending.
-        compressed: Indices of the others, ascending.
-        sizes: What each of `compressed` may store, in units of four bytes; a
-            single number where the method's tables share one memory. Empty
-            where the method's own arguments say the size.
+        full: Indices of the uncompressed tables, ascending.
+        compressed: Indices of the other tables, ascending.
+        sizes: Largest size of each table of `compressed`, in units of four
+            bytes; a single number if the tables share one memory. Empty if
+            the arguments of the method determine the sizes.
     """
 
     full: tuple[int, ...]
@@ -39,23 +39,24 @@ def allocate(
     options: Mapping[str, Any],
     count_index: bool = True,
 ) -> Allocation:
-    """Divides a budget; the parts never exceed it.
+    """Divides a budget among tables without ever exceeding it.
 
     Args:
-        input_dims: Rows of each table, None for an open vocabulary.
-        output_dim: Columns of all of them.
+        input_dims: Rows of each table; None for an open vocabulary.
+        output_dim: Integer, columns of all tables.
         method: A method string.
-        budget: What all tables together may store; None where `options` say
-            the size of each, as in papers that give a rank.
-        min_rows: Tables with fewer rows stay full; None: the smallest ones,
-            up to `FULL_SHARE` of the budget.
+        budget: Budget of all tables together; None if `options` determine the
+            size of each table, as in papers that state a rank.
+        min_rows: Tables with fewer rows stay uncompressed. If it is None, the
+            smallest tables do, up to `FULL_SHARE` of the budget.
         options: Further arguments of the method's layer.
-        count_index: False divides as collections did that were saved when a
-            ratio and a number did not count index tables.
+        count_index: Boolean, whether index tables count if the budget is a
+            ratio or a number of parameters. False reproduces the allocation
+            of collections that were saved before index tables counted.
 
     Raises:
-        InfeasibleBudget: A ValueError, if the budget is too small; it names
-            the smallest one.
+        InfeasibleBudget: A ValueError, if the budget is too small. The message
+            states the smallest feasible budget.
     """
     everything = tuple(range(len(input_dims)))
     cls = method_class(method)
@@ -72,7 +73,7 @@ def allocate(
         return Allocation(everything, (), ())
 
     def uncounted(table: int) -> int:
-        """What index tables take beside the budget."""
+        """Size of the index tables that the budget does not count."""
         if count_index:
             return 0
         return cls.index_size(input_dims[table], output_dim, **options)
@@ -85,7 +86,7 @@ def allocate(
         return smallest(table) < rows[table] * output_dim
 
     def choice(share: float) -> tuple[set[int], int, list[int]]:
-        """Full tables, what they cost, the least sizes of the others."""
+        """The full tables, their size, and the least sizes of the others."""
         full, spent = set(), 0
         for table in sorted(everything, key=lambda t: rows[t]):
             size = rows[table] * output_dim
@@ -105,15 +106,15 @@ def allocate(
 
     full, spent, least = choice(FULL_SHARE)
     if min_rows is None and needed(spent, least) > allowed:
-        # The tables that were to stay full leave too little for the others.
+        # Full tables leave too little for the others, so compress them all.
         full, spent, least = choice(0)
     if needed(spent, least) > allowed:
         fix = "" if min_rows is None else "a smaller `min_rows`, "
         raise InfeasibleBudget(
             f"method={method!r} needs a budget of at least "
             f"{feasible(needed(spent, least), closed)} for these {len(rows)} "
-            f"tables, {spent} of them for {len(full)} full ones. Give a larger "
-            f"budget, {fix}or another method. "
+            f"tables, {spent} of them for {len(full)} uncompressed ones. Give "
+            f"a larger budget, {fix}or another method. "
             f"Received: budget={budget}, which allows {allowed}"
         )
     compressed = tuple(t for t in everything if t not in full)
@@ -134,10 +135,11 @@ def allocate(
 def divide(
     total: int, weights: Sequence[int], least: Sequence[int]
 ) -> list[int]:
-    """Parts in proportion to weights, none below its least size.
+    """Divides a total in proportion to weights, with a least size for each.
 
-    Whoever would get less than it needs gets just that; the rest is divided
-    again among the others. The least sizes together must fit into the total.
+    A part whose share is below its least size gets the least size; the rest is
+    divided among the other parts in the same way. The sum of the least sizes
+    must not exceed the total.
     """
     sizes = list(least)
     open_parts = set(range(len(weights)))

@@ -1,4 +1,4 @@
-"""Pooled lookups: one vector for a bag of ids."""
+"""Pooled lookups: one vector for each bag of ids."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,49 +20,49 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class EmbeddingBag(Composite):
-    """A vector for each bag of ids, of the rows of any compressed embedding.
+    """Pools the rows of a compressed embedding over bags of ids.
 
         "sum"    B = Σ_i w_i E[x_i]
         "mean"   B = Σ_i w_i E[x_i] / Σ_i w_i
         "sqrtn"  B = Σ_i w_i E[x_i] / sqrt(Σ_i w_i²)
 
-    over the ids `x_i` of a bag, with weights of 1 where none are given. A bag
-    without ids, or whose norm (the divisor) is 0, is a vector of zeros. A
-    method that ends in a linear map applies it once a bag, after pooling.
+    over the ids `x_i` of a bag, with weights of 1 by default. The result is
+    zero for an empty bag and for a bag whose divisor is 0. If a method ends
+    with a linear map, the map is applied once per bag, after pooling.
 
     Args:
         embedding: The layer whose rows are pooled, such as
-            `keras_pss.TTEmbedding`. It may serve other layers as well, and
-            still does in a model that was saved and loaded.
-        combiner: `"sum"`, `"mean"` or `"sqrtn"`.
-        **kwargs: `name`, `trainable`, and `dtype`, by default the
+            `keras_pss.TTEmbedding`. Other layers may share it, also after the
+            model has been saved and loaded.
+        combiner: `"sum"` (the default), `"mean"` or `"sqrtn"`.
+        **kwargs: `name`, `trainable` and `dtype`. The dtype defaults to the
             embedding's.
 
     Call arguments:
-        inputs: Integer ids, in one of four forms. Dense, of bags padded to
-            one length; a `tf.RaggedTensor` or sparse tensor of shape
-            `(batch, None)`; or the list of all ids, with `row_splits`. An
-            entry that a sparse tensor leaves out is no id.
-        weights: Numbers in the form and of the shape of the ids.
-        row_splits: Integers `(batch + 1,)` that cut a list of ids: bag b is
-            `inputs[row_splits[b]:row_splits[b + 1]]`.
-        mask: Booleans in the form and of the shape of the ids, False for
-            padding, where an id may have any value and counts for nothing.
-            By default the mask that Keras attached to the ids. Where the
+        inputs: Integer ids in one of four forms: a dense tensor of bags padded
+            to the same length; a `tf.RaggedTensor` or a sparse tensor of shape
+            `(batch, None)`; or a 1-D tensor of all ids, with `row_splits`.
+            A missing entry of a sparse tensor is not an id.
+        weights: Numbers in the same form and of the same shape as the ids.
+        row_splits: Integers of shape `(batch + 1,)` that split a 1-D tensor of
+            ids: bag b is `inputs[row_splits[b]:row_splits[b + 1]]`.
+        mask: Booleans in the same form and of the same shape as the ids, False
+            for padding. A padding id may have any value and is ignored.
+            Defaults to the mask that Keras attached to the ids. If the
             embedding has `mask_zero=True`, id 0 is padding as well.
-        training: Whether the embedding observes the ids.
+        training: Boolean, whether the embedding counts the ids.
 
     Input shape: `(..., L)`, `(batch, None)` ragged or sparse, or `(nnz,)`.
     Output shape: `(..., output_dim)` or `(batch, output_dim)`.
 
-    Memory: the embedding's parameters and none of its own.
+    Memory: only the parameters of the embedding.
 
     Raises:
-        ValueError: For arguments that do not fit each other, for row splits
-            that decrease or do not span the ids, and for an id without a row
-            that is not masked. As with every layer here, a TensorFlow graph
-            raises `InvalidArgumentError`, and code compiled by XLA returns
-            NaN for the bags in question.
+        ValueError: If the arguments do not match each other, if row splits
+            decrease or do not cover all ids, and for an out-of-range id that
+            is not masked. As in every layer here, a TensorFlow graph raises
+            `InvalidArgumentError`, and code compiled by XLA returns NaN for
+            the affected bags.
 
     Example:
 
@@ -91,15 +91,15 @@ class EmbeddingBag(Composite):
     ) -> None:
         if not isinstance(embedding, CompressedEmbedding):
             raise ValueError(
-                "`embedding` must be a layer of keras_pss that looks up one "
-                "id, such as keras_pss.TTEmbedding(...). "
+                "`embedding` must be a compressed embedding of keras_pss, "
+                "such as keras_pss.TTEmbedding(...). "
                 f"Received: embedding={shown(embedding)}"
             )
         super().__init__(**{"dtype": embedding.dtype_policy, **kwargs})
         self.embedding = embedding
         self.combiner = one_of("combiner", combiner, pooling.COMBINERS)
         self.autocast = False
-        # A mask is used up: there are no entries left that it could be of.
+        # Keras passes the mask in; pooling then removes the axis it applies to.
         self.supports_masking = True
         self.hold_nested()
 
@@ -116,14 +116,14 @@ class EmbeddingBag(Composite):
         inputs_mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
-        # Keras hands on the mask of the ids under the second name as soon as
-        # there are weights too.
+        # If there are weights too, Keras passes the mask of the ids under the
+        # name `inputs_mask`.
         mask = inputs_mask if mask is None else mask
         bags = bags_ops.arranged(inputs, weights, row_splits, mask, self.name)
         ids, weights = self._without_padding(bags)
         if training:
             self.embedding.observe(ids, bags.mask)
-        # Half precision would lose a long bag's small terms.
+        # In half precision a sum over a long bag would lose small terms.
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         if weights is not None:
             weights = ops.cast(weights, dtype)
@@ -139,7 +139,7 @@ class EmbeddingBag(Composite):
     def _sums(
         self, bags: bags_ops.Bags, ids: Tensor, weights: Tensor | None
     ) -> Tensor | None:
-        """The bags' sums by one kernel, where the embedding has one."""
+        """Sums over bags, if the embedding has a kernel for them; else None."""
         flat = None if weights is None else ops.reshape(weights, (-1,))
         return self.embedding.latent_sums(
             ops.reshape(ids, (-1,)), bags.splits, flat
@@ -148,7 +148,7 @@ class EmbeddingBag(Composite):
     def _without_padding(
         self, bags: bags_ops.Bags
     ) -> tuple[Tensor, Tensor | None]:
-        """Ids that have a row each, and weights that are 0 for padding."""
+        """Ids with 0 in place of padding, and weights that are 0 for it."""
         ids, weights, mask = bags.ids, bags.weights, bags.mask
         if mask is not None:
             ids = ops.where(mask, ids, ops.zeros_like(ids))
@@ -158,7 +158,7 @@ class EmbeddingBag(Composite):
             return ids, weights
         if weights is None:
             return ids, mask
-        # Not a product: padding may carry a weight that is NaN.
+        # A product would not do: the weight of padding may be NaN.
         return ids, ops.where(mask, weights, ops.zeros_like(weights))
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
@@ -194,15 +194,8 @@ class EmbeddingBag(Composite):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
-        """The embedding's; a lookup is that of one id."""
+        """Report of the embedding, whose lookup costs are those of one id."""
         return self.embedding.memory_report(optimizer)
-
-    def quantize(
-        self, mode: Any = None, type_check: bool = True, config: Any = None
-    ) -> None:
-        """Packs the embedding to int8, once for all bags; see the layer."""
-        if self.embedding.quantization_mode is None:
-            self.embedding.quantize(mode)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "combiner": self.combiner}

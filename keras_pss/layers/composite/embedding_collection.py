@@ -1,7 +1,7 @@
-"""The tables of a model, as one layer.
+"""All embedding tables of a model, as one layer.
 
-What divides the budget is in allocation.py, what tables that are read at once
-become is their method's own.
+The budget is divided in allocation.py. A method's `fuse` creates the layer
+that looks up several tables at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,44 +35,52 @@ Tensor = Any
 class EmbeddingCollection(MultiColumn):
     """The embedding tables of all features, compressed within one budget.
 
+        E[..., f, :] = E_f[x[..., f]]
+
     Small tables stay uncompressed and are read by one gather. With ROBE the
-    large ones share one memory and one fused lookup; with another method each
-    has a layer of its own, and the budget is divided in proportion to their
-    sizes.
+    large tables share one memory and one fused lookup. With another method
+    each large table has a separate layer, and the budget is divided in
+    proportion to the sizes of the tables.
 
     Args:
-        input_dims: Rows of each table; None for an open vocabulary (ROBE and
-            hashing), of ids below 2^31 - 1 here.
-        output_dim: d, the length of a row, the same for all tables.
-        method: Any method string of `keras_pss.embedding`.
-        budget: `"1000x"`, an int (parameters) or `"10MB"`, of all that the
-            tables together store once they are served, in units of four
-            bytes. Never exceeded; `"full"` ignores it. None where `options`
-            say the size of each compressed table, as papers do:
-            `{"rank": 32}`, or ROBE's one `{"memory_size": 540_000}`.
-        min_rows: Tables with fewer rows stay uncompressed. By default the
-            smallest tables do, up to a quarter of the budget; without a
-            budget, none.
-        options: Further arguments of the method's layer, as a dict:
-            `{"block_size": 8}`, `{"gauge": "last_core"}`.
-        embeddings_initializer: Of each `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of the parameters.
+        input_dims: Rows of each of the F tables; None for an open vocabulary
+            (only ROBE and hashing methods), whose ids must be below 2^31 - 1.
+        output_dim: Integer d, the length of a row in all tables.
+        method: Any method string of `keras_pss.embedding`. Defaults to
+            `"robe"`.
+        budget: Upper bound on everything that the served tables store
+            together: a ratio such as `"1000x"` (the default), an int
+            (parameters, four bytes each) or a string such as `"10MB"`.
+            `"full"` ignores it. None if `options` determine the size of each
+            compressed table, as in papers: `{"rank": 32}`, or
+            `{"memory_size": 540_000}` for the single memory of ROBE.
+        min_rows: Integer; tables with fewer rows stay uncompressed. By
+            default the smallest tables do, up to a quarter of the budget, or
+            none if there is no budget.
+        options: Dict of further arguments of the method's layer, such as
+            `{"block_size": 8}` or `{"gauge": "last_core"}`.
+        embeddings_initializer: Initializer of each uncompressed `(n, d)`
+            table. Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of each trained weight.
+        embeddings_constraint: Constraint of each trained weight.
         gradient: `"auto"`, `"dense"` or `"sparse"`; see `CompressedEmbedding`.
-        count_index: Whether a budget that is a ratio or a number counts index
-            tables. False only where a collection was saved before they all
-            did: its tables keep their sizes.
-        **kwargs: `name`, `dtype`, `trainable`.
+        count_index: Boolean, whether a budget that is a ratio or a number
+            counts index tables. False only for collections that were saved
+            by versions that did not count them, so that their tables keep
+            their sizes.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Integer ids; column f belongs to table f.
+        inputs: Integer ids; column f has the ids of table f.
 
     Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
 
     Memory: at most the budget; see `memory_report()`.
 
     Raises:
-        ValueError: If the method cannot meet the budget, naming the smallest
-            one; and for ids without a row, as every layer here.
+        ValueError: If the method has no size within the budget; the message
+            states the smallest feasible budget. Also for an out-of-range id,
+            as in every layer here.
 
     Example:
 
@@ -137,7 +145,7 @@ class EmbeddingCollection(MultiColumn):
             parsed,
             min_rows,
             self.options,
-            # Bytes have always counted them.
+            # A budget in bytes has always counted index tables.
             count_index or (parsed is not None and parsed.is_bytes),
         )
         common = {
@@ -228,15 +236,15 @@ class EmbeddingCollection(MultiColumn):
         return columns.join(first, second, full, width)
 
     def _observe(self, ids: Tensor, valid: Tensor | None) -> None:
-        """Shows the layers of single tables the ids of a training step."""
+        """Passes the ids of a training step to the separate layers."""
         for place, layer in enumerate(self.single):
             column = self._allocation.compressed[place]
             mask = None if valid is None else valid[:, column]
             layer.observe(ids[:, place], mask)
 
     def get_config(self) -> dict[str, Any]:
-        # The parts may have been quantised one by one by `model.quantize`;
-        # a copy must be built with what they hold.
+        # `model.quantize` may have quantized the parts one by one; a copy must
+        # be built with their policy.
         policy = self.parts()[0].dtype_policy
         return {
             **super().get_config(),
@@ -271,7 +279,7 @@ def _checked_dims(
     dims = tuple(as_sequence("input_dims", input_dims, "numbers of rows"))
     if not dims:
         raise ValueError(
-            "`input_dims` must name at least one table. Received: []"
+            "`input_dims` must have at least one table. Received: []"
         )
     for rows in dims:
         if rows is not None or not method_class(method).open_vocabulary:
@@ -280,7 +288,7 @@ def _checked_dims(
 
 
 def _plain(value: Any) -> Any:
-    """A value in the containers that Keras made its own of an attribute."""
+    """Converts the containers in which Keras tracks an attribute to plain."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

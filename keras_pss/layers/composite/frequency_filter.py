@@ -1,4 +1,4 @@
-"""Rare ids as one: the baseline that every compressed embedding must beat."""
+"""Maps all rare ids to one id, a baseline for compressed embeddings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,34 +21,35 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class FrequencyFilter(MultiColumn):
-    """Tables of frequent ids alone, where all rare ones share id 0.
+    """Keeps only frequent ids; all rare ids share the row of id 0.
 
         E_f[i] = embeddings_f[i]   if i < limits_f,   else embeddings_f[0]
 
-    for column f, with `limits = embeddings.input_dims`. A vocabulary whose
-    ids are sorted by frequency, with 0 for unknown values, keeps the ids that
-    were seen often enough, and the tables behind this layer end with them:
-    what a smaller vocabulary would give, from data that is prepared once.
+    for column f, with `limits = embeddings.input_dims`. The ids of each
+    vocabulary must be sorted by frequency, with id 0 for out-of-vocabulary
+    values. The layer has the effect of a smaller vocabulary without preparing
+    the data again. It is the baseline that a compressed embedding has to beat.
 
     Args:
-        embeddings: A collection for the ids that are kept, such as
+        embeddings: A collection for the frequent ids, such as
             `keras_pss.EmbeddingCollection(limits, ...)`, built or not.
-        input_dims: Ids of each column before the filter, at least as many as
-            the collection has rows.
-        **kwargs: `name`, `trainable`, and `dtype`, by default the
+        input_dims: Number of ids of each column before the filter, at least
+            the number of rows of the collection's table.
+        **kwargs: `name`, `trainable` and `dtype`. The dtype defaults to the
             collection's.
 
     Call arguments:
-        inputs: Integer ids in [0, input_dims); column f belongs to table f.
+        inputs: Integer ids in [0, input_dims); column f has the ids of table
+            f.
 
     Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
 
-    Memory: the collection's parameters and none of its own.
+    Memory: only the parameters of the collection.
 
     Raises:
-        ValueError: For sizes that do not fit each other; and for ids that
-            are not in [0, input_dims), as every layer here: they are wrong,
-            not rare.
+        ValueError: If `input_dims` do not match the tables of the collection.
+            Also for an id outside [0, input_dims), as in every layer here:
+            such an id is out of range, not rare.
 
     Example:
 
@@ -89,16 +90,17 @@ class FrequencyFilter(MultiColumn):
     def limits(
         counts: Sequence[npt.ArrayLike], min_count: int
     ) -> tuple[int, ...]:
-        """Rows of each table if ids seen too rarely share id 0.
+        """Number of rows of each table if rare ids share id 0.
 
         Args:
-            counts: For each column how often each id was seen, descending
-                from id 1 on, such as `prepared.counts(column)`. Id 0 always
-                stays.
-            min_count: Ids seen fewer times do not stay.
+            counts: One array for each column, the number of occurrences of
+                each id, in descending order from id 1 on, such as
+                `prepared.counts(column)`. Id 0 is always kept.
+            min_count: Integer; ids with fewer occurrences are rare.
 
         Returns:
-            1 + the number of ids from 1 on that were seen `min_count` times.
+            Tuple of integers: for each column, 1 + the number of ids from 1 on
+            that occur at least `min_count` times.
 
         Raises:
             ValueError: If the ids of a column are not sorted by frequency.
@@ -126,8 +128,8 @@ class FrequencyFilter(MultiColumn):
     def column_rows(
         self, ids: Tensor, valid: Tensor | None, training: bool | None
     ) -> Tensor:
-        # The ids were checked before they are filtered, which would turn
-        # wrong ones into rare ones.
+        # The base class checks the ids first, since out-of-range ids would
+        # otherwise pass as rare ones.
         limits = np.asarray(self.embeddings.input_dims, np.int32)
         kept = ids < ops.cast(ops.convert_to_tensor(limits), ids.dtype)
         return self.embeddings(ops.where(kept, ids, ops.zeros_like(ids)))
@@ -145,8 +147,9 @@ def _checked_dims(
         for rows, kept in zip(dims, limits, strict=True)
     ):
         raise ValueError(
-            "`input_dims` must have a number for each table of `embeddings`, "
-            "none below the rows of that table, which must not be open. "
+            "`input_dims` must have one number for each table of "
+            "`embeddings`, at least the number of rows of that table, and no "
+            "table may have an open vocabulary. "
             f"Received: input_dims={dims} over tables of {tuple(limits)} rows"
         )
     return dims

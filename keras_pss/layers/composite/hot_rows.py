@@ -1,7 +1,8 @@
-"""The most frequent rows of any compressed embedding, uncompressed.
+"""Uncompressed rows for the most frequent ids of a compressed embedding.
 
-The hot rows are in hot_table.py and the counters in id_counter.py. What joins
-them is here; it is long for its documentation and the forms of `from_budget`.
+The hot rows are in hot_table.py and the counters in id_counter.py. This file
+combines them. It is long because of its documentation and because it supports
+budgets.
 """
 
 from collections.abc import Mapping
@@ -29,64 +30,72 @@ from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
 
-# The method of the embedding, by default.
+# Default method of the embedding.
 INNER = "tt"
-# Arguments that are not the embedding's.
+# Arguments of this layer in a method's options; the others are the embedding's.
 OWN_OPTIONS = ("counts", "sketch_width")
-# A default number of hot rows takes this part of a budget, at most: 1 / 4.
+# The default number of hot rows takes at most 1 / LARGEST_SHARE of a budget.
 LARGEST_SHARE = 4
-# Of an epoch, the first one's warm-up included: TT-Rec's is a tenth of it, and
-# its refreshes are hundreds to thousands of steps apart.
+# Number of refreshes in an epoch. The first comes after a tenth of the epoch,
+# as TT-Rec's warm-up; TT-Rec's refreshes are hundreds to thousands of steps
+# apart.
 REFRESHES = 10
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class HotRows(Holder, CompressedEmbedding):
-    """A compressed embedding whose most frequent rows are rows of their own.
+    """A compressed embedding with uncompressed rows for the most frequent ids.
 
-        E[i] = hot[slot(i)]      for at most `capacity` ids that are hot,
-        E[i] = embedding[i]      for all others.
+        E[i] = hot[slot(i)]      for at most `capacity` hot ids,
+        E[i] = embedding[i]      for all other ids.
 
-    Click logs ask for a few ids most of the time. Those get rows that nothing
-    else shares, and the compressed parameters are left to the rare ids: hits
-    train `hot` alone, misses the embedding alone.
+    In click logs a few ids account for most lookups. These hot ids get
+    uncompressed rows, and only the other ids share the compressed parameters:
+    hits train only `hot`, misses train only the embedding.
 
-    The layer counts ids while it trains. No row is hot until `refresh()` takes
-    the most counted ids, which start from their compressed rows; the callback
-    `keras_pss.callbacks.RefreshHotRows` calls it after a warm-up and every so
-    many steps. An id that stays hot keeps its row and what it learned; what an
-    evicted one learned is dropped.
+    The layer counts ids during training. No id is hot before the first
+    `refresh()`, which makes the most frequent ids hot and initializes their
+    rows with the compressed ones. The callback
+    `keras_pss.callbacks.RefreshHotRows` calls it after a warm-up and then
+    periodically. An id that stays hot keeps its learned row; the learned row
+    of an evicted id is discarded.
 
     Args:
         embedding: A layer of keras_pss with an `input_dim`, built or not.
-        capacity: Number of hot rows, at most `input_dim`. A thousandth of
-            the rows answers half of the lookups of a power law.
-        counts: `"exact"`: a counter for each id. `"sketch"`: a count-min
-            sketch, whose memory does not grow with `input_dim`; it can
-            overrate an id, never underrate it. `"auto"`: exact up to 2^20
-            rows, and where a sketch would not be smaller.
-        sketch_width: Counters in each of the sketch's four rows, a power of
-            two; by default the next one from `16 * capacity` on.
-        embeddings_regularizer, embeddings_constraint: Of the hot rows; the
-            embedding keeps its own.
-        **kwargs: `name`, `trainable`, `gradient` (of the hot rows), and
-            `dtype`, by default the embedding's.
+        capacity: Integer, the number of hot rows, at most `input_dim`. For
+            ids that follow a power law, a thousandth of the rows serves half
+            of the lookups.
+        counts: How ids are counted. `"exact"`: one counter for each id.
+            `"sketch"`: a count-min sketch, whose memory does not grow with
+            `input_dim`; it may overestimate a count but never underestimates
+            one. `"auto"` (the default): exact for up to 2^20 ids and where a
+            sketch would not be smaller, else a sketch.
+        sketch_width: Integer power of two, the number of counters in each of
+            the four rows of the sketch. Defaults to the first power of two
+            from `16 * capacity` on, at most 2^28.
+        embeddings_regularizer: Regularizer of the hot rows; the embedding
+            keeps its own.
+        embeddings_constraint: Constraint of the hot rows; the embedding
+            keeps its own.
+        **kwargs: `name`, `trainable`, `gradient` (of the hot rows) and
+            `dtype`. The dtype defaults to the embedding's.
 
     Call arguments:
-        inputs: As in `CompressedEmbedding`.
-        training: Whether ids are counted. Those without a row are not, and
-            neither is id 0 where the embedding has `mask_zero=True`.
+        inputs: Integer ids, as in `CompressedEmbedding`.
+        training: Boolean, whether ids are counted. Out-of-range ids are not
+            counted, nor is id 0 if the embedding has `mask_zero=True`.
 
     Input shape: `(...)`. Output shape: `(..., output_dim)`.
 
-    Memory: `capacity * output_dim` parameters beside the embedding's. Index
-        tables: `8 * capacity` bytes for lookups, and while training counters
-        of `4 * input_dim` bytes, or `16 * sketch_width` with a sketch.
+    Memory: `capacity * output_dim` parameters in addition to the embedding's.
+        Index tables take `8 * capacity` bytes for lookups. In training,
+        counters take another `4 * input_dim` bytes, or `16 * sketch_width`
+        with a sketch.
 
     Raises:
-        ValueError: For an embedding with an open vocabulary, one that is a
-            `HotRows` or no layer of keras_pss, and for a capacity that is
-            not in `[1, input_dim]`.
+        ValueError: If `embedding` is not a compressed embedding of keras_pss,
+            is itself a `HotRows` or has an open vocabulary, and if `capacity`
+            is not in `[1, input_dim]`.
 
     Example:
 
@@ -134,7 +143,7 @@ class HotRows(Holder, CompressedEmbedding):
         )
         self.embedding = embedding
         self.capacity = checked_capacity(capacity, self.input_dim)
-        # Layers of their own, so that Keras quantises them as such.
+        # These are separate layers, so that Keras quantizes each of them.
         self.hot = HotTable(
             capacity,
             self.output_dim,
@@ -206,7 +215,7 @@ class HotRows(Holder, CompressedEmbedding):
         capacity: int | None = None,
         **kwargs: Any,
     ) -> int:
-        """Of lookups; the counters are for training alone."""
+        """Size of the index tables that lookups read, without the counters."""
         _, inner, options = _divided(kwargs)
         capacity = default_capacity(capacity, input_dim, 1)
         index = inner.index_size(input_dim, output_dim, **options)
@@ -242,22 +251,26 @@ class HotRows(Holder, CompressedEmbedding):
         capacity: int | None = None,
         **kwargs: Any,
     ) -> Self:
-        """The largest embedding of a method that fits beside the hot rows.
+        """Creates hot rows and the largest embedding within a budget.
 
         Args:
-            input_dim, output_dim: Shape of the table that both replace.
-            budget: `"1000x"`, an int (parameters) or `"10MB"`, of all that
-                both store but the counters, which are for training alone.
-            method: Of the embedding, as in `keras_pss.embedding`; `inner` is
-                another name of this argument, for callers whose own `method`
-                is `"hot_rows"`.
-            capacity: Number of hot rows; by default a thousandth of all, but
-                no more than a quarter of the budget.
+            input_dim, output_dim: Shape of the table that the layer replaces.
+            budget: Upper bound on everything that the served layer stores: a
+                ratio such as `"1000x"`, an int (parameters, four bytes each)
+                or a string such as `"10MB"`. Counters are only needed in
+                training and do not count.
+            method: Method string of the embedding, as in
+                `keras_pss.embedding`. `inner` is an alias of this argument,
+                for callers whose own `method` is `"hot_rows"`. Defaults to
+                `"tt"`.
+            capacity: Integer, the number of hot rows. Defaults to a thousandth
+                of all rows, limited to a quarter of the budget.
             **kwargs: `counts`, `sketch_width`, `name` and `trainable` of this
                 layer, and further arguments of the embedding.
 
         Raises:
-            ValueError: If the method has no size within what is left.
+            InfeasibleBudget: A ValueError, if the budget is below the size of
+                the hot rows and the method's smallest layer.
         """
         return super().from_budget(
             input_dim,
@@ -286,7 +299,8 @@ class HotRows(Holder, CompressedEmbedding):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training or not self.trainable:
             return super().call(inputs)
-        # As `observe` and the base class do, with one check and one search.
+        # The same as `observe` and the base class's `call`, but with a single
+        # check of the ids and a single search.
         ids_ops.check_dtype(inputs.dtype, self.input_dim, self.name)
         return ids_ops.map_flat(self._counted_rows, inputs)
 
@@ -299,8 +313,8 @@ class HotRows(Holder, CompressedEmbedding):
         return self._rows(ids, *self.hot.find(ids))
 
     def _rows(self, ids: Tensor, slot: Tensor, hit: Tensor) -> Tensor:
-        # Both, since shapes must not depend on values. The choice passes no
-        # gradient on to the one that is not taken.
+        # Look up both for all ids, since shapes must not depend on values.
+        # `where` passes no gradient to the row that is not selected.
         hot = self.hot.lookup(slot)
         cold = ops.cast(self.embedding.lookup(ids), hot.dtype)
         return ops.where(ops.expand_dims(hit, -1), hot, cold)
@@ -313,7 +327,7 @@ class HotRows(Holder, CompressedEmbedding):
         return cast_rows(rows, valid, self.compute_dtype)
 
     def observe(self, inputs: Tensor, mask: Tensor | None = None) -> None:
-        """Counts the ids of a training step, and how many of them are hot."""
+        """Counts the ids of a training step, and the lookups of hot ids."""
         if not self.trainable:
             return
         if ids_ops.is_ragged(inputs):
@@ -334,37 +348,43 @@ class HotRows(Holder, CompressedEmbedding):
         self.counter.add(ops.cast(ids, "int32"), amount, hit)
 
     def count_hits(self) -> tuple[int, int]:
-        """Lookups of hot ids, and all lookups, of the steps that trained.
+        """Numbers of lookups of hot ids and of all lookups in training.
 
-        Exact as long as there is a refresh every 2^31 lookups.
+        They are exact if there is a refresh at least every 2^31 lookups.
         """
         return self.counter.count_hits()
 
     def ids(self) -> np.ndarray:
-        """The ids that are hot, increasing."""
+        """The hot ids, in ascending order."""
         return self.hot.ids()
 
     def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
-        """Makes the most counted ids hot; on the host, between two steps.
+        """Makes the most frequent ids hot.
 
-        An id that is hot stays so until one that was counted more often needs
-        its row.
+        The method runs on the host, between two steps. A hot id stays hot
+        until an id with a higher count needs its row.
 
         Args:
-            ids: Ids to make hot in place of the most counted ones, where
-                frequencies are known: at most `capacity` different ids.
-            decay: Whether all counts are halved afterwards. What was seen k
-                refreshes ago then weighs 2^-k, and the hot rows follow
-                traffic that drifts.
+            ids: At most `capacity` distinct ids to make hot, if frequencies
+                are known in advance. Defaults to the most frequent ids
+                according to the counts.
+            decay: Boolean, whether to halve all counts afterwards. An
+                occurrence k refreshes ago then has weight 2^-k, so that the
+                hot rows follow traffic that drifts. Defaults to False.
+
+        Returns:
+            A `HotRowsChange`: the kept, added and evicted ids, and the
+            replaced rows.
 
         Raises:
-            ValueError: If the layer is quantised, and for wrong ids.
+            ValueError: If the layer is quantized, and if `ids` are not
+                distinct ids in [0, input_dim), at most `capacity` of them.
         """
         if not self.built:
             self.build()
         if self.hot.quantization_mode is not None:
             raise ValueError(
-                f"Layer '{self.name}' is quantised, so its hot rows cannot "
+                f"Layer '{self.name}' is quantized, so its hot rows cannot "
                 "change. Refresh them before `quantize`. "
                 f"Received: dtype={self.hot.dtype_policy.name}"
             )
@@ -377,7 +397,7 @@ class HotRows(Holder, CompressedEmbedding):
         return change
 
     def after_step(self, step: int, steps_per_epoch: int) -> list[Replaced]:
-        """Refreshes ten times an epoch, where steps train the hot rows."""
+        """Refreshes ten times an epoch, if the hot rows are trainable."""
         learns = self.trainable and self.hot.trainable
         if not learns or step % max(1, steps_per_epoch // REFRESHES):
             return []
@@ -391,7 +411,7 @@ class HotRows(Holder, CompressedEmbedding):
         del config["embeddings_initializer"]
         return {
             **config,
-            # Keras' `model.quantize` packs the parts, one by one.
+            # `model.quantize` packs the sub-layers one by one.
             "dtype": keras.dtype_policies.serialize(self.hot.dtype_policy),
             "capacity": self.capacity,
             "counts": self.counts,
@@ -405,20 +425,21 @@ def _check_embedding(embedding: Any) -> None:
     ):
         raise ValueError(
             "`embedding` must be a compressed embedding of keras_pss, such as "
-            "keras_pss.TTEmbedding(...), and no HotRows: give that one a "
-            f"larger `capacity`. Received: embedding={shown(embedding)}"
+            "keras_pss.TTEmbedding(...), and must not be a HotRows: give that "
+            "layer a larger `capacity` instead. "
+            f"Received: embedding={shown(embedding)}"
         )
     if embedding.input_dim is None:
         raise ValueError(
-            "`embedding` must have a closed vocabulary, since its ids are "
-            "counted. Give it an `input_dim`, and hash ids into [0, "
+            "`embedding` must not have an open vocabulary, since its ids are "
+            "counted. Give it an `input_dim`, and hash the ids into [0, "
             "input_dim) in the input pipeline. Received: "
             f"embedding={embedding!r} with input_dim=None"
         )
 
 
 def _hot_row_size(output_dim: int) -> int:
-    """What a budget counts of a hot row: its numbers, its id, its slot."""
+    """Size of a hot row in a budget: its parameters, its id and its slot."""
     tables = HotTable(1, output_dim).tables().values()
     return output_dim + units(sum(t.bytes for t in tables if t.dtype))
 
@@ -426,8 +447,13 @@ def _hot_row_size(output_dim: int) -> int:
 def _divided(
     arguments: Mapping[str, Any],
 ) -> tuple[dict[str, Any], type[CompressedEmbedding], dict[str, Any]]:
-    """Arguments by name: the layer's own, the embedding's class, its own."""
-    # Not above: that file names this class among the methods.
+    """Separates the arguments of `HotRows` from those of its embedding.
+
+    Returns:
+        Arguments of `HotRows`, the class of the embedding, and the arguments
+        of the embedding.
+    """
+    # Imported here because methods.py imports this file.
     from keras_pss.layers.embedding.methods import method_class
 
     rest = dict(arguments)
@@ -437,7 +463,8 @@ def _divided(
     inner = method_class(method)
     if issubclass(inner, HotRows):
         raise ValueError(
-            "The hot rows' own `method` must be another one, such as 'tt'. "
+            "The `method` of the embedding within HotRows must not be "
+            "'hot_rows'; use another one, such as 'tt'. "
             f"Received: method={method!r}"
         )
     names = (*OWN_OPTIONS, "name", "trainable")

@@ -1,4 +1,4 @@
-"""Rows of their own for some ids of a large table."""
+"""Uncompressed rows for a few frequent ids of a large table."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ Tensor = Any
 
 
 class HotRowsChange(NamedTuple):
-    """What became of the hot rows.
+    """The result of a refresh of hot rows.
 
     Attributes:
-        kept: Ids that were hot and stay so, with the rows they learned.
+        kept: Ids that were hot and stay hot; they keep their learned rows.
         added: Ids that became hot.
-        evicted: Ids that are hot no longer; what they learned is dropped.
-        slots: Rows of the table that were filled anew or emptied.
+        evicted: Ids that are no longer hot; their learned rows are discarded.
+        slots: Indices of the rows that were filled or emptied.
     """
 
     kept: np.ndarray
@@ -30,16 +30,18 @@ class HotRowsChange(NamedTuple):
 
 
 class HotTable(TableLayer):
-    """A small table, and which id each of its rows belongs to.
+    """A small table of rows, and the id of each row.
 
-    A part of `HotRows`, which checks the ids. A row that is nobody's is zero.
+    It is a sub-layer of `HotRows`, which checks the ids. A row without an id
+    is zero.
 
     Args:
-        capacity: Number of rows.
-        output_dim: d, the length of a row.
-        **kwargs: Of `TableLayer`.
+        capacity: Integer, the number of rows.
+        output_dim: Integer d, the length of a row.
+        **kwargs: Further arguments of `TableLayer`.
 
-    Memory: `capacity * output_dim` parameters, and `8 * capacity` bytes.
+    Memory: `capacity * output_dim` parameters, and `8 * capacity` bytes of
+        index tables.
     """
 
     def __init__(self, capacity: int, output_dim: int, **kwargs: Any) -> None:
@@ -56,43 +58,46 @@ class HotTable(TableLayer):
         }
 
     def lookup_bytes(self) -> int:
-        # Beside the row and its number, the ids that a search compares with.
+        # Add the ids that the binary search reads.
         return super().lookup_bytes() + 4 * self.capacity.bit_length()
 
     def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows and whether they are an id's own, `(n,)` of `(n,)` ids."""
+        """Slots of `(n,)` ids, and booleans that are True for hot ids."""
         held, slots = (
             ops.cast(ops.reshape(table, (-1,)), "int32")
             for table in (self.ids_table, self.slots_table)
         )
-        # Ids are below 2^31 whatever their dtype.
+        # Ids of any dtype are below 2^31 here.
         place, hit = hot_ids.find(held, ops.cast(ids, "int32"))
         return ops.take(slots, place, axis=0), hit
 
     def lookup(self, slots: Tensor) -> Tensor:
-        """The rows of `(n,)` slots, `(n, output_dim)`."""
+        """Rows of shape `(n, output_dim)` for `(n,)` slots."""
         return self.gather_rows("hot", slots)
 
     def ids(self) -> np.ndarray:
-        """The ids that have a row, increasing."""
+        """The hot ids, in ascending order."""
         return hot_ids.held(counting.read(self.ids_table))
 
     def give_to(
         self, wanted: np.ndarray, fill: Callable[[np.ndarray], np.ndarray]
     ) -> HotRowsChange:
-        """Gives the rows to other ids; those that stay keep theirs.
+        """Assigns the rows to a new set of ids.
+
+        Ids that were hot before keep their rows.
 
         Args:
-            wanted: At most `capacity` different ids.
-            fill: `(n,)` ids to the `(n, output_dim)` rows they start with.
+            wanted: Array of at most `capacity` distinct ids.
+            fill: Function from `(n,)` ids to the `(n, output_dim)` initial
+                rows of added ids.
         """
         held = self.ids()
         move = hot_ids.moved(held, counting.read(self.slots_table), wanted)
         rows = np.array(ops.convert_to_numpy(self.hot_table))
         rows[move.emptied] = 0
         if len(move.added):
-            # As many as a power of two, since JAX compiles each operation for
-            # each number of ids.
+            # Pad to a power of two, since JAX compiles each operation again
+            # for each number of ids.
             size = 1 << (len(move.added) - 1).bit_length()
             padded = np.resize(move.added, size)
             rows[move.filled] = fill(padded)[: len(move.added)]
@@ -108,10 +113,12 @@ class HotTable(TableLayer):
 
 
 def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
-    """Number of hot rows, a thousandth of all where none is given.
+    """Number of hot rows; by default a thousandth of all rows.
 
     Args:
-        largest: Of a default, however many rows there are.
+        capacity: Integer, or None for the default.
+        input_dim: Integer, the number of rows of the whole table.
+        largest: Integer, the upper bound on the default.
     """
     if capacity is None:
         return max(1, min(input_dim // 1000, largest))
@@ -119,26 +126,26 @@ def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
 
 
 def checked_capacity(capacity: int, input_dim: int) -> int:
-    """Number of hot rows, at most that of all rows."""
+    """Checks that the number of hot rows is at most that of all rows."""
     positive_int("capacity", capacity, LARGEST_DIM)
     if capacity > input_dim:
         raise ValueError(
-            "`capacity` must be at most `input_dim`. A table of which all rows "
-            "are hot is a keras_pss.FullEmbedding. "
+            "`capacity` must be at most `input_dim`. To make all rows hot, "
+            "use keras_pss.FullEmbedding. "
             f"Received: capacity={capacity}, input_dim={input_dim}"
         )
     return capacity
 
 
 def checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
-    """Different ids of a table, increasing."""
+    """Checks distinct ids of a table, and sorts them in ascending order."""
     given = np.asarray(ids)
     ok = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
     found = np.unique(given) if ok else given
     if not ok or len(found) < len(given) or len(found) > capacity:
         raise ValueError(
-            "`ids` must be a list of different integers, at most `capacity` "
-            "of them. Leave it out to take the most counted ids. Received: "
+            "`ids` must be a list of distinct integers, at most `capacity` "
+            "of them. Leave `ids` out to use the most frequent ids. Received: "
             f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
         )
     if found.size and not 0 <= found[0] <= found[-1] < input_dim:

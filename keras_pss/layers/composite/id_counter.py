@@ -1,4 +1,4 @@
-"""How often each id was seen, and how many lookups were hits."""
+"""Counts the occurrences of each id, and the lookups of hot ids."""
 
 from typing import Any
 
@@ -12,27 +12,28 @@ from keras_pss.ops.hot_ids import index_dtype
 
 Tensor = Any
 MODES = ("auto", "exact", "sketch")
-# Rows up to which "auto" counts each id by itself: 4 MiB of counters.
+# Up to this many ids, "auto" keeps one counter for each id: 4 MiB.
 LARGEST_EXACT = 1 << 20
-# Counters in a row of the sketch for each id that is to be found, at least.
-# Half of them would cost 2 to 5 % of the hits of a power law.
+# Least number of counters in a row of the sketch for each hot id. With half as
+# many, 2 to 5 % of the hits of a power law would be lost.
 WIDTH_OF_AN_ID = 16
 LARGEST_WIDTH = 1 << 28
-# Counts are halved before they could wrap around.
+# From this count on, all counts are halved, to prevent overflow.
 LARGEST_COUNT = 1 << 30
 
 
 class IdCounter(TableLayer):
-    """Counts of ids, each by itself or in a count-min sketch.
+    """Counts ids, by one counter for each id or in a count-min sketch.
 
-    A part of `HotRows`, which checks the ids.
+    It is a sub-layer of `HotRows`, which checks the ids.
 
     Args:
-        input_dim: Number of ids.
-        capacity: How many of the most counted ids are to be found.
+        input_dim: Integer, the number of ids.
+        capacity: Integer, the number of most frequent ids to find.
         counts: `"auto"`, `"exact"` or `"sketch"`; see `HotRows`.
-        sketch_width: Counters in each row of the sketch.
-        **kwargs: Of `TableLayer`.
+        sketch_width: Integer, the number of counters in each row of the
+            sketch.
+        **kwargs: Further arguments of `TableLayer`.
 
     Memory: no parameters; 16 bytes, and `4 * input_dim` or
         `16 * sketch_width`.
@@ -63,7 +64,7 @@ class IdCounter(TableLayer):
         word = index_dtype()
         return {
             "counts": Table(size, 1, "zeros", dtype=word, aggregation="sum"),
-            # Hits and lookups, then their upper words.
+            # The low words of hits and lookups, then their high words.
             "hits": Table(4, 1, "zeros", dtype=word, aggregation="sum"),
         }
 
@@ -75,8 +76,8 @@ class IdCounter(TableLayer):
 
         Args:
             ids: Valid ids.
-            amount: int32 `(n,)`: 1 for an id that counts, 0 for another.
-            hit: Booleans `(n,)`: which ids are hot.
+            amount: int32 `(n,)`, 1 for an id to count and 0 for another.
+            hit: Booleans `(n,)`, True for hot ids.
         """
         hits = ops.where(hit, amount, 0)
         both = ops.stack([ops.sum(hits), ops.sum(amount)])
@@ -87,12 +88,16 @@ class IdCounter(TableLayer):
         counting.add_at(self.counts_table, ids, amount)
 
     def estimates(self, ids: np.ndarray) -> np.ndarray:
-        """Counts of ids; never too small, and exact without a sketch."""
+        """Counts of ids; exact without a sketch, else never too small."""
         counts = counting.read(self.counts_table)
         return counting.estimates(counts, ids, self.sketch_width)
 
     def most_counted(self, held: np.ndarray) -> np.ndarray:
-        """The `capacity` most counted ids, increasing; `held` win ties."""
+        """The `capacity` most frequent ids, ascending.
+
+        Args:
+            held: Array of the hot ids, which win ties.
+        """
         return counting.most_counted(
             counting.read(self.counts_table),
             self.input_dim,
@@ -102,16 +107,19 @@ class IdCounter(TableLayer):
         )
 
     def count_hits(self) -> tuple[int, int]:
-        """Hits, and all lookups; exact if `settle` comes every 2^31 of them."""
+        """Numbers of hits and of all lookups.
+
+        They are exact if `settle` is called at least every 2^31 lookups.
+        """
         hits, lookups = counting.total(counting.read(self.hits_table))
         return hits, lookups
 
     def settle(self, decay: bool) -> None:
-        """Makes room in the counters, on the host.
+        """Prevents overflow of the counters; runs on the host.
 
         Args:
-            decay: Whether the counts of ids are halved even if none of them
-                has grown large.
+            decay: Boolean, whether to halve the counts of all ids even if no
+                count is large.
         """
         hits = counting.read(self.hits_table)
         counting.write(self.hits_table, counting.carried(hits))
@@ -121,21 +129,21 @@ class IdCounter(TableLayer):
 
 
 def _checked_width(counts: str, width: int | None, capacity: int) -> int:
-    """Width of the sketch, as given or by default."""
+    """Checks the width of the sketch, or computes the default."""
     one_of("counts", counts, MODES)
     if width is None:
         width = 1 << (WIDTH_OF_AN_ID * capacity - 1).bit_length()
         return min(width, LARGEST_WIDTH)
     if counts == "exact":
         raise ValueError(
-            "`sketch_width` needs counts='sketch' or 'auto'. "
+            "`sketch_width` requires counts='sketch' or 'auto'. "
             f"Received: sketch_width={shown(width)}, counts={counts!r}"
         )
     ok = isinstance(width, int) and not isinstance(width, bool)
     if not ok or not 0 < width <= LARGEST_WIDTH or width & (width - 1):
         raise ValueError(
             f"`sketch_width` must be a power of two of at most "
-            f"{LARGEST_WIDTH}. Leave it out to have one that fits "
+            f"{LARGEST_WIDTH}. Leave it out to derive it from "
             f"`capacity`. Received: sketch_width={shown(width)}"
         )
     return width

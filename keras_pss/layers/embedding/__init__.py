@@ -1,4 +1,5 @@
-"""The methods, one file each, and `methods.py`, which maps names to them.
+"""The compression methods, one file for each, and a mapping of their names.
 
-What combines several layers is in `layers/composite`.
+`methods.py` has the mapping. Layers that combine other layers are in
+`layers/composite`.
 """

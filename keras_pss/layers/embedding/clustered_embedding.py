@@ -1,6 +1,6 @@
-"""Clustered compositional embeddings: rows that learn whom to share with.
+"""Clustered compositional embeddings, which learn which ids share parameters.
 
-Half of the lines are documentation, which makes the file long.
+The file is long because half of its lines are documentation.
 """
 
 import logging
@@ -25,47 +25,58 @@ from keras_pss.ops.hash_families import pss1
 logger = logging.getLogger(__name__)
 
 Tensor = Any
-# The share of a training after which it is left to mend what was lost.
+# No re-clustering after this share of the training, so that the loss recovers.
 LAST_RECLUSTERING = 0.75
 MOST_CLUSTERS = 1 << 16  # pointers have 16 bits
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class ClusteredEmbedding(CompressedEmbedding):
-    """Each part of a row: a centroid that is pointed to, and a hashed residual.
+    """Each part of a row is the sum of a centroid and a hashed residual.
 
         E[i] = concat_{j<c} (T_j[p_j(i)] + H_j[h_j(i)])
 
     with `c = num_columns`, T_j and H_j of shape (k, d/c), `k = num_clusters`.
-    The pointers p are hashes at first. `recluster()` groups what training
-    has made of the ids: T_j becomes the centroids of the vectors in column j,
-    p_j(i) the nearest one, and a new hash h_j lets ids that shared a residual
-    part. Re-cluster a few times in the first three quarters of the training,
-    by `keras_pss.callbacks.Recluster`.
+    Initially the pointers p are hashes. `recluster()` clusters the learned
+    vectors: T_j becomes the centroids of the vectors in column j, p_j(i) the
+    index of the nearest centroid, and h_j a new hash, so that ids that shared
+    a residual are separated. Re-cluster a few times in the first three
+    quarters of the training, by `keras_pss.callbacks.Recluster`.
 
-    The pointers are no parameters but take memory, more than T and H where k
-    is small: see below. Only their hash is `pss1`; there is no other family,
-    since universal hashes collide alike in all columns and re-clusterings.
+    The pointers are not parameters but take memory, which exceeds that of T
+    and H if k is small; see below. The hash family is always `"pss1"`, since
+    ids that collide under universal hashes would collide in all columns and
+    after every re-clustering.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of T and H.
-        mask_zero: As in `keras.layers.Embedding`.
-        num_clusters: k, the rows of each table; at most n, and 65,536.
-        num_columns: c, the parts of a row; divides d.
-        seed: Of the hashes, not of the initial values.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of T and H.
+        embeddings_constraint: Constraint of T and H.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_clusters: Integer k, the number of rows of each table; at most n
+            and at most 65,536.
+        num_columns: Integer c, the number of parts of a row, which must divide
+            d. Defaults to 4.
+        seed: Integer seed of the hash functions. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `2 * num_clusters * output_dim` parameters, and
-    `2 * num_columns * input_dim` bytes of pointers: with the default of four
-    columns, an eighth of a float32 table of 16 columns. A budget in bytes
-    counts both, `"100x"` and a number count parameters alone. (Keras keeps
-    16-bit weights as 32-bit ones on PyTorch, and the pointers take twice as
-    much there.)
+    `2 * num_columns * input_dim` bytes of pointers. With the default of four
+    columns, the pointers take an eighth of the memory of a float32 table with
+    16 columns. A budget counts both. (On PyTorch, Keras stores 16-bit integer
+    weights with 32 bits, so the pointers take twice as much.)
+
+    Raises:
+        ValueError: If `num_clusters` exceeds its bounds or if `num_columns`
+            does not divide `output_dim`.
 
     Example:
 
@@ -77,8 +88,9 @@ class ClusteredEmbedding(CompressedEmbedding):
     ```
 
     References: Tsang and Ahle, "Clustering the sketch: dynamic compression
-    for embedding tables" (NeurIPS 2023), algorithm 3. After a re-clustering
-    H_j starts with the mean of what its ids lost, not with zeros.
+    for embedding tables" (NeurIPS 2023), algorithm 3. Unlike there, a row of
+    H_j starts after a re-clustering with the mean difference between the
+    vectors of its ids and their centroids, instead of zero.
     """
 
     sized_by = "num_clusters"
@@ -114,8 +126,8 @@ class ClusteredEmbedding(CompressedEmbedding):
         self.seed = non_negative_int("seed", seed)
         if output_dim % num_columns:
             raise ValueError(
-                "`num_columns` must divide `output_dim`, such as "
-                f"{math.gcd(output_dim, num_columns)}. Received: "
+                "`num_columns` must divide `output_dim`. Use a divisor such "
+                f"as {math.gcd(output_dim, num_columns)}. Received: "
                 f"num_columns={num_columns}, output_dim={output_dim}"
             )
 
@@ -153,7 +165,7 @@ class ClusteredEmbedding(CompressedEmbedding):
         width = self.output_dim // self.num_columns
 
         def drawn(index: int) -> Table:
-            # Both have half of the variance; centroids alone have a mean.
+            # Each has half of the variance; only centroids have the mean.
             fill = draws.spread(
                 given,
                 lambda: (scale.mean * (not index), scale.std / math.sqrt(2)),
@@ -170,8 +182,8 @@ class ClusteredEmbedding(CompressedEmbedding):
                 self._initial_pointers,
                 dtype="uint16",
             ),
-            # Of re-clusterings. Compiled steps read it, so that a residual's
-            # hash may change under them.
+            # Number of re-clusterings. It is a variable, so that the hash of
+            # the residuals changes without compiling the step again.
             "epoch": Table(
                 1,
                 1,
@@ -193,7 +205,7 @@ class ClusteredEmbedding(CompressedEmbedding):
         return ops.convert_to_tensor(pointers, dtype=dtype)
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:
-        # Column j's rows stand below those of the columns before it.
+        # The rows of column j follow those of the columns before it.
         first = self.num_clusters * ops.arange(self.num_columns, dtype="int32")
         bucket = hashing.starts(
             ops.cast(ids, "int32"),
@@ -225,34 +237,36 @@ class ClusteredEmbedding(CompressedEmbedding):
         samples_per_cluster: int = 256,
         seed: int = 0,
     ) -> float:
-        """Points the ids at the centroids of what they have learned.
+        """Clusters the learned vectors and updates the pointers of all ids.
 
-        Runs on the host, outside a step. T, H and the pointers are replaced,
-        so the optimizer's slots of `centroids_table` and `residuals_table`
-        are stale afterwards; the callback clears them.
+        The method runs on the host, between steps. It replaces T, H and the
+        pointers, so the optimizer's slots of `centroids_table` and
+        `residuals_table` are stale afterwards; the callback
+        `keras_pss.callbacks.Recluster` resets them.
 
         Args:
-            counts: How often each id occurs, of shape `(input_dim,)`; ids
-                then weigh by it. By default all weigh the same.
-            samples_per_cluster: The centroids are found from this many ids a
-                cluster, drawn by weight, or from all ids where there are not
-                more of them.
-            seed: Of the draws.
+            counts: Array of shape `(input_dim,)` that says how often each id
+                occurs, used as weights of the ids. By default all ids have
+                the same weight.
+            samples_per_cluster: Integer, the number of ids per cluster from
+                which the centroids are computed, sampled by weight. If there
+                are fewer ids, all are used. Defaults to 256.
+            seed: Integer seed of the random samples. Defaults to 0.
 
         Returns:
-            The squared error of the new rows relative to the squared rows
-            themselves, over all ids by weight.
+            Float, the weighted sum over all ids of the squared errors of the
+            new rows, relative to that of the squared rows.
 
         Raises:
-            ImportError: Without scikit-learn.
-            ValueError: For a layer that is packed or has diverged, and for
-                counts of another shape, negative or all zero.
+            ImportError: If scikit-learn is not installed.
+            ValueError: If the layer is packed or has diverged, and if `counts`
+                have the wrong shape, are negative or all zero.
         """
         if self.quantization_mode is not None:
             raise ValueError(
-                f"Layer '{self.name}' is packed to {self.quantization_mode} "
-                "and no longer trained. "
-                "Re-cluster before `quantize`."
+                f"Layer '{self.name}' is packed, so it cannot be "
+                "re-clustered. Re-cluster before `quantize`. Received: "
+                f"quantization_mode={self.quantization_mode!r}"
             )
         self.build()
         positive_int("samples_per_cluster", samples_per_cluster)
@@ -267,8 +281,8 @@ class ClusteredEmbedding(CompressedEmbedding):
             )
         if not (np.isfinite(centroids).all() and np.isfinite(residuals).all()):
             raise ValueError(
-                f"Layer '{self.name}' holds numbers that are not finite: its "
-                "training has diverged. Lower the learning rate."
+                f"The weights of layer '{self.name}' are not finite, so the "
+                "training has diverged. Use a lower learning rate."
             )
         epoch, k = int(epochs[0, 0]), self.num_clusters
         random = np.random.default_rng((seed, epoch))
@@ -317,7 +331,7 @@ class ClusteredEmbedding(CompressedEmbedding):
         return [Replaced(t, np.arange(t.shape[0])) for t in tables]
 
     def after_epoch(self, done: float) -> list[Replaced]:
-        """Re-clusters, but in the last quarter of the training."""
+        """Re-clusters, except in the last quarter of the training."""
         if not self.trainable or done > LAST_RECLUSTERING:
             return []
         error = self.recluster()

@@ -1,4 +1,4 @@
-"""Deep hash embedding: a network that turns an id's hashes into its row."""
+"""Deep hash embedding: a network computes a row from hashes of the id."""
 
 import math
 from collections.abc import Sequence
@@ -23,41 +23,50 @@ from keras_pss.ops import hashing
 
 Tensor = Any
 
-# Values of a hash: few enough to be exact in float32.
+# Number of values of a hash, which float32 represents exactly.
 LEVELS = 1_000_000
-# Ids from which the initial scale is measured.
+# Number of ids on which the initial scale is measured.
 SAMPLE = 4096
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class DeepHashEmbedding(CompressedEmbedding):
-    """No table at all: hashes of the id, and a network that learns to read.
+    """A dense network computes each row from hashes of the id, with no table.
 
         E[i] = network(x(i)),   x_k(i) = 2 h_k(i) / (10^6 - 1) - 1 in [-1, 1]
 
-    for k < `num_hashes`; the network has the dense layers `hidden_units`, each
-    with a bias and the activation, and a linear one of `output_dim`. Its size
-    does not depend on the number of ids, its cost is that of the network for
-    each id: the slowest method, and for its size among the best.
+    for k < `num_hashes`. The network has a dense layer for each number of
+    `hidden_units`, with a bias and the activation, and a linear layer of
+    `output_dim` units. Its size does not depend on the number of ids. Every
+    lookup runs the network, so this is the slowest method; for its size it is
+    among the most accurate.
 
     Args:
-        input_dim: n, the number of ids; None for an open vocabulary, where
-            any non-negative id of 63 bits has a row.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table: the last layer is
-            scaled so that rows start around zero with its deviation.
-        embeddings_regularizer, embeddings_constraint: Of kernels and biases.
-        mask_zero: As in `keras.layers.Embedding`.
-        hidden_units: Widths of the hidden layers.
-        num_hashes: k, the inputs of the network.
-        activation: Of the hidden layers.
-        hash: `"pss1"`, or `"universal"`, the papers' family.
-        seed: Of the hash, not of the initial values.
-        **kwargs: `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            in which every non-negative 63-bit id is valid.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            The last layer is scaled so that the rows start with its mean and
+            standard deviation. Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of kernels and biases.
+        embeddings_constraint: Constraint of kernels and biases.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        hidden_units: Sequence of integers, the widths of the hidden layers.
+        num_hashes: Integer, the number of inputs of the network. Defaults to
+            64.
+        activation: Activation of the hidden layers. Defaults to `"mish"`.
+        hash: Hash family, `"pss1"` (the default) or `"universal"`, which is
+            the family used in the papers.
+        seed: Integer seed of the hash function. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `name`, `dtype` and
+            `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `Σ (inputs + 1) * outputs` of the dense layers, parameters.
+    Memory: `Σ (inputs + 1) * outputs` parameters, summed over the dense
+    layers.
 
     Example:
 
@@ -70,7 +79,7 @@ class DeepHashEmbedding(CompressedEmbedding):
 
     References: Kang et al., "Learning to embed categorical features without
     embedding tables for recommendation" (KDD 2021), sections 4.1 and 4.2,
-    without its batch normalisation.
+    without batch normalization.
     """
 
     open_vocabulary = True
@@ -117,7 +126,7 @@ class DeepHashEmbedding(CompressedEmbedding):
     def arguments_within(
         cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        """Two equal hidden layers, and as many hashes unless given."""
+        """Two hidden layers of equal width, and by default as many hashes."""
         hashes = kwargs.get("num_hashes")
         low, high = 1, size
         while low < high:
@@ -127,15 +136,15 @@ class DeepHashEmbedding(CompressedEmbedding):
         return {"hidden_units": (low, low), "num_hashes": hashes or low}
 
     def _widths(self) -> list[tuple[int, int]]:
-        """Inputs and outputs of each dense layer."""
+        """Numbers of inputs and outputs of each dense layer."""
         widths = [self.num_hashes, *self.hidden_units, self.output_dim]
         return list(pairwise(widths))
 
     def tables(self) -> dict[str, Table]:
         shapes = self._widths()
         fills = [
-            # The input's variance is 1/3; an activation halves that of its
-            # input, about.
+            # The variance of the inputs is 1/3. An activation roughly halves
+            # the mean square of its input.
             draws.scaled(
                 self.embeddings_initializer,
                 math.sqrt((2 if k else 3) / inputs),
@@ -159,10 +168,11 @@ class DeepHashEmbedding(CompressedEmbedding):
         return tables
 
     def _last(self, fills: list[Any], kernel: bool) -> Any:
-        """Initial values of the last layer, from what the others give.
+        """Initializer of the last layer, which depends on the other layers.
 
-        Rows get the table's deviation around its mean: what else they have in
-        common would be a bias that every id learns first.
+        It gives the rows the mean and standard deviation of the table. Without
+        it, rows would share an arbitrary offset, which training would have to
+        remove first.
         """
         table = table_scale.TableScale.of(self)
         count = max(2, min(SAMPLE, self.input_dim or SAMPLE))
@@ -170,7 +180,7 @@ class DeepHashEmbedding(CompressedEmbedding):
 
         def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
             table.check_products()
-            # At the weights' dtype: another one would draw other numbers.
+            # Draw in the weights' dtype: another one would give other values.
             kernels = [
                 ops.cast(draw(shape, dtype), "float32")
                 for draw, shape in zip(fills, self._widths(), strict=True)
@@ -181,7 +191,7 @@ class DeepHashEmbedding(CompressedEmbedding):
             rows = ops.matmul(x, kernels[-1])
             mean = ops.mean(rows, axis=0, keepdims=True)
             found = ops.sqrt(ops.mean(ops.square(rows - mean)))
-            # A unit that is 0 for all ids gives no deviation to correct.
+            # Avoid division by zero if the output is 0 for all ids.
             scale = table.std / ops.where(found > 1e-6, found, 1.0)
             value = kernels[-1] * scale if kernel else table.mean - mean * scale
             return ops.cast(value, dtype or "float32")
@@ -225,6 +235,6 @@ class DeepHashEmbedding(CompressedEmbedding):
 
 
 def _size(width: int, output_dim: int, num_hashes: int | None) -> int:
-    """Parameters with two hidden layers of a width."""
+    """Number of parameters with two hidden layers of the same width."""
     inputs = num_hashes or width
     return (inputs + 1 + width + 1) * width + (width + 1) * output_dim

@@ -1,4 +1,4 @@
-"""FPD: two small tables, multiplied, summed and projected."""
+"""FPD: rows of two small tables are multiplied, summed and projected."""
 
 import math
 from typing import Any
@@ -13,35 +13,41 @@ from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 
-# The rank that a budget aims at, and the share of it that is to be used.
+# The rank that `from_budget` prefers, and the least share of the usable budget
+# that it uses.
 USUAL_RANK = 8
 WELL_USED = 0.98
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class FPDEmbedding(CompressedEmbedding):
-    """A low-rank row whose coordinates are low-rank in the id's two digits.
+    """A low-rank table whose coordinates are low-rank in the digits of the id.
 
         E[i] = (Σ_{k<p} U[i div s, k, :] * V[i mod s, k, :]) W
 
     with `r = rank`, `p = terms`, U and V of shape (s, p, r), W of shape
-    (r, d), and s the square root of n rounded up to a multiple of 8. It is the
-    rank-(p, p, 1) block term decomposition of the (s, s, d) cube; `p = 1`,
-    `r = d` and W the identity is the quotient-remainder product.
+    (r, d), and s the square root of n rounded up to a multiple of 8. This is
+    the rank-(p, p, 1) block term decomposition of a tensor of shape (s, s, d).
+    With `p = 1`, `r = d` and the identity as W it is the product form of
+    quotient-remainder embeddings.
 
-    The review that introduced FPD gives only sizes; this layer is inferred
-    from them, and has all eleven of its parameter counts.
+    The review that introduced FPD states only parameter counts. This layer is
+    inferred from them and reproduces all eleven.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of U, V and W.
-        mask_zero: As in `keras.layers.Embedding`.
-        rank: r, the rank of the table; at most d.
-        terms: p, the rank of each coordinate over the two digits. Raise it,
-            rather than r, for more capacity.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of U, V and W.
+        embeddings_constraint: Constraint of U, V and W.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        rank: Integer r, the rank of the table; at most d.
+        terms: Integer p, the rank of each coordinate in the two digits. For
+            more capacity increase `terms` rather than `rank`. Defaults to 1.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
@@ -115,12 +121,13 @@ class FPDEmbedding(CompressedEmbedding):
         if terms is not None:
             rank = size // _size(input_dim, output_dim, 1, terms)
             return {"rank": min(rank, output_dim)}
-        # Terms pay more than ranks, down to the review's rank of 8. Of all
-        # pairs that use the budget well, the one whose rank is nearest to it.
+        # More terms help more than a higher rank, down to the review's rank
+        # of 8. So choose, among the pairs that use the budget well, the pair
+        # whose rank is nearest to 8.
         pairs = []
         for rank in range(1, output_dim + 1):
             most = (size // rank - output_dim) // (2 * _side(input_dim))
-            # More terms than a digit has values add nothing.
+            # More terms than values of a digit add nothing.
             terms = min(most, _side(input_dim))
             if terms >= 1:
                 used = _size(input_dim, output_dim, rank, terms)
@@ -137,8 +144,9 @@ class FPDEmbedding(CompressedEmbedding):
         scale = table_scale.TableScale.of(self)
         first = draws.spread(given, lambda: (0.0, scale.product_std))
         width = self.terms * self.rank
-        # V holds signs and W orthogonal rows, so that U alone carries the
-        # table's scale and a step moves a row as it moves a dense one.
+        # V holds signs and W has orthogonal rows, so that U alone carries the
+        # table's scale and a gradient step moves a row by as much as in an
+        # uncompressed table.
         return {
             "first": Table(self._side, width, first),
             "second": Table(
@@ -183,7 +191,7 @@ class FPDEmbedding(CompressedEmbedding):
 
 
 def _side(input_dim: int) -> int:
-    """Values of each digit: the root of n, up to a multiple of 8."""
+    """Number of values of a digit: sqrt(n), rounded up to a multiple of 8."""
     root = math.isqrt(input_dim - 1) + 1
     return -(-root // 8) * 8
 

@@ -1,4 +1,4 @@
-"""The uncompressed table: the baseline and the oracle of every method."""
+"""The uncompressed table: the baseline and reference of every method."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,26 +16,30 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class FullEmbedding(CompressedEmbedding):
-    """One row for each id: `E[i] = W[i]`.
+    """An uncompressed table with one row for each id.
 
-    It differs from `keras.layers.Embedding` in what an id out of range does
-    (an error, never another row) and in its gradient, dense or sparse: Adam,
-    Adagrad and RMSprop see the sum over the ids that occur several times in a
-    batch.
+        E[i] = W[i]
+
+    It differs from `keras.layers.Embedding` in two ways. An out-of-range id is
+    an error and never reads another row. And in dense and sparse gradients
+    alike, the gradients of duplicate ids in a batch are summed before Adam,
+    Adagrad or RMSprop applies them.
 
     Args:
         input_dim, output_dim, embeddings_initializer, embeddings_regularizer,
             embeddings_constraint, mask_zero: As in `keras.layers.Embedding`.
-        weights: The rows to start with, `(input_dim, output_dim)` numbers or
-            a list of that one array. A config does not keep them.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        weights: Initial rows, an array of shape `(input_dim, output_dim)` or a
+            list that contains it. The layer's config does not include them.
+            Defaults to None.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `input_dim * output_dim` parameters, the variable `embeddings`.
 
     Raises:
-        ValueError: For weights of another shape.
+        ValueError: If `weights` have another shape.
 
     Example:
 
@@ -72,7 +76,7 @@ class FullEmbedding(CompressedEmbedding):
 
     @property
     def embeddings(self) -> Any:
-        """The variable of the rows, while they are floats."""
+        """The variable that holds the rows, unless the layer is packed."""
         return rows_variable(self)
 
     @classmethod
@@ -111,20 +115,20 @@ class FullEmbedding(CompressedEmbedding):
 
 
 def start_with(layer: Any, weights: Any) -> None:
-    """Builds a layer of one table of rows, and gives it these rows."""
+    """Builds a layer that has one table, and assigns the table's rows."""
     if isinstance(weights, list | tuple) and len(weights) == 1:
         (weights,) = weights
     rows = np.asarray(keras.ops.convert_to_numpy(weights))
     shape = layer.input_dim, layer.output_dim
     if rows.shape != shape:
         raise ValueError(
-            "`weights` must be the rows that the layer starts with, of shape "
+            "`weights` must be the initial rows of the layer, of shape "
             f"(input_dim, output_dim) = {shape}. "
             f"Received: weights of shape {rows.shape}"
         )
     if layer.quantization_mode is not None:
         raise ValueError(
-            "`weights` are floats, which a packed layer does not hold. Build "
+            "`weights` are floats, which a packed layer cannot hold. Create "
             "the layer with a float dtype, then call `quantize`. "
             f"Received: dtype={layer.dtype_policy.name}"
         )
@@ -133,15 +137,19 @@ def start_with(layer: Any, weights: Any) -> None:
 
 
 def rows_variable(layer: Any) -> Any:
-    """The variable of such a layer's rows."""
+    """The variable that holds the rows of a layer with one table.
+
+    Raises:
+        AttributeError: If the layer is not built, or is packed.
+    """
     if not layer.built:
         raise AttributeError(
             f"Layer '{layer.name}' has no `embeddings` before it is built. "
-            "Call `build()`."
+            "Call `build()` first."
         )
     if layer.quantization_mode is not None:
         raise AttributeError(
-            f"Layer '{layer.name}' is packed, so that no variable holds its "
-            "rows. Read them with `materialize(ids)`."
+            f"Layer '{layer.name}' is packed, so no variable holds its rows. "
+            "Compute them by `materialize(ids)`."
         )
     return layer.embeddings_table

@@ -1,4 +1,4 @@
-"""The hashing trick, and Hash Embeddings."""
+"""The hashing trick and Hash Embeddings."""
 
 import math
 from functools import partial
@@ -24,38 +24,50 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class HashedEmbedding(CompressedEmbedding):
-    """Whole rows shared by the ids of a hash bucket.
+    """All ids of a hash bucket share its row.
 
         E[i] = Σ_{k<K} P[h'(i), k] W[h_k(i)]
 
-    One hash (K = 1) without weights is the hashing trick, `E[i] = W[h(i)]`.
-    Several are summed; with `weighted=True` by the learned importance P of
-    each id, which is Hash Embeddings: ids that share all buckets can still
-    differ. P starts at 1/sqrt(K), so that training starts from the plain sum.
+    With a single hash (K = 1) and without weights, this is the hashing trick,
+    `E[i] = W[h(i)]`. The rows of several hashes are summed. With
+    `weighted=True` the sum is weighted by learned importance weights P, as in
+    Hash Embeddings, so that ids that share all buckets can still differ. P
+    starts at 1/sqrt(K), so that training starts with equal weights.
 
-    `h` mixes all bits of the id. (`i mod buckets` is not a hash: where ids are
-    sorted by frequency, its collisions follow a pattern.)
+    `h` mixes all bits of the id. (`i mod buckets` would not: its collisions
+    follow a pattern if ids are sorted by frequency.)
 
     Args:
-        input_dim: n, the number of ids; None for an open vocabulary, where
-            any non-negative id of 63 bits has a row.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of W and of P.
-        mask_zero: As in `keras.layers.Embedding`.
-        num_buckets: Rows of W.
-        num_hashes: K, the buckets of an id.
-        weighted: Whether each of them has a learned importance.
-        importance_rows: Rows of P. By default ten for each bucket, at most
-            one for each id; from n on, each id has its own.
-        hash: `"pss1"`, or `"universal"`, the papers' family.
-        seed: Of the hash, not of the initial values.
-        **kwargs: `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            in which every non-negative 63-bit id is valid.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of W and of P.
+        embeddings_constraint: Constraint of W and of P.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_buckets: Integer, the number of rows of W.
+        num_hashes: Integer K, the number of buckets of an id. Defaults to 1.
+        weighted: Boolean, whether buckets have learned importance weights.
+            Defaults to False.
+        importance_rows: Integer, the number of rows of P, limited to n. With
+            n rows, P is indexed by the id itself instead of by a hash.
+            Defaults to ten rows for each bucket. Requires `weighted=True`.
+        hash: Hash family, `"pss1"` (the default) or `"universal"`, which is
+            the family used in the papers.
+        seed: Integer seed of the hash function. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `name`, `dtype` and
+            `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `num_buckets * output_dim` parameters, and
-    `importance_rows * num_hashes` if weighted.
+    `importance_rows * num_hashes` with `weighted=True`.
+
+    Raises:
+        ValueError: If `importance_rows` is given without `weighted=True`.
 
     Example:
 
@@ -118,7 +130,7 @@ class HashedEmbedding(CompressedEmbedding):
     def arguments_within(
         cls, size: int, input_dim: int | None, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
-        # More buckets than ids would never be read by one hash.
+        # A single hash reads at most one bucket for each id.
         one = kwargs.get("num_hashes", 1) == 1
         low, high = 1, 2**31 - 1
         if one and input_dim is not None:
@@ -148,7 +160,7 @@ class HashedEmbedding(CompressedEmbedding):
         return tables
 
     def _moments(self, scale: table_scale.TableScale) -> tuple[float, float]:
-        """Mean and deviation of buckets of which a row sums K."""
+        """Mean and standard deviation of W, K rows of which are summed."""
         root = math.sqrt(self.num_hashes)
         if self.weighted:  # each by 1 / sqrt(K)
             return scale.mean / root, scale.std
@@ -165,7 +177,7 @@ class HashedEmbedding(CompressedEmbedding):
         if self.importance_rows == self.input_dim:
             index["importance"] = ids
         else:
-            # Another table's hash, so that it is independent of the buckets'.
+            # Another table number gives a hash independent of the buckets'.
             other = hashing.starts(ids, self.importance_rows, table=1, **where)
             index["importance"] = other[:, 0]
         return index
@@ -201,18 +213,18 @@ class HashedEmbedding(CompressedEmbedding):
 def _importance_rows(
     rows: int | None, weighted: bool, num_buckets: int, input_dim: int | None
 ) -> int | None:
-    """Rows of P: as given, or by default; None where there is no P."""
+    """Checks or computes the number of rows of P; None if there is no P."""
     if not weighted:
         if rows is not None:
             raise ValueError(
-                "`importance_rows` needs weighted=True. "
+                "`importance_rows` requires weighted=True. "
                 f"Received: importance_rows={shown(rows)}, weighted={weighted}"
             )
         return None
     if rows is None:
         rows = min(10 * num_buckets, 2**31 - 1)
     positive_int("importance_rows", rows, 2**31 - 1)
-    # More rows than ids would never be read.
+    # At most one row is read for each id.
     return rows if input_dim is None else min(rows, input_dim)
 
 
@@ -225,6 +237,6 @@ def _size(
     importance_rows: int | None = None,
     **kwargs: Any,
 ) -> int:
-    """Parameters of both tables."""
+    """Number of parameters of both tables."""
     rows = _importance_rows(importance_rows, weighted, num_buckets, input_dim)
     return num_buckets * output_dim + (rows or 0) * num_hashes

@@ -1,4 +1,4 @@
-"""MEMCom: a shared row, scaled by a number of each id's own."""
+"""MEMCom: ids share rows, and each id has its own multiplier."""
 
 from typing import Any
 
@@ -14,30 +14,35 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class MEMComEmbedding(CompressedEmbedding):
-    """Shared rows, told apart by one multiplier an id.
+    """Rows shared by several ids, with a separate multiplier for each id.
 
         E[i] = V[i] U[i mod m] + b[i]
 
-    with `m = num_buckets`; b only if `bias=True`. V starts at 1 and b at 0,
-    so that training starts from shared rows.
+    with `m = num_buckets`; b exists only with `bias=True`. V starts at 1 and
+    b at 0, so that initially ids of the same bucket have the same row.
 
-    Ids sorted by frequency suit it best: the m most frequent ones then have
-    rows of their own.
+    The method works best if ids are sorted by frequency, because no two of
+    the m most frequent ids then share a row of U.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of U, V and b.
-        mask_zero: As in `keras.layers.Embedding`.
-        num_buckets: m, the rows of U; at most n.
-        bias: Whether each id has a number that is added as well.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of U, V and b.
+        embeddings_constraint: Constraint of U, V and b.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_buckets: Integer m, the number of rows of U; at most n.
+        bias: Boolean, whether each id has a learned bias, which is added to
+            all elements of its row. Defaults to False.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `num_buckets * output_dim + input_dim` parameters, another
-    `input_dim` with a bias: never below 1/d of the table.
+    Memory: `num_buckets * output_dim + input_dim` parameters, and another
+    `input_dim` with a bias; always more than 1/d of the table.
 
     Example:
 

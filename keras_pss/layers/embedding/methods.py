@@ -1,4 +1,4 @@
-"""Any method by its name, size first."""
+"""Creates an embedding layer from the name of its method and a budget."""
 
 import logging
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from keras_pss.layers.embedding.tt_embedding import TTEmbedding
 
 _logger = logging.getLogger("keras_pss")
 
-# The method strings of the factory, the collection and the command line.
+# Method strings of `embedding`, `EmbeddingCollection` and the command line.
 METHODS: dict[str, type[CompressedEmbedding]] = {
     "full": FullEmbedding,
     "robe": ROBEEmbedding,
@@ -43,39 +43,48 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "clustered": ClusteredEmbedding,
     "hot_rows": HotRows,
 }
-# What `keras_pss.layers` and `keras_pss` export, by name.
+# The classes that `keras_pss.layers` and `keras_pss` export, by name.
 EXPORTS = {cls.__name__: cls for cls in METHODS.values()}
 
 
 def method_class(method: str) -> type[CompressedEmbedding]:
-    """The layer of a method string, or an error that lists them."""
+    """The layer class of a method string.
+
+    Raises:
+        ValueError: If the method is unknown; the message lists all methods.
+    """
     return METHODS[one_of("method", method, METHODS)]
 
 
 def checked_options(
     method: str, options: Mapping[str, Any], sized: bool = False
 ) -> dict[str, Any]:
-    """A collection's options, which must be the method's own arguments.
+    """Checks the options of a collection, which are arguments of the method.
 
     Args:
         method: A method string.
-        options: Arguments by name.
-        sized: Whether they, and not a budget, say the size of each table.
+        options: Dict of arguments.
+        sized: Boolean, whether the options instead of a budget determine the
+            size of each table.
+
+    Raises:
+        ValueError: If the method has no such argument, and if the argument
+            that determines the size is missing or conflicts with the budget.
     """
     cls = method_class(method)
     if not isinstance(options, Mapping):
         raise ValueError(
-            "`options` must be arguments of the layer by name, such as "
+            "`options` must be a dict of arguments of the layer, such as "
             f"{{'seed': 1}}. Received: options={shown(options)}"
         )
     size = cls.size_name(options)
-    # Those of a memory of one's own, of the budget, and of a single table.
+    # These make no sense for the tables of a collection.
     given = {"memory", "table", "output_scale", "weights"}
     if not sized:
         given.add(size)
     elif size and size not in options:
         raise ValueError(
-            f"Without a budget, `options` of method={method!r} must say the "
+            f"Without a budget, `options` of method={method!r} must give the "
             f"size of a table: `{size}`. Add it, or give a budget. "
             f"Received: options={shown(dict(options))}"
         )
@@ -84,7 +93,7 @@ def checked_options(
         if name not in known:
             allowed = ", ".join(known) or "none"
             raise ValueError(
-                f"`options` of method={method!r} are: {allowed}. "
+                f"The allowed `options` of method={method!r} are: {allowed}. "
                 f"Received: {name}={shown(options[name])}"
             )
     return dict(options)
@@ -97,26 +106,32 @@ def embedding(
     budget: Budget | str | int = "1000x",
     **kwargs: Any,
 ) -> CompressedEmbedding:
-    """An embedding layer of any method, within a budget.
+    """Creates an embedding layer of any method within a budget.
 
     Args:
-        input_dim: n, the number of ids; None where the method allows it.
-        output_dim: d, the length of a row.
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            if the method supports one.
+        output_dim: Integer d, the length of a row.
         method: `"full"`, `"robe"`, `"tt"`, `"qr"`, `"hash"`, `"fpd"`,
             `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
-            `"quantized"`, `"deep_hash"`, `"clustered"`, or `"hot_rows"`,
-            whose own method is `inner="tt"` or another of them.
-        budget: `"1000x"` (a thousandth of the table's parameters), an int
-            (parameters) or `"10MB"`, of all that the served layer stores,
-            pointers included, in units of four bytes. It is never exceeded;
-            `"full"` ignores it. Where the uncompressed table fits into it,
-            that is what comes back, and a warning is logged.
+            `"quantized"`, `"deep_hash"`, `"clustered"` or `"hot_rows"`. The
+            last takes the method of its embedding as `inner`, which defaults
+            to `"tt"`. Defaults to `"robe"`.
+        budget: Upper bound on everything that the served layer stores, index
+            tables included: a ratio such as `"1000x"` (the default, a
+            thousandth of the table's parameters), an int (parameters, four
+            bytes each) or a string such as `"10MB"`. `"full"` ignores it. If
+            the uncompressed table fits into the budget, the function returns
+            a `FullEmbedding` and logs a warning.
         **kwargs: Further arguments of the layer.
 
+    Returns:
+        The largest layer of the method within the budget.
+
     Raises:
-        ValueError: If the method has no size within the budget
-            (`InfeasibleBudget`, which names the smallest one), and for
-            arguments that cannot be meant.
+        ValueError: For invalid arguments; and `InfeasibleBudget`, a subclass,
+            if the budget is below the method's smallest layer, whose size the
+            message states.
 
     Example:
 
@@ -126,7 +141,7 @@ def embedding(
     ```
     """
     cls = method_class(method)
-    # Before anything is computed of them: "mean" * 2147483647 is 8 GB.
+    # Check before any arithmetic: "mean" * 2147483647 would take 8 GB.
     cls.check_shape(input_dim, output_dim)
     budget = Budget.parse(budget)
     if cls is FullEmbedding:
@@ -141,7 +156,7 @@ def embedding(
             budget,
             cls.__name__,
         )
-        # Options of the method have no meaning for a table.
+        # The uncompressed table has none of the method's own arguments.
         own = cls.option_names(kwargs)
         common = {k: v for k, v in kwargs.items() if k not in own}
         return FullEmbedding(input_dim, output_dim, **common)

@@ -1,4 +1,4 @@
-"""A narrow table and a projection: low rank, or mixed dimensions."""
+"""Mixed dimension embedding: a narrow table and a projection."""
 
 from typing import Any
 
@@ -15,27 +15,34 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class MixedDimensionEmbedding(CompressedEmbedding):
-    """A narrow row of each id's own, projected to the common width.
+    """A separate narrow row for each id, projected to the common width.
 
         E[i] = W[i] P,   W of shape (n, k), P of shape (k, d)
 
-    Tables of different popularity get different k and still meet at width d.
-    With one k for all it is the low-rank baseline.
+    Tables of different popularity can have different k, and their rows still
+    have the same length d. With the same k for all tables it is the low-rank
+    baseline.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of W and P.
-        mask_zero: As in `keras.layers.Embedding`.
-        inner_dim: k, the columns of W; at most d. At d there is no
-            projection, and the layer is the table itself.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of W and P.
+        embeddings_constraint: Constraint of W and P.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        inner_dim: Integer k, the number of columns of W; at most d. With
+            `inner_dim=output_dim` there is no projection, and the layer is an
+            uncompressed table.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `inner_dim * (input_dim + output_dim)` parameters, at
-    `inner_dim = output_dim` those of the table: never below 1/d of it.
+    Memory: `inner_dim * (input_dim + output_dim)` parameters, or
+    `input_dim * output_dim` with `inner_dim=output_dim`; never less than 1/d
+    of the uncompressed table.
 
     Example:
 

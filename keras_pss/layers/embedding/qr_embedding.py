@@ -21,42 +21,51 @@ from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any
 OPERATIONS = ("mult", "add", "concat")
-# Of any use: 2^31 ids have no more than 31 binary digits.
+# More partitions are of no use: 2^31 ids have at most 31 binary digits.
 MOST_PARTITIONS = 31
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class QREmbedding(CompressedEmbedding):
-    """A row from two or more small tables, one for each digit of the id.
+    """Combines rows of two or more small tables, one for each digit of the id.
 
         E[i] = Q[i div c] ∘ R[i mod c]
 
-    With k partitions, the id is written in a mixed radix of k digits and each
-    digit has its table. Every id has a set of rows of its own, so no two rows
-    are forced to be equal. The initial scale is that of the table which is
-    replaced: a product of factors drawn with the table's scale would start far
-    too small.
+    With k partitions, the id has k digits in a mixed radix, and each digit has
+    a table. Every id reads a unique combination of rows, so no two ids are
+    forced to have equal rows. The tables are initialized such that the
+    combined rows have the scale of the uncompressed table: a product of
+    factors that each had this scale would be far too small.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of the tables.
-        mask_zero: As in `keras.layers.Embedding`.
-        num_buckets: c, the rows of the remainder table; at most n. With more
-            than two partitions either c for all but the first digit, or one
-            number for each of them, the least significant first.
-        operation: `"mult"`, `"add"`, or `"concat"` of equal parts of a row
-            (the number of partitions divides d).
-        num_partitions: k, the number of tables; by default what
-            `num_buckets` gives, two for an integer.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of the tables.
+        embeddings_constraint: Constraint of the tables.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_buckets: Integer c, the number of rows of the remainder table; at
+            most n. With more than two partitions, either an integer for all
+            remainder tables, or a list with one integer for each of them, the
+            least significant digit first.
+        operation: How rows are combined: `"mult"` (the default), `"add"`, or
+            `"concat"`, for which the number of partitions must divide d.
+        num_partitions: Integer k, the number of tables. Defaults to 2 if
+            `num_buckets` is an integer, else to its length plus one.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `(num_buckets + ceil(input_dim / num_buckets)) * output_dim`
-    parameters, half of it for `"concat"`; never below `2 sqrt(n)` rows, or
-    `k n^(1/k)` with k partitions.
+    parameters, half of that with `"concat"`. The tables have at least
+    `2 sqrt(n)` rows together, or `k n^(1/k)` with k partitions.
+
+    Raises:
+        ValueError: If `num_buckets` does not match `num_partitions`, or if
+            `"concat"` cannot divide a row into equal parts.
 
     Example:
 
@@ -153,7 +162,10 @@ class QREmbedding(CompressedEmbedding):
     def _moments(
         self, scale: table_scale.TableScale, index: int
     ) -> tuple[float, float]:
-        """Mean and deviation of one table, which together give the rows'."""
+        """Mean and standard deviation of one of the tables.
+
+        They are such that the combined rows have those of the whole table.
+        """
         count = self.num_partitions
         if self.operation == "concat":
             return scale.mean, scale.std
@@ -163,14 +175,15 @@ class QREmbedding(CompressedEmbedding):
         mean, std = scale.mean, scale.std
         if not mean:
             return 0.0, std ** (1 / count)
-        # Means multiply, and so do mean squares; one factor has the sign.
+        # In a product, means and mean squares multiply. One factor carries the
+        # sign of the mean.
         size = abs(mean) ** (1 / count)
         square = (mean**2 + std**2) ** (1 / count)
         own = size if index else math.copysign(size, mean)
         return own, math.sqrt(max(0.0, square - size**2))
 
     def _names(self) -> list[str]:
-        """Of the tables: the quotient, then digits from the lowest up."""
+        """Names of the tables: the quotient, then the digits, lowest first."""
         higher = [f"remainder{k}" for k in range(1, self.num_partitions - 1)]
         return ["quotient", "remainder", *higher]
 
@@ -206,7 +219,7 @@ class QREmbedding(CompressedEmbedding):
 def _bases(
     num_buckets: int | Sequence[int], partitions: int | None
 ) -> tuple[int, ...]:
-    """Rows of each remainder table, the least significant digit first."""
+    """Number of rows of each remainder table, least significant digit first."""
     if (
         partitions is not None
         and positive_int("num_partitions", partitions, MOST_PARTITIONS) < 2
@@ -220,8 +233,8 @@ def _bases(
         return (each,) * ((partitions or 2) - 1)
     if not num_buckets or partitions not in (None, len(num_buckets) + 1):
         raise ValueError(
-            "`num_buckets` must be an integer, or one integer for each "
-            "partition but the first. Received: "
+            "`num_buckets` must be an integer, or a list of integers, one for "
+            "each partition except the first. Received: "
             f"num_buckets={shown(num_buckets)}, num_partitions={partitions}"
         )
     return positive_ints("num_buckets", num_buckets, LARGEST_DIM)
@@ -234,25 +247,25 @@ def _width(operation: str, output_dim: int, partitions: int) -> int:
         return output_dim
     if output_dim % partitions:
         raise ValueError(
-            "operation='concat' needs an `output_dim` that the number of "
-            f"partitions divides, as {partitions} do {partitions * 4}. "
-            f"Received: output_dim={output_dim}"
+            "operation='concat' needs an `output_dim` that is a multiple of "
+            f"the number of partitions, such as {partitions * 4} for "
+            f"{partitions} partitions. Received: output_dim={output_dim}"
         )
     return output_dim // partitions
 
 
 def _rows(input_dim: int, buckets: int, partitions: int = 2) -> int:
-    """Rows of all tables, with equal ones for all digits but the first."""
+    """Total number of rows, with equally large remainder tables."""
     lower = partitions - 1
     return lower * buckets + -(-input_dim // buckets**lower)
 
 
 def _most_buckets(input_dim: int, rows: int, partitions: int) -> int:
-    """The largest remainder tables with which all fit into `rows`.
+    """The largest remainder tables for which all tables fit into `rows`.
 
-    Ids in order of frequency then share a remainder with rare ids, and the
-    frequent ones stay apart; the other solution, few remainders, would give
-    each run of consecutive ids the same quotient.
+    If ids are sorted by frequency, frequent ids then share a row of the
+    remainder table only with rarer ids. The other solution, small remainder
+    tables, would give each run of consecutive ids the same quotient.
     """
     lower = partitions - 1
     buckets = min((rows - 1) // lower, _limit(input_dim, partitions))
@@ -262,7 +275,7 @@ def _most_buckets(input_dim: int, rows: int, partitions: int) -> int:
 
 
 def _limit(input_dim: int, partitions: int) -> int:
-    """Remainder tables so large that the first digit still has two values."""
+    """Largest remainder tables that leave two values for the first digit."""
     lower = partitions - 1
     root = round(input_dim ** (1 / lower)) + 1
     while root > 1 and root**lower >= input_dim:

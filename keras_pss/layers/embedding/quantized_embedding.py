@@ -1,4 +1,4 @@
-"""A table whose rows are trained in the low precision they are served in."""
+"""A table that is trained in the low precision in which it is served."""
 
 from typing import Any
 
@@ -17,51 +17,56 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class QuantizedEmbedding(CompressedEmbedding):
-    """One row for each id, of numbers on a grid of 16, 8 or 4 bits.
+    """One row for each id, with elements on a grid of 16, 8 or 4 bits.
 
         E[i] = s_i Q[i],   s_i = max |E[i]| / 127 (int8) or / 7 (int4)
 
-    with integer codes Q; for `storage="float16"` numbers that float16 has.
+    with integer codes Q. With `storage="float16"` the elements are float16
+    numbers.
 
-    After each step of the optimizer every row is rounded back to its grid, up
-    or down at random so that it is right on average: a step smaller than the
-    grid still counts. Rows that no step moved stay as they are, bit for bit.
-    What is trained is thus what is served: `quantize("int8")` packs it to
-    this layer's storage without loss. `quantize("int4")` packs any storage to
-    four bits, which loses nothing with `storage="int4"`.
+    After each optimizer step every row is rounded back to its grid. Stochastic
+    rounding goes up or down at random and is unbiased, so that updates smaller
+    than the grid spacing are not lost. Rows that the step did not change
+    remain the same, bit for bit. The trained weights are therefore the served
+    ones: `quantize("int8")` packs them to this layer's storage without loss.
+    `quantize("int4")` packs any storage to four bits, which is lossless with
+    `storage="int4"`.
 
     Training takes the memory of the full table: Keras' optimizers update
-    floats, so the grid's numbers are kept as float32 until they are packed.
-    The rounding passes over the whole table at each step, as Keras' Adam does;
-    it comes after `embeddings_constraint`, and a constraint or weight decay
-    that moves every row makes every row be rounded anew.
+    floats, so the weights are stored as float32 until they are packed. Each
+    step rounds the whole table, as each step of Keras' Adam updates the whole
+    table. Rounding follows `embeddings_constraint`. A constraint or weight
+    decay that changes every row causes every row to be rounded again.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Initializer of the `(n, d)` table; its numbers
-            are rounded to the nearest ones on the grid.
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the `(n, d)` table, whose values
+            are rounded to the nearest grid points. Defaults to `"uniform"`.
         embeddings_regularizer, embeddings_constraint: As in
             `keras.layers.Embedding`.
-        mask_zero: As in `keras.layers.Embedding`.
-        weights: The rows to start with, which are rounded to the grid; as in
-            `FullEmbedding`.
-        storage: `"float16"`, `"int8"` or `"int4"`.
-        seed: Seed of the random rounding. It does not affect initialization.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        weights: Initial rows, as in `FullEmbedding`, which are rounded to the
+            nearest grid points. Defaults to None.
+        storage: `"float16"`, `"int8"` (the default) or `"int4"`.
+        seed: Integer seed of the stochastic rounding. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `input_dim * output_dim` parameters while it trains. Packed,
-    `2 * output_dim` bytes a row (float16), `output_dim + 4` (int8) or
-    `ceil(output_dim / 2) + 4` (int4). A budget counts these bytes, four to a
-    parameter, and takes the widest storage that fits.
+    Memory: `input_dim * output_dim` parameters in training. A packed row takes
+    `2 * output_dim` bytes (float16), `output_dim + 4` (int8) or
+    `ceil(output_dim / 2) + 4` (int4). A budget counts these bytes, four per
+    parameter, and selects the widest storage that fits.
 
     Raises:
-        ValueError: For another storage, weights of another shape, or a dtype
-            whose weights are not float32.
-        NotImplementedError: For `quantize("int4")` with a block size: each
-            row has one scale, on whose grid it was trained.
+        ValueError: If `storage` is unknown, if `weights` have another shape,
+            or if the dtype of the weights is not float32.
+        NotImplementedError: For `quantize("int4")` with a block size, since
+            each row was trained on the grid of a single scale.
 
     Example:
 
@@ -114,7 +119,7 @@ class QuantizedEmbedding(CompressedEmbedding):
 
     @property
     def embeddings(self) -> Any:
-        """The variable of the rows, while they are not packed."""
+        """The variable that holds the rows, unless the layer is packed."""
         return rows_variable(self)
 
     @classmethod
@@ -153,7 +158,7 @@ class QuantizedEmbedding(CompressedEmbedding):
         return {"embeddings": Table(*shape, fill, constraint=self._rounded)}
 
     def _rounded(self, table: Tensor) -> Tensor:
-        """The constraint of the weight: on the grid, after each step."""
+        """The constraint of the weight, which rounds it after each step."""
         if self.embeddings_constraint is not None:
             table = self.embeddings_constraint(table)
         return rounding.stochastic(table, self.storage, self.seed)
@@ -174,8 +179,8 @@ class QuantizedEmbedding(CompressedEmbedding):
         size = getattr(config, "block_size", None)
         if size not in (None, -1, BLOCK_SIZE):  # not Keras' default
             raise NotImplementedError(
-                f"Layer '{self.name}' has one scale for each row, on whose "
-                "grid it was trained. Give block_size=None. "
+                f"Layer '{self.name}' was trained with one scale for each "
+                "row, so it cannot be packed in blocks. Give block_size=None. "
                 f"Received: config.block_size={size}"
             )
         if mode == "int4":
@@ -193,5 +198,5 @@ class QuantizedEmbedding(CompressedEmbedding):
 
 
 def _size(input_dim: int, output_dim: int, storage: str) -> int:
-    """Parameters of float32 that take as many bytes as the packed layer."""
+    """Size of the packed layer in parameters of four bytes, rounded up."""
     return -(-rounding.packed_bytes(input_dim, output_dim, storage) // 4)

@@ -1,6 +1,6 @@
-"""Random Offset Block Embedding.
+"""Random Offset Block Embedding (ROBE).
 
-Half of the lines are arguments: their documentation and their checks.
+The file is long because half of its lines document and check arguments.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,45 +32,59 @@ LARGEST_MEMORY = 2**31 - 1
 
 @keras.saving.register_keras_serializable("keras_pss")
 class ROBEEmbedding(Holder, CompressedEmbedding):
-    """Rows that are blocks, hashed into one circular array of parameters.
+    """Rows consist of blocks that are hashed into a circular parameter array.
 
         E[i][c Z + t] = g(e, i, c Z + t) M[(h(e, i, c) + t) mod m]
 
-    with `Z = block_size`, chunk `c`, place `t < Z`, `e` the table's number in
-    a shared memory and `g = 1` unless `sign=True`.
+    with `Z = block_size`, block `c` of the row, offset `t < Z` in the block,
+    `e` the table's number in a shared memory, and `g = 1` unless `sign=True`.
 
     Args:
-        input_dim: n, the number of ids; None for an open vocabulary, where
-            any non-negative id of 63 bits has a row.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of the memory.
-        mask_zero: As in `keras.layers.Embedding`.
-        memory_size: m, the number of parameters; at least
-            `max(block_size, output_dim)`. Not with `memory`.
-        block_size: Z. Up to `output_dim`, a row is cut into chunks of Z (a
-            short last one is fine); above, it must be a multiple of
-            `output_dim` and consecutive ids share a chunk. `Z = 1` is
-            HashedNet. Default: `ceil(output_dim / 4)`, four chunks a row, so
-            that ids which meet in one chunk differ in the others.
-        sign: Whether an independent hash turns the sign of each element.
-        mapping: `"block"`, or `"fold"` (Z = m): `m / d` consecutive ids fill
-            the memory evenly, then the next ones at another offset. Best
-            where ids are ordered by frequency; m must be a multiple of d.
-        hash: `"pss1"`, or `"universal"`, the papers' family.
-        seed: Of the hash, not of the initial values.
-        memory: A `SharedMemory`, to share it with other tables.
-        table: Number of this table in the shared memory; by default the next.
-        output_scale: A constant factor of the rows, for tables whose scale
-            differs from their siblings' in a shared memory.
-        **kwargs: `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            in which every non-negative 63-bit id is valid.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of the memory.
+        embeddings_constraint: Constraint of the memory.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        memory_size: Integer m, the number of parameters; at least
+            `max(block_size, output_dim)`. Mutually exclusive with `memory`.
+        block_size: Integer Z. If Z is at most `output_dim`, a row is split
+            into blocks of Z elements, of which the last may be shorter. A
+            larger Z must be a multiple of `output_dim`, and consecutive ids
+            share a block. `Z = 1` is HashedNet. Defaults to
+            `ceil(output_dim / 4)`, so that ids that collide in one of the four
+            blocks differ in the others.
+        sign: Boolean, whether an independent hash selects the sign of each
+            element. Defaults to False.
+        mapping: `"block"` (the default), or `"fold"` (Z = m), in which `m / d`
+            consecutive ids fill the memory evenly, and the next `m / d` ids do
+            so at another offset. `"fold"` works best if ids are sorted by
+            frequency; m must be a multiple of d.
+        hash: Hash family, `"pss1"` (the default) or `"universal"`, which is
+            the family used in the papers.
+        seed: Integer seed of the hash function. It does not affect
+            initialization. Defaults to 0.
+        memory: A `SharedMemory` that other tables may use as well. Defaults
+            to None, which creates a separate memory of `memory_size`.
+        table: Integer, the number of this table in the shared memory, which
+            the hash depends on. Defaults to the next free number.
+        output_scale: Float, a constant factor of the rows, for tables whose
+            scale differs from that of the others in a shared memory. Defaults
+            to 1.
+        **kwargs: Further arguments of the layer, such as `name`, `dtype` and
+            `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
-    Memory: `memory_size` parameters, whatever n and d.
+    Memory: `memory_size` parameters, regardless of n and d.
 
     Raises:
-        ValueError: For sizes that do not fit each other.
+        ValueError: If `memory_size`, `block_size` and `output_dim` do not
+            match, and unless exactly one of `memory_size` and `memory` is
+            given.
 
     Example:
 
@@ -121,8 +135,8 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         )
         if (memory is None) == (memory_size is None):
             raise ValueError(
-                "Give either `memory_size`, for a memory of this layer's own, "
-                "or `memory`, a `SharedMemory`. Received: "
+                "Give either `memory_size`, for a separate memory, or "
+                "`memory`, a `SharedMemory`. Received: "
                 f"memory_size={shown(memory_size)}, memory={shown(memory)}"
             )
         if memory is not None and not isinstance(memory, SharedMemory):
@@ -202,7 +216,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             self.input_dim,
             self.output_dim,
             self.name,
-            centred=self.sign,
+            centered=self.sign,
         )
         return {"memory": Table(self.memory_size, 1, fill)}
 
@@ -216,7 +230,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             if self.sign and not table_scale.gives_table(given):
                 table_scale.TableScale(
                     given, None, 1, self.name
-                ).check_centred()
+                ).check_centered()
         super().build(input_shape)
 
     def lookup_numbers(self) -> int:
@@ -240,7 +254,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         )
 
     def positions(self, ids: Tensor) -> Tensor:
-        """Places in the memory, int32: `(n,)` ids to `(n, output_dim)`."""
+        """Int32 positions in the memory: `(n,)` ids to `(n, output_dim)`."""
         return robe.positions(self._tables, ids)
 
     def lookup(self, ids: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The circular memory of ROBE, which many tables may share."""
+"""The circular memory of ROBE, which several tables may share."""
 
 from typing import Any
 
@@ -13,21 +13,24 @@ from keras_pss.layers.initial_values import table_scale
 class SharedMemory(TableLayer):
     """One array of parameters for any number of `ROBEEmbedding` tables.
 
-    The memory numbers its tables, so that the same id reads other places in
-    each of them. It is built, counted, trained and saved once, whatever the
-    number, the sizes and the widths of the tables.
+    The memory assigns a number to each table, so that the same id reads
+    different positions in different tables. The memory is built, counted,
+    trained and saved once, regardless of the number and the shapes of the
+    tables. A saved and loaded model, or a copy of a model, keeps sharing it.
 
     Args:
-        memory_size: m, the number of parameters; below 2^31.
-        embeddings_initializer, embeddings_regularizer,
-            embeddings_constraint: As in `keras.layers.Embedding`, of the
-            memory. A layer that needs another scale than its siblings has
-            `output_scale`.
-        **kwargs: `name`, `dtype`, `trainable`.
+        memory_size: Integer m, the number of parameters; below 2^31.
+        embeddings_initializer: Initializer of the memory. A table that needs
+            another scale has the argument `output_scale`. Defaults to
+            `"uniform"`.
+        embeddings_regularizer: Regularizer of the memory. Defaults to None.
+        embeddings_constraint: Constraint of the memory. Defaults to None.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Memory: `memory_size` parameters.
 
-    A model that was saved and loaded, or copied, shares its copy alike.
+    Raises:
+        ValueError: If `memory_size` is not a positive integer below 2^31.
 
     Example:
 
@@ -59,11 +62,17 @@ class SharedMemory(TableLayer):
         self._numbers: set[int] = set()
 
     def claim(self, table: int | None) -> int:
-        """Gives out a table number: the next free one, or the one asked for.
+        """Reserves a table number.
+
+        Args:
+            table: Integer, the number to reserve; None for the next free one.
+
+        Returns:
+            The reserved number.
 
         Raises:
-            ValueError: If the number belongs to another table, which would
-                read the same places for the same ids.
+            ValueError: If another table has the number. Both would read the
+                same positions for the same ids.
         """
         if table is None:
             table = max(self._numbers, default=-1) + 1
@@ -83,7 +92,7 @@ class SharedMemory(TableLayer):
         return {"memory": Table(self.memory_size, 1, fill)}
 
     def lookup_numbers(self) -> int:
-        return 0  # what is read from it is the tables' own
+        return 0  # each table reports what it reads
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_size": self.memory_size}

@@ -1,4 +1,4 @@
-"""A table seen through a sparse Johnson-Lindenstrauss sketch."""
+"""A sparse Johnson-Lindenstrauss sketch of an embedding table."""
 
 import math
 from typing import Any
@@ -17,27 +17,35 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class SketchEmbedding(CompressedEmbedding):
-    """A few rows of a small table, each with a hashed sign, summed.
+    """Sums a few rows of a small table, each with a hashed sign.
 
         E[i] = (S e_i)' M = Σ_{k<s} g_k(i) M[h_k(i)] / sqrt(s)
 
-    S, of `m = num_buckets` rows and `s = num_nonzeros` entries of ±1/sqrt(s)
-    a column, is a sparse Johnson-Lindenstrauss transform that hashing
-    generates. It keeps inner products of columns of a table, up to an error
-    that falls as 1/sqrt(m); `M = S E` sketches a trained table.
+    S is a sparse Johnson-Lindenstrauss transform that hash functions generate.
+    It has `m = num_buckets` rows and, in each column, `s = num_nonzeros`
+    entries of ±1/sqrt(s). It preserves inner products of the columns of a
+    table up to an error that decreases as 1/sqrt(m). `M = S E` is the sketch
+    of a trained table E.
 
     Args:
-        input_dim: n, the number of ids; None for an open vocabulary, where
-            any non-negative id of 63 bits has a row.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of M.
-        mask_zero: As in `keras.layers.Embedding`.
-        num_buckets: m, the rows of M.
-        num_nonzeros: s, the entries of a column of S.
-        hash: `"pss1"`, or `"universal"`, the papers' family.
-        seed: Of the hash, not of the initial values.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+        input_dim: Integer n, the number of ids; None for an open vocabulary,
+            in which every non-negative 63-bit id is valid.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of M.
+        embeddings_constraint: Constraint of M.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_buckets: Integer m, the number of rows of M.
+        num_nonzeros: Integer s, the number of nonzero entries in a column of
+            S. Defaults to 4.
+        hash: Hash family, `"pss1"` (the default) or `"universal"`, which is
+            the family used in the papers.
+        seed: Integer seed of the hash function. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
@@ -53,9 +61,9 @@ class SketchEmbedding(CompressedEmbedding):
     References: Desai and Shrivastava, "The trade-offs of model size in large
     recommendation models: 10000x compressed Criteo-TB DLRM model (100 GB
     parameters to mere 10 MB)", theorems 6 and 7 and section 2.2. Its section
-    2.1 draws each entry of S by itself (0, or ±1 with probability 1/6 each);
-    here a column has just s of them, which a lookup can find. Where two meet
-    they add up.
+    2.1 draws each entry of S independently (±1 with probability 1/6 each, else
+    0). Here each column has exactly s entries, whose positions a lookup can
+    compute. Entries with the same position are added.
     """
 
     open_vocabulary = True
@@ -108,14 +116,14 @@ class SketchEmbedding(CompressedEmbedding):
             self.input_dim,
             self.output_dim,
             self.name,
-            centred=True,  # the signs cancel a mean
+            centered=True,  # the signs cancel a mean
         )
         return {"buckets": Table(self.num_buckets, self.output_dim, fill)}
 
     def sketch(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns of S: rows and values of their entries, each `(n, s)`.
+        """Columns of S: row numbers and values of the entries, each `(n, s)`.
 
-        Entries that meet in one row add up.
+        Entries in the same row are added.
         """
         where: dict[str, Any] = {"seed": self.seed, "family": self.hash}
         rows = hashing.starts(

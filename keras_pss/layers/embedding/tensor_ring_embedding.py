@@ -1,4 +1,4 @@
-"""Tensor ring embedding: a tensor train whose ends meet."""
+"""Tensor ring embedding: a tensor train with connected ends."""
 
 import math
 from collections.abc import Sequence
@@ -13,42 +13,54 @@ from keras_pss.ops import tensor_train
 
 Tensor = Any
 
-# Rows from which the initial scale is measured.
+# Number of rows on which the initial scale is measured.
 SAMPLE = 2048
 
 
 @keras.saving.register_keras_serializable("keras_pss")
 class TensorRingEmbedding(CoreEmbedding):
-    """Rows that are traces of products of small matrices.
+    """The elements of a row are traces of products of small matrices.
 
         E[i, j] = trace(G_1[i_1, j_1] G_2[i_2, j_2] ... G_D[i_D, j_D])
 
-    with matrices of `r_{k-1} x r_k` and `r_0 = r_D`; the digits i_k of the id
-    and j_k of the column are taken most significant first. Unlike in a tensor
-    train no core is at an end, so a smaller rank does for all of them.
+    with matrices of shape (r_{k-1}, r_k) and `r_0 = r_D`. i_k and j_k are the
+    digits of the id and of the column, most significant first. Unlike in a
+    tensor train, no core is at an end with rank 1, so a smaller rank is
+    sufficient.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row.
-        embeddings_initializer: Of the `(n, d)` table.
-        embeddings_regularizer, embeddings_constraint: Of each core.
-        mask_zero: As in `keras.layers.Embedding`.
-        rank: r, one for all places where two cores meet, or r_0 to r_{D-1}.
-        row_shape: The factors p of the rows, product at least n; or
-            `"balanced"`, TT-Rec's; or `"min_params"`.
-        column_shape: The factors q of the columns, product d; by default as
-            equal as they come.
-        num_cores: D, from 2, where `row_shape` does not give it. Default 3.
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of each core.
+        embeddings_constraint: Constraint of each core.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        rank: Integer, the rank at all boundaries between cores, or a list of
+            the ranks r_0 to r_{D-1}.
+        row_shape: Factors p_k of the rows, whose product is at least n;
+            `"balanced"` (the default), as in TT-Rec; or `"min_params"`, the
+            factors with the fewest parameters.
+        column_shape: Factors q_k of the columns, whose product is d. Defaults
+            to factors that are as equal as possible.
+        num_cores: Integer D, at least 2. Defaults to the number of given
+            factors, else to 3.
         core_initializer: Distribution of the entries of the cores, whose
-            scale follows from `embeddings_initializer`. `"uniform"`, or
-            `"sampled_gaussian"`, TT-Rec's algorithm 3: normal numbers beyond
-            two standard deviations, so that fewer entries of the table start
-            near zero.
-        **kwargs: `gradient`, `name`, `dtype`, `trainable`, ...
+            scale follows from `embeddings_initializer`: `"uniform"` (the
+            default), or `"sampled_gaussian"`, which is TT-Rec's algorithm 3:
+            normally distributed numbers beyond two standard deviations, so
+            that fewer entries of the table start near zero.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `Σ_k p_k r_{k-1} q_k r_k` parameters.
+
+    Raises:
+        ValueError: If the factors or ranks do not match each other or the
+            shape of the table.
 
     Example:
 

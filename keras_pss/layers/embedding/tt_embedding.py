@@ -1,4 +1,4 @@
-"""Tensor-train embedding."""
+"""Tensor train embedding."""
 
 import math
 from collections.abc import Sequence
@@ -16,42 +16,58 @@ GAUGES = ("balanced", "last_core")
 
 @keras.saving.register_keras_serializable("keras_pss")
 class TTEmbedding(CoreEmbedding):
-    """A table as a train of small cores: `E[i, j] = Π_k G_k[i_k, j_k]`.
+    """A table in tensor train format, as a product of small cores.
 
-    `i_k` and `j_k` are the digits of the id and of the column, the most
-    significant first; each `G_k[i_k, j_k]` is a matrix of `r_{k-1} x r_k`.
+        E[i, j] = G_1[i_1, j_1] G_2[i_2, j_2] ... G_D[i_D, j_D]
 
-    The cores start with a scale at which the product has the standard
-    deviation of the table that is replaced.
+    i_k and j_k are the digits of the id and of the column, most significant
+    first. Each G_k[i_k, j_k] is a matrix of shape (r_{k-1}, r_k), with
+    `r_0 = r_D = 1`.
+
+    The initial scale of the cores is such that the table has the standard
+    deviation that `embeddings_initializer` gives.
 
     Args:
-        input_dim: n, the number of ids.
-        output_dim: d, the length of a row; it is never rounded up.
-        embeddings_initializer: Of the `(n, d)` table; TT-Rec uses the
-            standard deviation `1 / sqrt(3 n)`.
-        embeddings_regularizer, embeddings_constraint: Of each core.
-        mask_zero: As in `keras.layers.Embedding`.
-        rank: r, or the ranks between the cores. A single rank is cut at
-            boundaries that cannot use it.
-        row_shape: The factors p of the rows, product at least n; or
-            `"balanced"`, TT-Rec's; or `"min_params"`, 2 to 4.5 times smaller
-            at the same rank, with more sharing in the outer cores.
-        column_shape: The factors q of the columns, product d; by default as
-            equal as they come.
-        num_cores: D, from 2, where `row_shape` does not give it. Default 3.
-        gauge: `"balanced"`: the same scale in each core, for Adam and
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row; it is never rounded up.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            TT-Rec uses the standard deviation `1 / sqrt(3 n)`. Defaults to
+            `"uniform"`.
+        embeddings_regularizer: Regularizer of each core.
+        embeddings_constraint: Constraint of each core.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        rank: Integer, the rank at all boundaries between cores, or a list of
+            the ranks r_1 to r_{D-1}. A single rank is lowered at boundaries
+            where it exceeds the largest useful rank.
+        row_shape: Factors p_k of the rows, whose product is at least n;
+            `"balanced"` (the default), as in TT-Rec; or `"min_params"`, which
+            has 2 to 4.5 times fewer parameters at the same rank, with more
+            sharing in the outer cores.
+        column_shape: Factors q_k of the columns, whose product is d. Defaults
+            to factors that are as equal as possible.
+        num_cores: Integer D, at least 2. Defaults to the number of given
+            factors, else to 3.
+        gauge: How the scale is divided among the cores. `"balanced"` (the
+            default): all cores have the same scale, which suits Adam and
             Adagrad. `"last_core"`: the last core carries the table's scale,
-            so that a step of SGD moves a row as it moves a dense one.
+            so that a step of SGD moves a row by as much as in an uncompressed
+            table.
         core_initializer: Distribution of the entries of the cores, whose
-            scale follows from `embeddings_initializer`. `"uniform"`, or
-            `"sampled_gaussian"`, TT-Rec's algorithm 3: normal numbers beyond
-            two standard deviations, so that fewer entries of the table start
-            near zero.
-        **kwargs: `name`, `dtype`, `trainable`, ...
+            scale follows from `embeddings_initializer`: `"uniform"` (the
+            default), or `"sampled_gaussian"`, which is TT-Rec's algorithm 3:
+            normally distributed numbers beyond two standard deviations, so
+            that fewer entries of the table start near zero.
+        **kwargs: Further arguments of the layer, such as `name`, `dtype` and
+            `trainable`.
 
     Call arguments, input and output shape: see `CompressedEmbedding`.
 
     Memory: `Σ_k p_k r_{k-1} q_k r_k` parameters.
+
+    Raises:
+        ValueError: If the factors or ranks do not match each other or the
+            shape of the table.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Layers that multiply or mix the vectors of fields.
+"""Layers that compute interactions between the feature vectors of fields.
 
-They take rows, not ids, and know nothing of tables.
+Their inputs are float vectors, not ids.
 """

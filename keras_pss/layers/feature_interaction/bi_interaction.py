@@ -16,17 +16,20 @@ class BiInteraction(FieldLayer):
 
         y[b] = Σ_{i<j} e[b, i] ∘ e[b, j] = ((Σ_i e[b, i])² - Σ_i e[b, i]²) / 2
 
-    For two fields it is their element-wise product, the layer of generalized
-    matrix factorization. Half precision loses most digits of the difference;
-    `dtype="float32"` keeps them within a mixed-precision model.
+    For two fields it is their element-wise product, as in generalized matrix
+    factorization. In half precision the difference loses most of its
+    significant digits; `dtype="float32"` avoids that in a mixed-precision
+    model.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, d)`.
 
+    Parameters: none.
+
     Raises:
-        ValueError: For inputs of another shape.
+        ValueError: If the inputs have another rank.
 
     Example:
 
@@ -49,6 +52,6 @@ class BiInteraction(FieldLayer):
 
 
 def pooled_products(features: Tensor) -> Tensor:
-    """`(b, F, d)` to the `(b, d)` sum of the products of all pairs."""
+    """Sum of the products of all pairs: `(b, F, d)` to `(b, d)`."""
     total = ops.sum(features, axis=1)
     return 0.5 * (ops.square(total) - ops.sum(ops.square(features), axis=1))

@@ -17,26 +17,28 @@ KINDS = ("interaction", "each", "all")
 
 @keras.saving.register_keras_serializable("keras_pss")
 class BilinearInteraction(FieldLayer):
-    """Element-wise products of all pairs, after a linear map of one of them.
+    """Products of all pairs of feature vectors, the first mapped linearly.
 
-        y[i, j] = (e_i W) ∘ e_j  for i < j, the pairs (0, 1), (0, 2), ...
+        y[i, j] = (e_i W) ∘ e_j  for i < j, in the order (0, 1), (0, 2), ...
 
     Args:
-        kind: Which pairs share a matrix W. `"interaction"`: none, each has
-            its own; `"each"`: those of the same i; `"all"`: all of them.
-        **kwargs: `name`, `dtype`, `trainable`.
+        kind: Which pairs share a matrix W. `"interaction"` (the default):
+            each pair has a separate matrix. `"each"`: pairs with the same i
+            share one. `"all"`: all pairs share one.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, F (F - 1) / 2, d)`.
 
-    Parameters: d² a matrix, of which there are F (F - 1) / 2, F - 1 (the last
-    field is no pair's first) or 1.
+    Parameters: d² for each matrix. There are F (F - 1) / 2 matrices for
+    `"interaction"`, F - 1 for `"each"` (no pair starts with the last field)
+    and one for `"all"`.
 
     Raises:
-        ValueError: If `kind` is not one of the three, for a single field, and
-            for inputs of another shape.
+        ValueError: If `kind` is unknown, if there is a single field, and if
+            the inputs have another rank or an unknown F or d.
 
     Example:
 
@@ -56,21 +58,22 @@ class BilinearInteraction(FieldLayer):
     def __init__(self, kind: str = "interaction", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = one_of("kind", kind, KINDS)
-        # One matrix for all pairs serves any number of fields.
+        # A single matrix for all pairs fits any number of fields.
         self.weight_axes = (2,) if kind == "all" else (1, 2)
 
     def build(self, input_shape: Any) -> None:
         _, fields, dim = self.check_shape(input_shape)
         if fields < 2:
             raise ValueError(
-                f"Layer '{self.name}' multiplies pairs of fields, so there "
-                "must be at least two; the inputs are (batch, fields, dim). "
+                f"Layer '{self.name}' multiplies pairs of fields, so its "
+                "inputs (batch, fields, dim) must have at least two fields. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
         self.built_for(input_shape)
         pairs = fields * (fields - 1) // 2
         count = {"interaction": pairs, "each": fields - 1, "all": 1}[self.kind]
-        # Glorot's, of each matrix by itself.
+        # Glorot uniform for each matrix, as Keras would take fans from the
+        # 3-D shape.
         limit = math.sqrt(3 / dim)
         self.kernel = self.add_weight(
             shape=(count, dim, dim),
@@ -83,14 +86,17 @@ class BilinearInteraction(FieldLayer):
         return bilinear_products(inputs, self._maps(inputs.shape[1]))
 
     def _maps(self, fields: int) -> list[Tensor]:
-        """For each i a matrix `(d, n d)`, or `(d, d)` for all its n pairs."""
+        """The matrices of each field i, which is the first of n pairs.
+
+        Their shape is `(d, n d)`, or `(d, d)` if the pairs share a matrix.
+        """
         kernel = ops.convert_to_tensor(self.kernel)
         if self.kind == "all":
             return [kernel[0]] * (fields - 1)
         if self.kind == "each":
             return ops.unstack(kernel, axis=0)
         count, dim, _ = kernel.shape
-        # (pairs, d, d) -> (d, pairs d), cut where i changes
+        # (pairs, d, d) -> (d, pairs d), split where i changes
         joined = ops.transpose(kernel, (1, 0, 2))
         joined = ops.reshape(joined, (dim, count * dim))
         ends = itertools.accumulate(range(fields - 1, 0, -1))
@@ -108,10 +114,11 @@ class BilinearInteraction(FieldLayer):
 
 
 def bilinear_products(features: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """`(b, F, d)` to `(b, pairs, d)`, with a matrix for each first field.
+    """Products of pairs: `(b, F, d)` to `(b, pairs, d)`.
 
-    One matrix product a field. Gathering both vectors of all pairs takes
-    longer on TensorFlow, by half with their gradient.
+    It computes one matrix product for each first field. On TensorFlow,
+    gathering both vectors of all pairs takes 1.5 times as long with the
+    gradient.
     """
     dim = features.shape[-1]
     rest, products = features, []

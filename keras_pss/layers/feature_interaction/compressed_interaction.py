@@ -18,34 +18,38 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class CompressedInteraction(FieldLayer):
-    """Products of more and more fields, compressed to some maps after each.
+    """Stacked products with the inputs, compressed to feature maps each time.
 
         x_k[h] = f(Σ_{i,j} W_k[i, j, h] x_{k-1}[i] ∘ x_0[j])
         y = concat_k(Σ_t x_k[:, t])
 
-    with `x_0` the F feature vectors, and t counting their d elements.
+    where `x_0` are the F feature vectors, and t runs over their d elements.
 
     Args:
-        units: Maps of each layer, `units[k - 1]` of layer k.
-        split_half: The first half of a layer's maps goes on to the next layer
-            and the second half to the output, as in DeepCTR; the last layer's
-            all go to the output. False, as in the paper: all go to both.
-        activation: f. `"relu"` is DeepCTR's; the paper found `"linear"` best.
-        **kwargs: `name`, `dtype`, `trainable`.
+        units: Sequence of integers, the number of feature maps of each layer;
+            `units[k - 1]` belongs to layer k.
+        split_half: Boolean. If True (the default), the first half of a layer's
+            maps is passed to the next layer and the second half to the
+            output, as in DeepCTR; all maps of the last layer are passed to the
+            output. If False, all maps are passed to both, as in the paper.
+        activation: Activation f. Defaults to `"relu"`, as in DeepCTR; the
+            paper found `"linear"` best.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
-    Input shape: `(batch, F, d)`. Output shape: `(batch, sum(units))`, where a
-    split layer counts half.
+    Input shape: `(batch, F, d)`. Output shape: `(batch, sum(units))`, in which
+    a split layer counts half.
 
-    Parameters: Σ_k F H_{k-1} units[k - 1], where H_k maps of layer k go on,
-    and H_0 = F. No biases, as in the paper. Training keeps
-    `batch · d · H_{k-1} min(F, units[k - 1])` numbers of a layer.
+    Parameters: Σ_k F H_{k-1} units[k - 1], where H_k is the number of maps
+    that layer k passes to the next layer, and H_0 = F. There are no biases, as
+    in the paper. In training, layer k stores
+    `batch · d · H_{k-1} min(F, units[k - 1])` intermediate numbers.
 
     Raises:
-        ValueError: If `units` is empty or holds what cannot be halved, and
-            for inputs of another shape.
+        ValueError: If `units` is empty or has odd numbers that must be halved,
+            and if the inputs have another rank or an unknown F or d.
 
     Example:
 
@@ -77,13 +81,13 @@ class CompressedInteraction(FieldLayer):
         )
         if not self.units:
             raise ValueError(
-                "`units` must hold the width of at least one layer. "
+                "`units` must have a number for at least one layer. "
                 "Received: units=()"
             )
         if split_half and any(width % 2 for width in self.units[:-1]):
             raise ValueError(
-                "`units` must be even in all layers but the last, which "
-                "`split_half=True` halves; pass even ones, or "
+                "`units` must be even in all layers except the last, since "
+                "`split_half=True` halves them. Use even numbers, or "
                 f"`split_half=False`. Received: units={self.units}"
             )
 
@@ -129,9 +133,9 @@ class CompressedInteraction(FieldLayer):
 def compressed(
     features: Tensor, kernels: Sequence[Tensor], split_half: bool, f: Any
 ) -> Tensor:
-    """`(b, F, d)` to `(b, n)`: sums over d of the maps that are put out."""
+    """Sums over d of the output maps: `(b, F, d)` to `(b, n)`."""
     _, fields, dim = features.shape
-    # (b, F, d) -> (b d, F): a product of vectors is one of their elements
+    # (b, F, d) -> (b d, F), since products of vectors are element-wise
     base = ops.reshape(ops.transpose(features, (0, 2, 1)), (-1, fields))
     maps, pooled = base, []
     for index, kernel in enumerate(kernels):
@@ -144,11 +148,12 @@ def compressed(
 
 
 def _layer(maps: Tensor, base: Tensor, kernel: Tensor) -> Tensor:
-    """`Σ_{i,j} maps[:, i] base[:, j] kernel[i F + j]` of shape `(n, units)`.
+    """Computes `Σ_{i,j} maps[:, i] base[:, j] kernel[i F + j]`.
 
-    In the order that keeps fewer numbers. Products are matrix products of
-    depth 1: on TensorFlow's CPU their gradient is much faster than that of a
-    broadcast multiplication.
+    The result has shape `(n, units)`. The order of the sums is the one with
+    fewer intermediate numbers. The products are matrix products with an inner
+    dimension of 1, since on TensorFlow's CPU their gradient is much faster
+    than that of a broadcast multiplication.
     """
     (_, count), (_, fields) = maps.shape, base.shape
     width = kernel.shape[-1]

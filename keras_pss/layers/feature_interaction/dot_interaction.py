@@ -19,13 +19,15 @@ class DotInteraction(FieldLayer):
         z[b] = (x[b, i] · x[b, j]  for i in 0 .. F-1, j < i)
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, F (F - 1) / 2)`, the
-    lower triangle of the Gram matrix, row by row.
+    strict lower triangle of the Gram matrix, row by row.
+
+    Parameters: none.
 
     Raises:
-        ValueError: For inputs of another shape.
+        ValueError: If the inputs have another rank or an unknown F.
 
     Example:
 

@@ -17,15 +17,18 @@ class FactorizationMachine(FieldLayer):
 
         y[b] = Σ_{i<j} e[b, i] · e[b, j]
 
-    in time O(F d); see `BiInteraction`, also on half precision.
+    It takes time O(F d). The note of `BiInteraction` on half precision applies
+    here as well.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, 1)`.
 
+    Parameters: none.
+
     Raises:
-        ValueError: For inputs of another shape.
+        ValueError: If the inputs have another rank.
 
     Example:
 

@@ -13,30 +13,30 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class FieldAttention(FieldLayer):
-    """Each field attends to all fields, in several heads.
+    """Multi-head self-attention over the fields.
 
         α_h[i, j] = softmax_j((Q_h e_i) · (K_h e_j))
         y_i = relu(concat_h(Σ_j α_h[i, j] V_h e_j) + R e_i)
 
-    The scores are not divided by the root of `head_dim`, and there are no
-    biases and no normalisation, as in the paper.
+    As in the paper, the scores are not divided by the square root of
+    `head_dim`, and there are no biases and no normalization.
 
     Args:
-        num_heads: H.
-        head_dim: Length of a head's queries, keys and values: the paper's d',
-            so that an output has length H d'.
-        **kwargs: `name`, `dtype`, `trainable`.
+        num_heads: Integer H, the number of heads. Defaults to 2.
+        head_dim: Integer, the length of a head's queries, keys and values,
+            which is d' in the paper. Defaults to 32.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, F, H head_dim)`.
 
     Parameters: 4 d H head_dim.
 
     Raises:
-        ValueError: If an argument is not a positive integer, and for inputs
-            of another shape.
+        ValueError: If an argument is not a positive integer, and if the inputs
+            have another rank or an unknown F or d.
 
     Example:
 
@@ -73,7 +73,7 @@ class FieldAttention(FieldLayer):
     def call(self, inputs: Tensor) -> Tensor:
         fields = inputs.shape[1]
         heads = (-1, fields, self.num_heads, self.head_dim)
-        # (b, F, d) -> (b, F, h, k), where h counts heads
+        # (b, F, d) -> (b, F, h, k) with h heads
         query, key, value = (
             ops.reshape(ops.matmul(inputs, kernel), heads)
             for kernel in (self.query, self.key, self.value)

@@ -1,4 +1,4 @@
-"""Bases of the interactions: they check shapes before anything multiplies."""
+"""Base classes of the feature interactions, which check input shapes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ Shape = Sequence[int | None]
 
 
 class FieldLayer(keras.layers.Layer):
-    """A layer of one tensor of feature vectors, `(batch, F, d)`.
+    """Base of layers whose input is one tensor of feature vectors.
 
     Symbolic and eager calls, `build` and `compute_output_shape` raise the same
-    error for another shape.
+    error if the shape is not `(batch, F, d)`.
     """
 
-    # Which of the axes, 1 for F and 2 for d, must have a known length.
+    # Axes (1 for F, 2 for d) that must have a known length.
     known_axes: tuple[int, ...] = ()
-    # On which of them the weights' shapes depend.
+    # Axes on whose lengths the shapes of the weights depend.
     weight_axes: tuple[int, ...] = ()
-    # Lengths of the latter, once there are weights.
+    # Lengths of these axes, after the layer is built.
     _built_for: tuple[int, ...] | None = None
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -28,40 +28,40 @@ class FieldLayer(keras.layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def check_shape(self, shape: Any) -> tuple[Any, ...]:
-        """`(batch, F, d)`, or an error that says what to do.
+        """Checks a shape, and returns it as a tuple `(batch, F, d)`.
 
         Raises:
-            ValueError: For another rank, an unknown length that the layer
-                needs, or other lengths than those that it was built for.
+            ValueError: If the rank is not 3, if a length that the layer needs
+                is unknown, or if the layer was built for other lengths.
         """
         shape = _one_shape(shape, self.name)
         if len(shape) != 3:
             raise ValueError(
-                f"Layer '{self.name}' reads feature vectors of shape (batch, "
+                f"Layer '{self.name}' needs feature vectors of shape (batch, "
                 "fields, dim). Stack vectors of shape (batch, dim) by "
-                "keras.ops.stack(vectors, axis=1), or cut a flat row by "
+                "keras.ops.stack(vectors, axis=1), or reshape a flat row by "
                 "keras.ops.reshape(x, (-1, fields, dim)). "
                 f"Received: inputs of shape {shape}"
             )
         if any(shape[axis] is None for axis in self.known_axes):
             raise ValueError(
-                f"Layer '{self.name}' needs to know "
+                f"Layer '{self.name}' needs a static shape, in which "
                 f"{' and '.join(_AXES[axis] for axis in self.known_axes)} "
-                "before it runs. Give keras.Input the whole shape, such as "
+                "must be known. Give keras.Input the whole shape, such as "
                 f"(26, 16). Received: inputs of shape {shape}"
             )
         lengths = tuple(shape[axis] for axis in self.weight_axes)
         if self._built_for not in (None, lengths):
             raise ValueError(
                 f"Layer '{self.name}' has weights for "
-                f"{self._named(self._built_for)}. Make another layer for "
+                f"{self._named(self._built_for)}. Create another layer for "
                 "inputs of another shape. "
                 f"Received: inputs of shape {shape}"
             )
         return shape
 
     def built_for(self, shape: Any) -> tuple[Any, ...]:
-        """Checks a shape in `build`, and holds later inputs to it."""
+        """Checks a shape in `build`, and stores it for later checks."""
         shape = self.check_shape(shape)
         self._built_for = tuple(shape[axis] for axis in self.weight_axes)
         return shape
@@ -77,9 +77,9 @@ _AXES = {1: "the number of fields", 2: "the vectors' dim"}
 
 
 class CrossLayer(keras.layers.Layer):
-    """A layer of two tensors of one shape, `(batch, k)`."""
+    """Base of layers with two input tensors of one shape, `(batch, k)`."""
 
-    # k, once there are weights.
+    # k, after the layer is built.
     _width: int | None = None
 
     def __call__(
@@ -87,8 +87,8 @@ class CrossLayer(keras.layers.Layer):
     ) -> Any:
         if x is None or isinstance(x0, list | tuple):
             raise ValueError(
-                f"Layer '{self.name}' reads two tensors. Call it as "
-                "cross(x0, x), and the first one of a stack as "
+                f"Layer '{self.name}' needs two tensors. Call it as "
+                "cross(x0, x), and the first layer of a stack as "
                 "cross(x0, x0). Received: "
                 + ("a list" if isinstance(x0, list | tuple) else "x0 alone")
             )
@@ -98,26 +98,31 @@ class CrossLayer(keras.layers.Layer):
         return super().__call__(x0, x, *args, **kwargs)
 
     def check_shapes(self, x0: Any, x: Any) -> int:
-        """The width k of two shapes `(batch, k)`, or an error with the fix."""
+        """Checks two shapes `(batch, k)`, and returns k.
+
+        Raises:
+            ValueError: If the shapes differ or are not `(batch, k)` with a
+                known k, or if the layer was built for another k.
+        """
         x0, x = _one_shape(x0, self.name), _one_shape(x, self.name)
         if len(x0) != 2 or len(x) != 2 or x0[1] is None or not _agree(x0, x):
             raise ValueError(
-                f"Layer '{self.name}' reads two tensors of one shape, (batch, "
-                "k), with k known. Give what the stack read first as x0, "
-                "and as x what the layer before put out; "
-                "keras.ops.reshape(x, (-1, k)) flattens feature vectors. "
+                f"Layer '{self.name}' needs two tensors of the same shape "
+                "(batch, k), with a known k. Pass the inputs of the stack as "
+                "x0 and the output of the previous layer as x; flatten "
+                "feature vectors by keras.ops.reshape(x, (-1, k)). "
                 f"Received: x0 of shape {x0}, x of shape {x}"
             )
         if self._width not in (None, x0[1]):
             raise ValueError(
-                f"Layer '{self.name}' has weights for k = {self._width}. Make "
-                "another layer for inputs of another width. "
+                f"Layer '{self.name}' has weights for k = {self._width}. "
+                "Create another layer for inputs of another width. "
                 f"Received: x0 of shape {x0}"
             )
         return x0[1]
 
     def built_for(self, x0_shape: Any, x_shape: Any) -> int:
-        """Checks shapes in `build`, and holds later inputs to them."""
+        """Checks shapes in `build`, and stores k for later checks."""
         self._width = self.check_shapes(x0_shape, x_shape)
         return self._width
 
@@ -129,7 +134,7 @@ class CrossLayer(keras.layers.Layer):
 
 
 def _agree(x0: Shape, x: Shape) -> bool:
-    """Whether two shapes may be one: an unknown batch may be any."""
+    """Whether two shapes can be equal; an unknown batch size may be any."""
     return x0[1] == x[1] and (None in (x0[0], x[0]) or x0[0] == x[0])
 
 
@@ -140,7 +145,7 @@ def _shape_of(inputs: Any, layer: str, argument: str = "inputs") -> Any:
         if isinstance(inputs, list | tuple):
             what += f" of {len(inputs)}"
         raise ValueError(
-            f"Layer '{layer}' reads one tensor as `{argument}`. Stack a list "
+            f"Layer '{layer}' needs one tensor as `{argument}`. Stack a list "
             "of vectors of shape (batch, dim) by keras.ops.stack(vectors, "
             f"axis=1). Received: {argument} is {what}"
         )
@@ -148,14 +153,18 @@ def _shape_of(inputs: Any, layer: str, argument: str = "inputs") -> Any:
 
 
 def _one_shape(shape: Any, layer: str) -> tuple[Any, ...]:
-    """A shape as a tuple; not one of a list of tensors, or of unknown rank."""
+    """Converts a shape to a tuple, which is empty for an unknown rank.
+
+    Raises:
+        ValueError: For the shapes of a list of tensors.
+    """
     try:
         found = tuple(shape)
-    except (TypeError, ValueError):  # TensorFlow does not know the rank
+    except (TypeError, ValueError):  # a TensorFlow shape of unknown rank
         found = ()
     if any(isinstance(length, list | tuple) for length in found):
         raise ValueError(
-            f"Layer '{layer}' reads one tensor, not a list. Stack vectors of "
+            f"Layer '{layer}' needs one tensor, not a list. Stack vectors of "
             "shape (batch, dim) by keras.ops.stack(vectors, axis=1). "
             f"Received: shapes {found}"
         )

@@ -20,12 +20,14 @@ class FieldSum(FieldLayer):
     machine, `Σ_i w_i`.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
     Input shape: `(batch, F, d)`. Output shape: `(batch, d)`.
 
+    Parameters: none.
+
     Raises:
-        ValueError: For inputs of another shape.
+        ValueError: If the inputs have another rank.
 
     Example:
 

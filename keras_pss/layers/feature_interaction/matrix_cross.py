@@ -1,4 +1,4 @@
-"""A cross layer of the second deep & cross network."""
+"""The cross layer of DCN V2, with a weight matrix."""
 
 from typing import Any
 
@@ -13,26 +13,26 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class MatrixCross(CrossLayer):
-    """Multiplies each input by a number of its own that depends on all.
+    """Multiplies each input element by a linear function of all elements.
 
-        y[b] = x0[b] ∘ (W x[b] + v) + x[b],   W = U Vᵀ with a rank
+        y[b] = x0[b] ∘ (W x[b] + v) + x[b],   W = U Vᵀ if `rank` is given
 
     Args:
-        rank: Columns of U and V; None for a full matrix W. It saves
-            parameters below k / 2.
-        **kwargs: `name`, `dtype`, `trainable`.
+        rank: Integer, the number of columns of U and V. It saves parameters if
+            it is below k / 2. Defaults to None, for a full matrix W.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        x0: What the first layer of the stack reads, float.
-        x: What the layer before put out; x0 itself for the first one.
+        x0: Float inputs of the first layer of the stack.
+        x: Output of the previous layer; x0 for the first layer.
 
-    Input shape: `(batch, k)`, twice. Output shape: `(batch, k)`.
+    Input shape: `(batch, k)` for both. Output shape: `(batch, k)`.
 
-    Parameters: k² + k, or 2 k rank + k.
+    Parameters: k² + k, or 2 k rank + k if `rank` is given.
 
     Raises:
-        ValueError: If `rank` is neither None nor a positive integer, and for
-            inputs of other shapes.
+        ValueError: If `rank` is neither None nor a positive integer, and if
+            the inputs differ in shape, are not 2-D or have an unknown k.
 
     Example:
 
@@ -45,7 +45,7 @@ class MatrixCross(CrossLayer):
 
     References: Wang et al., "DCN V2: Improved deep & cross network and
     practical lessons for web-scale learning to rank systems" (WWW 2021),
-    equation 1, and 2 for the low rank.
+    equation 1, and equation 2 for the low rank.
     """
 
     def __init__(self, rank: int | None = None, **kwargs: Any) -> None:

@@ -13,25 +13,25 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class SqueezeExcitation(FieldLayer):
-    """Weighs each field by what all fields hold.
+    """Multiplies each field by a weight that depends on all fields.
 
-        z[i] = mean of e[i];  a = relu(relu(z U) V);  y[i] = a[i] e[i]
+        z[i] = mean(e[i]);  a = relu(relu(z U) V);  y[i] = a[i] e[i]
 
     Args:
-        reduction_ratio: F over the columns of U, rounded down to at least one
-            column.
-        **kwargs: `name`, `dtype`, `trainable`.
+        reduction_ratio: Integer; U has `F // reduction_ratio` columns, but at
+            least one. Defaults to 3.
+        **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Feature vectors, float.
+        inputs: Float feature vectors.
 
-    Input shape: `(batch, F, d)`. Output shape: the same.
+    Input shape: `(batch, F, d)`. Output shape: `(batch, F, d)`.
 
     Parameters: 2 F max(1, F // reduction_ratio).
 
     Raises:
-        ValueError: If `reduction_ratio` is not a positive integer, and for
-            inputs of another shape.
+        ValueError: If `reduction_ratio` is not a positive integer, and if the
+            inputs have another rank or an unknown F.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A cross layer of the deep & cross network."""
+"""The cross layer of the deep & cross network (DCN), with a weight vector."""
 
 from typing import Any
 
@@ -12,23 +12,24 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class VectorCross(CrossLayer):
-    """Multiplies the inputs by one number that depends on them.
+    """Multiplies the inputs by a scalar that is a linear function of them.
 
         y[b] = x0[b] (x[b] · w) + v + x[b]
 
-    Stacked l times, with x0 the inputs of the first one, the outputs hold
-    products of up to l + 1 of the inputs.
+    The outputs of a stack of l layers contain products of up to l + 1 input
+    elements.
 
     Call arguments:
-        x0: What the first layer of the stack reads, float.
-        x: What the layer before put out; x0 itself for the first one.
+        x0: Float inputs of the first layer of the stack.
+        x: Output of the previous layer; x0 for the first layer.
 
-    Input shape: `(batch, k)`, twice. Output shape: `(batch, k)`.
+    Input shape: `(batch, k)` for both. Output shape: `(batch, k)`.
 
     Parameters: 2k, the kernel w and the bias v.
 
     Raises:
-        ValueError: For inputs of other shapes.
+        ValueError: If the inputs differ in shape, are not 2-D or have an
+            unknown k.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Many tables of one method as one weight and one lookup.
+"""Layers that store several tables in one weight, read by one lookup.
 
-Methods return these from `fuse`; they take ids that are checked already.
+A method's `fuse` creates them. They expect ids that are already checked.
 """

@@ -1,4 +1,4 @@
-"""Several uncompressed tables as one weight."""
+"""Several uncompressed tables in one weight."""
 
 from itertools import accumulate
 from typing import Any
@@ -14,7 +14,7 @@ Tensor = Any
 
 
 class FullGroup(TableGroup):
-    """Tables of one width, stacked, so that one gather serves all of them.
+    """Uncompressed tables of one width, stacked and read by one gather.
 
     Arguments, input and output shape: see `TableGroup`.
 

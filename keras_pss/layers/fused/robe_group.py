@@ -1,4 +1,4 @@
-"""Several ROBE tables of one width in one memory, by one lookup."""
+"""Several ROBE tables of one width in one memory, read by one lookup."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,15 +21,19 @@ Tensor = Any
 
 
 class ROBEGroup(TableGroup):
-    """The rows that as many `ROBEEmbedding`s in a shared memory would give.
+    """ROBE tables that share one memory and one fused lookup.
+
+    The rows are those of one `ROBEEmbedding` for each table in a
+    `SharedMemory`.
 
     Args:
-        input_dims: Rows of each table, None for an open vocabulary.
-        output_dim: d, columns of all of them.
-        memory_size: m, parameters of all of them.
-        table_numbers: Their numbers in the memory, which the hash mixes in.
+        input_dims: Rows of each table; None for an open vocabulary.
+        output_dim: Integer d, the columns of all tables.
+        memory_size: Integer m, the number of parameters of all tables
+            together.
+        table_numbers: Numbers of the tables, which the hash depends on.
         block_size, sign, mapping, hash, seed: As in `ROBEEmbedding`.
-        **kwargs: Of `TableLayer`.
+        **kwargs: Further arguments of `TableLayer`.
 
     Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
 
@@ -60,8 +64,8 @@ class ROBEGroup(TableGroup):
         self.sign = boolean("sign", sign)
         self.hash = one_of("hash", hash, hashing.FAMILIES)
         self.seed = non_negative_int("seed", seed)
-        # Tables that should start with different scales share one memory:
-        # it has the largest one, and their rows are scaled down.
+        # Tables with different initial scales share one memory. It is drawn
+        # with the largest scale, and rows of the other tables are scaled down.
         each = table_scale.TableScale.several(
             self.embeddings_initializer, self.input_dims, output_dim, self.name
         )
@@ -71,7 +75,7 @@ class ROBEGroup(TableGroup):
         self._scales = tuple(scales) if min(scales) < 1 else ()
         if self._scales or sign:
             for scale in each:
-                scale.check_centred()
+                scale.check_centered()
         self._tables = robe.Tables(
             memory_size=self.memory_size,
             output_dim=output_dim,
@@ -113,19 +117,23 @@ MAPPINGS = ("block", "fold")
 def checked_block_size(
     block_size: int | None, mapping: str, output_dim: int, memory_size: int
 ) -> int:
-    """Z for a mapping, after a check that it fits the row and the memory."""
+    """Checks the block size Z, or computes the default for a mapping.
+
+    Raises:
+        ValueError: If Z does not match `output_dim` and `memory_size`.
+    """
     one_of("mapping", mapping, MAPPINGS)
     if memory_size < output_dim:
         raise ValueError(
-            "`memory_size` must be at least `output_dim`, or a row would hold "
+            "`memory_size` must be at least `output_dim`, or a row would use "
             f"a parameter twice. Received: memory_size={memory_size}, "
             f"output_dim={output_dim}"
         )
     if mapping == "fold":
         if block_size is not None or memory_size % output_dim:
             raise ValueError(
-                "mapping='fold' takes no `block_size`, and a `memory_size` "
-                "that is a multiple of `output_dim`, such as "
+                "mapping='fold' takes no `block_size` and requires a "
+                "`memory_size` that is a multiple of `output_dim`, such as "
                 f"{max(1, memory_size // output_dim) * output_dim}. Received: "
                 f"block_size={shown(block_size)}, "
                 f"memory_size={memory_size}, output_dim={output_dim}"
@@ -141,7 +149,7 @@ def checked_block_size(
         )
     if block_size > output_dim and block_size % output_dim:
         raise ValueError(
-            "A `block_size` above `output_dim` must be a multiple of it, such "
+            "If `block_size` exceeds `output_dim`, it must be a multiple, such "
             f"as {block_size // output_dim * output_dim}. Received: "
             f"block_size={block_size}, output_dim={output_dim}"
         )

@@ -1,4 +1,4 @@
-"""What tables that are read together share."""
+"""The base class of layers that read several tables by one lookup."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from keras_pss.layers.base.tables import TableLayer
 
 
 class TableGroup(TableLayer):
-    """Base of tables of one width that are one weight, read by one lookup.
+    """Base of layers that store tables of one width in one weight.
 
-    A part of `EmbeddingCollection`, which checks the ids.
+    It is a sub-layer of `EmbeddingCollection`, which checks the ids.
 
     Args:
-        input_dims: Rows of each table, None for an open vocabulary.
-        output_dim: d, columns of all of them.
-        **kwargs: Of `TableLayer`.
+        input_dims: Rows of each table; None for an open vocabulary.
+        output_dim: Integer d, the columns of all tables.
+        **kwargs: Further arguments of `TableLayer`.
 
     Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
     """
@@ -30,5 +30,5 @@ class TableGroup(TableLayer):
         return len(self.input_dims) * self.output_dim
 
     def budget_size(self) -> int:
-        """What the budget counts, in parameters."""
+        """Size as a budget counts it, in parameters."""
         return sum(table.size for table in self.tables().values())

@@ -1,4 +1,4 @@
-"""Initial values: what a table would start with, and what a method draws.
+"""Initial values that give the parameters the scale of the table.
 
-Nothing here names a method or holds weights.
+No code here depends on a particular method or holds weights.
 """

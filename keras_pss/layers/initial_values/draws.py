@@ -1,6 +1,6 @@
-"""Draws of parameters that are not entries of the table they stand for.
+"""Initial values of parameters that are not entries of the table itself.
 
-Each has its seed from the initializer of the layer.
+Their seeds are derived from the initializer of the layer.
 """
 
 import math
@@ -16,8 +16,8 @@ from keras_pss.ops.dtypes import itemsize
 Tensor = Any
 Fill = Callable[..., Tensor]
 
-# Of a standard normal beyond 2: its probability on one side, and its second
-# moment, 1 + 2 φ(2) / (1 - Φ(2)) = 5.7464.
+# Standard normal distribution beyond 2: the probability of one tail, and the
+# second moment in both tails, 1 + 2 φ(2) / (1 - Φ(2)) = 5.7464.
 _TAIL = math.erfc(math.sqrt(2)) / 2
 TAIL_SQUARE = 1 + 2 * math.exp(-2) / math.sqrt(2 * math.pi) / _TAIL
 
@@ -27,12 +27,14 @@ def spread(
     moments: Callable[[], tuple[float, float]],
     index: int = 0,
 ) -> Fill:
-    """Uniform numbers of a mean and standard deviation that are asked for.
+    """Uniform numbers with a given mean and standard deviation.
 
     Args:
-        initializer: Gives its seed, if it has one.
-        moments: Gives mean and deviation when the numbers are drawn.
-        index: Number of the layer's parameters, by which the seed is moved.
+        initializer: Initializer whose seed is used, if it has one.
+        moments: Function that returns the mean and standard deviation; called
+            when the numbers are drawn.
+        index: Integer that is added to the seed, different for each parameter
+            tensor of a layer.
     """
     seed = scaled(initializer, 1.0, index).seed
 
@@ -52,15 +54,18 @@ def spread(
 def sampled_gaussian(
     initializer: Any, std: Callable[[], float], index: int = 0
 ) -> Fill:
-    """Normal numbers of which those within two deviations are drawn again.
+    """Normal numbers from the tails beyond two standard deviations.
 
-    TT-Rec's algorithm 3, with the sign that its text leaves out. Their second
-    moment is `TAIL_SQUARE`, by which they are scaled to a deviation.
+    This is TT-Rec's algorithm 3, which draws numbers again until they are in
+    the tails, with the sign that the paper's text omits. The numbers have the
+    second moment `TAIL_SQUARE` and are scaled to the given deviation.
 
     Args:
-        initializer: Gives its seed, if it has one.
-        std: Gives the deviation when the numbers are drawn.
-        index: Number of the layer's parameters, by which the seed is moved.
+        initializer: Initializer whose seed is used, if it has one.
+        std: Function that returns the standard deviation; called when the
+            numbers are drawn.
+        index: Integer that is added to the seed, different for each parameter
+            tensor of a layer.
     """
     place = initializers.RandomUniform(
         -1, 1, seed=scaled(initializer, 1.0, index).seed
@@ -68,8 +73,9 @@ def sampled_gaussian(
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         drawn = place(shape, dtype="float32")
-        # The quantile of a tail rather than a loop of draws: the farthest
-        # numbers are those whose distance to 1 float32 can still tell.
+        # Use the quantile function of the tail instead of a rejection loop.
+        # The bound below 1 is the largest that float32 can distinguish from 1
+        # in this scale.
         inside = ops.minimum(1 - 2 * _TAIL * ops.abs(drawn), 1 - 2**-23)
         size = math.sqrt(2) * ops.erfinv(inside)
         values = ops.sign(drawn) * size * (std() / math.sqrt(TAIL_SQUARE))
@@ -79,10 +85,10 @@ def sampled_gaussian(
 
 
 def scaled(initializer: Any, std: float, index: int = 0) -> Any:
-    """Uniform numbers of the given standard deviation around zero.
+    """Uniform numbers with mean zero and a given standard deviation.
 
-    Uniform, because products of its draws keep lighter tails than products of
-    normal ones; the seed is the given initializer's, moved by `index`.
+    Products of uniform numbers have lighter tails than products of normal
+    numbers. The seed is that of the given initializer plus `index`.
     """
     seed = getattr(initializer, "seed", None)
     half = math.sqrt(3) * std
@@ -92,7 +98,7 @@ def scaled(initializer: Any, std: float, index: int = 0) -> Any:
 
 
 def signs(initializer: Any, size: float, index: int = 0) -> Any:
-    """Fills with +size or -size, half of the numbers each on average."""
+    """Random signs: +size or -size, each with probability 1/2."""
     draw = scaled(initializer, 1.0, index)
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Any:
@@ -103,10 +109,10 @@ def signs(initializer: Any, size: float, index: int = 0) -> Any:
 
 
 def projection(initializer: Any, inner: int, outer: int, index: int = 0) -> Any:
-    """An (inner, outer) matrix of orthogonal rows that keeps the variance.
+    """An (inner, outer) matrix with orthogonal rows that preserves variance.
 
-    A vector of `inner` numbers of deviation s becomes `outer` ones of
-    deviation s, on average over them; its gradient keeps its length.
+    It maps `inner` numbers of standard deviation s to `outer` numbers whose
+    average standard deviation is s.
     """
     seed = getattr(initializer, "seed", None)
     draw = keras.initializers.Orthogonal(
@@ -119,7 +125,7 @@ def projection(initializer: Any, inner: int, outer: int, index: int = 0) -> Any:
 def in_float32(
     initializer: Any, shape: Sequence[int], dtype: Any = None
 ) -> Tensor:
-    """Draws at float32 or more: no backend factorises 16-bit matrices."""
+    """Draws in at least float32: no backend factorizes 16-bit matrices."""
     dtype = keras.backend.standardize_dtype(dtype)
     wide = "float32" if itemsize(dtype) < 4 else dtype
     return ops.cast(initializer(shape, dtype=wide), dtype)

@@ -1,8 +1,8 @@
-"""Moments of tables of an initializer that is not one of Keras'.
+"""Measures the moments of tables for initializers that are not Keras'.
 
-The table is drawn in full where it is small, and smaller ones where it is
-not: its mean and standard deviation follow from theirs if they obey a simple
-law in the number of rows.
+A small table is drawn in full. For a large table, smaller ones are drawn, and
+its mean and standard deviation are extrapolated from theirs if these follow a
+simple law in the number of rows.
 """
 
 import math
@@ -12,26 +12,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-# Numbers of the tables that are drawn to find a law in the number of rows, and
-# of the largest that is drawn to check it.
+# Sizes, in numbers, of the tables that are drawn to find a law in the number
+# of rows, and of the largest table that is drawn to check it.
 _LADDER = tuple(1 << bits for bits in range(8, 21, 2))
 LARGEST_DRAW = 1 << 22
 
-# Statistics that are equal differ by no more than so many standard errors, and
-# by the rounding of float32.
+# Two statistics count as equal if they differ by no more than this many
+# standard errors plus this relative rounding error of float32.
 _ERRORS = 6
 _ROUNDING = 1e-4
 
-# Powers of the number of rows by which initializers scale.
+# Exponents of the number of rows that the laws try.
 _POWERS = (0, -1 / 2, -1, -1 / 3, -1 / 4, 1 / 4, 1 / 3, 1 / 2, 1)
 
-# Bands of consecutive rows whose statistics are compared.
+# Number of bands of consecutive rows whose statistics are compared.
 _BANDS = 16
 
 FIX = (
-    "Use an initializer whose numbers are all drawn alike, such as "
-    "`keras.initializers.RandomUniform(-0.05, 0.05)` with the bounds that you "
-    "want, or a FullEmbedding or QuantizedEmbedding, which hold any table."
+    "Use an initializer whose numbers are identically distributed, such as "
+    "`keras.initializers.RandomUniform(-0.05, 0.05)` with suitable bounds, or "
+    "use a FullEmbedding or QuantizedEmbedding, which can start with any table."
 )
 
 
@@ -39,12 +39,12 @@ Law = Callable[[int], float]
 
 
 class Moments(NamedTuple):
-    """What is known of the entries of a table.
+    """Mean and standard deviation of the entries of a table.
 
     Attributes:
-        mean: Their mean.
-        std: Their standard deviation.
-        by_rows: Whether mean or std depend on the number of rows.
+        mean: Mean of the entries.
+        std: Standard deviation of the entries.
+        by_rows: Whether `mean` or `std` depends on the number of rows.
         alike: Whether all columns have the same mean and std.
     """
 
@@ -55,9 +55,9 @@ class Moments(NamedTuple):
 
 
 def needs_rows(initializer: Any) -> ValueError:
-    """The error for a scale that depends on rows which are not known."""
+    """The error for a scale that depends on an unknown number of rows."""
     return ValueError(
-        "An initializer that scales with the table's rows needs "
+        "An initializer whose scale depends on the number of rows needs "
         "`input_dim`. Give `input_dim`, or an initializer such as "
         "`keras.initializers.RandomUniform(-0.05, 0.05)`. "
         f"Received: embeddings_initializer={initializer}"
@@ -65,14 +65,14 @@ def needs_rows(initializer: Any) -> ValueError:
 
 
 class Sample(NamedTuple):
-    """Statistics of a table that was drawn.
+    """Statistics of a table that has been drawn.
 
     Attributes:
-        rows: Its rows.
-        numbers: Its entries.
-        mean: Their mean.
-        std: Their standard deviation.
-        std_error: The relative error of `std`, times the root of `numbers`.
+        rows: Number of rows.
+        numbers: Number of entries.
+        mean: Mean of the entries.
+        std: Standard deviation of the entries.
+        std_error: Relative standard error of `std`, times sqrt(numbers).
         alike: Whether all columns have the same mean and std.
     """
 
@@ -100,8 +100,8 @@ def _sample(initializer: Any, rows: int, width: int) -> Sample:
         if not _equal_means(values, error, axis=1):
             raise ValueError(
                 "`embeddings_initializer` gives rows that depend on their "
-                "place in the table, which the parameters of this method "
-                f"cannot follow. {FIX} "
+                "position in the table, which the parameters of this method "
+                f"cannot represent. {FIX} "
                 f"Received: embeddings_initializer={initializer}"
             )
     return Sample(
@@ -116,7 +116,7 @@ def _sample(initializer: Any, rows: int, width: int) -> Sample:
 
 
 def _equal_means(values: np.ndarray, std: float, axis: int) -> bool:
-    """Whether means along an axis differ by no more than chance."""
+    """Whether means along an axis differ by no more than random errors."""
     if not values.size:
         return True
     means = values.mean(axis)
@@ -126,14 +126,14 @@ def _equal_means(values: np.ndarray, std: float, axis: int) -> bool:
 
 
 def _drawn(initializer: Any, shape: tuple[int, int]) -> np.ndarray:
-    """A table of an initializer of the user's, in float64.
+    """Draws a table from a user's initializer, as float64.
 
     Raises:
-        ValueError: If it cannot draw one of that shape.
+        ValueError: If the initializer cannot draw a table of this shape.
     """
     try:
         drawn = ops.convert_to_numpy(initializer(shape, dtype="float32"))
-    except Exception as error:  # whatever a function of the user's raises
+    except Exception as error:  # a user's function may raise any exception
         raise _refused(initializer, shape, repr(error)) from error
     if np.shape(drawn) != shape:
         given = f"numbers of shape {np.shape(drawn)}"
@@ -143,15 +143,15 @@ def _drawn(initializer: Any, shape: tuple[int, int]) -> np.ndarray:
 
 def _refused(initializer: Any, shape: tuple[int, int], what: str) -> ValueError:
     return ValueError(
-        "`embeddings_initializer` must draw tables of any number of rows for a "
-        f"method whose parameters are not the table. {FIX} "
+        "`embeddings_initializer` must be able to draw tables with any number "
+        f"of rows if the method does not store the table itself. {FIX} "
         f"Received: embeddings_initializer={initializer}, which for shape "
         f"{shape} gave {what}"
     )
 
 
 def ladder(initializer: Any, width: int) -> list[Sample]:
-    """Statistics of small tables of growing numbers of rows."""
+    """Statistics of small tables with increasing numbers of rows."""
     least = max(4, _LADDER[0] // width)
     counts = [least * numbers // _LADDER[0] for numbers in _LADDER]
     return [_sample(initializer, count, width) for count in counts]
@@ -160,12 +160,18 @@ def ladder(initializer: Any, width: int) -> list[Sample]:
 def measured(
     initializer: Any, rows: int | None, width: int, ladder: list[Sample]
 ) -> Moments:
-    """Moments of a `(rows, width)` table, from drawn ones.
+    """Moments of a `(rows, width)` table, measured on drawn tables.
 
     Args:
         initializer: A function of shape and dtype.
-        rows, width: The shape; no rows for an open vocabulary.
-        ladder: Tables of `ladder(initializer, width)`.
+        rows: Integer, the number of rows; None for an open vocabulary.
+        width: Integer, the number of columns.
+        ladder: The result of `ladder(initializer, width)`.
+
+    Raises:
+        ValueError: If the table is too large to be drawn and its moments do
+            not follow from those of smaller tables, or if they depend on an
+            unknown number of rows.
     """
     last = ladder[-1]
     laws = _mean_law(ladder), _std_law(ladder)
@@ -191,8 +197,8 @@ def measured(
         raise ValueError(
             "The mean and standard deviation that `embeddings_initializer` "
             f"gives to a table of {rows} x {width} do not follow from those of "
-            f"smaller ones. Tables are drawn in full up to {LARGEST_DRAW} "
-            f"numbers. {FIX} Received: embeddings_initializer={initializer}"
+            f"smaller tables, and only tables of up to {LARGEST_DRAW} numbers "
+            f"are drawn. {FIX} Received: embeddings_initializer={initializer}"
         )
     found = 0.0 if _agrees(0.0, own.mean, mean_error) else own.mean
     if mean_law and mean_holds:
@@ -201,9 +207,10 @@ def measured(
 
 
 def _errors(sample: Sample, like: Sample) -> tuple[float, float]:
-    """Standard errors of mean and deviation, the tails taken from another.
+    """Standard errors of the mean and of the standard deviation.
 
-    A small sample rarely has the numbers that decide about its own error.
+    The relative error of the deviation comes from the larger sample `like`,
+    since a small sample rarely includes the extreme numbers that determine it.
     """
     root = math.sqrt(sample.numbers)
     return sample.std / root, sample.std * like.std_error / root
@@ -231,15 +238,15 @@ def _std_law(ladder: Sequence[Sample]) -> Law | None:
 def _law(
     counts: Sequence[int], values: Sequence[float], errors: Sequence[float]
 ) -> Law | None:
-    """The law that a statistic follows in the number of rows, if any.
+    """The law that a statistic follows in the number of rows, or None.
 
-    A power of the number, or an inverse square that is linear in it, as with
-    a fan of rows and columns.
+    The candidates are powers of the number of rows, and a law whose inverse
+    square is linear in it, as for a fan of rows and columns.
 
     Args:
         counts: Numbers of rows.
-        values: The statistic of each.
-        errors: Their standard errors.
+        values: Values of the statistic, one for each number of rows.
+        errors: Standard errors of the values.
     """
     first, last = values[0], values[-1]
 

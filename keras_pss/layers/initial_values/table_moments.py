@@ -1,6 +1,6 @@
-"""Mean and standard deviation of the table that an initializer asks for.
+"""Mean and standard deviation of the table that an initializer specifies.
 
-Those of Keras' initializers are known; measured_moments.py finds those of
+They are known for Keras' initializers; measured_moments.py measures them for
 others.
 """
 
@@ -18,22 +18,22 @@ from keras_pss.layers.initial_values.measured_moments import (
     needs_rows,
 )
 
-# Standard deviation of a normal cut at two of its own.
+# Standard deviation of a standard normal truncated at two deviations.
 _TRUNCATED = 0.87962566103423978
 
 
 def moments(initializer: Any, rows: int | None, width: int) -> Moments:
-    """Moments of a `(rows, width)` table, without a large one being drawn.
+    """Moments of a `(rows, width)` table, without drawing a large table.
 
     Args:
         initializer: A Keras initializer or a function of shape and dtype.
-        rows: Number of rows, None for an open vocabulary.
-        width: Number of columns.
+        rows: Integer, the number of rows; None for an open vocabulary.
+        width: Integer, the number of columns.
 
     Raises:
-        ValueError: If the entries are not drawn alike, so that a mean and a
-            standard deviation do not describe them, or if those of a table
-            of so many rows cannot be told.
+        ValueError: If the entries are not identically distributed, so that a
+            mean and a standard deviation do not describe them, or if the
+            moments of a table with this many rows cannot be determined.
     """
     return of_tables(initializer, [rows], width)[0]
 
@@ -41,7 +41,7 @@ def moments(initializer: Any, rows: int | None, width: int) -> Moments:
 def of_tables(
     initializer: Any, row_counts: Sequence[int | None], width: int
 ) -> list[Moments]:
-    """Moments of several tables, whose ratios do not depend on the draws."""
+    """Moments of several tables, measured once for consistent ratios."""
     known = [_known(initializer, rows, width) for rows in row_counts]
     if None not in known:
         return [found for found in known if found is not None]
@@ -53,7 +53,7 @@ def of_tables(
 
 
 def is_builtin(initializer: Any, *kinds: type) -> bool:
-    """Whether an initializer draws as one of Keras' classes does."""
+    """Whether an initializer draws in the same way as one of Keras' classes."""
     return any(
         isinstance(initializer, kind)
         and type(initializer).__call__ is kind.__call__
@@ -62,7 +62,7 @@ def is_builtin(initializer: Any, *kinds: type) -> bool:
 
 
 def constant(initializer: Any) -> Any:
-    """The value of a constant initializer, else None."""
+    """The value of a constant initializer; None for others."""
     if is_builtin(initializer, initializers.Zeros):
         return 0.0
     if is_builtin(initializer, initializers.Ones):
@@ -73,7 +73,7 @@ def constant(initializer: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a constant is one number for all entries."""
+    """Whether a constant is a single number for all entries."""
     return math.prod(np.shape(value)) == 1
 
 
@@ -115,9 +115,9 @@ def _fan(initializer: Any, rows: int, width: int) -> float:
 
 
 def fixed(initializer: Any, shape: Sequence[int]) -> ValueError:
-    """The error for given values where parameters are not the table's own."""
+    """The error for fixed table values in a method that has no such table."""
     return ValueError(
         "`embeddings_initializer` gives fixed values of shape "
-        f"{tuple(shape)}, which the parameters of this method cannot take as "
-        f"they are. {FIX} Received: embeddings_initializer={initializer}"
+        f"{tuple(shape)}, which the parameters of this method cannot "
+        f"represent. {FIX} Received: embeddings_initializer={initializer}"
     )

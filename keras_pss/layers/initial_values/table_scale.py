@@ -1,11 +1,11 @@
-"""Initial scales: what a table would start with, whatever it is made of.
+"""The scale of the uncompressed table, to which methods initialize their rows.
 
-A method's parameters are not the table that they stand for. Drawn with the
-initializer as it is, a product of factors would start many times too small or
-too large, and a fan-in would be that of the wrong shape. So the initializer is
-asked for the mean and the standard deviation of the `(input_dim, output_dim)`
-table, and the method scales its own parameters to give them, by the draws of
-draws.py. What it cannot give is an error.
+The parameters of a method are not the table that they represent. If they were
+drawn from the initializer directly, a product of factors would be many times
+too small or too large, and a fan-in would be that of the wrong shape. Therefore
+the mean and the standard deviation of the `(input_dim, output_dim)` table are
+derived from the initializer, and the method scales its parameters to match
+them, using draws.py. If a method cannot match them, it raises an error.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,21 +25,21 @@ from keras_pss.layers.initial_values.table_moments import (
 Tensor = Any
 Fill = Callable[..., Tensor]
 
-# A mean of no more than so many deviations is as good as none.
+# A mean of at most this many standard deviations counts as zero.
 NO_MEAN = 1e-3
 
 
 class TableScale:
-    """Mean and standard deviation of the table that a layer stands for.
+    """Mean and standard deviation of the table that a layer represents.
 
-    They are looked for when the first parameter is filled, since that may take
-    draws of an initializer.
+    They are computed when the first parameter is initialized, since that may
+    require to draw tables.
 
     Args:
         initializer: The layer's `embeddings_initializer`.
-        rows: Number of rows, None for an open vocabulary.
-        width: Number of columns.
-        layer: The layer's name, for errors.
+        rows: Integer, the number of rows; None for an open vocabulary.
+        width: Integer, the number of columns.
+        layer: Name of the layer, for error messages.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TableScale:
         width: int,
         layer: str,
     ) -> list[Self]:
-        """The scales of a layer's tables, with one look at the initializer."""
+        """The scales of several tables, measured on the same draws."""
         found = table_moments.of_tables(initializer, row_counts, width)
         scales = [cls(initializer, rows, width, layer) for rows in row_counts]
         for scale, moments in zip(scales, found, strict=True):
@@ -76,7 +76,7 @@ class TableScale:
 
     @cached_property
     def apart(self) -> Moments:
-        """Moments of all entries, whose columns may differ."""
+        """Moments of all entries together, even if columns differ."""
         return table_moments.moments(self._initializer, *self._shape)
 
     @property
@@ -84,13 +84,13 @@ class TableScale:
         """Moments of each entry.
 
         Raises:
-            ValueError: If those of the columns differ.
+            ValueError: If the columns have different moments.
         """
         if not self.apart.alike:
             raise ValueError(
                 "`embeddings_initializer` gives columns of different means or "
                 "standard deviations, which the parameters of layer "
-                f"'{self._layer}' cannot follow. {FIX} "
+                f"'{self._layer}' cannot represent. {FIX} "
                 f"Received: embeddings_initializer={self._initializer}"
             )
         return self.apart
@@ -103,8 +103,8 @@ class TableScale:
     def std(self) -> float:
         return self.moments.std
 
-    def check_centred(self) -> None:
-        """Raises for a mean, where products or signs would drop it."""
+    def check_centered(self) -> None:
+        """Raises an error for a nonzero mean, which products or signs lose."""
         if abs(self.mean) > NO_MEAN * self.std:
             raise ValueError(
                 f"Layer '{self._layer}' cannot start with a mean other than "
@@ -118,29 +118,29 @@ class TableScale:
             )
 
     def check_products(self) -> None:
-        """Raises for a deviation of zero, where products would never train."""
+        """Raises an error for zero deviation, where products cannot learn."""
         if not self.std > 0:
             raise ValueError(
-                f"Layer '{self._layer}' multiplies its parameters: all equal, "
-                "they would get no gradient or stay equal. Use a random "
-                "initializer, such as 'uniform'. "
+                f"Layer '{self._layer}' multiplies its parameters. If all "
+                "start with the same value, they get no gradient or remain "
+                "equal. Use a random initializer, such as 'uniform'. "
                 f"Received: embeddings_initializer={self._initializer}"
             )
 
     @property
     def product_std(self) -> float:
-        """The deviation, for products that cannot represent a mean."""
+        """Standard deviation for products, which cannot represent a mean."""
         self.check_products()
-        self.check_centred()
+        self.check_centered()
         return self.std
 
 
 def moved(initializer: Any, index: int) -> Any:
-    """The same initializer with its seed moved, so that it draws afresh."""
+    """A copy of an initializer with `index` added to its seed."""
     if not isinstance(initializer, initializers.Initializer):
         return initializer
     if type(initializer).__module__.split(".")[0] != "keras":
-        return initializer  # its config may not tell all of it
+        return initializer  # its config may be incomplete
     config = initializer.get_config()
     if "seed" not in config:
         return initializer
@@ -150,7 +150,7 @@ def moved(initializer: Any, index: int) -> Any:
 
 
 def table(initializer: Any, rows: int, width: int) -> Fill:
-    """Fills parameters that are the `(rows, width)` table itself."""
+    """Initializer of parameters that are the `(rows, width)` table itself."""
     if is_builtin(initializer, initializers.VarianceScaling):
         return entries(initializer, rows, width)
 
@@ -166,13 +166,13 @@ def table(initializer: Any, rows: int, width: int) -> Fill:
 
 
 def gives_table(initializer: Any) -> bool:
-    """Whether an initializer holds a value for each row."""
+    """Whether an initializer holds fixed values for each row."""
     value = table_moments.constant(initializer)
     return len(np.shape(value)) > 1 and not table_moments.is_number(value)
 
 
 def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Fill:
-    """Fills tables that lie below each other, each with its own scale."""
+    """Initializer of vertically stacked tables, each with its own scale."""
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         if len(row_counts) == 1 or _ignores_rows(initializer, width):
@@ -189,12 +189,12 @@ def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Fill:
 def shared_rows(
     initializer: Any, rows: int | None, width: int, layer: str
 ) -> Fill:
-    """Fills a table whose rows are rows of the table, each of many ids."""
+    """Initializer of rows that are rows of the table, shared by many ids."""
     draw = entries(initializer, rows, width, layer, columns_apart=True)
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         value = table_moments.constant(initializer)
-        # One row for all ids is right in whatever order they read it.
+        # A single row for all ids is correct for every mapping of ids to rows.
         if value is not None and np.shape(value) in ((width,), (1, width)):
             return initializer(shape, dtype=dtype)
         return draw(shape, dtype)
@@ -208,25 +208,25 @@ def entries(
     width: int,
     layer: str = "",
     columns_apart: bool = False,
-    centred: bool = False,
+    centered: bool = False,
 ) -> Fill:
-    """Fills parameters that are entries of the table, wherever they stand.
+    """Initializer of parameters that are entries of the table at any position.
 
     Args:
-        initializer: The initializer of the `(rows, width)` table.
-        rows, width: Its shape.
-        layer: The layer's name, for errors.
-        columns_apart: Whether columns of the parameters are those of the
-            table, so that they may be drawn unlike each other.
-        centred: Whether the table must have a mean of zero.
+        initializer: Initializer of the `(rows, width)` table.
+        rows, width: Shape of the table.
+        layer: Name of the layer, for error messages.
+        columns_apart: Boolean, whether the columns of the parameters are
+            columns of the table, so that they may have different moments.
+        centered: Boolean, whether the table must have a mean of zero.
     """
     scale = TableScale(initializer, rows, width, layer)
     draw = draws.spread(initializer, lambda: (scale.mean, scale.std))
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
         found = scale.apart if columns_apart else scale.moments
-        if centred:
-            scale.check_centred()
+        if centered:
+            scale.check_centered()
         if found.by_rows:
             return draw(shape, dtype)
         return moved(initializer, 0)(shape, dtype=dtype)
@@ -235,7 +235,7 @@ def entries(
 
 
 def _ignores_rows(initializer: Any, width: int) -> bool:
-    """Whether tables of any number of rows are drawn alike."""
+    """Whether the distribution is the same for any number of rows."""
     try:
         return not table_moments.moments(initializer, None, width).by_rows
     except ValueError:
@@ -245,7 +245,7 @@ def _ignores_rows(initializer: Any, width: int) -> bool:
 def _check_fits(
     initializer: Any, given: Sequence[int], shape: Sequence[int]
 ) -> None:
-    """Raises for constant values that are neither a table nor one row."""
+    """Raises an error for constants that are neither a table nor one row."""
     try:
         fits = np.broadcast_shapes(tuple(given), tuple(shape)) == tuple(shape)
     except ValueError:
@@ -254,7 +254,7 @@ def _check_fits(
         raise ValueError(
             "The value of a Constant must be a number, one row of shape "
             f"{tuple(shape)[1:]}, or the whole table of shape {tuple(shape)}. "
-            "Give values of one of these shapes, to each table its own. "
+            "Use values of one of these shapes for each table. "
             f"Received: embeddings_initializer={initializer}, with values of "
             f"shape {tuple(given)}"
         )

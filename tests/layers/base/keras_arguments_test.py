@@ -24,7 +24,7 @@ def test_none_is_taken_for_all_of_them(method):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("lora_rank", 4, "is trained itself.*Received: lora_rank=4"),
+        ("lora_rank", 4, "low-rank.*Received: lora_rank=4"),
         ("lora_alpha", 2.5, "Received: lora_alpha=2.5"),
         (
             "quantization_config",

@@ -144,5 +144,5 @@ np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_an_unknown_mode_is_an_error():
-    with pytest.raises(ValueError, match=r"'dense' or 'sparse'.*'thin'"):
+    with pytest.raises(ValueError, match=r"'dense', 'sparse'.*'thin'"):
         full("thin")

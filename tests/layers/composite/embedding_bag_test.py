@@ -773,7 +773,7 @@ def test_combiner_must_be_known(wrong):
 
 def test_only_embeddings_of_single_ids_are_wrapped():
     for wrong in keras.layers.Embedding(3, 4), "tt":
-        with pytest.raises(ValueError, match="`embedding` must be a layer of"):
+        with pytest.raises(ValueError, match="`embedding` must be a compress"):
             EmbeddingBag(wrong)
 
 

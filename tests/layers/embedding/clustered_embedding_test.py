@@ -329,8 +329,8 @@ def test_half_precision_reclusters(dtype):
     [
         ({"num_clusters": 0}, "`num_clusters` must be a positive integer"),
         ({"num_clusters": 61}, "of at most 60"),
-        ({"num_columns": 5}, "must divide `output_dim`, such as 1. Received"),
-        ({"num_columns": 8}, "must divide `output_dim`, such as 4. Received"),
+        ({"num_columns": 5}, "must divide `output_dim`.*as 1. Received"),
+        ({"num_columns": 8}, "must divide `output_dim`.*as 4. Received"),
         ({"num_columns": 0}, "`num_columns` must be a positive integer"),
         ({"seed": -1}, "`seed` must be 0 or a pos"),
     ],
@@ -354,7 +354,7 @@ def test_reclustering_refuses_what_it_cannot_do(monkeypatch):
         layer.recluster(samples_per_cluster=0)
     table = ops.convert_to_numpy(layer.residuals_table).copy()
     layer.residuals_table.assign(table * np.nan)
-    with pytest.raises(ValueError, match=r"not finite.*Lower the learning"):
+    with pytest.raises(ValueError, match=r"not finite.*lower learning"):
         layer.recluster()
     layer.residuals_table.assign(table)
     with monkeypatch.context() as patch:
@@ -365,5 +365,5 @@ def test_reclustering_refuses_what_it_cannot_do(monkeypatch):
             layer.recluster()
     np.testing.assert_array_equal(numpy_of(layer)["epoch"], 0)
     layer.quantize("int8")
-    with pytest.raises(ValueError, match=r"packed to int8.*before `quantize`"):
+    with pytest.raises(ValueError, match=r"packed.*before `quantize`.*'int8'"):
         layer.recluster()

@@ -139,13 +139,13 @@ def test_qr_takes_the_largest_remainder_tables_that_fit(
 
 def test_qr_partitions_must_fit_each_other():
     make = keras_pss.QREmbedding
-    with pytest.raises(ValueError, match=r"one integer for each partition"):
+    with pytest.raises(ValueError, match=r"one for each partition"):
         make(60, 12, num_buckets=(3, 4), num_partitions=2)
     with pytest.raises(ValueError, match=r"`num_partitions` must be at least"):
         make(60, 12, num_buckets=4, num_partitions=1)
     with pytest.raises(ValueError, match=r"`num_partitions` must be at least"):
         make.from_budget(1000, 16, "4x", num_partitions=1)
-    with pytest.raises(ValueError, match=r"as 5 do 20.*output_dim=12"):
+    with pytest.raises(ValueError, match=r"such as 20 for 5.*output_dim=12"):
         make(60, 12, num_buckets=2, num_partitions=5, operation="concat")
 
 
@@ -269,7 +269,7 @@ def test_tensor_ring_of_rank_one_is_the_train_of_rank_one():
     np.testing.assert_allclose(
         ring.materialize(), train.materialize(), rtol=1e-6
     )
-    with pytest.raises(ValueError, match=r"`rank` must be one integer or 3"):
+    with pytest.raises(ValueError, match=r"`rank` must be.*list of 3 integers"):
         keras_pss.TensorRingEmbedding(60, 12, rank=(2, 2))
 
 
@@ -282,7 +282,7 @@ def test_hash_embeddings_start_as_the_plain_sum():
     np.testing.assert_allclose(
         weighted.materialize(), plain.materialize(), rtol=1e-6, atol=1e-7
     )
-    with pytest.raises(ValueError, match="needs weighted=True"):
+    with pytest.raises(ValueError, match="requires weighted=True"):
         keras_pss.HashedEmbedding(60, 4, importance_rows=5, **shape)
 
 
@@ -374,7 +374,7 @@ def test_open_vocabularies_take_any_id():
         assert layer.memory_report().compression is None
         with pytest.raises(ValueError, match="non-negative integers"):
             layer(np.array([-1], "int32"))
-        with pytest.raises(ValueError, match=r"no last row. Give `ids`"):
+        with pytest.raises(ValueError, match=r"all rows. Give `ids`"):
             layer.materialize()
         with pytest.raises(ValueError, match=r"an open vocabulary.*rounded"):
             layer(np.array([1.0], "float32"))
@@ -390,7 +390,7 @@ def test_a_budget_decides_about_the_size():
         (keras_pss.ROBEEmbedding, {"memory": memory}),
     ):
         name = next(iter(arguments))
-        with pytest.raises(ValueError, match=f"decides about `{name}`"):
+        with pytest.raises(ValueError, match=f"determines `{name}`"):
             cls.from_budget(1000, 8, 4000, **arguments)
     large = keras_pss.ROBEEmbedding.from_budget(300_000_000, 16, "1x")
     assert large.memory_size == 2**31 - 1
@@ -467,12 +467,12 @@ def test_robe_errors_name_the_fix(arguments, message):
     ("arguments", "message"),
     [
         ({"rank": 0}, "`rank` must be a positive integer"),
-        ({"rank": (2, 2, 2)}, "one integer or 2, one for each place where two"),
-        ({"rank": 2, "num_cores": 1}, "two or more cores"),
+        ({"rank": (2, 2, 2)}, "list of 2 integers, one for each boundary"),
+        ({"rank": 2, "num_cores": 1}, "at least two cores"),
         ({"rank": 2, "row_shape": (2, 3, 4)}, r"at least input_dim=50, such"),
         ({"rank": 2, "row_shape": "square"}, "'min_params' or factors"),
-        ({"rank": 2, "column_shape": (2, 2, 3)}, r"as of \(2, 2, 2\)"),
-        ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor of"),
+        ({"rank": 2, "column_shape": (2, 2, 3)}, r"such as \(2, 2, 2\)"),
+        ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor for"),
         ({"rank": 2, "gauge": "left"}, "'balanced', 'last_core'"),
     ],
 )

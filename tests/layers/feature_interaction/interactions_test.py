@@ -119,11 +119,11 @@ def test_each_matrix_starts_at_glorots_scale():
         ),
         (
             lambda: keras_pss.CompressedInteraction(()),
-            "`units` must hold .* at least one layer. Received: units=()",
+            "`units` must have .* at least one layer. Received: units=()",
         ),
         (
             lambda: keras_pss.CompressedInteraction((5, 4)),
-            r"`units` must be even .* pass even ones.*units=\(5, 4\)",
+            r"`units` must be even .* Use even numbers.*units=\(5, 4\)",
         ),
         (
             lambda: keras_pss.SqueezeExcitation(0),
@@ -135,7 +135,7 @@ def test_each_matrix_starts_at_glorots_scale():
         ),
         (
             lambda: keras_pss.BilinearInteraction().build((None, 1, 4)),
-            r"at least two; .* Received: input_shape=\(None, 1, 4\)",
+            r"at least two fields. Received: input_shape=\(None, 1, 4\)",
         ),
     ],
 )
@@ -236,7 +236,7 @@ def test_weights_serve_inputs_of_their_shape(make, same, other, why):
 )
 def test_a_number_of_fields_must_be_known(make):
     message = message_of(lambda: make()(keras.Input((None, 4))))
-    assert "needs to know the number of fields" in message
+    assert "in which the number of fields" in message
     assert keras_pss.FieldSum()(keras.Input((None, 4))).shape == (None, 4)
 
 
@@ -285,6 +285,6 @@ def test_a_cross_reads_two_tensors():
     assert "weights for k = 5" in message_of(lambda: cross(wide, wide))
     assert cross(keras.Input((5,)), keras.Input((5,))).shape == (None, 5)
     unknown = keras.Input((None,))
-    assert "k known" in message_of(
+    assert "a known k" in message_of(
         lambda: keras_pss.VectorCross()(unknown, unknown)
     )

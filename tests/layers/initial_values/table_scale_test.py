@@ -125,12 +125,12 @@ def test_a_table_is_drawn_where_its_law_is_unknown():
 @pytest.mark.parametrize(
     ("initializer", "message"),
     [
-        (initializers.Identity(), "depend on their place"),
+        (initializers.Identity(), "depend on their position"),
         (
             lambda shape, dtype=None: ops.reshape(
                 ops.arange(math.prod(shape), dtype=dtype), shape
             ),
-            "depend on their place",
+            "depend on their position",
         ),
         (
             lambda shape, dtype=None: (
