@@ -190,7 +190,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",
-            "--run must be a folder that",
+            "--run must be the folder of",
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
         ("export --run run --out run", "is there already"),
@@ -300,10 +300,10 @@ def test_ctrl_c_says_how_to_go_on(folder, monkeypatch, capfd):
     monkeypatch.setattr(runner, "compare", stopped)
     command = "train --data data --out stopped"
     assert called(monkeypatch, folder, command) == 130
-    assert "The same command with --resume goes on" in capfd.readouterr().err
+    assert "The same command with --resume resumes" in capfd.readouterr().err
     command = "compare --data data --out stopped"
     assert called(monkeypatch, folder, command) == 130
-    assert "The same command goes on" in capfd.readouterr().err
+    assert "The same command resumes" in capfd.readouterr().err
 
 
 def test_what_needs_tensorflow_says_so(folder, monkeypatch, capfd):
