@@ -30,7 +30,7 @@ Model = Literal["dlrm", "dcn", "dcnv2", "deepfm", "autoint", "xdeepfm",
                 "fibinet", "neuralcf"]
 Method = Literal["full", "robe", "tt", "qr", "hash", "fpd", "memcom",
                  "mixed_dimension", "tensor_ring", "sketch", "quantized",
-                 "deep_hash", "clustered"]
+                 "deep_hash", "clustered", "hot_rows"]
 Decay = Literal["constant", "cosine", "linear", "polynomial", "exponential"]
 # fmt: on
 
