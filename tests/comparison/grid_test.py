@@ -134,7 +134,7 @@ def test_a_grid_of_ones_own(tmp_path):
         ),
         (
             {"methods": ["qr", "mixed_dimension"]},
-            "same out. Received: low_rank and mixed_dimension",
+            "the same. Received: low_rank and mixed_dimension",
         ),
         (
             {"methods": ["robe_fold", 'robe[mapping="fold"]']},
