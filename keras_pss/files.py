@@ -5,6 +5,7 @@ a folder beside its target, `.NAME.HOST-TOKEN.tmp`, until it is complete and
 on the disk. The process that writes it holds a lock in there. A folder whose
 lock is free was left by a process that was killed: the next writer to the
 same target removes it, and first gives back what the kill left moved aside.
+The file is long because this protocol is told and kept in one place.
 """
 
 import errno

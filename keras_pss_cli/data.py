@@ -126,6 +126,8 @@ def find(
 
 
 def show_prepared(prepared: Any) -> None:
+    from keras_pss.data.storage.prepare import MAX_REJECTS
+
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
     typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)
     for name in prepared.incomplete:
@@ -140,4 +142,8 @@ def show_prepared(prepared: Any) -> None:
             f"  {count:,} rows skipped: {reason} (see "
             f"{prepared.directory / 'rejects.tsv'})",
             err=True,
+        )
+    if sum(prepared.rejects.values()) > MAX_REJECTS:
+        typer.echo(
+            f"  The file has the first {MAX_REJECTS:,} of them.", err=True
         )

@@ -48,20 +48,26 @@ def export(
         typer.Option(help="Folder to write; for TensorFlow Serving, NAME/1."),
     ],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Pack the embeddings to int8.")
+        bool, typer.Option("--int8", help="Quantize the embeddings to int8.")
+    ] = False,
+    int4: Annotated[
+        bool, typer.Option("--int4", help="Quantize the embeddings to int4.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Export a run's model as a SavedModel that plain TensorFlow loads."""
+    modes = {"int8": int8, "int4": int4}
+    if all(modes.values()):
+        raise ValueError("Give --int8 or --int4, not both.")
     check_run(run)
     load()
     from keras_pss.serving.saved_model import export_saved_model
     from keras_pss.training.run import load_model
 
     model = load_model(run)
-    if int8:
+    for mode in (name for name, asked in modes.items() if asked):
         for layer in model.layers:
             if hasattr(layer, "memory_report"):
-                layer.quantize("int8")
+                layer.quantize(mode)
     export_saved_model(model, out, overwrite=overwrite)
     typer.echo(f"SavedModel in {out}")

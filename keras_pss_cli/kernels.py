@@ -33,6 +33,7 @@ def build_ops(
         from keras_pss.native import build
 
     console = Console()
+    errors = Console(stderr=True, highlight=False)
     try:
         frameworks = framework or build.installed()
         if not frameworks:
@@ -41,8 +42,16 @@ def build_ops(
                 "compiled against one of them."
             )
         for name in frameworks:
-            with console.status(f"Building the kernels for {name} ..."):
-                library = build.build(name, cuda, force)
+            title = f"Compiling the kernels for {name}"
+            with errors.status(f"{title} ...") as status:
+
+                def show(percent: int, step: str, title: str = title) -> None:
+                    if errors.is_terminal:
+                        status.update(f"{title}: {percent} %")
+                    else:
+                        errors.print(f"{title}: {percent} %, {step}")
+
+                library = build.build(name, cuda, force, show)
             console.print(f"{name}: {library}", soft_wrap=True)
     except build.BuildError as error:
         fail(str(error))

@@ -11,6 +11,7 @@ from keras_pss.data import criteo, movielens, synthetic
 from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.prepared_log import PreparedLog
+from keras_pss.files import read_json, write_json
 
 SYNTHETIC = "synthetic"
 ROWS, SCALE = 300_000, 0.01
@@ -112,7 +113,7 @@ def _generated(
     folder = out / SYNTHETIC
     if not folder.exists():
         out.mkdir(parents=True, exist_ok=True)
-        (out / NOTE).write_text(json.dumps(asked))
+        write_json(asked, out / NOTE)
         synthetic.generate(folder, progress=progress, **made)
     report = synthetic.SyntheticReport.load(folder / synthetic.REPORT)
     found = _prepared(out, asked, logs(folder), progress)
@@ -134,7 +135,7 @@ def _prepared(
     target, made = out / FOLDER, None
     if not (target / "metadata.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
-        (out / NOTE).write_text(json.dumps(asked))
+        write_json(asked, out / NOTE)
         made = criteo.prepare(
             files, target, progress=progress, **asked["prepare"]
         )
@@ -144,7 +145,7 @@ def _prepared(
 def _check_note(out: Path, asked: dict[str, Any], data: str | Path) -> None:
     """Raises where `out` has rows of another log, or by other settings."""
     note = out / NOTE
-    if note.is_file() and json.loads(note.read_text()) != asked:
+    if note.is_file() and read_json(note, "Remove it.") != asked:
         raise ValueError(
             f"{out / FOLDER} was made of another log, or by other settings. "
             "Choose another `out`, or remove it and data.json. "

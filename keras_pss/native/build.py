@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_pss.files import complete_folder
 from keras_pss.native import library
 
 # Receives the progress in percent, and what is being compiled.
@@ -79,12 +80,13 @@ def build(
     file = where.folder / library.FILE
     source = library.source_folder()
     _make_cache(where.folder.parent)
-    with tempfile.TemporaryDirectory(
-        prefix=".build-", dir=where.folder.parent
-    ) as folder:
+    with (
+        complete_folder(
+            where.folder, True, "a library of kernels", _is_library, "cache"
+        ) as done,
+        tempfile.TemporaryDirectory(prefix="keras_pss-") as folder,
+    ):
         built = _compile(Path(folder), source, described, cuda, progress)
-        done = Path(folder) / "done"
-        done.mkdir()
         shutil.copy(built, done / library.FILE)
         wanted["sha256"] = library.checksum(built)
         (done / library.MANIFEST).write_text(json.dumps(wanted, indent=2))
@@ -92,15 +94,12 @@ def build(
         # are not loaded.
         for path, mode in (done, 0o755), *((f, 0o644) for f in done.iterdir()):
             path.chmod(mode)
-        if where.folder.exists():
-            shutil.rmtree(where.folder)
-        try:
-            done.rename(where.folder)
-        except OSError:
-            # Another process has built the same library in the meantime.
-            if not (where.folder / library.MANIFEST).is_file():
-                raise
     return file
+
+
+def _is_library(folder: Path) -> bool:
+    names = {entry.name for entry in folder.iterdir()}
+    return names <= {library.FILE, library.MANIFEST}
 
 
 def _version(framework: str) -> str | None:

@@ -228,19 +228,19 @@ MISTAKES = {
     r"one table without dense.*`num_dense`.*`--model dcn`.*input_dims=\(5,\)": (
         lambda: keras_pss.models.DLRM(collection(DIMS[:1]), num_dense=0)
     ),
-    r"`num_dense` must be 0 .* or positive. Received: num_dense=-1": (
+    r"`num_dense` must be 0 or a pos.* Received: num_dense=-1": (
         lambda: keras_pss.models.DCN(collection(), num_dense=-1)
     ),
-    r"`num_cross` must be a positive integer. Received: num_cross=0": (
+    r"`num_cross` must be a positive integer.* Received: num_cross=0": (
         lambda: keras_pss.models.DCN(collection(), num_cross=0)
     ),
-    r"`structure` must be 'parallel' or.*Received: structure='both'": (
+    r"`structure` must be one of 'parallel',.*Received: structure='both'": (
         lambda: keras_pss.models.DCNv2(collection(), structure="both")
     ),
     r"`num_attention` must be a positive.*Received: num_attention=0": (
         lambda: keras_pss.models.AutoInt(collection(), num_attention=0)
     ),
-    r"`bilinear` must be 'interaction', .*Received: bilinear='some'": (
+    r"`bilinear` must be one of 'interaction', .*Received: bilinear='some'": (
         lambda: keras_pss.models.FiBiNET(
             collection(), collection(dim=1), bilinear="some"
         )

@@ -95,7 +95,9 @@ def _check(content: dict[str, Any]) -> None:
         _is_count(count) for count in rejects.values()
     ):
         raise ValueError(f"rejects={_short(rejects)}")
-    if not isinstance(splits, dict) or not set(splits) <= set(SPLITS):
+    if not isinstance(splits, dict) or not (
+        {"train"} <= set(splits) <= set(SPLITS)
+    ):
         raise ValueError(f"splits={_short(splits)}")
     sources = content.get("sources", [])
     if not isinstance(sources, list) or not all(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_pss.keras_internals import QuantizedCalls, mark_quantized
+from keras_pss.layers.initial_values.stored import weights_are_stored
 from keras_pss.ops.packing import BLOCK_SIZE, MODES
 
 
@@ -48,6 +49,11 @@ class Packable(QuantizedCalls):
             raise
         if self.quantization_mode is None:  # its parts alone hold tables
             keep_policy(self, policy)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds a layer that a file describes; its weights come from there."""
+        with weights_are_stored():
+            keras.layers.Layer.build_from_config(self, config)
 
     def quantization_error(self, mode: Any) -> NotImplementedError:
         """The error for a mode that these layers do not have."""

@@ -452,7 +452,7 @@ def test_wide_ids_are_used_whole_or_refused():
         ({"memory_size": 100, "block_size": 101}, "not exceed `memory_size`"),
         ({"memory_size": 100, "block_size": 20}, "such as 16. Received"),
         ({"memory_size": 100, "mapping": "fold"}, "such as 96. Received"),
-        ({"memory_size": 100, "mapping": "flod"}, "'block' or 'fold'"),
+        ({"memory_size": 100, "mapping": "flod"}, "'block', 'fold'"),
         ({"memory_size": 100, "hash": "md5"}, "'pss1', 'universal'"),
         ({"memory": "m"}, "must be a `keras_pss.SharedMemory`"),
         ({"memory_size": 2**31}, "positive integer of at most 2147483647"),
@@ -473,7 +473,7 @@ def test_robe_errors_name_the_fix(arguments, message):
         ({"rank": 2, "row_shape": "square"}, "'min_params' or factors"),
         ({"rank": 2, "column_shape": (2, 2, 3)}, r"as of \(2, 2, 2\)"),
         ({"rank": 2, "column_shape": (2, 4), "num_cores": 3}, "one factor of"),
-        ({"rank": 2, "gauge": "left"}, "'balanced' or 'last_core'"),
+        ({"rank": 2, "gauge": "left"}, "'balanced', 'last_core'"),
     ],
 )
 def test_tensor_train_errors_name_the_fix(arguments, message):

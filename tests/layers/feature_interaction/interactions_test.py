@@ -131,7 +131,7 @@ def test_each_matrix_starts_at_glorots_scale():
         ),
         (
             lambda: keras_pss.BilinearInteraction("some"),
-            "`kind` must be 'interaction', 'each' or.*Received: kind='some'",
+            "`kind` must be one of 'interaction'.*Received: kind='some'",
         ),
         (
             lambda: keras_pss.BilinearInteraction().build((None, 1, 4)),
