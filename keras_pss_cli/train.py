@@ -232,7 +232,7 @@ def show(report: dict[str, Any]) -> None:
     table.add_row("embedding parameters", f"{report['embedding_params']:,}")
     if report["compression"]:
         table.add_row("compression", f"{report['compression']:,.1f}x")
-    table.add_row("ms a step", f"{report['step_ms_median']:.1f}")
+    table.add_row("ms per step", f"{report['step_ms_median']:.1f}")
     table.add_row(
         "best epoch", f"{report['best_epoch']:.4g} of {report['epochs']:.4g}"
     )

@@ -19,7 +19,7 @@ HEAD = (
     "log loss",
     "AUC − full",
     "p (Holm)",
-    "ms a step",
+    "ms per step",
     "epochs to full's AUC",
     "time to it",
 )
