@@ -1,9 +1,9 @@
 """The command line `keras-pss`: parses, calls, prints.
 
-Most of its lines are the options and their help. It stands beside the package,
-not in it, because importing the package loads Keras and its backend: seconds
-that `--help` and a mistyped option need not wait for, and log lines that must
-be silenced before they are written. Each command imports what it needs.
+Most of its lines are options and their help. It is a separate package because
+importing `keras_pss` loads Keras and its backend. That takes seconds, which
+`--help` and a mistyped option should not, and prints log lines that must be
+silenced first. Each command imports what it needs.
 """
 
 import importlib.metadata
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Annotated, Any
 
-# All but `build-ops` need TensorFlow; that one takes what there is.
+# All commands need TensorFlow, except `build-ops`, which uses any backend.
 os.environ.setdefault(
     "KERAS_BACKEND",
     next(filter(importlib.util.find_spec, ("tensorflow", "jax")), "torch"),
@@ -25,8 +25,8 @@ try:
 except ImportError as error:  # the layers alone do not need these
     sys.exit(
         "keras-pss: the command line needs more packages. Install them with "
-        "`pip install 'keras-pss[tensorflow-cpu]'`; beside JAX alone, where "
-        "`build-ops` is the one command that works, with "
+        "`pip install 'keras-pss[tensorflow-cpu]'`; with JAX alone, where "
+        "only the command `build-ops` works, with "
         f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
@@ -66,7 +66,10 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="The version."
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version.",
         ),
     ] = False,
 ) -> None:
@@ -74,13 +77,13 @@ def _options(
 
 
 def _called() -> Any:
-    """The command that was called, for its options."""
+    """The command that was called, whose options name the arguments."""
     commands = typer.main.get_group(app).commands
     return next((commands[x] for x in sys.argv[1:] if x in commands), None)
 
 
 def main() -> None:
-    """Runs the command line; a mistake in a call is one line, exit code 2."""
+    """Runs the command line; a user's error is one line, with exit status 2."""
     try:
         status = app(standalone_mode=False)
     except TyperException as error:

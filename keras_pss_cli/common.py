@@ -1,4 +1,4 @@
-"""What the commands share: the console, bars, errors, loading quietly."""
+"""Shared by the commands: progress bars, errors, quiet imports."""
 
 import os
 import sys
@@ -25,12 +25,12 @@ Sources = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is there.")
+    bool, typer.Option("--overwrite", help="Replace existing output.")
 ]
 
 
 def fail(message: str) -> NoReturn:
-    """Ends with one line on the error stream."""
+    """Prints one line to stderr and exits with status 2."""
     typer.echo(f"keras-pss: {message}", err=True)
     sys.exit(2)
 
@@ -38,21 +38,21 @@ def fail(message: str) -> NoReturn:
 def check_run(run: Path) -> None:
     if not (run / "report.json").is_file():
         raise ValueError(
-            "--run must be a folder that `keras-pss train` finished, with a "
+            "--run must be the folder of a finished `keras-pss train`, with a "
             f"report.json. Received: {run}"
         )
 
 
 def load() -> None:
-    """Imports the package, without TensorFlow's greeting."""
+    """Imports the package without TensorFlow's log lines."""
     try:
         with quiet():
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         fail(
             "this command runs on TensorFlow. Install it with `pip install "
-            "'keras-pss[tensorflow-cpu]'`; beside JAX or PyTorch alone, "
-            "the layers and `keras-pss build-ops` are what works. "
+            "'keras-pss[tensorflow-cpu]'`; with JAX or PyTorch alone, "
+            "only the layers and `keras-pss build-ops` work. "
             f"({error})"
         )
     with quiet():
@@ -62,7 +62,7 @@ def load() -> None:
 
 @contextmanager
 def goes_on(how: str) -> Iterator[None]:
-    """Ctrl-C within ends the command with a line that says how to go on."""
+    """On Ctrl-C, exits with a line that says how to resume."""
     try:
         yield
     except KeyboardInterrupt:
@@ -72,9 +72,9 @@ def goes_on(how: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what TensorFlow writes while it is imported.
+    """Drops what TensorFlow writes to stderr while it is imported.
 
-    It writes to the error stream below Python, before any log level holds.
+    Its C++ code writes to the file descriptor before a log level is set.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -89,9 +89,9 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on the error stream, fed by `(done, total, stage)`.
+    """A progress bar on stderr, updated by `(done, total, stage)`.
 
-    There is none until something is told.
+    It appears with the first update.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -31,32 +31,36 @@ def compare(
             "ratings, or 'synthetic'."
         ),
     ],
-    out: Annotated[Path, option("Folder of results; goes on where it is.")],
+    out: Annotated[
+        Path, option("Folder of results; an existing one is resumed.")
+    ],
     grid: Annotated[
         str,
         option(
             "Settings of all runs: 'small' (narrow networks, batches of 512, "
-            "for some 100,000 rows on a few cores), 'paper' (the widths of "
-            "ROBE's table 8), or a TOML file; other options change it."
+            "for about 100,000 rows on a few cores), 'paper' (the widths of "
+            "ROBE's table 8), or a TOML file; other options override it."
         ),
     ] = "paper",
-    models: Annotated[str | None, option("Comma-separated, or 'all'.")] = None,
+    models: Annotated[
+        str | None, option("Comma-separated models, or 'all'.")
+    ] = None,
     methods: Annotated[
         str | None,
         option(
-            "Comma-separated: methods of `train`, robe_fold, or with options: "
-            "'robe[block_size=4]'. full, filter (ids seen 10 times or more), "
-            "low_rank and hash are always there."
+            "Comma-separated methods of `train`, robe_fold, or methods with "
+            "options, 'robe[block_size=4]'. full, filter (ids seen 10 times "
+            "or more), low_rank and hash are always included."
         ),
     ] = None,
     budgets: Annotated[
-        str | None, option("Comma-separated, such as 10x,100x,1000x.")
+        str | None, option("Comma-separated budgets, such as 10x,100x.")
     ] = None,
     seeds: Annotated[int | None, option("Number of runs of each cell.")] = None,
     setting: Annotated[
         list[str] | None,
         option(
-            "A setting of all runs as `train` has it, such as "
+            "A setting of `train` for all runs, such as "
             "batch_size=2048 or epochs=3; repeat for more.",
             "--set",
         ),
@@ -64,14 +68,14 @@ def compare(
     workers: Annotated[
         int,
         option(
-            "Cells that train at a time, sharing the cores. More are faster "
-            "together; each one's steps are slower."
+            "Number of cells that train at the same time and share the "
+            "cores: more cells per hour, but slower steps."
         ),
     ] = 1,
     report_only: Annotated[
         bool,
         typer.Option(
-            "--report-only", help="Train nothing; report what is finished."
+            "--report-only", help="Train nothing; report the finished runs."
         ),
     ] = False,
     rows: Annotated[
@@ -80,13 +84,13 @@ def compare(
     ] = None,
     scale: Annotated[
         float | None,
-        option("Scale of --data synthetic, see `synth`. Default: 0.01."),
+        option("Scale of --data synthetic; see `synth`. Default: 0.01."),
     ] = None,
 ) -> None:
-    """Compare methods, sizes and models on one log, with honest baselines.
+    """Compare methods, sizes and models on one log, with baselines.
 
-    Finished runs are kept: the same command goes on after a stop. OUT gets
-    results.jsonl, report.html, report.md and plots.
+    Finished runs are kept: the same command resumes the comparison. It writes
+    results.jsonl, report.html, report.md and plots to OUT.
     """
     changes: dict[str, Any] = {"run": parsed(setting or [], "--set")}
     load()
@@ -108,7 +112,7 @@ def compare(
     chosen = load_grid(grid, **changes)
     console = Console(markup=False)
     begun = time.time()
-    with goes_on("The same command goes on from here."):
+    with goes_on("The same command resumes the comparison."):
         log = find(data, out, rows, scale)
         with _Bar() as progress:
             outcome = compare_runs(
@@ -120,7 +124,7 @@ def compare(
     for name, error in outcome.errors.items():
         console.print(f"{name}: {error}", style="red")
     console.print(
-        f"{len(outcome.results)} runs are finished; this call took "
+        f"{len(outcome.results)} runs are finished; this command took "
         f"{duration(time.time() - begun)}. Tables and plots: {page}",
         soft_wrap=True,
     )
@@ -134,7 +138,7 @@ def _averages(table: Any) -> Table:
 
 
 def split(text: str) -> list[str]:
-    """Comma-separated words; commas within brackets are the words' own."""
+    """Splits at commas, except those within brackets."""
     words, depth = [""], 0
     for letter in text:
         depth += (letter == "[") - (letter == "]")
@@ -146,7 +150,7 @@ def split(text: str) -> list[str]:
 
 
 class _Bar:
-    """A bar over cells on the error stream; in a file, a line for each."""
+    """A progress bar over cells on stderr; in a file, a line for each."""
 
     def __enter__(self) -> Any:
         self.console = Console(stderr=True, markup=False, highlight=False)

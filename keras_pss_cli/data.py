@@ -1,4 +1,4 @@
-"""Commands that make and prepare click logs."""
+"""The commands that generate and prepare click logs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,39 +14,40 @@ def prepare(
     ids: Annotated[
         str,
         typer.Option(
-            help="'vocabulary': ids by frequency, rare and new values share "
-            "id 0; 'hash': no table of values, any value has an id."
+            help="'vocabulary': ids by frequency; rare and unseen values share "
+            "id 0. 'hash': ids are hashes of the values, no vocabulary."
         ),
     ] = "vocabulary",
     min_count: Annotated[
-        int, typer.Option(help="Values seen less often share id 0.")
+        int, typer.Option(help="Values seen fewer times share id 0.")
     ] = 1,
     hash_buckets: Annotated[
-        int | None, typer.Option(help="Ids with --ids hash; default 2^31 - 1.")
+        int | None,
+        typer.Option(help="Number of ids with --ids hash. Default: 2^31 - 1."),
     ] = None,
     split: Annotated[
         str,
-        typer.Option(help="'chronological', 'random' or 'none' (all train)."),
+        typer.Option(
+            help="'chronological', 'random' or 'none' (only training)."
+        ),
     ] = "chronological",
     test_fraction: Annotated[
-        float, typer.Option(help="Part of the rows to test on.")
+        float, typer.Option(help="Fraction of the rows for testing.")
     ] = 1 / 7,
     validation_fraction: Annotated[
         float,
-        typer.Option(
-            help="Part of the rest that the best checkpoint is chosen on."
-        ),
+        typer.Option(help="Fraction of the other rows for validation."),
     ] = 0.1,
     split_seed: Annotated[
         int, typer.Option(help="Seed of --split random.")
     ] = 2020,
     seed: Annotated[int, typer.Option(help="Seed of --ids hash.")] = 0,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first broken row.")
+        bool, typer.Option("--strict", help="Stop at the first invalid row.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a Criteo click log into records that train fast."""
+    """Convert a Criteo click log to records for fast training."""
     load()
     from keras_pss.data import criteo
 
@@ -68,7 +69,7 @@ def prepare(
         )
     show_prepared(prepared)
     if prepared.incomplete:
-        raise typer.Exit(1)  # scripts must not go on with half a log
+        raise typer.Exit(1)  # a script must not continue with a partial log
 
 
 def synth(
@@ -78,7 +79,10 @@ def synth(
     ],
     rows: Annotated[int, typer.Option(help="Number of rows.")] = 300_000,
     scale: Annotated[
-        float, typer.Option(help="Factor of Criteo Kaggle's large tables.")
+        float,
+        typer.Option(
+            help="Factor on the sizes of Criteo Kaggle's large tables."
+        ),
     ] = 0.01,
     seed: Annotated[int, typer.Option(help="Seed of the rows.")] = 0,
     overwrite: Overwrite = False,
@@ -109,7 +113,7 @@ def find(
     scale: float | None,
     settings: dict[str, Any] | None = None,
 ) -> Any:
-    """What `--data` names, made where it has to be; tells what was found."""
+    """Finds, prepares or generates the log that `--data` names."""
     from keras_pss.data.locate import locate
 
     with progress_bar() as progress:
@@ -135,11 +139,11 @@ def show_prepared(prepared: Any) -> None:
         )
     for reason, count in prepared.rejects.items():
         typer.echo(
-            f"  {count:,} rows left out: {reason} (see "
+            f"  {count:,} rows skipped: {reason} (see "
             f"{prepared.directory / 'rejects.tsv'})",
             err=True,
         )
     if sum(prepared.rejects.values()) > MAX_REJECTS:
         typer.echo(
-            f"  The file holds the first {MAX_REJECTS:,} of them.", err=True
+            f"  The file has the first {MAX_REJECTS:,} of them.", err=True
         )

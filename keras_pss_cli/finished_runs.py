@@ -1,4 +1,4 @@
-"""Commands that use a finished run."""
+"""The commands that use a finished run."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from keras_pss_cli.common import Overwrite, check_run, load
 
 
 def evaluate(
-    run: Annotated[Path, typer.Option(help="Folder of a run.")],
+    run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
     data: Annotated[
         list[Path],
         typer.Option(
@@ -25,7 +25,7 @@ def evaluate(
         bool, typer.Option("--json", help="Print one JSON object.")
     ] = False,
 ) -> None:
-    """Score rows that a run never saw, with its own ids."""
+    """Score new rows with the model and the ids of a run."""
     check_run(run)
     load()
     from keras_pss.training.run import evaluate as evaluate_run
@@ -42,20 +42,20 @@ def evaluate(
 
 
 def export(
-    run: Annotated[Path, typer.Option(help="Folder of a run.")],
+    run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder to write; TensorFlow Serving wants NAME/1."),
+        typer.Option(help="Folder to write; for TensorFlow Serving, NAME/1."),
     ],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Pack the embeddings to int8.")
+        bool, typer.Option("--int8", help="Quantize the embeddings to int8.")
     ] = False,
     int4: Annotated[
-        bool, typer.Option("--int4", help="Pack the embeddings to int4.")
+        bool, typer.Option("--int4", help="Quantize the embeddings to int4.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's model as a SavedModel that plain TensorFlow loads."""
+    """Export a run's model as a SavedModel that plain TensorFlow loads."""
     modes = {"int8": int8, "int4": int4}
     if all(modes.values()):
         raise ValueError("Give --int8 or --int4, not both.")

@@ -12,21 +12,22 @@ def build_ops(
     framework: Annotated[
         list[str] | None,
         typer.Option(
-            help="tensorflow or jax; may be given twice. By default what is "
+            help="tensorflow or jax; repeat for both. Default: those that are "
             "installed."
         ),
     ] = None,
     cuda: Annotated[
-        bool, typer.Option("--cuda", help="CUDA kernels as well; needs nvcc.")
+        bool,
+        typer.Option("--cuda", help="Also build CUDA kernels; needs nvcc."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Build anew what is there.")
+        bool, typer.Option("--force", help="Rebuild existing kernels.")
     ] = False,
 ) -> None:
-    """Compile the native kernels for lookups: needs g++; a minute or two.
+    """Compile the native kernels. This needs g++ and takes a minute or two.
 
-    They go to the user's cache ($KERAS_PSS_CACHE or ~/.cache/keras_pss) and
-    are found there by every process with the same framework version.
+    They are stored in $KERAS_PSS_CACHE or ~/.cache/keras_pss, where every
+    process with the same framework version finds them.
     """
     with quiet():
         from keras_pss.native import build
@@ -44,13 +45,13 @@ def build_ops(
             title = f"Compiling the kernels for {name}"
             with errors.status(f"{title} ...") as status:
 
-                def told(percent: int, step: str, title: str = title) -> None:
+                def show(percent: int, step: str, title: str = title) -> None:
                     if errors.is_terminal:
                         status.update(f"{title}: {percent} %")
                     else:
                         errors.print(f"{title}: {percent} %, {step}")
 
-                library = build.build(name, cuda, force, told)
+                library = build.build(name, cuda, force, show)
             console.print(f"{name}: {library}", soft_wrap=True)
     except build.BuildError as error:
         fail(str(error))

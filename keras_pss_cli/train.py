@@ -1,7 +1,7 @@
-"""Commands that train.
+"""The commands `train` and `recipes`.
 
-The options of `train` are the settings that keras_pss/training/settings.py
-declares; each becomes one here, with its text.
+Each setting that keras_pss/training/settings.py declares becomes an option of
+`train`, with its description as help.
 """
 
 import inspect
@@ -32,7 +32,7 @@ def option(help: str, *names: str) -> Any:
 
 def recipes(
     name: Annotated[
-        Word, typer.Argument(help="Show this one whole; default: list all.")
+        Word, typer.Argument(help="Recipe to show in full. Default: list all.")
     ] = None,
 ) -> None:
     """List the recipes: published runs, with the paper's numbers."""
@@ -74,18 +74,19 @@ def train(
         Word,
         option(
             "Settings of a published run, see `keras-pss recipes`; other "
-            "options change them."
+            "options override them."
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run that was stopped, by the same command.",
+            help="Resume a run that was stopped, with the same options.",
         ),
     ] = False,
     rows: Annotated[
-        int | None, option("Rows of --data synthetic. Default: 300000.")
+        int | None,
+        option("Number of rows of --data synthetic. Default: 300000."),
     ] = None,
     scale: Annotated[
         float | None,
@@ -93,7 +94,7 @@ def train(
     ] = None,
     **given: Any,
 ) -> None:
-    """Train a model, keep its best checkpoint, test it once, export it."""
+    """Train a model; test and export its best checkpoint."""
     if not resume:
         check_new(out)
     changes = changed(given)
@@ -105,7 +106,7 @@ def train(
 
     chosen = known.load(recipe) if recipe else None
     config = chosen.config(**changes) if chosen else RunConfig.of(changes)
-    with goes_on("The same command with --resume goes on from here."):
+    with goes_on("The same command with --resume resumes the run."):
         prepare = chosen.prepare if chosen else None
         found = find(data, out, rows, scale, prepare)
         log = open_click_log(found.path)
@@ -124,9 +125,9 @@ def train(
 
 
 def declared() -> dict[str, FieldInfo]:
-    """A run's settings, from the one file that declares them.
+    """A run's settings, from the file that declares them.
 
-    It is read by itself: importing the package would load Keras.
+    The file is run alone, because importing the package would load Keras.
     """
     package = find_spec("keras_pss")
     if package is None or package.origin is None:
@@ -136,7 +137,7 @@ def declared() -> dict[str, FieldInfo]:
 
 
 SETTINGS = declared()
-# Options that have another name than their setting.
+# Options whose name differs from that of the setting.
 NAMES = {
     "options": "--option",
     "model_options": "--model-option",
@@ -145,9 +146,9 @@ NAMES = {
 
 
 def parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The command line's option for a setting, or None where it is not given.
+    """The option for a setting. It is None if it is not given.
 
-    None stands for the recipe's value, or the default that the help names.
+    None means the recipe's value, or else the default that the help names.
     """
     kinds = alternatives(field.annotation)
     words = [kind for kind in kinds if isinstance(kind, str)]
@@ -171,7 +172,7 @@ def parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def alternatives(annotation: Any) -> list[Any]:
-    """The types that an annotation joins, and the words of its literals."""
+    """The types in an annotation, and the values of its literals."""
     parts = get_args(annotation)
     if get_origin(annotation) is Literal:
         return list(parts)
@@ -182,7 +183,7 @@ def alternatives(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-# What Typer reads: the command's own options, then one for each setting.
+# Typer reads options from the signature, so it gets one for each setting.
 _own = inspect.signature(train)
 train.__signature__ = _own.replace(  # type: ignore[attr-defined]
     parameters=[
@@ -193,7 +194,7 @@ train.__signature__ = _own.replace(  # type: ignore[attr-defined]
 
 
 def changed(given: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a call changes, as `RunConfig` takes them."""
+    """The settings that the options change, as `RunConfig` takes them."""
     changes: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, list):
@@ -206,7 +207,7 @@ def changed(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def word(name: str, text: str) -> Any:
-    """A word, or the number or None that a setting takes as well."""
+    """A text as the type of its setting: a number, None or a string."""
     kinds = alternatives(SETTINGS[name].annotation)
     if text == "none" and type(None) in kinds:
         return None
@@ -218,7 +219,7 @@ def word(name: str, text: str) -> Any:
 
 
 def show(report: dict[str, Any]) -> None:
-    """Prints what a run came to, and the paper's numbers beside it."""
+    """Prints the results of a run, and the paper's results."""
     title = f"{report['model']} with {report['method']} embeddings"
     table = Table("", "test rows", title=title)
     for name, key in (
@@ -231,7 +232,7 @@ def show(report: dict[str, Any]) -> None:
     table.add_row("embedding parameters", f"{report['embedding_params']:,}")
     if report["compression"]:
         table.add_row("compression", f"{report['compression']:,.1f}x")
-    table.add_row("ms a step", f"{report['step_ms_median']:.1f}")
+    table.add_row("ms per step", f"{report['step_ms_median']:.1f}")
     table.add_row(
         "best epoch", f"{report['best_epoch']:.4g} of {report['epochs']:.4g}"
     )
@@ -247,14 +248,14 @@ def check_new(out: Path) -> None:
         )
     if out.exists() and any(out.iterdir()):
         raise ValueError(
-            "`out` must be a new or empty folder. Choose another one, or go "
-            "on with a run that was stopped by --resume. "
+            "`out` must be a new or empty folder. Choose another one, or "
+            "resume a run that was stopped with --resume. "
             f"Received: out={str(out)!r}"
         )
 
 
 def parsed(options: list[str], name: str) -> dict[str, Any]:
-    """`name=value` pairs; values are JSON where they can be, else text."""
+    """Parses `name=value` pairs; a value that is not JSON is a string."""
     found = {}
     for each in options:
         key, equals, text = each.partition("=")

@@ -1,8 +1,8 @@
-"""Messages of the library in the words of the command line.
+"""Translates messages of the library into the terms of the command line.
 
-The library names arguments, as Python writes them; a user of a command has
-options. One translation serves every message, those that are still to come
-included, so the library need not know who calls it.
+The library's messages name Python arguments, but a user of the command line has
+options. One translation covers all messages, so the library does not need to
+know its caller.
 """
 
 import ast
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-# Arguments whose options have another name, or are those of another function.
+# Arguments whose option has another name or belongs to another function.
 OTHER_NAMES = {
     "path": "out",
     "options": "option",
@@ -24,8 +24,8 @@ FUNCTIONS = {
     "`training.train`": "`keras-pss train`",
 }
 _VALUE = r"""'[^']*'|"[^"]*"|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()]*[^\s,;:().]"""
-# What `keras_pss.files` writes before it has its name: `.NAME.TOKEN.tmp`, with
-# what is in it, or `.TOKEN.tmp.NAME`.
+# Temporary names of `keras_pss.files`: `.NAME.TOKEN.tmp` and paths within, or
+# `.TOKEN.tmp.NAME`.
 _TEMPORARY = re.compile(
     r"(?<=/)\.(?P<a>[^/'\"]+)\.[\w-]+\.tmp(?=[/'\"]|$)(/[^'\"]*)?"
     r"|(?<=/)\.[\w-]+\.tmp\.(?P<b>[^/'\"]+)"
@@ -33,7 +33,7 @@ _TEMPORARY = re.compile(
 
 
 def options_of(command: Any) -> dict[str, str]:
-    """Options of a command by the argument that they stand for.
+    """The options of a command, by argument name.
 
     A positional argument is in capitals, as in the usage line.
     """
@@ -50,14 +50,14 @@ def options_of(command: Any) -> dict[str, str]:
 
 
 def in_options(message: str, options: dict[str, str]) -> str:
-    """A message with options in place of Python's arguments.
+    """Replaces Python arguments in a message by options.
 
     Args:
         message: Such as ``"`min_count` must be 1. Received: min_count=0"``.
-        options: What `options_of` found.
+        options: The result of `options_of`.
 
     Returns:
-        Such as `"--min-count must be 1. Received: --min-count 0"`.
+        The message, such as `"--min-count must be 1. Received: --min-count 0"`.
     """
     for words, others in FUNCTIONS.items():
         message = message.replace(words, others)
@@ -90,7 +90,7 @@ def _replacement(options: dict[str, str]) -> Callable[[re.Match[str]], str]:
 
 
 def _plain(value: str) -> str:
-    """A Python value as one types it: no quotes, dicts as name=value."""
+    """A Python value as one types it in a shell: no quotes, name=value."""
     try:
         content = ast.literal_eval(value)
     except (ValueError, SyntaxError):

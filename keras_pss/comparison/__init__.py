@@ -1,4 +1,4 @@
-"""Grids of runs: methods, sizes and models beside honest baselines."""
+"""Compares methods, sizes and models with baselines, on a grid of runs."""
 
 from keras_pss.comparison.grid import Grid as Grid
 from keras_pss.comparison.grid import load_grid as load_grid

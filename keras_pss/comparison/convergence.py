@@ -1,4 +1,4 @@
-"""How fast the runs of a comparison get to a validation AUC."""
+"""How fast the runs of a comparison reach a validation AUC."""
 
 import statistics
 from collections.abc import Sequence
@@ -17,14 +17,16 @@ class Convergence:
 
     Attributes:
         model, method: As in a `Row`.
-        target: A validation AUC: the lowest of the best ones of the runs that
-            are to reach it.
-        epochs: Mean epochs to it, by budget; `"full"` are the full tables.
-        times: Training time to it over that of the full tables, by budget.
+        target: Validation AUC to reach: the lowest among the best validation
+            AUCs of the runs compared.
+        epochs: Mean number of epochs until the target is reached, by budget;
+            the key of full tables is `"full"`.
+        times: Mean training time until the target is reached, divided by that
+            of full tables, by budget.
 
     References: Desai and Shrivastava, "The trade-offs of model size in large
-    recommendation models" (2022), tables 3 and 4. Table 3 leaves sizes beyond
-    1000x out of the target, table 4 has one of its own, .8025.
+    recommendation models" (2022), tables 3 and 4. The target of table 3
+    excludes sizes beyond 1000x; that of table 4 is .8025.
     """
 
     model: str
@@ -35,7 +37,13 @@ class Convergence:
 
 
 def convergences(rows: Sequence["Row"], common: bool) -> list[Convergence]:
-    """Of each method; `common`: to one target of all methods of a model."""
+    """The convergence of each method.
+
+    Args:
+        rows: Rows of the summary.
+        common: Whether all methods of a model share one target; otherwise,
+            each method has a target of its own.
+    """
     found = []
     full = {row.model: row for row in rows if row.method == FULL}
     kinds = dict.fromkeys((row.model, row.method) for row in rows)

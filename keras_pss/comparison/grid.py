@@ -1,4 +1,4 @@
-"""Which runs a comparison consists of."""
+"""The grid of runs that a comparison consists of."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
 from keras_pss.training.named_toml import read_named
 
-# Settings of a row of the report. The first four are in every report.
+# Settings by name of a report's row. The first four are in every report.
 METHOD_ROWS: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
     "filter": {"method": "full", "min_count": 10},
@@ -23,14 +23,14 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")
-# The row that all others are held against.
+# The row that all others are compared with.
 FULL = "full"
-# What has one size, whatever the budget.
+# Rows with one size, which no budget changes.
 ONE_SIZE = (FULL, "filter")
 DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
 DEFAULT_BUDGETS = ("10x", "100x", "1000x")
 
-# Settings that a grid has lists of.
+# Settings that differ between the cells of a grid.
 OF_CELLS = (
     "model",
     "model_options",
@@ -52,9 +52,9 @@ class Cell:
     Attributes:
         model: As in `RunConfig`.
         row: Name of the report's row, such as `"robe_fold"`.
-        budget: Of the run; `"1x"` where the method has one size.
-        seed: Of the run.
-        config: All of its settings.
+        budget: Budget of the run; `"1x"` if the method has only one size.
+        seed: Seed of the run.
+        config: All settings of the run.
     """
 
     model: str
@@ -65,7 +65,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the cell and of its folder."""
         words = (self.model, self.row, self.budget, str(self.seed))
         return re.sub(r"[^\w.=-]+", "_", "-".join(words))
 
@@ -76,13 +76,14 @@ class Grid:
 
     Attributes:
         models: Model strings.
-        methods: Rows: a method string, `"filter"` (full tables of the ids
-            seen ten times or more), `"low_rank"`, `"robe_fold"`, or a method
-            with options, `"robe[block_size=4]"`. The baselines come along.
-        budgets: Of all tables of a model.
-        seeds: Runs of each cell, with seeds 1, 2, ...
-        run: Further settings of `RunConfig`.
-        model_options: Arguments of a model, by its string.
+        methods: Rows of the report: a method string, `"filter"` (full tables of
+            the ids seen ten times or more), `"low_rank"`, `"robe_fold"`, or a
+            method with options, `"robe[block_size=4]"`. The baselines are
+            always added.
+        budgets: Budgets for all tables of a model together.
+        seeds: Number of runs of each cell, with seeds 1, 2, ...
+        run: Further settings of `RunConfig`, the same for all runs.
+        model_options: Arguments of a model, by model string.
     """
 
     models: Sequence[str] = ("dlrm",)
@@ -101,25 +102,25 @@ class Grid:
                 or not all(isinstance(value, str) for value in values)
             ):
                 raise ValueError(
-                    f"`{name}` must name at least one, as a list of texts. "
+                    f"`{name}` must be a non-empty list of strings. "
                     f"Received: {name}={values!r}"
                 )
         if type(self.seeds) is not int or self.seeds < 1:
             raise ValueError(
-                "`seeds` must be a whole number of at least 1. "
+                "`seeds` must be an integer of at least 1. "
                 f"Received: seeds={self.seeds!r}"
             )
         for name in ("run", "model_options"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(
-                    f"`{name}` must be settings by name. "
+                    f"`{name}` must be a dict of settings. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
         for name in OF_CELLS:
             if name in self.run:
                 raise ValueError(
-                    f"`{name}` differs from cell to cell: it is no setting of "
-                    "all runs. Use models, methods, budgets, seeds or "
+                    f"`{name}` differs between cells and cannot be set for all "
+                    "runs. Use models, methods, budgets, seeds or "
                     f"model_options. Received: run={self.run!r}"
                 )
         for model in (*self.models, *self.model_options):
@@ -128,13 +129,13 @@ class Grid:
                     f"`models` must be among {', '.join(MODELS)}. "
                     f"Received: {model!r}"
                 )
-        cells = self.cells()  # each is checked
+        cells = self.cells()  # validates each config
         names = [cell.name for cell in cells]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(
-                "`methods` must differ by more than spaces and signs. "
-                f"Received: methods={list(self.methods)!r}, of which two are "
+                "`methods` must differ by more than spaces and punctuation. "
+                f"Received: methods={list(self.methods)!r}, two of which are "
                 f"named {min(twice)}"
             )
         known: dict[str, Cell] = {}
@@ -143,8 +144,8 @@ class Grid:
             other = known.setdefault(settings, cell)
             if other.name != cell.name:
                 raise ValueError(
-                    "`methods` must differ in their settings; leave one of "
-                    "two that mean the same out. "
+                    "`methods` must differ in their settings; remove one of "
+                    "two that mean the same. "
                     f"Received: {other.row} and {cell.row}"
                 )
 
@@ -153,7 +154,7 @@ class Grid:
         return list(dict.fromkeys((*BASELINES, *self.methods)))
 
     def cells(self) -> list[Cell]:
-        """All runs, seed by seed: half of them have something of each."""
+        """All runs, ordered by seed: partial results then cover all rows."""
         return [
             Cell(
                 model,
@@ -186,10 +187,10 @@ class Grid:
 
 
 def method_settings(row: str) -> dict[str, Any]:
-    """Settings of a run that a row of the report stands for.
+    """The settings of a run that belong to a row of the report.
 
     Raises:
-        ValueError: If it is no row and no method.
+        ValueError: If it is neither a row nor a method.
     """
     if row in METHOD_ROWS:
         return METHOD_ROWS[row]
@@ -197,7 +198,7 @@ def method_settings(row: str) -> dict[str, Any]:
     if match is None or match[1] not in {*METHODS, *METHOD_ROWS}:
         known = ", ".join(dict.fromkeys((*METHOD_ROWS, *METHODS)))
         raise ValueError(
-            f"`methods` must be among {known}, or one with options, such as "
+            f"`methods` must be among {known}, or have options, such as "
             f"robe[block_size=4]. Received: {row!r}"
         )
     base = METHOD_ROWS.get(match[1], {"method": match[1]})
@@ -216,7 +217,7 @@ def method_settings(row: str) -> dict[str, Any]:
 
 
 def value_of(text: str) -> Any:
-    """A number, true, false or list as JSON writes it; else the text."""
+    """The value of a JSON text; the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -224,7 +225,7 @@ def value_of(text: str) -> Any:
 
 
 def infeasible(cell: Cell, rows: ClickLog) -> str | None:
-    """Why a cell cannot be built for these rows; None if it can."""
+    """The reason why a cell cannot be built for these rows, or None."""
     try:
         embedding_parts(
             cell.config, rows.cardinalities, limits(cell.config, rows)
@@ -235,23 +236,23 @@ def infeasible(cell: Cell, rows: ClickLog) -> str | None:
 
 
 def load_grid(name: str, **changes: Any) -> Grid:
-    """A grid of the package (`"small"`), or a TOML file of one's own.
+    """Loads a grid of the package by name, or a TOML file by path.
 
     Args:
-        name: Of the package's, or the path of a file with any of `models`,
-            `methods`, `budgets`, `seeds`, `[run]` and
+        name: `"small"`, `"paper"`, or the path of a TOML file with any of
+            `models`, `methods`, `budgets`, `seeds`, `[run]` and
             `[model_options.MODEL]`.
-        **changes: What stands in place of the file's; `run` and
-            `model_options` are joined with it.
+        **changes: Values that replace those of the file; `run` and
+            `model_options` are merged with them.
 
     Raises:
-        ValueError: If it is not there or breaks the form.
+        ValueError: If there is no such grid or the file is not a valid one.
     """
     content = read_named(name, "recipes/grids", "grid")
     for key in content:
         if key not in _SETTINGS:
             raise ValueError(
-                f"A grid has {', '.join(_SETTINGS)}. Received: {key!r}"
+                f"A grid's keys are {', '.join(_SETTINGS)}. Received: {key!r}"
             )
     run = _table(content.pop("run", {}), "run")
     options = _table(content.pop("model_options", {}), "model_options")

@@ -1,4 +1,4 @@
-"""Plots of a comparison: quality over size, and convergence over size."""
+"""Plots of a comparison: quality and convergence against size."""
 
 import math
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ _MARKERS = "osD^v<>P*X"
 def draw(
     summary: Summary, folder: Path, best_auc: float | None = None
 ) -> list[Path]:
-    """Draws what there is data for.
+    """Draws the plots for which there is data.
 
     Args:
-        summary: Of the runs.
-        folder: Where the files go.
-        best_auc: What no model can exceed, where it is known.
+        summary: Summary of the runs.
+        folder: Folder to write to.
+        best_auc: The best AUC that a model can reach, if it is known.
 
     Returns:
-        The files: AUC over parameters for each model, the mean loss over
-        models, epochs and time of each size to an AUC that all reach.
+        The paths of the plots: AUC against parameters for each model, mean
+        loss of AUC over models, and epochs and time until a common AUC.
     """
     folder.mkdir(parents=True, exist_ok=True)
     styles = dict(_styles(summary))
@@ -53,7 +53,7 @@ def draw(
 
 
 def _styles(summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A colour and a marker for each method, the same in all plots."""
+    """A color and a marker for each method, the same in all plots."""
     methods = dict.fromkeys(row.method for row in summary.rows)
     colors = [
         color
@@ -118,9 +118,9 @@ def _models(
 
 
 def _possible(panel: Any, best_auc: float) -> None:
-    """The AUC that no model exceeds; a word at the edge where it is far off.
+    """Draws the best possible AUC as a line, or as a note if it is far away.
 
-    The line may not decide the scale: methods would be one stroke.
+    A distant line would rescale the axis until the methods coincide.
     """
     low, high = panel.get_ylim()
     if best_auc <= high + (high - low) / 4:
@@ -141,7 +141,7 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     if not summary.averages:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    # Those of fewer models are means of something else.
+    # Means over fewer models are not comparable.
     most = max(len(average.models) for average in summary.averages)
     whole = [a for a in summary.averages if len(a.models) == most]
     for method, style in styles.items():
@@ -172,7 +172,7 @@ def _convergence(summary: Summary, styles: dict[str, Any]) -> Any:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 4.2), layout="constrained"
     )
-    # Models have AUCs of their own; the first one stands for them here.
+    # Models reach different AUCs, so only the first one is drawn.
     model, target = summary.common[0].model, summary.common[0].target
     for found in summary.common:
         if found.model != model:
@@ -213,7 +213,7 @@ def _line(axes: Any, points: list[Any], style: dict[str, Any]) -> None:
 
 
 def _logarithmic(axes: Any) -> None:
-    """A grid over sizes, wide enough for a power of ten."""
+    """Sets a logarithmic axis that spans at least a power of ten."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     middle = math.sqrt(low * high)
@@ -223,7 +223,7 @@ def _logarithmic(axes: Any) -> None:
 
 
 def _legend(figure: Any, *panels: Any) -> None:
-    """Each label of any panel, once."""
+    """Draws one legend with each label of the panels once."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(

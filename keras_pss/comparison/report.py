@@ -1,4 +1,4 @@
-"""The report of a comparison: one page, and the same tables as Markdown."""
+"""The report of a comparison, as an HTML page and as Markdown."""
 
 import base64
 import json
@@ -19,21 +19,23 @@ MARKDOWN = "report.md"
 
 TITLE = "Quality against size"
 NOTES = (
-    "Mean ± standard deviation over seeds; the best checkpoint is chosen on "
-    "validation rows, each run is tested once. A budget in brackets is none: "
-    "the method has this one size.",
-    "AUC − full: mean difference to the full tables with the same seeds on the "
-    "same test rows. p: of no difference, by DeLong's variance over the test "
-    "rows plus that over the seeds, t distribution with Welch-Satterthwaite's "
-    "degrees of freedom; the 95 % interval is of the same distribution, for "
-    "one difference read alone. p (Holm): corrected over all differences of "
-    "this kind in the report, so that all may be read at once; * below .05.",
-    "Epochs and time to full's AUC: of training until the validation AUC "
-    "reaches the lowest of the best ones of the full tables' runs; time is "
-    "relative to theirs. –: not reached.",
-    "Epochs, and time relative to full tables: to the lowest of the best "
-    "validation AUCs of a method's runs and those of the full tables, which "
-    "all of them reach. In the plot, to one target of all methods.",
+    "Mean ± standard deviation over seeds. The validation rows choose the best "
+    "checkpoint (early stopping); each run is tested once. A size in brackets "
+    "is not a budget: the method has only this size.",
+    "AUC − full: mean difference from full tables with the same seeds and the "
+    "same test rows. p: p-value of no difference, with DeLong's variance over "
+    "the test rows plus the variance over seeds, and a t distribution with "
+    "Welch-Satterthwaite degrees of freedom. The 95 % interval has the same "
+    "distribution; it and p hold for a single difference. p (Holm): Holm's "
+    "correction of p over all such differences in the report, which holds for "
+    "all of them together; * means below .05.",
+    "Epochs and time to full's AUC: training until the validation AUC reaches "
+    "that of full tables, which is the lowest among the best validation AUCs "
+    "of their runs; the time is relative to theirs. –: not reached.",
+    "Epochs, and time relative to full tables: training until the validation "
+    "AUC that all runs of the method and of full tables reach, which is the "
+    "lowest among their best validation AUCs. The plot has one target for all "
+    "methods.",
 )
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
@@ -59,18 +61,18 @@ def write_report(
     summary: Summary | None = None,
     data: str | None = None,
 ) -> Path:
-    """Writes `report.html`, `report.md` and `plots/` of what is finished.
+    """Writes `report.html`, `report.md` and `plots/` of the finished runs.
 
     Args:
-        outcome: What `compare` returned.
-        out: Its folder.
-        best_auc: What no model can exceed in expectation, where it is known,
-            as for generated rows.
-        summary: What `summarise` made of it, where that is at hand.
-        data: What to call the log. Default: the names of its files.
+        outcome: The result of `compare`.
+        out: Folder of the comparison.
+        best_auc: The best expected AUC of a model, if it is known, as for
+            synthetic rows.
+        summary: The result of `summarise`. Default: it is computed.
+        data: Name of the log in the title. Default: the names of its files.
 
     Returns:
-        The page, which needs no other file.
+        The path of `report.html`, a page that needs no other file.
 
     Raises:
         ValueError: If no run is finished.
@@ -107,7 +109,7 @@ def write_report(
 
 
 def _about(outcome: Outcome) -> list[str]:
-    """What was run, on what, by which command."""
+    """Lines about the runs, the data, the machine and the command."""
     line = next(iter(outcome.results.values()))
     made = ", ".join(f"{k} {v}" for k, v in line["versions"].items())
     total = sum(x["history"]["seconds"][-1] for x in outcome.results.values())
@@ -172,5 +174,5 @@ def _page(
 
 
 def _html(line: str) -> str:
-    """A line of Markdown's text: code between backticks."""
+    """A line of Markdown text as HTML, with code between backticks."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line))

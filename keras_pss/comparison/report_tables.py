@@ -8,7 +8,7 @@ from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.runner import Outcome
 from keras_pss.comparison.summary import Row, Summary
 
-REAL = 0.05  # of Holm's p: below it, a difference is called real
+REAL = 0.05  # below it, a p-value after Holm's correction is significant
 
 HEAD = (
     "method",
@@ -19,11 +19,11 @@ HEAD = (
     "log loss",
     "AUC − full",
     "p (Holm)",
-    "ms a step",
+    "ms per step",
     "epochs to full's AUC",
     "time to it",
 )
-# The interval is that of one difference alone, as the p-value beside it is.
+# Like the p next to it, the interval holds for a single difference.
 AVERAGE_HEAD = (
     "method",
     "budget",
@@ -33,13 +33,13 @@ AVERAGE_HEAD = (
     "p",
     "p (Holm)",
 )
-# The budget of a method that has none, as a column.
+# Title of the column of methods that have one size.
 OWN_SIZE = "own size"
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Cells of text under a head; the first column reads from the left."""
+    """A table of strings, with a head and a left-aligned first column."""
 
     title: str
     head: Sequence[str]
@@ -65,7 +65,7 @@ class ReportTable:
 
 
 def averages(summary: Summary) -> ReportTable:
-    """Over models: what a method costs in AUC at a size."""
+    """The loss of AUC of each method and size, mean over models."""
     rows = []
     most = max((len(a.models) for a in summary.averages), default=0)
     for average in summary.averages:
@@ -85,7 +85,7 @@ def averages(summary: Summary) -> ReportTable:
 
 
 def convergence(summary: Summary) -> ReportTable:
-    """Epochs and time of each size of a method to what all of them reach."""
+    """Epochs and time until the AUC that all sizes of a method reach."""
     rows, columns = [], {}
     for found in summary.convergences:
         columns[found.model, found.method] = {
@@ -116,7 +116,7 @@ def convergence(summary: Summary) -> ReportTable:
 
 
 def of_model(summary: Summary, model: str) -> ReportTable:
-    """The rows of one model."""
+    """The table of one model."""
     rows = [
         _cells(row, summary.size(row.method, row.budget))
         for row in summary.of(model)
@@ -164,14 +164,14 @@ def _kilobytes(size: int) -> str:
 
 
 def _models(names: Sequence[str], most: int) -> str:
-    """How many, and which if they are not all."""
+    """The number of models, and their names if some are missing."""
     if len(names) == most:
         return str(most)
     return f"{len(names)}: {', '.join(names)}"
 
 
 def left_out(outcome: Outcome) -> list[str]:
-    """Cells without a result, and why, each reason once."""
+    """Cells without a result, grouped by reason."""
     found: dict[str, list[str]] = {}
     for kind in (outcome.infeasible, outcome.errors):
         for name, reason in kind.items():
@@ -189,7 +189,7 @@ def probability(value: float, starred: bool = True) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that a reader would choose."""
+    """A duration in hours, minutes or seconds."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""One run of a comparison, without the files that a single run leaves."""
+"""One run of a comparison, without the output files of a single run."""
 
 import gc
 import hashlib
@@ -28,20 +28,20 @@ PROBABILITIES = "probabilities"
 def run_cell(
     data: ClickLog, settings: dict[str, Any], out: Path
 ) -> dict[str, Any]:
-    """Trains and tests; goes on from the cell's state if it was stopped.
+    """Trains and tests a cell, or resumes it from its saved state.
 
-    The probabilities of the test rows are in `out/probabilities` when this
-    returns, in a file whose name is the result's `probabilities`. It depends
-    on settings and rows, so that a result never has those of another run. The
-    state is left to whoever keeps the result.
+    The probabilities of the test rows are saved in `out/probabilities`, in the
+    file that the result's `probabilities` names. The name depends on the
+    settings and the rows, so results of different runs never share a file. The
+    caller removes the state once it has saved the result.
 
     Args:
-        data: The rows.
-        settings: `name` of the cell and its `config`.
+        data: The log.
+        settings: Dict with the cell's `name` and `config`.
         out: Folder of the comparison.
 
     Returns:
-        The cell's line of results, or the `error` that ended it.
+        The cell's result, or its `name` and the `error` that ended it.
     """
     name = settings["name"]
     config = RunConfig.of(settings["config"])
@@ -57,10 +57,10 @@ def run_cell(
         labels, probabilities = fitted.scorer.whole("test")
         metrics = Metrics.of(labels, probabilities)
         result = {**report_of(data, config, fitted), **metrics.as_dict()}
-    except Exception as error:  # the other cells go on
+    except Exception as error:  # the other cells must still run
         traceback.print_exc()
         if isinstance(error, ForeignState):
-            shutil.rmtree(state)  # the next call begins anew
+            shutil.rmtree(state)  # the next call starts over
         words = " ".join(str(error).split())[:500]
         kind = "" if isinstance(error, ValueError) else type(error).__name__
         return {"name": name, "error": f"{kind}: {words}".removeprefix(": ")}

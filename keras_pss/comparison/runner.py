@@ -1,4 +1,4 @@
-"""Runs a grid, cell by cell, and keeps what is finished."""
+"""Runs the cells of a grid and keeps the finished ones."""
 
 import fcntl
 import json
@@ -26,19 +26,20 @@ logger = logging.getLogger(__name__)
 RESULTS = "results.jsonl"
 LABELS = "labels.npy"
 
-# What is told while it runs: cells done, of how many, the last one's result.
+# Arguments: finished cells, all cells, and the result of the last one.
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A grid and what became of its cells.
+    """A grid and the results of its cells.
 
     Attributes:
-        results: Lines of the finished cells, by name.
-        infeasible: Why a cell has no size within its budget, by name.
-        errors: What ended a cell without a result, by name.
-        data: What the report calls the log.
+        grid: The grid.
+        results: Results of the finished cells, by name.
+        infeasible: Reasons why cells have no size within their budget, by name.
+        errors: Errors that ended cells without a result, by name.
+        data: Name of the log in the report.
     """
 
     grid: Grid
@@ -58,26 +59,26 @@ def compare(
 ) -> Outcome:
     """Trains every cell of a grid that is not finished yet.
 
-    `out/results.jsonl` has a line for each finished cell; it is written
-    whole, after the cell's probabilities of the test rows in
-    `out/probabilities`. Whoever is killed goes on by the same call: finished
-    cells of the same settings and rows are kept, one that was running goes
-    on from its last evaluation.
+    `out/results.jsonl` has a line for each finished cell. It is written after
+    the cell's probabilities of the test rows, in `out/probabilities`. After an
+    interruption, the same call resumes the comparison: finished cells with the
+    same settings and rows are kept, and a cell that was running resumes from
+    its last evaluation.
 
     Args:
         data: A folder that `criteo.prepare` wrote, or MovieLens' ratings.
-        grid: What to compare.
-        out: Folder, made where it is not there.
-        workers: Cells that train at the same time, each on its part of the
-            cores; with more than one, the time of a step is that beside the
-            others.
-        progress: Called after each cell.
-        only_report: Train nothing; what is finished counts, also while
-            another process trains.
+        grid: The runs to compare.
+        out: Folder of the comparison. It is created if it does not exist.
+        workers: Number of cells that train at the same time, each on its share
+            of the cores. Step times include the slowdown by the other workers.
+            Default: 1.
+        progress: Function that is called after each cell. Default: None.
+        only_report: Whether to train nothing and to return the finished cells,
+            even while another process trains. Default: False.
 
     Raises:
         ValueError: If another process trains in `out`, a shard has changed,
-            or one worker after the other dies.
+            or consecutive workers die.
     """
     rows = open_click_log(data)
     rows.check()
@@ -98,7 +99,7 @@ def compare(
         errors = {
             k: line["error"] for k, line in known.items() if "error" in line
         }
-        # What ended in an error is tried again: there may be more memory now.
+        # Retry cells that failed: there may be more memory now.
         left = [cell for cell in cells if cell.name not in done]
 
         def finished(line: dict[str, Any]) -> None:
@@ -128,9 +129,9 @@ def compare(
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """Lines of results by name; of two, the later one.
+    """Reads results by name; a later line replaces an earlier one.
 
-    A last line that a kill has cut is left out.
+    Lines that are not results, such as a truncated last one, are skipped.
     """
     if not path.is_file():
         return {}
@@ -143,16 +144,16 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
             line = json.loads(text)
             found[line["name"]] = line
         except (ValueError, KeyError, TypeError):
-            logger.warning("%s:%d is no result, left out", path, number)
+            logger.warning("%s:%d is not a result, skipped", path, number)
     return found
 
 
 def _feasible(grid: Grid, rows: ClickLog) -> tuple[list[Cell], dict[str, str]]:
-    """Cells that can be built, and why the others cannot."""
+    """Cells that can be built, and the reasons why others cannot."""
     cells: list[Cell] = []
     reasons: dict[str, str] = {}
     for cell in grid.cells():
-        # Seeds do not matter to sizes.
+        # Feasibility does not depend on the seed.
         alike = cell.name.removesuffix(str(cell.seed))
         if cell.seed > 1:
             reason = reasons.get(f"{alike}1")
@@ -166,7 +167,7 @@ def _feasible(grid: Grid, rows: ClickLog) -> tuple[list[Cell], dict[str, str]]:
 
 
 def _asked(cell: Cell, fingerprint: str) -> dict[str, Any]:
-    """What tells a cell's result from one of other settings or rows."""
+    """The settings and the fingerprint that a cell's result must match."""
     settings = json.loads(json.dumps(cell.config.as_dict()))
     return {
         "row": cell.row,
@@ -180,7 +181,7 @@ def _asked_of(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
-    """Adds a line; after a cut one, on a line of its own."""
+    """Appends a line, after a line break if the last line is truncated."""
     with open(path, "ab+") as file:
         whole = True
         if file.tell():
@@ -193,7 +194,7 @@ def _append(path: Path, line: dict[str, Any]) -> None:
 
 
 def _keep_labels(rows: ClickLog, path: Path) -> None:
-    """Labels of the test rows, for tests of differences."""
+    """Saves the labels of the test rows, for significance tests."""
     batches = rows.in_order("test", EVALUATION_BATCH)
     labels = np.concatenate([label.numpy() for _, label in batches])
     with complete_file(path) as part:
@@ -201,22 +202,22 @@ def _keep_labels(rows: ClickLog, path: Path) -> None:
 
 
 def _tidy(out: Path) -> None:
-    """Removes what nobody needs where all went well."""
+    """Removes logs and states after a comparison without errors."""
     for log in out.glob("worker-*.log"):
         log.unlink()
-    with suppress(OSError):  # it is not there, or has states of other cells
+    with suppress(OSError):  # it does not exist, or has states of other cells
         (out / STATES).rmdir()
 
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keeps a second comparison out of the folder; a kill frees it."""
+    """Locks the folder against a second comparison; a kill releases it."""
     with open(out / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ValueError(
-                "Another comparison is at work in this folder. Wait for it, "
-                f"or choose another one. Received: out={out}"
+                "Another comparison is running in this folder. Wait for it, "
+                f"or choose another folder. Received: out={out}"
             ) from error
         yield

@@ -1,4 +1,4 @@
-"""What the runs of a comparison come to: means, differences, times."""
+"""Summarizes the runs of a comparison: means, differences, times."""
 
 import statistics
 from collections.abc import Sequence
@@ -27,14 +27,16 @@ class Row:
     Attributes:
         model, budget: As in a `Cell`.
         method: The row's name, as in a `Cell`.
-        lines: Results, one a seed.
-        difference: To the full tables, over the seeds that both have; None
-            of the full tables, or where there is no such seed.
-        p_value: Of no difference, Holm's correction over all models' rows.
-        target: Epochs to the AUC of the full tables, a seed each; None where
-            it was not reached.
-        relative_time: Of training to it, over that of the full tables, over
-            the seeds that both have; None where one did not reach it.
+        lines: Results, one per seed.
+        difference: AUC minus that of full tables, over the seeds that both
+            have; None for full tables, or without such a seed.
+        p_value: p-value of no difference, after Holm's correction over the
+            rows of all models; None without a difference.
+        target: Epochs until the AUC of full tables, one per seed; None if it
+            was not reached.
+        relative_time: Training time until that AUC, divided by that of full
+            tables, over the seeds that both have; None if a run did not reach
+            it.
     """
 
     model: str
@@ -55,7 +57,7 @@ class Row:
 
     @property
     def epochs_to_target(self) -> float | None:
-        """Mean over the seeds; None where one did not reach it."""
+        """Mean of `target` over the seeds; None if a run did not reach it."""
         reached = [epochs for epochs in self.target if epochs is not None]
         if len(reached) < len(self.lines):
             return None
@@ -68,9 +70,10 @@ class Average:
 
     Attributes:
         method, budget: As in a `Row`.
-        models: Those averaged.
-        difference: Mean of the models' differences to their full tables.
-        p_value: Of no difference, Holm's correction over the averages.
+        models: The models averaged.
+        difference: Mean of the models' differences from their full tables.
+        p_value: p-value of no difference, after Holm's correction over the
+            averages.
     """
 
     method: str
@@ -85,14 +88,15 @@ Found = TypeVar("Found", Row, Average)
 
 @dataclass(frozen=True)
 class Summary:
-    """Rows by model in the grid's order, and what is made of them.
+    """The rows of all models in the grid's order, and statistics over them.
 
     Attributes:
-        rows, averages: One a method and budget.
-        convergences: Each to the AUC that all sizes of its own method reach,
-            full tables included.
-        common: Each to the AUC that all runs of its model reach, so that
-            methods can be held against each other.
+        rows: One for each model, method and budget.
+        averages: One for each method and budget.
+        convergences: Convergence until the AUC that all sizes of the method
+            and full tables reach.
+        common: Convergence until the AUC that all runs of the model reach, so
+            that methods can be compared.
     """
 
     rows: list[Row]
@@ -106,7 +110,7 @@ class Summary:
     def compression(
         self, method: str, budget: str, model: str | None = None
     ) -> float | None:
-        """Times fewer embedding parameters, mean over models; None if open."""
+        """The compression, mean over models; None for open vocabularies."""
         rows = self.rows if model is None else self.of(model)
         found = [
             row.lines[0]["compression"]
@@ -117,7 +121,7 @@ class Summary:
         return statistics.mean(known) if known else None
 
     def size(self, method: str, budget: str) -> str:
-        """The budget; of a method with one size, that size in brackets."""
+        """The budget, or in brackets the size of a method that has only one."""
         if method == FULL:
             return ""
         if method not in ONE_SIZE:
@@ -127,16 +131,16 @@ class Summary:
 
 
 def summarise(outcome: Outcome, out: Path) -> Summary:
-    """Sums up the finished cells; a row needs at least one seed.
+    """Summarizes the finished cells; a row needs at least one seed.
 
     Args:
-        outcome: What `compare` returned.
-        out: Its folder, with the probabilities of the test rows.
+        outcome: The result of `compare`.
+        out: Folder of the comparison, with the probabilities of the test rows.
     """
     labels = np.load(out / LABELS)
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for cell in outcome.grid.cells():
-        # In the grid's order, whichever cells are finished.
+        # Rows keep the grid's order, whichever cells are finished.
         group = groups.setdefault((cell.model, cell.row, cell.budget), [])
         if cell.name in outcome.results:
             group.append(outcome.results[cell.name])
@@ -157,8 +161,8 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
 
     rows: list[Row] = []
     averages: list[Average] = []
-    # Method by method, since what the test rows add to all of them together
-    # is more than fits into memory.
+    # One method at a time: DeLong's components of all methods together would
+    # not fit into memory.
     for method, budget in dict.fromkeys(key[1:] for key in groups):
         pairs: dict[str, tuple[Components, Components]] = {}
         for model in models:
@@ -189,7 +193,7 @@ def _row(
     full: dict[int, dict[str, Any]],
     pairs: dict[str, tuple[Components, Components]],
 ) -> Row:
-    """Of one model, beside its full tables by seed."""
+    """A row of one model; `full` has its full tables' results by seed."""
     model, method, budget = key
     goal = min((x["validation_auc"] for x in full.values()), default=None)
     reached = {line["seed"]: reached_at(line, goal) for line in lines}
@@ -216,7 +220,7 @@ def _row(
 def _average(
     method: str, budget: str, pairs: dict[str, tuple[Components, Components]]
 ) -> Average:
-    """The mean over models, of those with as many seeds as the most."""
+    """The mean over the models that have the largest number of seeds."""
     seeds = max(len(own.aucs) for own, _ in pairs.values())
     whole = {k: v for k, v in pairs.items() if len(v[0].aucs) == seeds}
     own, base = zip(*whole.values(), strict=True)
@@ -227,7 +231,7 @@ def _average(
 def _ratio(
     first: Sequence[float | None], second: Sequence[float | None]
 ) -> float | None:
-    """Ratio of the means; None where one is not known."""
+    """Ratio of the means; None if a value is unknown."""
     means = []
     for values in (first, second):
         known = [value for value in values if value is not None]
@@ -238,7 +242,7 @@ def _ratio(
 
 
 def _corrected(items: list[Found]) -> list[Found]:
-    """The same, with p-values by Holm's correction over all of them."""
+    """The same items, with Holm's correction over their p-values."""
     found = [item.difference for item in items if item.difference is not None]
     values = iter(holm([difference.p_value for difference in found]))
     return [

@@ -1,4 +1,4 @@
-"""Processes that train the cells of a comparison."""
+"""A pool of worker processes that train the cells of a comparison."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 # Give up after this many consecutive worker failures.
 DEATHS = 3
-# A new process now and then: graphs of finished cells leave memory behind.
+# Replace a worker after this many cells: graphs of finished cells leak memory.
 CELLS_A_PROCESS = 25
 
 
@@ -24,16 +24,16 @@ def run_all(
     workers: int,
     finished: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Trains cells in processes of their own.
+    """Trains cells in worker processes.
 
     Args:
-        cells: What `run_cell` takes, in the order in which they start.
+        cells: Settings for `run_cell`, in the order in which they start.
         data, out: As in `compare`.
-        workers: Processes.
-        finished: Called with each result, one at a time.
+        workers: Number of processes.
+        finished: Function that is called with each result, one at a time.
 
     Raises:
-        ValueError: If one process after the other dies.
+        ValueError: If `DEATHS` consecutive processes die.
     """
     waiting = deque(cells)
     workers = max(1, min(workers, len(waiting)))
@@ -43,22 +43,23 @@ def run_all(
     deaths: list[str] = []
     running: list[subprocess.Popen[str]] = []
 
-    def told(cell: dict[str, Any], line: str) -> bool:
-        """Hands on a result; False where the process has died instead."""
+    def report(cell: dict[str, Any], line: str) -> bool:
+        """Passes a result on; returns False if the process has died."""
         alive = line.endswith("\n")
         if failures and not alive:
-            return False  # It was stopped.
+            return False  # The pool stopped the process.
         words = (
-            "The process died: out of memory? worker-*.log has its last words."
+            "The process died, perhaps out of memory: see its last output in "
+            "worker-*.log."
         )
         result = {"name": cell["name"], "error": words}
         with turn:
             deaths[:] = [] if alive else [*deaths, cell["name"]]
             if len(deaths) >= DEATHS:
                 failures.append(
-                    f"{', '.join(deaths)}: one process after the other died, "
-                    f"out of memory? Their last words are in {out}/worker-*."
-                    "log. The same command goes on from here."
+                    f"{', '.join(deaths)}: consecutive processes died, perhaps "
+                    f"out of memory. See their last output in {out}/worker-*."
+                    "log. The same command resumes the comparison."
                 )
             finished(json.loads(line) if alive else result)
         return alive
@@ -69,7 +70,7 @@ def run_all(
             with _start(data, out, threads, log) as process:
                 running.append(process)
                 try:
-                    _feed(process, waiting, told, failures)
+                    _feed(process, waiting, report, failures)
                 finally:
                     running.remove(process)
                     process.kill()
@@ -92,7 +93,7 @@ def run_all(
         for thread in threads_:
             thread.join()
     except BaseException:
-        # Ctrl-C: what runs is given up, what is finished is kept.
+        # On Ctrl-C, stop the running cells and keep the finished ones.
         waiting.clear()
         failures.append("stopped")
         for process in list(running):
@@ -126,10 +127,10 @@ def _start(
 def _feed(
     process: "subprocess.Popen[str]",
     waiting: "deque[dict[str, Any]]",
-    told: Callable[[dict[str, Any], str], bool],
+    report: Callable[[dict[str, Any], str], bool],
     failures: list[str],
 ) -> None:
-    """Gives a process cells until it has had enough of them, or dies."""
+    """Feeds cells to a process until it is replaced or dies."""
     assert process.stdin
     assert process.stdout
     for _ in range(CELLS_A_PROCESS):
@@ -140,10 +141,10 @@ def _feed(
         except IndexError:
             return
         line = ""
-        # A process that is dead answers as one that dies: not at all.
+        # A process that died earlier raises here; treat it as no answer.
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(cell) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        if not told(cell, line):
+        if not report(cell, line):
             return

@@ -1,9 +1,9 @@
-"""A process that trains cells: one JSON line in, one JSON line out.
+"""A worker process: reads a cell as a JSON line, writes a result as one.
 
     python -m keras_pss.comparison.worker_process DATA OUT THREADS
 
-It ends when its input does, also in the middle of a cell: a comparison that is
-killed leaves no process behind.
+It ends when its input ends, even while a cell is training, so a comparison that
+is killed leaves no processes behind.
 """
 
 import json
@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def main() -> None:
     data, out, threads = sys.argv[1:]
-    # Results alone go there; whatever libraries print goes to the log.
+    # Only results go to stdout; what libraries print there goes to the log.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     cells: queue.Queue[dict[str, Any]] = queue.Queue()

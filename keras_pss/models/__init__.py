@@ -1,4 +1,4 @@
-"""CTR models, Functional, with their embeddings passed in as a part."""
+"""CTR models as Functional models that are given their embedding layers."""
 
 from keras_pss.models.autoint import AutoInt as AutoInt
 from keras_pss.models.dcn import DCN as DCN

@@ -30,28 +30,29 @@ def AutoInt(
     l2: float = 0.0,
     name: str = "autoint",
 ) -> Model:
-    """AutoInt+: self-attention over the fields beside a deep net.
+    """AutoInt+: self-attention over the fields, in parallel to a deep net.
 
         e^0 = (e_1 .. e_F);  e^{l+1} = attention_l(e^l)
         p = sigmoid(w · (e^L, deep(e^0, dense)) + c)
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        num_dense: Number of dense features; 0 for none. They are no fields of
-            the attention.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        num_dense: Number of dense features, at least 0. They are not fields of
+            the attention. Default: 13.
         num_attention: L, the number of attention layers.
-        num_heads: Heads of each.
-        attention_units: Width of one head, the paper's d' (its W are d' × d,
-            and the outputs of the heads are joined): a field's vector has
-            `num_heads * attention_units` elements after a layer, 64 here.
-        hidden_units: Hidden widths of the deep net. Without any, `()`, there
-            is no deep net (AutoInt without the plus), and the dense features
-            join the attention's output.
-        dropout: Of the deep net, after each ReLU.
-        l2: Weight of the sum of squares of the deep net's kernels in the loss.
-        name: Of the model.
+        num_heads: Number of heads of each attention layer.
+        attention_units: Width d' of one head. Its matrices are d' × d and the
+            heads' outputs are concatenated, so a layer's output has
+            `num_heads * attention_units` elements for each field, 64 by
+            default.
+        hidden_units: Widths of the deep net's hidden layers. With `()`, there
+            is no deep net (AutoInt instead of AutoInt+), and the dense
+            features are concatenated to the attention's output.
+        dropout: Dropout rate after each ReLU of the deep net.
+        l2: Weight of the L2 penalty on the deep net's kernels in the loss.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -59,7 +60,7 @@ def AutoInt(
 
     Raises:
         ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
-            if a number is out of range.
+            if an argument is out of range.
 
     Example:
 

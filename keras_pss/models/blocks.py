@@ -16,17 +16,17 @@ from keras_pss.layers.feature_interaction.field_sum import FieldSum
 
 Tensor = Any
 
-# A kernel of two such layers has 2^32 entries: wider ones are mistakes.
+# A kernel between two such layers has 2^32 entries: more is a mistake.
 LARGEST_WIDTH = 2**16
-# Likewise of cross or attention layers.
+# The same limit for the number of cross or attention layers.
 MOST_LAYERS = 1000
 
 
 def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
-    """A model's inputs by name; without dense features there is one.
+    """A model's inputs by name; without dense features, only `categorical`.
 
     Raises:
-        ValueError: For embeddings or a number that cannot be meant.
+        ValueError: If an argument is invalid.
     """
     check_embeddings("embeddings", embeddings)
     non_negative_int("num_dense", num_dense, LARGEST_WIDTH)
@@ -42,7 +42,7 @@ def inputs_of(embeddings: Any, num_dense: int) -> dict[str, Tensor]:
 def check_net(
     name: str, dropout: float, l2: float, **units: Sequence[int]
 ) -> None:
-    """Checks what every model takes for its deep net, before it is built."""
+    """Checks the arguments of the dense layers before they are built."""
     text("name", name)
     for argument, widths in units.items():
         positive_ints(argument, widths, LARGEST_WIDTH)
@@ -61,11 +61,11 @@ def check_embeddings(name: str, embeddings: Any) -> None:
 
 
 def check_second(name: str, second: Any, embeddings: Any) -> None:
-    """Checks further tables for the ids that `embeddings` are for."""
+    """Checks a second layer of tables for the same ids as `embeddings`."""
     check_embeddings(name, second)
     if second is embeddings:
         raise ValueError(
-            f"`{name}` must have tables of its own, not those of "
+            f"`{name}` must have separate tables, not those of "
             "`embeddings`; pass another layer. "
             f"Received: the same layer twice, {shown(second)}"
         )
@@ -85,14 +85,14 @@ def mlp(
     dropout: float = 0.0,
     l2: float = 0.0,
 ) -> Tensor:
-    """Hidden layers: `(b, k)` to `(b, units[-1])`, or x itself without any.
+    """Hidden layers, `(b, k)` to `(b, units[-1])`; x itself without any.
 
     Args:
-        x: What the first layer reads.
-        units: Widths, each followed by a ReLU and the dropout.
-        name: The layers are `name_0`, `name_1` and so on.
-        dropout: Probability with which training drops an activation.
-        l2: The loss grows by `l2` times the sum of the squared kernels.
+        x: Input of the first layer.
+        units: Widths of the layers, each followed by a ReLU and dropout.
+        name: Prefix of the layers' names, `name_0`, `name_1` and so on.
+        dropout: Dropout rate.
+        l2: Weight of the L2 penalty on the kernels in the loss.
     """
     for index, width in enumerate(units):
         x = keras.layers.Dense(
@@ -119,13 +119,13 @@ def wide_logit(wide: Any, embeddings: Any, inputs: dict[str, Tensor]) -> Tensor:
     """The first-order part `(b, 1)`: `Σ_f w_f[id_f] + v · dense`.
 
     Raises:
-        ValueError: If `wide` does not hold one number for each of the ids.
+        ValueError: If `wide` does not have one number for each id.
     """
     check_second("wide", wide, embeddings)
     if wide.output_dim != 1:
         raise ValueError(
-            "`wide` holds first-order weights, so its rows have one number; "
-            "pass `output_dim=1`. "
+            "`wide` holds first-order weights, so its rows must have one "
+            "number; pass `output_dim=1`. "
             f"Received: wide.output_dim={wide.output_dim}"
         )
     logit = FieldSum(dtype="float32", name="wide_sum")(
@@ -133,10 +133,10 @@ def wide_logit(wide: Any, embeddings: Any, inputs: dict[str, Tensor]) -> Tensor:
     )
     if "dense" not in inputs:
         return logit
-    of_dense = keras.layers.Dense(
+    dense_logit = keras.layers.Dense(
         1, use_bias=False, dtype="float32", name="wide_dense"
     )(inputs["dense"])
-    return keras.layers.Add(dtype="float32")([logit, of_dense])
+    return keras.layers.Add(dtype="float32")([logit, dense_logit])
 
 
 def probability(
@@ -144,12 +144,12 @@ def probability(
 ) -> Tensor:
     """`sigmoid(w · features + c + Σ logits)` of shape `(b, 1)`.
 
-    All of it in float32, also under a mixed policy: half precision would round
-    the sum of the logits, and small probabilities away.
+    It is computed in float32 even under a mixed policy: half precision would
+    round the sum of the logits, and round small probabilities to zero.
 
     Args:
-        features: Last hidden layers, each `(b, k)`.
-        logits: Parts of the logit that have no further weight, `(b, 1)`.
+        features: Outputs of the last hidden layers, each `(b, k)`.
+        logits: Terms that are added to the logit without a weight, `(b, 1)`.
     """
     x = features[0]
     if len(features) > 1:

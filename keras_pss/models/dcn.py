@@ -25,21 +25,21 @@ def DCN(
     l2: float = 0.0,
     name: str = "dcn",
 ) -> Model:
-    """DCN: cross layers of one vector each beside a deep net.
+    """DCN: cross layers with one vector each, in parallel to a deep net.
 
         x_0 = (e_1 .. e_F, dense);  x_{l+1} = x_0 (x_l · w_l) + b_l + x_l
         p = sigmoid(w · (x_L, deep(x_0)) + c)
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        num_dense: Number of dense features; 0 for none.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        num_dense: Number of dense features, at least 0. Default: 13.
         num_cross: L, the number of cross layers.
-        hidden_units: Hidden widths of the deep net.
-        dropout: Of the deep net, after each ReLU.
-        l2: Weight of the sum of squares of the deep net's kernels in the loss.
-        name: Of the model.
+        hidden_units: Widths of the deep net's hidden layers.
+        dropout: Dropout rate after each ReLU of the deep net.
+        l2: Weight of the L2 penalty on the deep net's kernels in the loss.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -47,7 +47,7 @@ def DCN(
 
     Raises:
         ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
-            if a number is out of range.
+            if an argument is out of range.
 
     Example:
 

@@ -32,17 +32,17 @@ def DeepFM(
         p = sigmoid(first + second + w · deep(e_1 .. e_F, dense) + c)
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        wide: Another such layer for the same ids, with `output_dim=1`: the
-            first-order weights w_i, which have tables of their own.
-        num_dense: Number of dense features; 0 for none. They are no fields of
-            the second-order part.
-        hidden_units: Hidden widths of the deep net.
-        dropout: Of the deep net, after each ReLU.
-        l2: Weight of the sum of squares of the deep net's kernels in the loss.
-        name: Of the model.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        wide: Layer with separate tables for the same ids, with
+            `output_dim=1`: the first-order weights w_i.
+        num_dense: Number of dense features, at least 0. They are not fields of
+            the second-order part. Default: 13.
+        hidden_units: Widths of the deep net's hidden layers.
+        dropout: Dropout rate after each ReLU of the deep net.
+        l2: Weight of the L2 penalty on the deep net's kernels in the loss.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -50,7 +50,7 @@ def DeepFM(
 
     Raises:
         ValueError: If `embeddings` and `wide` are not such layers for the
-            same ids, or if a number is out of range.
+            same ids, or if an argument is out of range.
 
     Example:
 

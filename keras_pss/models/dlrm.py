@@ -20,23 +20,23 @@ def DLRM(
     l2: float = 0.0,
     name: str = "dlrm",
 ) -> Model:
-    """DLRM: dense features and embeddings, their inner products, an MLP.
+    """DLRM: inner products of dense features and embeddings, then an MLP.
 
         x = bottom(dense);  z = lower triangle of (x, e_1 .. e_F)'s products
         p = sigmoid(top(x, z))
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        num_dense: Number of dense features; with 0 there is no bottom MLP,
-            and the top reads the products of the embeddings alone.
-        bottom_units: Hidden widths of the bottom MLP; its last layer, of
-            width d, is added. With the defaults and d = 16: 13-512-256-64-16.
-        top_units: Hidden widths of the top MLP, before the one logit.
-        dropout: Of every layer of both MLPs, after its ReLU.
-        l2: Weight of the sum of squares of both MLPs' kernels in the loss.
-        name: Of the model.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        num_dense: Number of dense features. With 0, there is no bottom MLP and
+            the top MLP reads only the products of the embeddings.
+        bottom_units: Widths of the bottom MLP's hidden layers. A last layer of
+            width d is added: 13-512-256-64-16 with the defaults and d = 16.
+        top_units: Widths of the top MLP's hidden layers, before the logit.
+        dropout: Dropout rate after each ReLU of both MLPs.
+        l2: Weight of the L2 penalty on both MLPs' kernels in the loss.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -44,7 +44,7 @@ def DLRM(
 
     Raises:
         ValueError: If `embeddings` has no `input_dims` and `output_dim`, or
-            if there is nothing to multiply: one table and no dense features.
+            if there is nothing to multiply (one table, no dense features).
 
     Example:
 
@@ -69,9 +69,9 @@ def DLRM(
     inputs = inputs_of(embeddings, num_dense)
     if not num_dense and len(embeddings.input_dims) < 2:
         raise ValueError(
-            "DLRM multiplies fields with each other, and one table without "
-            "dense features is only one. Give another table, dense features "
-            "by `num_dense`, or take another model, such as "
+            "DLRM multiplies pairs of fields, and one table without dense "
+            "features is a single field. Add a table, set `num_dense`, or "
+            "choose another model, such as "
             "`keras_pss.models.DCN` (`--model dcn` on the command line). "
             f"Received: num_dense={num_dense}, input_dims="
             f"{tuple(embeddings.input_dims)}"

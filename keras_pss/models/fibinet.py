@@ -35,28 +35,30 @@ def FiBiNET(
     l2: float = 1e-4 / 2048,
     name: str = "fibinet",
 ) -> Model:
-    """FiBiNET: bilinear products of embeddings as they are and re-weighted.
+    """FiBiNET: bilinear products of plain and of re-weighted embeddings.
 
         s = squeeze_excitation(e_1 .. e_F);  first = Σ_i w_i + v · dense
         p = sigmoid(first + w · deep(bilinear(e), bilinear(s), dense) + c)
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        wide: Another such layer for the same ids, with `output_dim=1`: the
-            first-order weights w_i, which have tables of their own.
-        num_dense: Number of dense features; 0 for none. They are no fields of
-            the interactions.
-        reduction_ratio: Of the squeeze-and-excitation network.
-        bilinear: `"interaction"`, `"each"` or `"all"`: a matrix for each
-            pair, for each first field, or one. Both products share them.
-        hidden_units: Hidden widths of the deep net.
-        dropout: Of the deep net, after each ReLU.
-        l2: Weight of the sum of squares of the deep net's kernels in the loss,
-            beside the mean loss of a batch. Table 8's 1e-4 stood beside the
-            sum of 2,048 losses.
-        name: Of the model.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        wide: Layer with separate tables for the same ids, with
+            `output_dim=1`: the first-order weights w_i.
+        num_dense: Number of dense features, at least 0. They are not fields of
+            the interactions. Default: 13.
+        reduction_ratio: Number of fields divided by the bottleneck width of the
+            squeeze-and-excitation network.
+        bilinear: Number of matrices: `"interaction"` has one for each pair,
+            `"each"` one for each first field, `"all"` a single one. Both
+            products share them.
+        hidden_units: Widths of the deep net's hidden layers.
+        dropout: Dropout rate after each ReLU of the deep net.
+        l2: Weight of the L2 penalty on the deep net's kernels, which is added
+            to the mean loss of a batch. The 1e-4 of ROBE's table 8 was added
+            to the sum of 2,048 losses.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -64,7 +66,7 @@ def FiBiNET(
 
     Raises:
         ValueError: If `embeddings` and `wide` are not such layers for the
-            same ids, or if another argument is out of range.
+            same ids, or if an argument is out of range.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A Functional model that never cuts an id."""
+"""A Functional model that takes each id exactly or raises an error."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,29 +14,29 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_pss")
 class Model(keras.Model):
-    """`keras.Model` of Keras' Functional API, with inputs that are exact.
+    """A Functional `keras.Model` that checks its inputs before casting them.
 
-    `keras.Model` casts whatever it is given to the dtypes of its inputs before
-    a layer can check it: of an int32 input, 2^32 + 5 and 5.7 are both id 5.
-    Here each number reaches its layer as the same number, or is an error,
-    through every method of the model. Use it for your own models of layers of
-    this package; those of `keras_pss.models` are such models.
+    `keras.Model` casts its data to the dtypes of its inputs before a layer can
+    check it: for an int32 input, 2^32 + 5 and 5.7 both become id 5. In this
+    class, in every method, each number either reaches its layer unchanged or
+    is an error. Use it for your own models with layers of this package; the
+    models of `keras_pss.models` use it.
 
     Args:
-        inputs: One `keras.Input` or a structure of several. Ids are integers,
+        inputs: One `keras.Input` or a structure of several. Inputs of ids have
             `dtype="int32"`, or `"int64"` for open vocabularies.
-        outputs: Outputs of layers that were called on them.
-        name: Of the model.
+        outputs: Outputs of layers that were called on the inputs.
+        name: Name of the model.
 
     Call arguments:
-        inputs: For an integer input, integers of any dtype that its own dtype
-            holds, or floats that are whole numbers and small enough not to
-            have been rounded. Booleans are refused.
+        inputs: For an integer input, integers of any dtype that fit into the
+            input's dtype, or floats that are integers and small enough to be
+            exact. Booleans are rejected.
 
     Raises:
-        ValueError: For a number that an integer input does not hold, where
-            values are known. A TensorFlow graph raises `InvalidArgumentError`;
-            where compiled code cannot raise, the row is NaN.
+        ValueError: If a number does not fit into an integer input and values
+            are known. A TensorFlow graph raises `InvalidArgumentError`; in
+            compiled code, which cannot raise, the row is NaN.
 
     Example:
 
@@ -46,10 +46,10 @@ class Model(keras.Model):
     model = keras_pss.models.Model(ids, keras.layers.Flatten()(rows))
     ```
 
-    A plain model, also one from a file, becomes exact by
+    To convert a plain model, including a loaded one, use
     `Model(plain.input, plain.output)`, or `Model(plain.inputs, plain.outputs)`
-    for a `Sequential`, which share its layers. As a part of a `keras.Model`
-    with inputs of its own, this model gets what that one casts.
+    for a `Sequential`; the result shares its layers. Inside a plain
+    `keras.Model`, this model receives the data that the outer model has cast.
     """
 
     def call(
@@ -90,7 +90,7 @@ class Model(keras.Model):
     def _with_exact_data(
         self, method: Callable[..., Any], args: Any, kwargs: Any
     ) -> Any:
-        """Calls a trainer's method; Keras' adapters would cast first."""
+        """Calls a method with checked data, before Keras' adapters cast it."""
         given = signature(method).bind(*args, **kwargs)
         data = given.arguments
         if data.get("x") is not None:
@@ -110,7 +110,7 @@ class Model(keras.Model):
         return self._exact(data)
 
     def _exact(self, inputs: Any) -> Any:
-        """What is given, each part in its input's dtype where it is integer."""
+        """The checked data, in the dtypes of the integer inputs."""
         if not isinstance(inputs, dict):
             return _paired(inputs, self.inputs)
         structure = self.input if isinstance(self.input, dict) else {}
@@ -124,7 +124,7 @@ class Model(keras.Model):
 def _paired(given: Any, inputs: list[Any]) -> Any:
     flat = keras.tree.flatten(given)
     if len(flat) != len(inputs) or any(x is None for x in inputs):
-        return given  # Keras says what does not fit
+        return given  # Keras raises an error for the structure
     return keras.tree.pack_sequence_as(
         given,
         [

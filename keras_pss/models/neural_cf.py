@@ -24,24 +24,25 @@ def NeuralCF(
     l2: float = 0.0,
     name: str = "neural_cf",
 ) -> Model:
-    """NeuMF: a generalized matrix factorization beside an MLP.
+    """NeuMF: a generalized matrix factorization in parallel to an MLP.
 
         p = sigmoid(w · (Σ_{i<j} e_i ∘ e_j, deep(m_1 .. m_F, dense)) + c)
 
-    For two fields, user and item, the sum is the paper's one product. More
-    fields are pooled over all pairs, so that the model takes any click log.
+    For two fields, user and item, the sum is the paper's single product. For
+    more fields it is over all pairs, so the model also works on click logs.
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors e, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        mlp_embeddings: Another such layer for the same ids, of any length of
-            row: the vectors m of the MLP, which has tables of its own.
-        num_dense: Number of dense features, which join the MLP; 0 for none.
-        hidden_units: Hidden widths of the MLP.
-        dropout: Of the MLP, after each ReLU.
-        l2: Weight of the sum of squares of the MLP's kernels in the loss.
-        name: Of the model.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)`
+            vectors e and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        mlp_embeddings: Layer with separate tables for the same ids and any
+            `output_dim`: the vectors m, the input of the MLP.
+        num_dense: Number of dense features, which are further inputs of the
+            MLP. Default: 0.
+        hidden_units: Widths of the MLP's hidden layers.
+        dropout: Dropout rate after each ReLU of the MLP.
+        l2: Weight of the L2 penalty on the MLP's kernels in the loss.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"categorical": (batch, F) int32}`, with
@@ -50,7 +51,7 @@ def NeuralCF(
 
     Raises:
         ValueError: If the embeddings are not two such layers for the same
-            ids, or if a number is out of range.
+            ids, or if an argument is out of range.
 
     Example:
 

@@ -38,24 +38,25 @@ def XDeepFM(
         p = sigmoid(first + w · (cin(e_1 .. e_F), deep(e_1 .. e_F, dense)) + c)
 
     Args:
-        embeddings: A layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors, such as `keras_pss.EmbeddingCollection`; it has
-            `input_dims` and `output_dim`.
-        wide: Another such layer for the same ids, with `output_dim=1`: the
-            first-order weights w_i, which have tables of their own.
-        num_dense: Number of dense features; 0 for none. They are no fields of
-            the interaction network.
-        cross_units: Maps of each layer of the interaction network.
-        split_half: Whether half of a layer's maps goes on and half is put
-            out, as in DeepCTR. False, as in the paper: all do both.
-        hidden_units: Hidden widths of the deep net.
-        dropout: Of the deep net, after each ReLU.
-        l2: Weight of the sum of squares of the deep net's kernels in the loss,
-            beside the mean loss of a batch. Table 8's 1e-4 stood beside the
-            sum of 2,048 losses.
-        cross_activation: Of the interaction network's maps. `"relu"` is
-            DeepCTR's; the paper found `"linear"` best.
-        name: Of the model.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`.
+        wide: Layer with separate tables for the same ids, with
+            `output_dim=1`: the first-order weights w_i.
+        num_dense: Number of dense features, at least 0. They are not fields of
+            the interaction network. Default: 13.
+        cross_units: Number of feature maps of each interaction layer.
+        split_half: Whether half of a layer's maps are inputs of the next layer
+            and the other half are outputs, as in DeepCTR. With False, all maps
+            are both, as in the paper.
+        hidden_units: Widths of the deep net's hidden layers.
+        dropout: Dropout rate after each ReLU of the deep net.
+        l2: Weight of the L2 penalty on the deep net's kernels, which is added
+            to the mean loss of a batch. The 1e-4 of ROBE's table 8 was added
+            to the sum of 2,048 losses.
+        cross_activation: Activation of the interaction network. DeepCTR uses
+            `"relu"`; the paper found `"linear"` best.
+        name: Name of the model.
 
     Returns:
         A Functional model from `{"dense": (batch, num_dense) float,
@@ -63,7 +64,7 @@ def XDeepFM(
 
     Raises:
         ValueError: If `embeddings` and `wide` are not such layers for the
-            same ids, or if a number is out of range.
+            same ids, or if an argument is out of range.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Models on their way to a server."""
+"""Exports models for serving."""
 
 from keras_pss.serving.saved_model import (
     export_saved_model as export_saved_model,

@@ -1,4 +1,4 @@
-"""SavedModels that TensorFlow Serving and plain TensorFlow load."""
+"""Exports SavedModels for TensorFlow Serving and plain TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import keras
 from keras_pss.files import complete_folder
 
 _FILE = "saved_model.pb"
-# What lies in a SavedModel; a removal that was cut leaves some of it.
+# Content of a SavedModel; an interrupted removal may leave a part of it.
 _CONTENT = {
     _FILE,
     "assets",
@@ -22,31 +22,31 @@ _CONTENT = {
 def export_saved_model(
     model: keras.Model, path: Path | str, overwrite: bool = False
 ) -> Path:
-    """Writes a SavedModel with a `serve` signature over the model's inputs.
+    """Writes a SavedModel with a `serve` signature for the model's inputs.
 
-    It holds TensorFlow's own operations only, so a process that has never
-    heard of Keras or of this package loads it, and ids without a row are an
-    `InvalidArgumentError` there as well. The folder is whole or not there.
+    It contains only TensorFlow's own operations, so it loads without Keras and
+    without this package. Out-of-range ids raise an `InvalidArgumentError` there
+    as well. The folder appears only when it is complete.
 
     The signature has the dtypes of the model's inputs. Tensors of another
-    dtype are refused; NumPy arrays and lists that a Python process gives to
-    the loaded `serve` are cast by TensorFlow, so give it tensors. Ragged and
-    sparse inputs are so in the signature as well: `serve` takes them as they
-    are, `signatures["serve"]` takes their parts (values and row splits;
+    dtype are rejected, but TensorFlow casts NumPy arrays and lists that are
+    passed to the loaded `serve` in Python, so pass tensors. For ragged and
+    sparse inputs, `serve` takes ragged and sparse tensors, and
+    `signatures["serve"]` takes their components (values and row splits;
     indices, values and shape).
 
     Args:
         model: A built Functional model.
-        path: Folder to write; TensorFlow Serving wants its name to be a
+        path: Folder to write. TensorFlow Serving requires its name to be a
             version number, such as `dlrm/1`.
-        overwrite: Whether an existing SavedModel is replaced.
+        overwrite: Whether to replace an existing SavedModel. Default: False.
 
     Returns:
-        The folder.
+        The path of the folder.
 
     Raises:
-        ValueError: If the folder is there already, or holds something else
-            than a SavedModel, or Keras does not run on TensorFlow.
+        ValueError: If the folder already exists, if it holds something other
+            than a SavedModel, or if Keras does not run on TensorFlow.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -74,7 +74,7 @@ def _write(model: keras.Model, path: Path) -> None:
         return
     import tensorflow as tf
 
-    # Keras' own signature would be dense, where padding becomes id 0.
+    # Keras' own signature would be dense, and its padding would be id 0.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
     signature = keras.tree.map_structure(_spec, structure)
@@ -91,7 +91,7 @@ def _write(model: keras.Model, path: Path) -> None:
 
 
 def _spec(x: Any) -> Any:
-    """What a signature says about an input, with any batch."""
+    """The spec of an input in the signature, for any batch size."""
     import tensorflow as tf
 
     shape = (None, *x.shape[1:])

@@ -31,15 +31,17 @@ def build_model(
     limits: Sequence[int] | None = None,
     steps: int | None = None,
 ) -> keras.Model:
-    """The compiled model of a run, initial values from its seed.
+    """The compiled model of a run, initialized from the run's seed.
 
     Args:
         config: The run's hyperparameters.
-        cardinalities: Ids of each categorical column; None if they are open.
-        num_dense: Dense features.
-        limits: With a `min_count`, ids of each column that stay.
-        steps: Until the last epoch is over, for a decay without
-            `decay_steps`.
+        cardinalities: Number of ids of each categorical column; None for an
+            open vocabulary.
+        num_dense: Number of dense features.
+        limits: Number of ids of each column that the frequency filter keeps.
+            Default: None, no filter.
+        steps: Number of steps in all epochs. A decay without `decay_steps`
+            ends there.
     """
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
@@ -71,7 +73,7 @@ def embedding_parts(
     cardinalities: Sequence[int | None],
     limits: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """The embeddings that the run's model takes, by argument.
+    """The embedding layers of the run's model, by argument name.
 
     Raises:
         ValueError: If the method has no size within the budget.
@@ -87,7 +89,8 @@ def embedding_parts(
             budget = whole.share(width, sum(widths.values()))
         part = _collection(config, cardinalities, limits, name, budget, place)
         if limits is not None:
-            rows = [n or 0 for n in cardinalities]  # known, with limits
+            # A filter implies known cardinalities.
+            rows = [n or 0 for n in cardinalities]
             part = FrequencyFilter(part, rows, name=f"{name}_filter")
         parts[name] = part
     return parts
@@ -129,18 +132,18 @@ def _collection(
         return made(method, options)
     if budget is None:
         raise ValueError(
-            f"`options` say the size of tables of {config.dim} columns, but "
+            f"`options` set the size of tables of {config.dim} columns, but "
             f"model={config.model!r} has first-order tables of one column as "
             f"well. Give a budget. Received: options={config.options!r}"
         )
     try:
         return made(method, options)
     except InfeasibleBudget as error:
-        # A product or a low rank has no size below that of a single column.
+        # Low rank and products cannot be smaller than a single column.
         found = made("hash", {"seed": config.seed + place})
         found.why = str(error)
         logger.warning(
-            "The tables of %r are hashed in place of method=%r: %s",
+            "The tables of %r are hashed instead of method=%r: %s",
             name,
             method,
             error,
@@ -149,7 +152,7 @@ def _collection(
 
 
 def methods_of(model: keras.Model) -> dict[str, dict[str, str]]:
-    """The method of each part of a model, and why it is another than asked."""
+    """The method of each part of a model, and why it was replaced, if so."""
     found = {}
     for layer in every(model, EmbeddingCollection):
         why = getattr(layer, "why", None)
@@ -159,7 +162,7 @@ def methods_of(model: keras.Model) -> dict[str, dict[str, str]]:
 
 
 def _initializer(config: RunConfig, place: int) -> Any:
-    """Of the tables in a place of the model."""
+    """The initializer of the tables at this position among the parts."""
     scale, seed = config.embedding_scale, config.seed + 1_000_003 * place
     if isinstance(scale, str):  # a variance of 1 / (3 rows)
         return keras.initializers.VarianceScaling(
@@ -183,7 +186,7 @@ def _min_rows(
     if len(known) > count and known[count] == known[count - 1]:
         raise ValueError(
             f"`compress_largest` cannot choose among tables of {known[count]} "
-            "rows each. Take more or fewer, or give `min_rows`. "
+            "rows each. Choose a larger or smaller number, or set `min_rows`. "
             f"Received: compress_largest={count}"
         )
     return known[count - 1]
@@ -191,7 +194,7 @@ def _min_rows(
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Layers are made with a dtype policy; the user's own comes back."""
+    """Sets Keras' dtype policy for the block, then restores the old one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -1,4 +1,4 @@
-"""The whole state of a run in one file, which is whole or not there."""
+"""Saves and restores the state of a run in one file, atomically."""
 
 import json
 from pathlib import Path
@@ -14,19 +14,19 @@ STATE = "state"
 
 
 class ForeignState(ValueError):
-    """A state that is damaged or of another model."""
+    """The state is damaged or belongs to another model."""
 
 
 def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
-    """Writes all variables of a compiled model, and what else a run knows.
+    """Writes all variables of a compiled model, and the state of the run.
 
-    Seeds of dropout, optimizer slots and steps are among the variables. A
-    kill while writing leaves the file as it was.
+    The variables include the dropout seeds, the optimizer's slots and its step
+    counter. If the process is killed while writing, the old file remains.
 
     Args:
-        model: With a built optimizer.
-        path: An `.npz`, replaced where it is there.
-        state: JSON values.
+        model: A compiled model whose optimizer is built.
+        path: The `.npz` file to write. An existing file is replaced.
+        state: Further state of the run, a dict that JSON can hold.
     """
     arrays: dict[str, Any] = {
         f"{index:05d}": _numbers(variable)
@@ -38,14 +38,14 @@ def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
 
 
 def restore(model: keras.Model, path: Path) -> dict[str, Any]:
-    """Gives a model of the same build all its variables back.
+    """Restores all variables of a model that was built in the same way.
 
     Returns:
-        The state that was saved with them.
+        The `state` that was saved with them.
 
     Raises:
-        ForeignState: If the file is of another model, or damaged; the model
-            may have some of its variables then.
+        ForeignState: If the file is damaged or belongs to another model. Some
+            variables of the model may have been restored by then.
     """
     try:
         with open_arrays(path) as arrays:
@@ -54,7 +54,7 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise ForeignState(
-            f"{path} cannot be read. Copy it again, or start the run anew in "
+            f"{path} cannot be read. Copy it again, or restart the run in "
             f"another folder. Received: {error!r}"
         ) from error
 
@@ -65,7 +65,7 @@ def _restored(
     if len(arrays.names) != len(variables) + 1:
         raise ForeignState(
             f"{path} must hold the {len(variables)} variables of the "
-            "model. Was the package updated since? Start the run anew. "
+            "model. If the package was updated since, restart the run. "
             f"Received: {len(arrays.names) - 1} variables"
         )
     state = json.loads(str(arrays[STATE]))
@@ -78,8 +78,8 @@ def _restored(
         if value.shape != tuple(variable.shape) or value.dtype != wanted:
             raise ForeignState(
                 f"{path} must hold {variable.path} of shape "
-                f"{tuple(variable.shape)} and type {wanted}. Start the run "
-                f"anew. Received: {value.shape} of type {value.dtype}"
+                f"{tuple(variable.shape)} and type {wanted}. Restart "
+                f"the run. Received: {value.shape} of type {value.dtype}"
             )
         if variable.dtype == "bfloat16":
             value = value.view(keras.ops.convert_to_numpy(variable).dtype)
@@ -88,7 +88,7 @@ def _restored(
 
 
 def _numbers(variable: Any) -> np.ndarray:
-    """A variable as NumPy can store it: bfloat16 as its 16 bits."""
+    """A variable as an array that NumPy can store: bfloat16 as uint16."""
     value = keras.ops.convert_to_numpy(variable)
     return value.view(np.uint16) if variable.dtype == "bfloat16" else value
 

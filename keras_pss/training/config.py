@@ -1,4 +1,4 @@
-"""What a training run is asked to do, checked."""
+"""The validated hyperparameters of a training run."""
 
 import math
 from copy import deepcopy
@@ -25,21 +25,21 @@ MODELS: dict[str, Any] = {
     "fibinet": models.FiBiNET,
     "neuralcf": models.NeuralCF,
 }
-# What `build_model` gives to a model; all else are its hyperparameters.
+# Arguments that `build_model` passes; the others are hyperparameters.
 PARTS = ("embeddings", "wide", "mlp_embeddings", "num_dense", "name")
 
-# Learning rates of ROBE's table 8 (Adam 0.001; DLRM's SGD 1.0), and for
-# Adagrad the usual 0.01.
+# Learning rates of ROBE's table 8 (Adam 0.001; DLRM's SGD 1.0), and the usual
+# 0.01 for Adagrad.
 LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1.0}
 
 
 class RunConfig(Settings):
-    """Hyperparameters of a run; `Settings` says what each of them is.
+    """Hyperparameters of a run; `Settings` describes each of them.
 
     Raises:
-        ValueError: For a setting that is unknown, of another type, out of
-            range or in conflict with another. It is raised before any data is
-            read, which can take long.
+        ValueError: If a setting is unknown, has the wrong type, is out of
+            range or conflicts with another one. It is raised before the data
+            is read, which can take long.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -70,7 +70,7 @@ class RunConfig(Settings):
         self.schedule(2**40)  # or an error
         if self.min_rows is not None and self.compress_largest is not None:
             raise ValueError(
-                "`compress_largest` stands in place of `min_rows`: give one. "
+                "`compress_largest` replaces `min_rows`: give only one. "
                 f"Received: compress_largest={self.compress_largest}, "
                 f"min_rows={self.min_rows}"
             )
@@ -78,16 +78,16 @@ class RunConfig(Settings):
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> Self:
-        """A config from settings by name, of a recipe or a report."""
+        """A config from the settings of a recipe or a report, by name."""
         return cls(**settings)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings by name, as files keep them."""
+        """All settings by name, as they are saved."""
         settings = {
             name: deepcopy(getattr(self, name))
             for name in Settings.model_fields
         }
-        # Runs that were saved before there was a choice have no such key.
+        # Runs saved before `monitor` was a setting have no such key.
         if self.monitor == "auc":
             del settings["monitor"]
         return settings
@@ -96,11 +96,11 @@ class RunConfig(Settings):
         """The learning rate: a number, or a `WarmupDecay`.
 
         Args:
-            steps: Until the last epoch is over, where a decay without
-                `decay_steps` ends.
+            steps: Number of steps in all epochs. A decay without
+                `decay_steps` ends there.
 
         Raises:
-            ValueError: For a decay that its settings do not make one.
+            ValueError: If the settings of the decay are inconsistent.
         """
         rate = self.learning_rate or LEARNING_RATES[self.optimizer]
         if self.decay == "constant":
@@ -127,10 +127,10 @@ class RunConfig(Settings):
         )
 
     def rounds(self, rows: int) -> "Rounds":
-        """How the endless stream of training batches is cut.
+        """How the endless stream of training batches is divided into rounds.
 
         Args:
-            rows: For training.
+            rows: Number of training rows.
         """
         epoch = math.ceil(rows / self.batch_size)
         steps = math.ceil(epoch / self.evaluations)
@@ -143,7 +143,7 @@ class RunConfig(Settings):
 
 
 def _message(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as errors here are worded."""
+    """The first error that pydantic found, in this package's wording."""
     found = error.errors(include_url=False)
     first = found[0]
     if first["type"] == "value_error":  # a check of our own
@@ -154,7 +154,7 @@ def _message(error: ValidationError) -> str:
             f"A run's settings are: {', '.join(Settings.model_fields)}. "
             f"Received: {name}={shown(value)}"
         )
-    # One for each alternative of a type.
+    # Pydantic reports each alternative of a union.
     rules = [
         each["msg"].removeprefix("Input should be ")
         for each in found
@@ -166,13 +166,13 @@ def _message(error: ValidationError) -> str:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Steps from one evaluation to the next make a round.
+    """A round is the steps from one evaluation to the next.
 
     Attributes:
-        epoch: Steps of an epoch.
-        steps: Steps of a round.
-        of_epoch: Rounds until an epoch is over, the last one included.
-        count: Rounds until the last epoch is over.
+        epoch: Number of steps in an epoch.
+        steps: Number of steps in a round.
+        of_epoch: Number of rounds in an epoch, rounded up.
+        count: Number of rounds in the run, rounded up.
     """
 
     epoch: int

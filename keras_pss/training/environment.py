@@ -1,4 +1,4 @@
-"""What was run where: versions and machine, for reports and benchmarks."""
+"""Software versions and hardware, for reports and benchmarks."""
 
 import importlib.metadata
 import os
@@ -8,7 +8,7 @@ from keras_pss.version import __version__
 
 
 def versions() -> dict[str, str]:
-    """Versions of the package and of what its numbers depend on."""
+    """Versions of this package and of the packages that affect results."""
     found = {"keras_pss": __version__, "python": platform.python_version()}
     for name in ("keras", "tensorflow", "tensorflow-cpu", "numpy"):
         try:
@@ -19,12 +19,12 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Processor and cores; no host name."""
+    """Processor model and number of cores, without the host name."""
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as lines:
             names = [line for line in lines if line.startswith("model name")]
         model = names[0].split(":", 1)[1].strip() if names else model
     except OSError:
-        pass  # Not Linux: the name above will do.
+        pass  # This is not Linux: keep the name above.
     return {"cpu": model, "cores": os.cpu_count() or 1}

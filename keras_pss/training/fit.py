@@ -1,4 +1,4 @@
-"""Training to the best checkpoint, from the start or from where it stopped."""
+"""Trains a model to its best checkpoint, or resumes a stopped run."""
 
 import logging
 from collections.abc import Sequence
@@ -32,21 +32,23 @@ NAN_BATCH = "nan_batch.npz"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model at its best checkpoint, and the way there.
+    """A model at its best checkpoint, and the history of its training.
 
     Attributes:
-        model: With the weights of the best evaluation.
-        scorer: Of this model and the rows.
+        model: The model with the weights of the best checkpoint.
+        scorer: Scores rows of the log with this model.
         history: Logs of each evaluation: `loss`, `val_auc`, `val_logloss`.
         epochs: Epochs trained up to each evaluation.
-        seconds: Of training up to each evaluation, validation left out.
+        seconds: Seconds of training up to each evaluation, without the time of
+            evaluations.
         best: Index of the best evaluation.
-        step_seconds: Of a step, the median.
-        steps_per_epoch: Of training.
+        step_seconds: Median time of a step, in seconds.
+        steps_per_epoch: Number of training steps in an epoch.
         diverged: Whether training ended in NaN after the best evaluation.
-        calibration: Predicted over observed clicks of the validation rows, at
-            the best evaluation.
-        calibration_bound: How far from 1 it may be by chance, or by little.
+        calibration: Predicted divided by observed clicks of the validation
+            rows at the best checkpoint; None if unknown.
+        calibration_bound: Largest deviation of `calibration` from 1 that
+            causes no warning.
     """
 
     model: keras.Model
@@ -62,24 +64,24 @@ class Fitted:
     calibration_bound: float
 
     def warnings(self) -> list[str]:
-        """What the user of the model must know."""
+        """Warnings for the user of the model."""
         found, bound = self.calibration, self.calibration_bound
         if found is None or abs(found - 1) <= bound:
             return []
         return [
             f"The calibration on validation rows is {found:.3f}, further from "
             f"1 than {bound:.3f}: probabilities are too "
-            f"{'high' if found > 1 else 'low'}. Choose the best checkpoint by "
-            "log loss, which sees that and AUC does not "
+            f"{'high' if found > 1 else 'low'}. AUC ignores calibration; "
+            "choose the best checkpoint by log loss instead "
             "(`monitor='logloss'`, --monitor logloss)."
         ]
 
 
 def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
-    """The compiled model of a run on these rows, at its first step.
+    """The compiled, untrained model of a run on these rows.
 
     Raises:
-        ValueError: For settings that do not fit the rows or each other.
+        ValueError: If the settings do not fit the rows or each other.
     """
     rounds = config.rounds(data.rows("train"))
     return build_model(
@@ -99,23 +101,23 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> Fitted:
-    """Trains a model until its validation metric gets no better.
+    """Trains a model with early stopping on the validation metric.
 
-    The state is kept in `folder` after each evaluation; where it holds one,
-    training goes on from there, batch for batch and bit for bit (on a CPU) as
-    if it had not been stopped.
+    The state is saved to `folder` after each evaluation. If `folder` already
+    holds a state, training resumes from it with the same batches and (on a
+    CPU) bit-equal results, as if it had not been stopped.
 
     Args:
-        model: What `model_for` returned.
-        data: ClickLog to train and to choose the best checkpoint on.
-        config: Hyperparameters, those of the state in `folder` if any.
-        folder: Where the state is kept.
-        callbacks: More of them, called before the state is saved.
-        verbose: Of `model.fit`.
+        model: The model that `model_for` returned.
+        data: The log, with training and validation rows.
+        config: Hyperparameters; the same as those of a state in `folder`.
+        folder: Folder of the state.
+        callbacks: Further callbacks, called before the state is saved.
+        verbose: The `verbose` argument of `model.fit`.
 
     Raises:
-        ValueError: If the loss is NaN before the first evaluation; the batch
-            that broke it is in `folder`.
+        ValueError: If the loss is NaN before the first evaluation. The batch
+            that caused it is saved in `folder`.
     """
     rounds = config.rounds(data.rows("train"))
     steps = rounds.steps
@@ -137,7 +139,7 @@ def fit(
             epochs=rounds.count,
             initial_epoch=state["round"],
             steps_per_epoch=steps,
-            shuffle=False,  # the stream does
+            shuffle=False,  # the stream is already shuffled
             callbacks=[
                 times,
                 guard,
@@ -156,11 +158,11 @@ def fit(
             raise ValueError(
                 f"The loss was NaN after {guard.step} steps, before the first "
                 "evaluation. Train with a smaller learning rate or with "
-                "`clip_norm`, or look for broken values in the batch, which "
-                f"is in {folder / NAN_BATCH}."
+                "`clip_norm`, or look for invalid values in the batch, which "
+                f"is saved in {folder / NAN_BATCH}."
             )
         logger.warning(
-            "The loss was NaN after %d steps; the batch is in %s.",
+            "The loss was NaN after %d steps; the batch is saved in %s.",
             guard.step,
             folder / NAN_BATCH,
         )
@@ -188,7 +190,7 @@ def fit(
 
 
 def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
-    """Ids of each column that the frequency filter keeps; None without."""
+    """Ids that the frequency filter keeps, by column; None without it."""
     if config.min_count == 1:
         return None
     columns = range(len(data.cardinalities))
@@ -199,7 +201,7 @@ def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
 def _keep_batch(
     data: ClickLog, config: RunConfig, step: int, path: Path
 ) -> None:
-    """Writes the batch that followed after so many steps."""
+    """Writes the batch that follows after `step` steps."""
     stream = data.stream(config.batch_size, config.seed, step)
     features, labels = next(iter(stream))
     arrays = {name: value.numpy() for name, value in features.items()}

@@ -1,4 +1,4 @@
-"""TOML files by name: one of the package, or the path of a user's own."""
+"""Reads TOML files: one of the package by name, or the user's by path."""
 
 import tomllib
 from importlib.resources import files
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def names_in(folder: str) -> list[str]:
-    """Names of the package's files in `keras_pss/{folder}`, sorted."""
+    """Sorted names of the TOML files in the package's `folder`."""
     return sorted(
         path.name.removesuffix(".toml")
         for path in _folder(folder).iterdir()
@@ -20,11 +20,11 @@ def read_named(name: str, folder: str, what: str) -> dict[str, Any]:
 
     Args:
         name: One of `names_in(folder)`, or a path that ends in `.toml`.
-        folder: Of the package.
-        what: What the file is, for the messages, such as `"grid"`.
+        folder: Folder within the package, such as `"recipes"`.
+        what: What the file describes, for messages, such as `"grid"`.
 
     Raises:
-        ValueError: If there is no such file, or it is no TOML.
+        ValueError: If there is no such file, or it is not TOML.
     """
     own = name.endswith(".toml")
     path = Path(name) if own else _folder(folder) / f"{name}.toml"
@@ -35,7 +35,7 @@ def read_named(name: str, folder: str, what: str) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no TOML, or no text
+    except ValueError as error:  # not TOML, or not UTF-8
         raise ValueError(f"{name} must be TOML. Received: {error}") from error
 
 

@@ -22,7 +22,7 @@ def learning_curves(
     best: int,
     folder: Path,
 ) -> None:
-    """Training loss and validation AUC over the epochs."""
+    """Training loss, validation log loss and validation AUC by epoch."""
     figure, left = plt.subplots(figsize=(6, 4), layout="constrained")
     right = left.twinx()
     (loss,) = left.plot(epochs, history["loss"], "o-", color="tab:blue")
@@ -36,7 +36,7 @@ def learning_curves(
     right.set_ylabel("validation AUC")
     figure.legend(
         [loss, val_loss, auc, line],
-        ["training loss", "validation log loss", "validation AUC", "kept"],
+        ["training loss", "validation log loss", "validation AUC", "best"],
         loc="outside upper center",
         ncols=2,
     )
@@ -62,7 +62,7 @@ def roc(
 def calibration(
     labels: np.ndarray, probabilities: np.ndarray, folder: Path
 ) -> None:
-    """Observed click rate over predicted probability, 20 equal bins."""
+    """Observed click rate against predicted probability, 20 quantiles."""
     observed, predicted = calibration_curve(
         labels, probabilities, n_bins=20, strategy="quantile"
     )

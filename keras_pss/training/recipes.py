@@ -1,13 +1,14 @@
-"""Recipes: the settings of published runs, and the numbers they came to.
+"""Recipes: the settings of published runs, and the published results.
 
-A recipe is a TOML file in `keras_pss/recipes/`, or one of a user's own:
+A recipe is a TOML file in `keras_pss/recipes/`, or a file of the user:
 
     title, data ("criteo" or "movielens"), log, source, notes
     [prepare]        arguments of `criteo.prepare`
     [run]            settings of `RunConfig`
-    [variants.NAME]  run = {...} over those, paper = {"what" = number}
+    [variants.NAME]  run = {...}, which overrides [run];
+                     paper = {"what" = number}
 
-TOML has no null: `"none"` stands for it in `run`.
+TOML has no null: in `run`, `"none"` means None.
 """
 
 import re
@@ -38,14 +39,14 @@ class Recipe:
 
     Attributes:
         name: `"file/variant"`.
-        title: In a line.
+        title: One line that says what is run.
         data: `"criteo"` or `"movielens"`.
-        log: Which files it wants.
+        log: The files that it needs.
         source: The paper.
         notes: What differs from the paper, and what its numbers mean.
         prepare: Arguments of `criteo.prepare`.
         run: Settings of a run.
-        paper: The paper's numbers, beside which the result is to be read.
+        paper: The paper's results, to compare with.
     """
 
     name: str
@@ -59,35 +60,36 @@ class Recipe:
     paper: dict[str, float]
 
     def config(self, **changes: Any) -> RunConfig:
-        """The run's hyperparameters, with a user's own changes."""
+        """The run's hyperparameters, with the user's changes."""
         return RunConfig.of(changed(self.run, changes))
 
     def notes_of_report(self) -> dict[str, Any]:
-        """What a run's report says of the recipe."""
+        """Entries of a run's report that refer to the recipe."""
         return {"recipe": self.name, "paper": self.paper}
 
     def check_log(self, log: ClickLog) -> None:
-        """Raises where the recipe is one for another log."""
+        """Raises a ValueError if the recipe is for another kind of log."""
         if log.kind != self.data:
             raise ValueError(
-                f"The recipe {self.name} is one for {self.log}. Give that as "
-                f"`data`, or another `recipe`. Received: {log.name}, a log of "
-                f"the kind {log.kind}"
+                f"The recipe {self.name} is for {self.log}. Give that as "
+                f"`data`, or choose another `recipe`. Received: {log.name}, "
+                f"a log of kind {log.kind}"
             )
 
 
 def changed(
     settings: dict[str, Any], changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """A recipe's settings with a user's own.
+    """A recipe's settings with the user's changes.
 
-    A changed method or model takes none of the arguments that the recipe has
-    for its own; where it is the same, they are joined. Of `min_rows` and
-    `compress_largest`, which stand in place of one another, the user's holds.
+    If the user changes the method or the model, the recipe's options for it
+    are dropped; otherwise the user's options are merged into them.
+    `min_rows` and `compress_largest` exclude each other: a user's setting of
+    one removes the recipe's other.
 
     Args:
-        settings: Of the recipe, by name in `RunConfig`.
-        changes: Of the user; what is not in it stays as it is.
+        settings: The recipe's settings of `RunConfig`, by name.
+        changes: The user's settings. The other settings keep their values.
     """
     found = {**settings, **changes}
     alternatives = {"min_rows", "compress_largest"}
@@ -101,7 +103,7 @@ def changed(
 
 
 def names() -> list[str]:
-    """All recipes of the package."""
+    """Names of all recipes of the package."""
     found = []
     for stem in names_in(FOLDER):
         found += [f"{stem}/{variant}" for variant in _read(stem)[1]]
@@ -112,12 +114,12 @@ def load(name: str) -> Recipe:
     """A recipe by its name, `"criteo_kaggle_1000x/dcn"`, or by its file.
 
     Args:
-        name: Of the package; or the path of a TOML file, with `/variant`
-            after it.
+        name: Name of a recipe of the package; or the path of a TOML file,
+            followed by `/variant` if it has several.
 
     Raises:
-        ValueError: If there is no such recipe or variant, or the file breaks
-            the form.
+        ValueError: If there is no such recipe or variant, or the file is not
+            a valid recipe.
     """
     stem, _, variant = name.rpartition("/")
     if not stem or name.endswith(".toml"):
@@ -148,7 +150,7 @@ def load(name: str) -> Recipe:
 
 
 def _read(stem: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Head and variants of a recipe's file."""
+    """The common part and the variants of a recipe file."""
     content = read_named(stem, FOLDER, "recipe")
     variants = content.pop("variants", {"run": {}})
     _check(stem, content, variants)
@@ -158,7 +160,7 @@ def _read(stem: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _check(
     stem: str, content: dict[str, Any], variants: dict[str, Any]
 ) -> None:
-    """Raises for what is missing, unknown or of a wrong kind."""
+    """Raises a ValueError if a key is missing, unknown or of a wrong type."""
 
     def wrong(rule: str, received: object) -> ValueError:
         return ValueError(f"{stem}: {rule}. Received: {received!r}")
@@ -171,7 +173,7 @@ def _check(
             raise wrong(f"[{name}] must be a table", content[name])
     for name in ("title", "log", "source", "notes"):
         if not isinstance(content.get(name, ""), str):
-            raise wrong(f"`{name}` must be a text", content[name])
+            raise wrong(f"`{name}` must be a string", content[name])
     if not content.get("title"):
         raise wrong("`title` must say what is run", content.get("title"))
     if content.get("data") not in DATA:
@@ -182,20 +184,20 @@ def _check(
         if name not in _PREPARE:
             raise wrong(f"[prepare] takes {', '.join(_PREPARE)}", name)
     if not isinstance(variants, dict) or not variants:
-        raise wrong("`variants` must be tables", variants)
+        raise wrong("`variants` must be a table of tables", variants)
     for variant, chosen in variants.items():
         if not isinstance(chosen, dict) or set(chosen) - {"run", "paper"}:
             raise wrong(f"[variants.{variant}] takes run and paper", chosen)
         for part in chosen.values():
             if not isinstance(part, dict):
-                raise wrong(f"[variants.{variant}] holds tables", part)
+                raise wrong(f"[variants.{variant}] must hold tables", part)
         for value in chosen.get("paper", {}).values():
             if not isinstance(value, int | float):
-                raise wrong("a number of `paper` must be a number", value)
+                raise wrong("a value in `paper` must be a number", value)
 
 
 def _natural(name: str) -> list[Any]:
-    """Sorts r8 before r16."""
+    """A sort key that puts r8 before r16."""
     return [
         (int(part), "") if part.isdigit() else (0, part)
         for part in re.split(r"(\d+)", name)

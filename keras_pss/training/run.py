@@ -42,29 +42,29 @@ def train(
 ) -> dict[str, Any]:
     """Trains a model on prepared rows.
 
-    Writes into `out`: `run.json` (first: what was asked for), `report.json`
-    (last, so that its presence says that the run is complete), `model.keras`
-    and `saved_model/` of the best checkpoint, the run's own id `encoder`,
-    `tensorboard/` logs and `plots/`; while it trains, its state as well.
+    Writes to `out`: `run.json` (first: the settings), `report.json` (last, so
+    that its presence means that the run is complete), `model.keras` and
+    `saved_model/` of the best checkpoint, the id `encoder`, `tensorboard/` logs
+    and `plots/`. During training, `out` also holds the state.
 
     Args:
-        data: What `criteo.prepare`, `criteo.load` or `movielens.load`
-            returned, with train, validation and test rows.
+        data: The log that `criteo.prepare`, `criteo.load` or `movielens.load`
+            returned, with training, validation and test rows.
         config: Hyperparameters.
-        out: Folder of the run; made where it is not there.
-        verbose: Of `model.fit`.
-        resume: Go on with a run that was stopped: on a CPU, the result is
-            bit-equal to that of a run which was not. One that has not begun
-            begins, and of one that is complete the report is returned.
-        notes: More entries of the report, such as a paper's number.
+        out: Folder of the run. It is created if it does not exist.
+        verbose: The `verbose` argument of `model.fit`.
+        resume: Whether to resume a stopped run. On a CPU, the result is
+            bit-equal to that of a run that was not stopped. A run that has not
+            started yet is started; for a complete run, its report is returned.
+        notes: Further entries of the report, such as a paper's results.
 
     Returns:
         The report, as written.
 
     Raises:
-        ValueError: For a folder with another run, data without test rows or
-            with a damaged shard, and a training that diverges before its
-            first evaluation.
+        ValueError: If the folder holds another run, the data has no test rows
+            or a damaged shard, or training diverges before the first
+            evaluation.
     """
     out = Path(out)
     if keras.backend.backend() != "tensorflow":
@@ -79,7 +79,7 @@ def train(
     _check_folder(out, asked, resume)
     if (out / REPORT_FILE).exists():
         return _read(out / REPORT_FILE)
-    # Or an error, before anything is written.
+    # Raises errors of the settings before anything is written.
     model = model_for(rows, config)
     rows.verify()
     out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def train(
 def report_of(
     data: ClickLog, config: RunConfig, fitted: Fitted
 ) -> dict[str, Any]:
-    """What a run cost and held, all but the metrics of its test."""
+    """The entries of a run's report, except the test metrics."""
     memory = memory_report(fitted.model).total
     steps = fitted.steps_per_epoch
     trained = steps * fitted.epochs[-1] * config.batch_size
@@ -154,22 +154,22 @@ def report_of(
 def evaluate(
     run: Path | str, sources: list[Path], batch_size: int = EVALUATION_BATCH
 ) -> Metrics:
-    """Scores labelled rows of a click log with a run's model and its ids.
+    """Scores labeled rows of a click log with a run's model and encoder.
 
-    A file that the run was made of is scored with a warning: most of its rows
-    were trained on, so the result says nothing of new ones.
+    A file that the run was trained on is scored with a warning: the model has
+    seen most of its rows, so the result says nothing about new ones.
 
     Args:
-        run: Folder that `train` filled.
+        run: Folder of a finished run.
         sources: Criteo TSV files, plain or compressed.
-        batch_size: Rows scored at once.
+        batch_size: Number of rows per batch.
     """
     run = Path(run)
     model = load_model(run)
     if not (run / ENCODER_FILE).is_file():
         raise ValueError(
-            "`run` must be one on click logs in Criteo's format, with an "
-            f"{ENCODER_FILE}. Received: run={run}"
+            "`run` must be a run on a log in Criteo's format, with an "
+            f"{ENCODER_FILE} file. Received: run={run}"
         )
     encoder = criteo.load_encoder(run / ENCODER_FILE)
     data = criteo.tsv_dataset(sources, encoder, batch_size=batch_size)
@@ -188,30 +188,30 @@ def evaluate(
 
 
 def load_model(run: Path | str) -> keras.Model:
-    """The best model of a run."""
+    """The model of a finished run, at its best checkpoint."""
     run = Path(run)
     if not (run / REPORT_FILE).is_file():
         raise ValueError(
-            f"`run` must be a folder that `keras-pss train --out` filled to "
-            f"the end, with a {REPORT_FILE}. Received: run={run}"
+            f"`run` must be the folder of a finished `keras-pss train`, with a "
+            f"{REPORT_FILE}. Received: run={run}"
         )
     report = _read(run / REPORT_FILE)
-    # Keras scales losses by the policy that holds while a model is made.
+    # Keras decides on loss scaling by the policy while a model is created.
     with dtype_policy(report.get("precision", "float32")):
         return keras.saving.load_model(run / MODEL_FILE)
 
 
 def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
-    """Warns of files whose rows the run has seen; older runs do not know."""
+    """Warns of files that the run has seen; old runs did not record them."""
     report = json.loads((run / REPORT_FILE).read_text())
     known = {x["sha256"]: x["name"] for x in report.get("sources", [])}
     for source in map(Path, sources) if known else ():
         name = known.get(checksum(source))
         if name is not None:
             logger.warning(
-                "%s is the file %s that the run was trained on: the metrics "
-                "are not those of new rows. %s has those of the run's own "
-                "test rows; score a file of other rows.",
+                "%s is the file %s that the run was trained on: its metrics "
+                "do not hold for new rows. Score a file with other rows; "
+                "metrics of the run's test rows are in %s.",
                 source,
                 name,
                 run / REPORT_FILE,
@@ -219,7 +219,7 @@ def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
 
 
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
-    """Raises where the folder's run is not the one to go on with."""
+    """Raises a ValueError if the folder holds another run."""
     found = None
     if (out / RUN_FILE).is_file():
         found = _read(out / RUN_FILE)
@@ -227,30 +227,30 @@ def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise ValueError(
-            "`out` already holds a run. Go on with it by `resume`, choose "
+            "`out` already holds a run. Resume it with `resume`, choose "
             f"another folder or remove it. Received: out={str(out)!r}"
         )
-    # As JSON gives it back.
+    # JSON turns tuples into lists, as in the file.
     asked = json.loads(json.dumps(asked))
     if found == asked:
         return
     before, now = (found or {}).get("config"), asked["config"]
     before = before if isinstance(before, dict) else {}
     changed = [
-        f"{name}={now.get(name)!r} in place of {before.get(name)!r}"
+        f"{name}={now.get(name)!r} instead of {before.get(name)!r}"
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
     raise ValueError(
-        "A run goes on with the settings and the rows that it began with. "
-        f"Give those, or choose another folder than {out}. Received: "
+        "A run must be resumed with the settings and the rows that it started "
+        f"with. Give those, or choose another folder than {out}. Received: "
         f"{', '.join(changed) or 'other rows or ids'}"
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
     return read_json(
-        path, "Copy the run again, or train anew in another folder."
+        path, "Copy the run again, or train again in another folder."
     )
 
 

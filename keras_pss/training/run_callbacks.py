@@ -1,4 +1,7 @@
-"""Callbacks of a run: validation, the state on disk, NaN, times of steps."""
+"""Callbacks of a run: validation, saved state, NaN checks, step times.
+
+They share a file, though a long one, since most of them read one another.
+"""
 
 import logging
 import math
@@ -16,19 +19,19 @@ from keras_pss.training import checkpoint
 
 logger = logging.getLogger(__name__)
 
-# A calibration further from 1 than this is worth a word: bids follow it.
+# A calibration further from 1 causes a warning: bids are based on it.
 LARGEST_BIAS = 0.1
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops where the loss is no number any more, and names the step.
+    """Stops training when the loss is not finite, and records the step.
 
     Args:
-        steps: Of a round.
+        steps: Number of steps in a round.
 
     Attributes:
-        step: Steps that were done before the one whose loss is NaN, or after
-            which the model predicts NaN; None if all is well.
+        step: Number of steps before the one whose loss is NaN, or after which
+            the model predicts NaN; None without NaN.
     """
 
     def __init__(self, steps: int) -> None:
@@ -43,34 +46,37 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        # The mean of a round so far: its first NaN is this batch's.
+        # Keras logs the mean of the round: its first NaN comes from this batch.
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             self.step = self._epoch * self.steps + batch
             self.model.stop_training = True
 
 
 class BestModel(keras.callbacks.Callback):
-    """Scores validation rows after each round and keeps the best weights.
+    """Scores validation rows after each round and keeps the best checkpoint.
 
     Click models overfit after an epoch or two, so the best checkpoint is
-    chosen here, on rows that are neither trained on nor tested. The exact AUC
-    joins the logs as `val_auc`, the log loss as `val_logloss`. Where training
-    diverges, the best round so far stands.
+    chosen on rows that are used neither for training nor for testing. The
+    exact AUC is logged as `val_auc`, the log loss as `val_logloss`. If training
+    diverges, the best checkpoint so far is kept.
 
     Args:
-        score: Gives the metrics of the validation rows.
-        path: Where the best state is kept.
-        patience: Rounds without a better checkpoint before training stops.
-        guard: Knows whether the loss broke; it stands before this one.
-        monitor: The metric that is to be best: `"auc"` or `"logloss"`.
+        score: Returns the metrics of the validation rows.
+        path: File of the best checkpoint.
+        patience: Stop after this many rounds without a better checkpoint.
+        guard: Records a loss of NaN. It must precede this callback.
+        monitor: Metric that selects the best checkpoint: `"auc"` or
+            `"logloss"`.
 
     Attributes:
-        best: Its best value so far; None before the first evaluation.
-        best_round: The round of the best, from 1 on; 0 before.
-        calibration: Predicted over observed clicks at the best round; None
-            where a state that was saved without it goes on.
-        calibration_bound: How far from 1 that may be: `LARGEST_BIAS`, or
-            three standard errors of so few clicks.
+        best: Best value of the metric; None before the first evaluation.
+        best_round: Round of the best checkpoint, counted from 1; 0 before the
+            first evaluation.
+        calibration: Predicted divided by observed clicks at the best
+            checkpoint; None if the run was resumed from a state without it.
+        calibration_bound: Largest deviation of `calibration` from 1 that
+            causes no warning: `LARGEST_BIAS`, or three standard errors at this
+            number of clicks if that is more.
         diverged: Whether training ended in NaN.
     """
 
@@ -102,8 +108,8 @@ class BestModel(keras.callbacks.Callback):
         if metrics is None:
             if self.best_round:
                 logger.warning(
-                    "Training diverged before evaluation %d; evaluation %d "
-                    "stands.",
+                    "Training diverged before evaluation %d; the checkpoint "
+                    "of evaluation %d is kept.",
                     epoch + 1,
                     self.best_round,
                 )
@@ -120,7 +126,7 @@ class BestModel(keras.callbacks.Callback):
             self.calibration_bound = max(
                 LARGEST_BIAS, 3 / math.sqrt(metrics.clicks)
             )
-            # Whoever kills the run finds the last good state whole.
+            # A kill after this line still leaves the best checkpoint on disk.
             checkpoint.save(self.model, self.path, self.state())
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
@@ -133,7 +139,7 @@ class BestModel(keras.callbacks.Callback):
         return found > self.best
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run must know of the best round."""
+        """The attributes that a resumed run needs."""
         return {
             f"best_{self.monitor}": self.best,
             "best_round": self.best_round,
@@ -142,30 +148,30 @@ class BestModel(keras.callbacks.Callback):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from `state()`, or from one of before it had all of it."""
+        """Restores a `state()`; old states lack the calibration."""
         self.best = state[f"best_{self.monitor}"]
         self.best_round = state["best_round"]
         self.calibration = state.get("calibration")
         self.calibration_bound = state.get("calibration_bound", LARGEST_BIAS)
 
     def _metrics(self, epoch: int) -> Metrics | None:
-        """Of the validation rows; None where training diverged."""
+        """Metrics of the validation rows; None if training diverged."""
         if self.guard.step is not None:
             return None
         try:
             return self.score()
         except ValueError:  # the model predicts NaN
-            # The loss of the step that broke it was still a number: the last.
+            # The last step broke the weights, after a loss that was finite.
             self.guard.step = (epoch + 1) * self.guard.steps - 1
             return None
 
 
 class StopAtEnd(keras.callbacks.Callback):
-    """Stops after the last step of the last epoch, where no round ends.
+    """Stops after the last step of the last epoch, even within a round.
 
     Args:
-        total: Steps of the run.
-        steps: Of a round.
+        total: Number of steps in the run.
+        steps: Number of steps in a round.
     """
 
     def __init__(self, total: int, steps: int) -> None:
@@ -183,12 +189,12 @@ class StopAtEnd(keras.callbacks.Callback):
 
 
 class RoundProgress(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar under a true title: Keras calls a round an epoch.
+    """Keras' progress bar with the right title: Keras calls a round an epoch.
 
     Args:
-        epochs: Of the run.
-        steps_per_epoch: Of training.
-        steps: Of a round.
+        epochs: Number of epochs in the run.
+        steps_per_epoch: Number of steps in an epoch.
+        steps: Number of steps in a round.
     """
 
     def __init__(self, epochs: int, steps_per_epoch: int, steps: int) -> None:
@@ -202,13 +208,13 @@ class RoundProgress(keras.callbacks.ProgbarLogger):
     ) -> None:
         if self.verbose:
             sys.stdout.write(f"{self.title(epoch)}\n")
-        self.epochs = 1  # of several, Keras has a title of its own
+        self.epochs = 1  # with more, Keras prints a title itself
         left = self.of_run * self.steps_per_epoch - epoch * self.steps
         self.target = min(self.steps, left)
         super().on_epoch_begin(epoch, logs)
 
     def title(self, round: int) -> str:
-        """Of the round with this index, which ends in an evaluation."""
+        """Title of the round with this index, which ends in an evaluation."""
         if self.steps == self.steps_per_epoch:
             return f"Epoch {round + 1} of {self.of_run}"
         total = self.of_run * self.steps_per_epoch
@@ -220,13 +226,13 @@ class RoundProgress(keras.callbacks.ProgbarLogger):
 
 
 class StepTimes(keras.callbacks.Callback):
-    """Wall time of training, reading batches included.
+    """Wall time of training, including the time to read batches.
 
     Attributes:
-        seconds: Of training up to the end of each round, without evaluations
-            and without what a process's first step takes more than others:
-            it traces the graph and may skip batches.
-        medians: Seconds of a step, the median of each round.
+        seconds: Seconds of training up to the end of each round, without
+            evaluations and without the extra time of the process's first
+            step, which traces the graph and may skip batches.
+        medians: Median time of a step in each round, in seconds.
     """
 
     def __init__(self) -> None:
@@ -259,15 +265,15 @@ class StepTimes(keras.callbacks.Callback):
 
 
 class SaveState(keras.callbacks.Callback):
-    """Saves all that a run needs to go on, after each round; last of all.
+    """Saves the state of the run after each round; the last callback.
 
     Args:
-        path: Of the file.
-        best: Of the run.
-        times: Of the run.
+        path: File of the state.
+        best: The run's callback for the best checkpoint.
+        times: The run's callback for step times.
 
     Attributes:
-        history: Logs of all rounds, those before a stop included.
+        history: Logs of all rounds, including those before a stop.
     """
 
     def __init__(self, path: Path, best: BestModel, times: StepTimes) -> None:
@@ -281,7 +287,7 @@ class SaveState(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         if self.best.diverged:
-            return  # The last sound state stays.
+            return  # Keep the last state without NaN.
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         state = {
@@ -294,15 +300,15 @@ class SaveState(keras.callbacks.Callback):
         checkpoint.save(self.model, self.path, state)
 
     def restore(self, model: keras.Model) -> dict[str, Any]:
-        """Gives model and callbacks the saved state back.
+        """Restores the saved state of the model and the callbacks.
 
         Returns:
-            It, or that of a run which has not begun.
+            The state; that of a run before its first step if none is saved.
         """
         if not self.path.is_file():
             return {"round": 0, "stopped": False}
-        # Where the kill came between the two files, the best weights are of
-        # a later round than the state: they count, and the round is repeated.
+        # After a kill between the two writes, the best checkpoint is one round
+        # ahead of the state: it is valid, and that round is repeated.
         self.best.restore(checkpoint.restore(model, self.best.path))
         state = checkpoint.restore(model, self.path)
         self.history = state["history"]

@@ -1,4 +1,4 @@
-"""A model's probabilities of whole parts of a log."""
+"""Scores the splits of a log with a model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,15 +10,15 @@ import tensorflow as tf
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 
-EVALUATION_BATCH = 2048  # more fall out of the cache
+EVALUATION_BATCH = 2048  # larger batches exceed the CPU's cache
 
 
 class Scorer:
-    """A model's probabilities of rows, from one graph for batches of any size.
+    """Predicts with one graph for batches of any size.
 
     Args:
-        model: Whose weights count at the time of a call.
-        data: ClickLog to score.
+        model: Model to score with. Each call uses its current weights.
+        data: Log to score.
     """
 
     def __init__(self, model: keras.Model, data: ClickLog) -> None:
@@ -26,27 +26,27 @@ class Scorer:
         self._forward = forward(model, data.in_order("test", EVALUATION_BATCH))
 
     def __call__(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Labels and probabilities of a part, `(rows,)` each, in batches."""
+        """Yields labels and probabilities of a split's batches, `(rows,)`."""
         batches = self.data.in_order(split, EVALUATION_BATCH)
         for features, labels in batches:
             probabilities = self._forward(features).numpy().ravel()
             yield labels.numpy(), probabilities
 
     def metrics(self, split: str) -> Metrics:
-        """Of a part; its rows are never in memory together."""
+        """Metrics of a split, computed batch by batch."""
         found = MetricsAccumulator()
         for labels, probabilities in self(split):
             found.update(labels, probabilities)
         return found.result()
 
     def whole(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and probabilities of a whole part."""
+        """Labels and probabilities of a whole split, `(rows,)` each."""
         labels, probabilities = zip(*self(split), strict=True)
         return np.concatenate(labels), np.concatenate(probabilities)
 
 
 def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:
-    """The model as a graph of such features, traced once."""
+    """The model as a graph that is traced once, for features like these."""
 
     @tf.function(input_signature=[batches.element_spec[0]])
     def call(features: Any) -> Any:

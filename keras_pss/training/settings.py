@@ -1,8 +1,7 @@
-"""The settings of a run: type, constraint, default and text of each, once.
+"""The settings of a run, with their types, constraints, defaults and help.
 
-`RunConfig` adds the checks that need Keras. The command line reads this file
-by itself, for its options and their help, so nothing but pydantic is imported
-here.
+`RunConfig` adds the checks that need Keras. The command line runs this file
+alone to get its options and their help, so only pydantic is imported here.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 
 
 def _as_given(value: Any, check: Callable[[Any], Any]) -> Any:
-    """A checked number stays the int that it may be, as files hold it."""
+    """Validates a number but keeps an int an int, as it is saved."""
     check(value)
     return value
 
@@ -22,7 +21,7 @@ Number = Annotated[
 ]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
-# From 0 and from 1 on.
+# Integers of at least 0, and of at least 1.
 Whole = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Arguments = dict[str, Any]
@@ -31,13 +30,13 @@ Model = Literal["dlrm", "dcn", "dcnv2", "deepfm", "autoint", "xdeepfm",
                 "fibinet", "neuralcf"]
 Method = Literal["full", "robe", "tt", "qr", "hash", "fpd", "memcom",
                  "mixed_dimension", "tensor_ring", "sketch", "quantized",
-                 "deep_hash", "clustered"]
+                 "deep_hash", "clustered", "hot_rows"]
 Decay = Literal["constant", "cosine", "linear", "polynomial", "exponential"]
 # fmt: on
 
 
 class Settings(BaseModel):
-    """What a training run is asked to do."""
+    """The settings of a training run."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=()
@@ -55,7 +54,7 @@ class Settings(BaseModel):
     budget: str | int | None = Field(
         "1000x",
         description="What all tables together may store: '1000x', '10MB', a "
-        "number of parameters, or 'none' where --option says their size.",
+        "number of parameters, or 'none' if --option sets their size.",
     )
     options: Arguments = Field(
         {},
@@ -65,84 +64,86 @@ class Settings(BaseModel):
     dim: Count = Field(16, description="Length of an embedding row.")
     min_rows: Whole | None = Field(
         None,
-        description="Tables with fewer rows stay uncompressed; by default the "
-        "smallest do, up to a quarter of the budget.",
+        description="Tables with fewer rows stay uncompressed. By default, the "
+        "smallest tables do, up to a quarter of the budget.",
     )
     compress_largest: Count | None = Field(
         None,
-        description="Compress only so many tables, the largest, in place of "
-        "--min-rows; by default any number.",
+        description="Compress only this many tables, the largest ones; "
+        "replaces --min-rows. By default, there is no such limit.",
     )
     min_count: Count = Field(
         1,
-        description="Ids seen fewer times share id 0, the frequency filter. A "
-        "ratio as budget is one of the unfiltered tables.",
+        description="Ids seen fewer times share id 0 (frequency filter). A "
+        "budget such as '10x' refers to the unfiltered tables.",
     )
     epochs: Count = Field(
         5,
-        description="Train for at most so many epochs; the best checkpoint is "
+        description="Largest number of epochs to train; the best checkpoint is "
         "kept.",
     )
     evaluations: Count = Field(
         1,
-        description="Score the validation rows so many times an epoch. The "
-        "state is saved each time, and --resume goes on from there.",
+        description="Number of evaluations on validation rows per epoch. Each "
+        "one saves the state, from which --resume continues.",
     )
     monitor: Literal["auc", "logloss"] = Field(
-        "auc", description="The validation metric of the best checkpoint."
+        "auc", description="Validation metric that selects the best checkpoint."
     )
     patience: Count = Field(
-        2, description="Stop after so many epochs without a better checkpoint."
+        2,
+        description="Stop after this many epochs without a better checkpoint.",
     )
-    batch_size: Count = Field(2048, description="Rows a step.")
+    batch_size: Count = Field(2048, description="Rows per step.")
     optimizer: Literal["adam", "adagrad", "sgd"] = Field(
         "adam", description="The optimizer."
     )
     learning_rate: Positive | None = Field(
         None,
-        description="The highest learning rate; by default adam's 0.001, "
-        "adagrad's 0.01, sgd's 1.",
+        description="Highest learning rate. By default, 0.001 for adam, 0.01 "
+        "for adagrad and 1 for sgd.",
     )
     warmup_steps: Whole = Field(
-        0, description="Steps of a rising learning rate."
+        0, description="Number of steps with a rising learning rate."
     )
     decay: Decay = Field(
         "constant", description="How the learning rate decays."
     )
     decay_start: Whole | None = Field(
         None,
-        description="First step of the decay; by default after the warm-up.",
+        description="First step of the decay. By default, after the warm-up.",
     )
     decay_steps: Count | None = Field(
         None,
-        description="Length of the decay; by default to the end of the last "
-        "epoch.",
+        description="Number of steps of the decay. By default, it ends with "
+        "the last epoch.",
     )
     end_learning_rate: NonNegative = Field(
         0.0, description="Learning rate at the end of the decay."
     )
     clip_norm: Positive | None = Field(
         None,
-        description="Clip gradients to this global norm; by default they are "
-        "not clipped.",
+        description="Clip gradients by global norm, to this value. By default, "
+        "they are not clipped.",
     )
     embedding_scale: Positive | Literal["rows"] = Field(
         0.01,
-        description="Embeddings start uniform in ± this, or 'rows': in ± 1/√n "
-        "for a table of n rows, as in DLRM's and TT-Rec's code.",
+        description="Initial embeddings are uniform in ± this value; with "
+        "'rows', in ± 1/√n for a table of n rows, as in the code of DLRM and "
+        "TT-Rec.",
     )
     embedding_l2: NonNegative = Field(
         0.0,
-        description="Add this times the sum of the squared embedding "
-        "parameters to the loss.",
+        description="Weight of the L2 penalty, the sum of the squared "
+        "embedding parameters, in the loss.",
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Dtype policy of the model."
     )
     seed: Whole = Field(
         0,
-        description="Seed of initial values, shuffling, dropout and hashing.",
+        description="Seed of initialization, shuffling, dropout and hashing.",
     )
     jit_compile: Annotated[bool, Field(strict=True)] | Literal["auto"] = Field(
-        "auto", description="Compile the step with XLA."
+        "auto", description="Whether XLA compiles the training step."
     )

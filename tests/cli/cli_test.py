@@ -164,7 +164,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         (
             "train --data data --out r --recipe fpd_criteo_tb/r8-p1 "
             "--compress-largest 5 --min-rows 3",
-            "--compress-largest stands in place of --min-rows",
+            "--compress-largest replaces --min-rows",
         ),
         (
             "train --data data --out r --recipe x",
@@ -172,7 +172,7 @@ def test_training_from_a_file_keeps_its_records(folder):
         ),
         (
             "train --data data --out run --resume --dim 8",
-            "--dim 8 in place of 16",
+            "--dim 8 instead of 16",
         ),
         ("recipes criteo_kaggle_1000x", "must be one of criteo_kaggle_1000x/"),
         ("compare --data data --out c --grid x", "A grid must be one of paper"),
@@ -184,13 +184,13 @@ def test_training_from_a_file_keeps_its_records(folder):
         ),
         (
             "train --data data --out r --recipe movielens_ncf/full",
-            "The recipe movielens_ncf/full is one for ratings.dat",
+            "The recipe movielens_ncf/full is for ratings.dat",
         ),
         ("train --data later.tsv --out made --resume", "from another log"),
         ("compare --data data --out c --report-only", "at least one finished"),
         (
             "evaluate --run data --data log.tsv.gz",
-            "--run must be a folder that",
+            "--run must be the folder of",
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
         ("export --run run --out run", "already exists"),
@@ -300,10 +300,10 @@ def test_ctrl_c_says_how_to_go_on(folder, monkeypatch, capfd):
     monkeypatch.setattr(runner, "compare", stopped)
     command = "train --data data --out stopped"
     assert called(monkeypatch, folder, command) == 130
-    assert "The same command with --resume goes on" in capfd.readouterr().err
+    assert "The same command with --resume resumes" in capfd.readouterr().err
     command = "compare --data data --out stopped"
     assert called(monkeypatch, folder, command) == 130
-    assert "The same command goes on" in capfd.readouterr().err
+    assert "The same command resumes" in capfd.readouterr().err
 
 
 def test_what_needs_tensorflow_says_so(folder, monkeypatch, capfd):

@@ -28,8 +28,8 @@ COMMANDS = typer.main.get_group(keras_pss_cli.app).commands
         ),
         (
             "train",
-            "epochs=3 in place of 2, decay='a'",
-            "--epochs 3 in place of 2, --decay a",
+            "epochs=3 instead of 2, decay='a'",
+            "--epochs 3 instead of 2, --decay a",
         ),
         # What is no argument of the command stays.
         ("prepare", "`epochs` and epochs=3", "`epochs` and epochs=3"),

@@ -219,7 +219,7 @@ def test_cells_whose_process_dies_are_errors(data, tmp_path, monkeypatch):
         return {line["name"]: "error" in line for line in found}
 
     assert run("a", "c") == dict(zip("abcde", [1, 0, 1, 0, 0], strict=True))
-    with pytest.raises(ValueError, match="b, c, d: one process after the oth"):
+    with pytest.raises(ValueError, match="b, c, d: consecutive processes died"):
         run("b", "c", "d")
 
 
@@ -227,7 +227,7 @@ def test_two_at_once_are_refused(data, tmp_path):
     from keras_pss.comparison.runner import _locked
 
     with _locked(tmp_path):
-        with pytest.raises(ValueError, match="Another comparison is at work"):
+        with pytest.raises(ValueError, match="Another comparison is running"):
             compare(data, grid(), tmp_path)
         # A report disturbs nobody.
         assert compare(data, grid(), tmp_path, only_report=True).results == {}

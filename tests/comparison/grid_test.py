@@ -122,27 +122,27 @@ def test_a_grid_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"models": []}, "`models` must name at least one"),
-        ({"methods": "robe"}, "`methods` must name at least one, as a list"),
-        ({"budgets": [5000]}, "`budgets` must name at least one, as a list"),
-        ({"seeds": "3"}, "`seeds` must be a whole number"),
-        ({"run": 3}, "`run` must be settings by name"),
-        ({"run": {"seed": 7}}, "`seed` differs from cell to cell"),
+        ({"models": []}, "`models` must be a non-empty list"),
+        ({"methods": "robe"}, "`methods` must be a non-empty list"),
+        ({"budgets": [5000]}, "`budgets` must be a non-empty list"),
+        ({"seeds": "3"}, "`seeds` must be an integer"),
+        ({"run": 3}, "`run` must be a dict of settings"),
+        ({"run": {"seed": 7}}, "`seed` differs between cells"),
         (
             {"methods": ["robe[sign=1,seed=2]", "robe[sign=1, seed=2]"]},
             "`methods` must differ by more than spaces",
         ),
         (
             {"methods": ["qr", "mixed_dimension"]},
-            "same out. Received: low_rank and mixed_dimension",
+            "the same. Received: low_rank and mixed_dimension",
         ),
         (
             {"methods": ["robe_fold", 'robe[mapping="fold"]']},
-            r"`methods` must differ in their settings; leave one",
+            r"`methods` must differ in their settings; remove one",
         ),
         ({"models": ["dlmr"]}, "`models` must be among dlrm, dcn"),
         ({"model_options": {"x": {}}}, "`models` must be among dlrm, dcn"),
-        ({"seeds": 0}, "`seeds` must be a whole number of at least 1"),
+        ({"seeds": 0}, "`seeds` must be an integer of at least 1"),
         ({"methods": ["rob"]}, "`methods` must be among full, filter"),
         ({"methods": ["robe[4]"]}, "An option of a method must be name=value"),
         ({"methods": ["robe[z=4]"]}, "`options` of method='robe' are"),
@@ -171,7 +171,7 @@ def test_mistakes_in_files(tmp_path):
     with pytest.raises(ValueError, match="of a grid must be a table"):
         load_grid(str(path))
     path.write_text('model = "dlrm"')
-    with pytest.raises(ValueError, match="A grid has models, methods"):
+    with pytest.raises(ValueError, match="A grid's keys are models, methods"):
         load_grid(str(path))
 
 

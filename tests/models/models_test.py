@@ -222,7 +222,7 @@ MISTAKES = {
     r"`mlp_embeddings` must have the `input_dims` of.*Received: .*=\(5, 6\)": (
         lambda: keras_pss.models.NeuralCF(collection(), collection(DIMS[:2]))
     ),
-    r"`mlp_embeddings` must have tables of its own.*pass.*Received: the same": (
+    r"`mlp_embeddings` must have separate tables.*pass.*Received: the same": (
         same_twice
     ),
     r"one table without dense.*`num_dense`.*`--model dcn`.*input_dims=\(5,\)": (

@@ -118,7 +118,7 @@ def test_a_recipe_of_ones_own(tmp_path):
         ('data = "criteo"', "`title` must say what is run"),
         ('title = "x"\ndata = "avazu"', "`data` must be one of criteo, mov"),
         ('title = "x"\ndata = "criteo"\nrun = 3', r"\[run\] must be a table"),
-        ('title = 3\ndata = "criteo"', "`title` must be a text"),
+        ('title = 3\ndata = "criteo"', "`title` must be a string"),
         (
             'title = "x"\ndata = "criteo"\n[prepare]\nseed = 1',
             r"\[prepare\] takes ids, min_count",

@@ -161,7 +161,7 @@ def test_evaluate_warns_of_rows_that_were_trained_on(run, data, caplog):
     evaluate(out, [data / "later.tsv", data / "copy.tsv"])
     (message,) = caplog.messages
     assert f"{data / 'copy.tsv'} is the file log.tsv that the run" in message
-    assert "not those of new rows" in message
+    assert "do not hold for new rows" in message
 
 
 def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
@@ -284,7 +284,7 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
         ),
         ({"decay_steps": 9}, "`decay_steps` needs a `decay`"),
         ({"decay": "exponential"}, "end_learning_rate"),
-        ({"min_rows": 9, "compress_largest": 3}, "in place of `min_rows`"),
+        ({"min_rows": 9, "compress_largest": 3}, "replaces `min_rows`: give"),
         ({"budget": None}, "must give the size of a table: `memory_size`"),
         (
             {"optimizer": "sdg"},
@@ -349,7 +349,7 @@ def test_the_best_epoch_outlives_a_divergence(data, tmp_path, monkeypatch):
     config = RunConfig(budget="20x", epochs=3, batch_size=512)
     report = train(prepared, config, tmp_path / "run", verbose=0)
     assert report["diverged"]
-    # The broken second epoch is in no record.
+    # The second epoch, which diverged, is not recorded.
     assert (report["best_epoch"], report["epochs"]) == (1, 1)
     assert 0.5 < report["auc"] < 1
 
@@ -384,7 +384,7 @@ def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     features, _ = next(iter(sound.stream(512, 0, 3)))
     for name, value in features.items():
         np.testing.assert_array_equal(kept[name], value)
-    # After an evaluation, the best one stands.
+    # After an evaluation, the best checkpoint is kept.
     rows = broken_at(sound, steps + 2, 512)
     report = train(rows, config, tmp_path / "late", verbose=0)
     assert report["diverged"]
@@ -576,7 +576,7 @@ def test_a_run_goes_on_with_its_own_settings_and_rows(data, whole, tmp_path):
     config, out, _ = whole
     prepared = criteo.load(data / "prepared")
     other = changed(config, epochs=3, decay="linear")
-    message = "epochs=3 in place of 2, decay='linear' in place of 'cosine'"
+    message = "epochs=3 instead of 2, decay='linear' instead of 'cosine'"
     with pytest.raises(ValueError, match=message):
         train(prepared, other, out, resume=True)
     again = criteo.prepare(data / "later.tsv", tmp_path / "other")
@@ -619,10 +619,10 @@ def test_a_damaged_run_says_what_to_do(data, tmp_path, text):
     config = RunConfig(budget="20x", epochs=1, batch_size=256)
     prepared = criteo.load(data / "prepared")
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match=r"report\.json .*anew in another"):
+    with pytest.raises(ValueError, match=r"report\.json .*again in another"):
         load_model(tmp_path)
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json .*anew in another"):
+    with pytest.raises(ValueError, match=r"run\.json .*again in another"):
         train(prepared, config, tmp_path, resume=True)
 
 
@@ -669,7 +669,7 @@ def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data, caplog):
     assert parts["wide"]["method"] == built.get_layer("wide").method == "hash"
     reason = "method='mixed_dimension' needs a budget of at least"
     assert parts["wide"]["why"].startswith(reason)
-    assert "'wide' are hashed in place of method='mixed_dim" in caplog.text
+    assert "'wide' are hashed instead of method='mixed_dim" in caplog.text
     # Another mistake is no reason to hash.
     with pytest.raises(ValueError, match="`column_shape` must be output_dim=1"):
         build_model(
@@ -1004,7 +1004,7 @@ def test_states_that_no_run_has(tmp_path, change):
     with np.load(path) as arrays:
         content = {**arrays, **change}
     np.savez(path, **content)
-    with pytest.raises(checkpoint.ForeignState, match="the run anew"):
+    with pytest.raises(checkpoint.ForeignState, match="estart the run"):
         checkpoint.restore(model, path)
 
 
