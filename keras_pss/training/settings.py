@@ -4,7 +4,9 @@
 alone to get its options and their help, so only pydantic is imported here.
 """
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator
@@ -28,11 +30,17 @@ Arguments = dict[str, Any]
 # fmt: off
 Model = Literal["dlrm", "dcn", "dcnv2", "deepfm", "autoint", "xdeepfm",
                 "fibinet", "neuralcf"]
-Method = Literal["full", "robe", "tt", "qr", "hash", "fpd", "memcom",
-                 "mixed_dimension", "tensor_ring", "sketch", "quantized",
-                 "deep_hash", "clustered", "hot_rows"]
 Decay = Literal["constant", "cosine", "linear", "polynomial", "exponential"]
 # fmt: on
+
+
+def _method_strings() -> list[str]:
+    """The keys of `METHODS`, read as text: importing it would load Keras."""
+    path = Path(__file__).parents[1] / "layers" / "embedding" / "methods.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            return [ast.literal_eval(key) for key in node.value.keys if key]
+    raise ImportError(f"{path} must declare METHODS as a dict.")
 
 
 class Settings(BaseModel):
@@ -48,8 +56,10 @@ class Settings(BaseModel):
         description="An argument of the model, such as dropout=0.1 or "
         "hidden_units=[400,400]; repeat for more.",
     )
-    method: Method = Field(
-        "robe", description="The method that compresses the tables."
+    method: str = Field(
+        "robe",
+        description="The method that compresses the tables. One of "
+        f"{', '.join(_method_strings())}.",
     )
     budget: str | int | None = Field(
         "1000x",

@@ -151,7 +151,10 @@ def test_training_from_a_file_keeps_its_records(folder):
         ),
         ("train --data data --out r --epochs 0", "--epochs must be greater"),
         ("train --data data --out r --budget huge", "--budget must be a ratio"),
-        ("train --data data --out r --method rob", "--method must be 'full'"),
+        (
+            "train --data data --out r --method rob",
+            "--method must be one of 'full'",
+        ),
         ("train --data data --out r --option k", "--option must be name=value"),
         (
             "train --data data --out r --option k=1",

@@ -290,7 +290,7 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
             {"optimizer": "sdg"},
             "must be 'adam', 'adagrad' or 'sgd'. Rec",
         ),
-        ({"method": "rob"}, "`method` must be 'full', 'robe'"),
+        ({"method": "rob"}, "`method` must be one of 'full', 'robe'"),
         ({"budget": "0x"}, "`budget` must be a ratio"),
         ({"epochs": 0}, "`epochs` must be greater than or equal to 1"),
         ({"batch_size": -2}, "`batch_size` must be greater than or"),
