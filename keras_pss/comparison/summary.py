@@ -17,7 +17,8 @@ from keras_pss.comparison.convergence import (
 from keras_pss.comparison.grid import FULL, ONE_SIZE
 from keras_pss.comparison.run_cell import PROBABILITIES
 from keras_pss.comparison.runner import LABELS, Outcome
-from keras_pss.metrics.significance import Components, Difference, holm
+from keras_pss.metrics.holm import holm
+from keras_pss.metrics.significance import Components, Difference
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from keras import backend, ops
 
 from keras_pss.native import tracing
 from keras_pss.native.dispatch import check_kernels
+from keras_pss.ops.wide_ids import UNSIGNED, truncates
 
 Tensor = Any
 
@@ -28,7 +29,7 @@ EXACT = {
     "float64": 2**53,
 }
 _NARROW = ("int8", "int16", "uint8", "uint16")
-_UNSIGNED = ("uint32", "uint64")
+
 _FIX = (
     "Give the ids as integers; in a model, declare them as "
     '`keras.Input(shape, dtype="int32")` of a `keras_pss.models.Model`, which '
@@ -51,7 +52,7 @@ def check_dtype(dtype: Any, limit: int | None, name: str) -> None:
         # inputs, regardless of its signatures. `checked` rejects such calls.
         if not tracing.saving():
             raise ValueError(_rounding(dtype, limit, name))
-    elif dtype not in (*EXACT, *_NARROW, *_UNSIGNED, "int32", "int64"):
+    elif dtype not in (*EXACT, *_NARROW, *UNSIGNED, "int32", "int64"):
         raise ValueError(
             f"Layer '{name}' looks up integer ids, or floats that are whole "
             f"numbers. {_FIX} "
@@ -73,64 +74,6 @@ def _rounding(dtype: str, limit: int | None, name: str) -> str:
         '`input_signature=[keras.InputSpec(shape=..., dtype="int64")]`. '
         f"Received: dtype={dtype}"
     )
-
-
-def uncut(inputs: Any, name: str) -> Any:
-    """NumPy ids in a dtype that the backend does not truncate, or an error.
-
-    JAX truncates 64-bit inputs to 32 bits, and PyTorch lacks the larger
-    unsigned integers. Tensors are returned unchanged.
-
-    Args:
-        inputs: Ids passed to a layer.
-        name: Name of the layer in error messages.
-    """
-    if not isinstance(inputs, np.ndarray) or not inputs.size:
-        return inputs
-    if not cuts_to_32_bits():
-        unsigned = inputs.dtype.name in _UNSIGNED
-        return _as_int64(inputs, name) if unsigned else inputs
-    if inputs.dtype.kind == "f" and inputs.dtype.itemsize > 4:
-        truncated = inputs.astype("float32")
-        # `checked` rejects NaN, like every other number that is not an id.
-        if np.any((truncated != inputs) & (inputs == inputs)):
-            raise ValueError(_truncation(name, inputs.min(), inputs.max()))
-    if inputs.dtype.kind in "iu":
-        # Python integers, since uint64 and int64 compare as rounded floats.
-        low, high = int(inputs.min()), int(inputs.max())
-        if not -(2**31) <= low <= high < 2**31:
-            raise ValueError(_truncation(name, low, high))
-        if inputs.dtype.itemsize > 4:
-            return inputs.astype("int32")
-    return inputs
-
-
-def cuts_to_32_bits() -> bool:
-    """Whether the backend truncates 64-bit numbers, JAX's default."""
-    if backend.backend() != "jax":
-        return False
-    import jax
-
-    return not jax.config.read("jax_enable_x64")
-
-
-def _truncation(name: str, low: Any, high: Any) -> str:
-    return (
-        f"Layer '{name}' would receive ids truncated to 32 bits, as JAX does "
-        "with 64-bit numbers. Hash them into [0, 2^31) in the input "
-        "pipeline, or set JAX_ENABLE_X64=1. "
-        f"Received: ids from {low} to {high}"
-    )
-
-
-def _as_int64(ids: np.ndarray, name: str) -> np.ndarray:
-    largest = int(ids.max())
-    if largest >= 2**63:
-        raise ValueError(
-            f"Layer '{name}' looks up ids below 2^63. Hash larger ones in the "
-            f"input pipeline. Received: ids up to {largest}"
-        )
-    return ids.astype("int64")
 
 
 def map_flat(
@@ -230,8 +173,8 @@ def _signed(ids: Tensor, dtype: str) -> Tensor:
     """Ids as int32 or int64; ids too large for them become negative."""
     if dtype in _NARROW:
         return ops.cast(ids, "int32")
-    if dtype in _UNSIGNED:
-        return ops.cast(ids, "int32" if cuts_to_32_bits() else "int64")
+    if dtype in UNSIGNED:
+        return ops.cast(ids, "int32" if truncates() else "int64")
     return ids
 
 

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from keras_pss.metrics.significance import Components, compare_auc, holm
+from keras_pss.metrics.holm import holm
+from keras_pss.metrics.significance import Components, compare_auc
 
 
 def rows(count, seeds, seed=0, ties=True):

@@ -27,6 +27,7 @@ from keras_pss.layers.base.checks import (
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import TableLayer, cast_rows
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops import wide_ids
 from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
@@ -327,7 +328,7 @@ class CompressedEmbedding(TableLayer):
         """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = ids_ops.uncut(inputs, self.name)
+        inputs = wide_ids.untruncated(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -403,7 +404,7 @@ class CompressedEmbedding(TableLayer):
         if not self.built:
             self.build()
         ids = np.asarray(ids)
-        ids = ids_ops.uncut(ids, self.name)
+        ids = wide_ids.untruncated(ids, self.name)
         ids_ops.check_dtype(ids.dtype, self.input_dim, self.name)
         out = np.empty((len(ids), self.output_dim), np.float32)
         for begin in range(0, len(ids), batch_size):

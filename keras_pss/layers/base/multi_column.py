@@ -10,6 +10,7 @@ from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.base.composite import Composite
 from keras_pss.layers.base.tables import cast_rows
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops import wide_ids
 
 Tensor = Any
 
@@ -41,7 +42,7 @@ class MultiColumn(Composite):
         return [LARGEST_DIM if n is None else n for n in self.input_dims]
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = ids_ops.uncut(inputs, self.name)
+        inputs = wide_ids.untruncated(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:

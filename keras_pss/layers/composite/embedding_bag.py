@@ -12,7 +12,7 @@ from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
-from keras_pss.ops import pooling
+from keras_pss.ops import pooling, wide_ids
 from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
@@ -104,7 +104,7 @@ class EmbeddingBag(Composite):
         self.hold_nested()
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = ids_ops.uncut(inputs, self.embedding.name)
+        inputs = wide_ids.untruncated(inputs, self.embedding.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(

@@ -11,6 +11,7 @@ import numpy as np
 from keras import KerasTensor, backend, ops
 
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops import wide_ids
 from keras_pss.ops.bags import form
 
 Tensor = Any
@@ -42,7 +43,7 @@ def number(x: Any, dtype: str, name: str) -> Any:
     """
     if not is_integer(dtype) or isinstance(x, KerasTensor):
         return x
-    if dtype.endswith("64") and ids_ops.cuts_to_32_bits():
+    if dtype.endswith("64") and wide_ids.truncates():
         dtype = dtype.replace("64", "32")
     if form(x) == "ragged":
         return x.with_flat_values(number(x.flat_values, dtype, name))
@@ -111,7 +112,7 @@ def _tensor(x: Tensor, dtype: str, name: str) -> Tensor:
             return x
         wide = x
         if given.startswith("u"):  # too large numbers become negative
-            given = "int32" if ids_ops.cuts_to_32_bits() else "int64"
+            given = "int32" if wide_ids.truncates() else "int64"
             wide = ops.cast(x, given)
             valid = wide >= 0
         else:
