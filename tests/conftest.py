@@ -1,5 +1,6 @@
 """Seeds, and the tests that belong to one backend only."""
 
+import gc
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -32,6 +33,16 @@ def pytest_collection_modifyitems(config, items):
     other = [item for item in items if item.get_closest_marker("tf_only")]
     config.hook.pytest_deselected(items=other)
     items[:] = [item for item in items if item not in other]
+
+
+def pytest_collection_finish(session):
+    """Keeps what is imported out of garbage collections.
+
+    Frameworks are a million objects, and Keras collects garbage for each table
+    that it quantizes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,7 @@
-"""Prepares Criteo TSV files: ids and shards of records."""
+"""Prepares Criteo TSV files: ids and shards of records.
+
+The file is long because a third of it documents the arguments of `prepare`.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
