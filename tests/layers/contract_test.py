@@ -12,15 +12,19 @@ import methods
 import numpy as np
 import pytest
 from keras import ops
-from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
+from methods import (
+    CLASSES,
+    DIM,
+    METHODS,
+    WIDTH,
+    every_class,
+    every_method,
+    every_row,
+)
 
 import keras_pss
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
-
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
-every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
-every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
 # Largest errors of packed rows, relative to the largest number: half a step of
 # 254 or of 14 in each weight, and a row is a sum of products of weights.

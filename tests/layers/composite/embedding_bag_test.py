@@ -9,15 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
-from methods import CLASSES, DIM, METHODS, ROWS, WIDTH
+from methods import DIM, METHODS, WIDTH, every_class, every_row
 
 import keras_pss
 from keras_pss.layers.composite.embedding_bag import EmbeddingBag
 
 COMBINERS = ("sum", "mean", "sqrtn")
 BACKEND = keras.backend.backend()
-every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
-every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 every_combiner = pytest.mark.parametrize("combiner", COMBINERS)
 close = {"rtol": 1e-6, "atol": 1e-6}
 

@@ -6,14 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import initializers, ops
-from methods import CLASSES, DIM, ROWS, WIDTH
+from methods import CLASSES, DIM, WIDTH, every_class, every_row
 
 import keras_pss
 from keras_pss.layers.initial_values import draws
 from keras_pss.layers.initial_values.table_moments import moments
-
-every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
-every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
 LARGE = 100_000
 MEANLESS = (
