@@ -14,7 +14,7 @@ if keras.backend.backend() == "jax":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
-# What takes long to make, once a module: tests of one go to one process.
+# What takes long to make: a folder's tests of one go to one process.
 SHARED = ("run", "whole", "done", "folder")
 
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config, items):
             name for name in SHARED if name in getattr(item, "fixturenames", ())
         ]
         if shared:
-            group = f"{item.path.stem}-{shared[0]}"
+            group = f"{item.path.parent.name}-{shared[0]}"
             item.add_marker(pytest.mark.xdist_group(group))
     if keras.backend.backend() == "tensorflow":
         return

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import method_row
 import methods
 import numpy as np
 from keras import ops
@@ -43,7 +44,7 @@ def layers() -> tuple:
     """Every row of methods.py: each class with each of its options."""
     random = np.random.RandomState(1)
     ids = random.randint(0, methods.DIM, (4, 6)).astype("int32")
-    ids[0, :4] = methods.HOT_IDS
+    ids[0, :4] = method_row.HOT_IDS
     ids[1, :2] = 0, methods.DIM - 1
     inputs = keras.Input((None,), dtype="int32", name="ids")
     found = {}

@@ -6,11 +6,9 @@ import sys
 import keras
 import numpy as np
 import pytest
-from methods import CLASSES, DIM, METHODS, WIDTH
+from methods import CLASSES, DIM, WIDTH, every_class, every_method
 
 pytestmark = pytest.mark.tf_only
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
-every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 
 IDS = np.random.RandomState(0).randint(0, DIM, (5, 3)).astype("int32")
 

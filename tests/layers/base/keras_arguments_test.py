@@ -4,11 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from methods import CLASSES, DIM, WIDTH
+from methods import DIM, WIDTH, every_class
 
 import keras_pss
 
-every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
 FURTHER = ["weights", "lora_rank", "lora_alpha", "quantization_config"]
 ROWS = np.random.RandomState(0).normal(size=(DIM, WIDTH)).astype("float32")
 

@@ -1,0 +1,107 @@
+"""What a configuration builds: tables, their sizes, seeds and precision."""
+
+import keras
+import numpy as np
+import pytest
+from runs import changed
+
+from keras_pss.data import criteo
+from keras_pss.data.locate import as_click_log
+from keras_pss.training.build_model import (
+    build_model,
+    embedding_parts,
+    methods_of,
+)
+from keras_pss.training.config import RunConfig
+
+pytestmark = pytest.mark.tf_only
+
+
+def test_tables_start_by_their_rows():
+    config = RunConfig(method="full", embedding_scale="rows")
+    (layer,) = embedding_parts(config, (3, 12, 30_000)).values()
+    layer.build()
+    table = np.asarray(layer.full.weights[0])
+    for rows, part in zip(
+        (3, 12, 30_000), np.split(table, [3, 15]), strict=True
+    ):
+        assert 0.8 * rows**-0.5 < np.abs(part).max() <= rows**-0.5
+    with pytest.raises(ValueError, match="a valid number or 'rows'"):
+        RunConfig(embedding_scale="row")
+
+
+@pytest.mark.parametrize("model", ["deepfm", "neuralcf"])
+def test_other_models_have_tables_of_their_own(model, data):
+    rows = as_click_log(criteo.load(data / "prepared"))
+    config = RunConfig(model=model, budget="20x", dim=8)
+    built = build_model(config, rows.cardinalities)
+    full = sum(rows.cardinalities)
+    second, width = {"deepfm": ("wide", 1), "neuralcf": ("mlp_embeddings", 8)}[
+        model
+    ]
+    first = built.get_layer("embeddings").count_params()
+    assert 0.9 * full * 8 / 20 < first <= full * 8 / 20
+    assert built.get_layer(second).count_params() <= full * width / 20
+    # An absolute budget is one of both.
+    config = RunConfig(model=model, budget=9000, dim=8)
+    built = build_model(config, rows.cardinalities)
+    sizes = [
+        built.get_layer(name).count_params() for name in ("embeddings", second)
+    ]
+    assert 8500 < sum(sizes) <= 9000
+
+
+def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data, caplog):
+    rows = as_click_log(criteo.load(data / "prepared"))
+    config = RunConfig(
+        model="deepfm", method="mixed_dimension", budget="10x", dim=16
+    )
+    built = build_model(config, rows.cardinalities)
+    parts = methods_of(built)
+    assert parts["embeddings"] == {"method": "mixed_dimension"}
+    assert parts["wide"]["method"] == built.get_layer("wide").method == "hash"
+    reason = "method='mixed_dimension' needs a budget of at least"
+    assert parts["wide"]["why"].startswith(reason)
+    assert "'wide' are hashed instead of method='mixed_dim" in caplog.text
+    # Another mistake is no reason to hash.
+    with pytest.raises(ValueError, match="`column_shape` must be output_dim=1"):
+        build_model(
+            changed(config, method="tt", options={"column_shape": [2, 2, 4]}),
+            rows.cardinalities,
+        )
+
+
+def test_parts_that_do_not_fit_are_named(data):
+    dims = [50, 40, 40, 30]
+
+    def built(**settings):
+        return build_model(RunConfig(**settings), dims)
+
+    with pytest.raises(ValueError, match="cannot choose among tables of 40"):
+        built(budget="2x", compress_largest=2)
+    with pytest.raises(ValueError, match="at most the number of tables with"):
+        built(budget="2x", compress_largest=5)
+    with pytest.raises(ValueError, match="has first-order tables of one col"):
+        built(model="deepfm", budget=None, options={"memory_size": 99})
+    with pytest.raises(ValueError, match="`hidden_units` must be a list"):
+        built(model="dcn", budget="2x", model_options={"hidden_units": 400})
+    model = built(method="tt", budget=None, options={"rank": 2}, min_rows=40)
+    singles = model.get_layer("embeddings").single
+    assert [layer.input_dim for layer in singles] == [50, 40, 40]
+    assert {layer.rank for layer in singles} == {2}
+
+
+def test_precision_is_the_runs_alone(data):
+    config = RunConfig(budget="20x", precision="mixed_bfloat16", clip_norm=2.0)
+    built = build_model(config, [100] * 26)
+    assert built.get_layer("embeddings").compute_dtype == "bfloat16"
+    assert built.get_layer("probability").compute_dtype == "float32"
+    assert built.optimizer.global_clipnorm == 2.0
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_hash_seed_follows_the_run():
+    config = RunConfig(budget="2x", seed=9)
+    model = build_model(config, [100] * 26)
+    assert model.get_layer("embeddings").options["seed"] == 9
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
