@@ -59,3 +59,8 @@ def place_among_trained(optimizer: Any, variable: Any) -> int | None:
 def count_trained(optimizer: Any) -> int:
     """Number of variables that a built optimizer trains."""
     return len(optimizer._trainable_variables)
+
+
+def is_called(layer: Any) -> bool:
+    """Whether a layer was called on symbolic inputs, as in a model."""
+    return bool(layer._inbound_nodes)

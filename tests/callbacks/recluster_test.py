@@ -162,7 +162,7 @@ def test_layers_are_found_wherever_they_are(monkeypatch):
     monkeypatch.setitem(factory.METHODS, "clustered", ClusteredEmbedding)
     dims = (400, 300, 5)
     collection = keras_pss.EmbeddingCollection(
-        dims, WIDTH, method="clustered", budget="4x"
+        dims, WIDTH, method="clustered", budget="2x"
     )
     first = keras.Input((3,), dtype="int32")
     inner = keras.Model(first, collection(first))

@@ -163,12 +163,13 @@ def test_right_ids_of_any_dtype_are_the_same_rows():
     ):
         ids = GOOD.astype(dtype)
         for found in model.predict(batch(ids), verbose=0), model(batch(ids)):
-            np.testing.assert_array_equal(
-                keras.ops.convert_to_numpy(found), expected
+            # Matrix products of a graph and of eager calls may differ.
+            np.testing.assert_allclose(
+                keras.ops.convert_to_numpy(found), expected, rtol=1e-6
             )
         if dtype != "uint64" and not (BACKEND == "torch" and "uint" in dtype):
             found = keras.ops.convert_to_numpy(model(tensors(ids)))
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_open_vocabularies_and_filters():

@@ -133,7 +133,7 @@ def test_lookups_go_on_where_the_cache_cannot_be_looked_at(
             assert not keras_pss.native.available()
         np.testing.assert_array_equal(rows, wanted)
         assert len(told) == 1
-        assert "KERAS_PSS_CACHE to a folder" in str(told[0].message)
+        assert "KERAS_PSS_CACHE to a readable folder" in str(told[0].message)
     finally:
         library.place.cache_clear()
         dispatch._loaded.cache_clear()

@@ -91,7 +91,7 @@ def test_sparse_ids_in_any_order_and_of_any_rank():
     dense[tuple(indices.T)] = [7, 8, 3]
     for layer in layers():
         if isinstance(layer, keras_pss.EmbeddingBag):
-            with pytest.raises(ValueError, match=r"sparse ones of shape \(b"):
+            with pytest.raises(ValueError, match=r"sparse ids of shape \(b"):
                 layer(sparse)
             continue
         for function in layer, tf.function(layer):

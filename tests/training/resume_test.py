@@ -179,21 +179,21 @@ def test_a_damaged_run_says_what_to_do(data, tmp_path, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "options"),
+    ("method", "budget", "options"),
     [
-        ("clustered", {}),
-        ("hot_rows", {"method": "hash", "counts": "sketch"}),
+        ("clustered", "1.5x", {}),
+        ("hot_rows", "20x", {"method": "hash", "counts": "sketch"}),
     ],
 )
 def test_a_resumed_run_is_bit_equal_with_updates_and_scaled_losses(
-    method, options, data, tmp_path, monkeypatch
+    method, budget, options, data, tmp_path, monkeypatch
 ):
     """Tables that change; a loss scale and half-precision sums."""
     config = RunConfig(
         model_options={"bottom_units": [8], "top_units": [8]},
         method=method,
         options=options,
-        budget="20x",
+        budget=budget,
         dim=4,
         epochs=2,
         evaluations=2,

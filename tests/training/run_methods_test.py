@@ -36,7 +36,7 @@ def test_every_method_trains(method, data, tmp_path):
 def test_clustered_tables_are_reclustered(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
-        method="clustered", budget="20x", epochs=2, batch_size=512, patience=5
+        method="clustered", budget="4x", epochs=2, batch_size=512, patience=5
     )
     train(prepared, config, tmp_path / "run", verbose=0)
     model = load_model(tmp_path / "run")

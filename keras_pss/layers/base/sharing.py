@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import keras
 
+from keras_pss import keras_internals
+
 # For each layer its holders, numbered in the order of their creation.
 _holders: WeakKeyDictionary[Any, WeakKeyDictionary[Any, int]] = (
     WeakKeyDictionary()
@@ -103,7 +105,7 @@ def shared_by(part: Any) -> int:
 
 
 def _count(part: Any) -> int:
-    return len(_holders.get(part, ())) + bool(part._inbound_nodes)
+    return len(_holders.get(part, ())) + keras_internals.is_called(part)
 
 
 def _serialized(part: Any, holder: Any) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def _serialized(part: Any, holder: Any) -> dict[str, Any]:
         **config,
         "shared_object_id": _marks.setdefault(part, uuid.uuid4().hex),
         "holder": _holders[part][holder],
-        "called": bool(part._inbound_nodes),
+        "called": keras_internals.is_called(part),
     }
 
 

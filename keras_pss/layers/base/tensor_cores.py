@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from keras_pss.layers.base import tensor_core_shapes as core_shapes
+from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
@@ -51,12 +52,9 @@ class CoreEmbedding(CompressedEmbedding):
         self.column_shape = tuple(width for _, _, width, _ in self._cores)
         self.num_cores = len(self._cores)
         self.rank = rank if isinstance(rank, int) else tuple(rank)
-        if core_initializer not in CORE_INITIALIZERS:
-            raise ValueError(
-                "`core_initializer` must be 'uniform' or 'sampled_gaussian'. "
-                f"Received: core_initializer={core_initializer!r}"
-            )
-        self.core_initializer = core_initializer
+        self.core_initializer = one_of(
+            "core_initializer", core_initializer, CORE_INITIALIZERS
+        )
 
     @classmethod
     def smallest_size(

@@ -45,8 +45,8 @@ class TableScale:
     def __init__(
         self, initializer: Any, rows: int | None, width: int, layer: str
     ) -> None:
-        self._shape = rows, width
-        self._initializer = initializer
+        self._rows_and_width = rows, width
+        self._given = initializer
         self._layer = layer
 
     @classmethod
@@ -77,7 +77,7 @@ class TableScale:
     @cached_property
     def apart(self) -> Moments:
         """Moments of all entries together, even if columns differ."""
-        return table_moments.moments(self._initializer, *self._shape)
+        return table_moments.moments(self._given, *self._rows_and_width)
 
     @property
     def moments(self) -> Moments:
@@ -91,7 +91,7 @@ class TableScale:
                 "`embeddings_initializer` gives columns of different means or "
                 "standard deviations, which the parameters of layer "
                 f"'{self._layer}' cannot represent. {FIX} "
-                f"Received: embeddings_initializer={self._initializer}"
+                f"Received: embeddings_initializer={self._given}"
             )
         return self.apart
 
@@ -113,7 +113,7 @@ class TableScale:
                 "`keras.initializers.RandomUniform(-0.05, 0.05)`, or a method "
                 "that shares or adds rows, such as 'hash', 'qr' or "
                 "'clustered'. Received: "
-                f"embeddings_initializer={self._initializer}, of mean "
+                f"embeddings_initializer={self._given}, of mean "
                 f"{self.mean:.6g}"
             )
 
@@ -124,7 +124,7 @@ class TableScale:
                 f"Layer '{self._layer}' multiplies its parameters. If all "
                 "start with the same value, they get no gradient or remain "
                 "equal. Use a random initializer, such as 'uniform'. "
-                f"Received: embeddings_initializer={self._initializer}"
+                f"Received: embeddings_initializer={self._given}"
             )
 
     @property

@@ -99,6 +99,6 @@ def test_core_initializer_is_an_option_with_a_default():
         twin = cls.from_config(layer.get_config())
         assert twin.core_initializer == "sampled_gaussian"
         with pytest.raises(
-            ValueError, match=r"'uniform' or 'sampled_gaussian'.*'gaussian'"
+            ValueError, match=r"'uniform', 'sampled_gaussian'.*'gaussian'"
         ):
             cls(50, 8, rank=2, core_initializer="gaussian")
