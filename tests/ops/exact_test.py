@@ -83,7 +83,7 @@ def test_what_is_no_integer(number):
     for given in x, keras.ops.convert_to_tensor(x):
         if np.array(given)[0, 1] == 5:
             continue  # as JAX has it
-        with pytest.raises(ValueError, match=r"whole.*1 of 2 others"):
+        with pytest.raises(ValueError, match=r"whole.*1 of 2 invalid"):
             exact.number(given, "int32", "ids")
 
 
