@@ -1,5 +1,6 @@
 # make demo: train a compressed model beside the uncompressed one.
-# make test: everything that must hold.
+# make test: what must hold, within minutes.
+# make test-slow: the rest, which takes minutes a test; CI runs both.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ DEMO ?= demo
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadgroup
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-slow test-fast lint clean
 
 demo: $(VENV)/.demo
 	$(BUILD_OPS) || true
@@ -19,23 +20,34 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test lint
 	$(BUILD_OPS)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL) -m "not real_data"
-	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-	    $(BIN)/python -m pytest $(PARALLEL) -m "not real_data" $(PORTABLE)
-	KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL) -m "not real_data" $(PORTABLE)
+	$(ON_TENSORFLOW) -m "not slow and not real_data"
+	$(ON_JAX) -m "not slow and not real_data" $(PORTABLE)
+	$(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
 
-# What must hold on every backend. JAX compiles each operation for each shape,
-# most of its time; it does so faster without optimising them.
+test-slow: $(VENV)/.test
+	$(BUILD_OPS)
+	$(ON_TENSORFLOW) -m "slow and not real_data"
+	$(ON_JAX) -m "slow and not real_data" $(PORTABLE)
+
+# The quick tests on TensorFlow alone.
+test-fast: $(VENV)/.test
+	$(BUILD_OPS)
+	$(ON_TENSORFLOW)
+
+ON_TENSORFLOW = KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL)
+ON_TORCH = KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL)
+# JAX compiles each operation for each shape, which takes most of its time; it
+# compiles faster without optimizations.
+ON_JAX = KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+    $(BIN)/python -m pytest $(PARALLEL)
+
+# What must hold on every backend.
 PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native \
     tests/golden_test.py
 
 # Kernels where there is a compiler; everything works without them, slower.
 BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \
     then $(BIN)/keras-pss build-ops; fi
-
-test-fast: $(VENV)/.test
-	$(BUILD_OPS)
-	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
