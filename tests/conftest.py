@@ -16,6 +16,8 @@ if keras.backend.backend() == "jax":
 
 # What takes long to make: a folder's tests of one go to one process.
 SHARED = ("run", "whole", "done", "folder")
+# Bytes of a process from which on JAX gives up what it compiled.
+MOST_MEMORY = 4 << 30
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -50,3 +52,17 @@ def _seed():
     keras.utils.set_random_seed(2026)
     yield
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bounded_memory():
+    """JAX keeps all that it compiled: three processes must fit a machine."""
+    yield
+    if keras.backend.backend() == "jax":
+        import resource
+
+        import jax
+
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if used > MOST_MEMORY:
+            jax.clear_caches()
