@@ -16,6 +16,8 @@ if keras.backend.backend() == "jax":
 
 # What takes long to make: a folder's tests of one go to one process.
 SHARED = ("run", "whole", "done", "folder")
+# What JAX takes minutes to compile: slow there, quick elsewhere.
+SLOW_ON_JAX = ("golden_test.py", "contract_saving_test.py")
 # Bytes of a process from which on JAX gives up what it compiled.
 MOST_MEMORY = 4 << 30
 
@@ -30,6 +32,8 @@ def pytest_collection_modifyitems(config, items):
         if shared:
             group = f"{item.path.parent.name}-{shared[0]}"
             item.add_marker(pytest.mark.xdist_group(group))
+        if keras.backend.backend() == "jax" and item.path.name in SLOW_ON_JAX:
+            item.add_marker(pytest.mark.slow)
     if keras.backend.backend() == "tensorflow":
         return
     other = [item for item in items if item.get_closest_marker("tf_only")]

@@ -28,6 +28,7 @@ def test_the_way_of_a_user(folder):
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
     done = keras_pss("recipes")
     assert done.returncode == 0, done.stderr
@@ -63,6 +64,7 @@ def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
     assert found["splits"]["test"]["rows"] == 600
 
 
+@pytest.mark.slow
 def test_training_from_a_file_keeps_its_records(folder):
     done = keras_pss(
         *[

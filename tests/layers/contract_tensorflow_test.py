@@ -120,6 +120,7 @@ def test_a_packed_lookup_unpacks_only_what_it_needs(method, mode):
     assert max(numbers) < max(sizes) / 3
 
 
+@pytest.mark.slow
 def test_saved_models_load_without_the_package(tmp_path):
     """Every class and its quantised twin, in one fresh process."""
     import tensorflow as tf

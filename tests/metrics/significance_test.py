@@ -157,7 +157,12 @@ LABELS = [0, 0, 1, 1]
         ([0, 0, 0, 1], [0.1] * 4, [0.1] * 4, "1 clicks in 4 rows"),
         ([1] * 4, [0.1] * 4, [0.1] * 4, "4 clicks in 4 rows"),
         ([0, 0, 1, 2], [0.1] * 4, [0.1] * 4, "1 for a click"),
-        (LABELS, [0.1, 0.2, np.nan, 1], [0.1] * 4, "1 that are NaN"),
+        (
+            LABELS,
+            [0.1, 0.2, np.nan, 1],
+            [0.1] * 4,
+            "1 probabilities that are NaN",
+        ),
     ],
 )
 def test_wrong_arguments(labels, first, second, message):

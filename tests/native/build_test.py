@@ -121,6 +121,7 @@ def test_a_failed_build_says_why_and_leaves_nothing(cache, monkeypatch):
     assert [path.name for path in cache.iterdir()] == ["broken"]
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_build_is_kept_until_it_is_forced_or_damaged(cache, monkeypatch):
     pytest.importorskip("jax")

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.tf_only
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "tt", "qr", "hash"])
 def test_every_method_trains(method, data, tmp_path):
     prepared = criteo.load(data / "prepared")
@@ -33,6 +34,7 @@ def test_every_method_trains(method, data, tmp_path):
     assert method == "full" or report["compression"] >= 3
 
 
+@pytest.mark.slow
 def test_clustered_tables_are_reclustered(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
@@ -51,6 +53,7 @@ def test_clustered_tables_are_reclustered(data, tmp_path):
     assert set(epochs) == {report["best_epoch"] - 1}
 
 
+@pytest.mark.slow
 def test_hot_rows_are_refreshed_by_themselves(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(

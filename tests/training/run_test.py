@@ -134,6 +134,7 @@ def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(budget="20x", epochs=1, batch_size=512, seed=3)
@@ -158,7 +159,7 @@ def test_training_needs_rows_to_choose_and_to_test_on(data, tmp_path):
     with pytest.raises(ValueError, match="no validation rows"):
         train(prepared, RunConfig(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match="`run` must be a folder"):
+    with pytest.raises(ValueError, match="`run` must be the folder"):
         load_model(tmp_path)
 
 
