@@ -58,5 +58,7 @@ def reworded(error: "ValidationError", unknown: str) -> str:
         for each in found
         if each["loc"][0] == name
     ]
-    rule = " or ".join(rules)
+    if len(first["loc"]) > 1 and isinstance(first["loc"][1], int):
+        name = f"{name}[{first['loc'][1]}]"
+    rule = " or ".join(dict.fromkeys(rules))
     return f"`{name}` must be {rule}. Received: {name}={shown(value)}"

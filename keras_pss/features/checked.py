@@ -46,6 +46,14 @@ Resolved = Annotated[Text, WrapValidator(or_none)]
 Dtype = Literal["string", "integer", "hex"]
 Ids = Literal["vocabulary", "hash"]
 
+# Pydantic's words that a user of schemas would stumble over.
+_WORDS = {
+    "be a valid tuple": "be a list",
+    "be String should have at least 1 character": "not be empty",
+    "be String should have at most 1 character": "be one character",
+    "an instance of ": "a ",
+}
+
 T = TypeVar("T")
 
 
@@ -98,7 +106,8 @@ def _reword(made: Any, init: Callable[..., None]) -> None:
                 f"{_instead(given, names)}"
             )
             message = reworded(error, unknown)
-            message = message.replace("a valid tuple", "a list")
+            for words, ours in _WORDS.items():
+                message = message.replace(words, ours)
             raise ValueError(message) from None
 
     made.__init__ = __init__

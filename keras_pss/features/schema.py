@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 from pydantic import InstanceOf
 
+from keras_pss.features.as_dict import as_dict, parts_of, within
 from keras_pss.features.categorical import Categorical
 from keras_pss.features.checked import Text, Texts, checked
 from keras_pss.features.cross import Cross
@@ -19,7 +23,12 @@ from keras_pss.features.schema_checks import check_schema
 from keras_pss.features.split import Split
 from keras_pss.features.time_feature import TimeFeature
 from keras_pss.features.timestamp import Timestamp
+from keras_pss.features.toml_file import dump
+from keras_pss.files import complete_file
 from keras_pss.messages import did_you_mean
+from keras_pss.named_toml import names_in, read_named
+
+FOLDER = "features/presets"
 
 _Feature = (
     InstanceOf[Categorical]
@@ -100,6 +109,75 @@ class Schema:
 
     def __post_init__(self) -> None:
         check_schema(self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a schema.
+
+        Args:
+            path: Path of a `.toml` file, or the name of a preset: one of
+                `Schema.presets()`.
+
+        Raises:
+            ValueError: If there is no such file or preset, or if it declares
+                no valid schema. The message names the file and the entry.
+        """
+        name = str(path)
+        return cls.from_dict(read_named(name, FOLDER, "schema"), source=name)
+
+    @staticmethod
+    def presets() -> list[str]:
+        """Names of the schemas of known logs, which `load` takes."""
+        return names_in(FOLDER)
+
+    def save(
+        self,
+        path: str | Path,
+        overwrite: bool = True,
+        comments: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes the schema as a TOML file, whole or not at all.
+
+        Args:
+            path: The `.toml` file.
+            overwrite: Whether to replace an existing file.
+            comments: A comment of one line for some of the features, by name.
+
+        Raises:
+            ValueError: If `path` does not end in `.toml`, or exists and may
+                not be replaced.
+        """
+        if Path(path).suffix != ".toml":
+            raise ValueError(
+                "`path` must end in .toml, as `Schema.load` needs. "
+                f"Received: path={str(path)!r}"
+            )
+        text = self.to_toml(comments)
+        with complete_file(Path(path), overwrite) as part:
+            part.write_text(text, encoding="utf-8")
+
+    def to_toml(self, comments: Mapping[str, str] | None = None) -> str:
+        """The text of the file that `save` writes."""
+        return dump(self.to_dict(), comments or {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema as a dictionary of plain values, as TOML holds it."""
+        return as_dict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], source: str = "") -> Self:
+        """The schema of a dictionary that `to_dict` made.
+
+        Args:
+            content: The dictionary.
+            source: Where it comes from, for messages, such as a file's name.
+
+        Raises:
+            ValueError: If it declares no valid schema.
+        """
+        parts = parts_of(content, source)
+        with within(source):
+            return cls(**parts)
 
     @cached_property
     def single(self) -> tuple[Single, ...]:
