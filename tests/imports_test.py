@@ -32,6 +32,7 @@ ALLOWED = {
         "features",
         "files",
         "messages",
+        "ops.dense_transform",
         "ops.hash_families",
         "version",
     },
