@@ -59,9 +59,9 @@ class CountedTexts(TextTable):
     def ids(self, codes: UInt32Array) -> Int32Array:
         if codes.ndim == 1:
             return self._ids[codes]
-        padded = codes == PADDING
-        ids = self._ids[np.where(padded, 0, codes)]
-        ids[padded] = -1
+        held = codes != PADDING
+        ids = np.full(codes.shape, -1, np.int32)
+        ids[held] = self._ids[codes[held]]
         return ids
 
 

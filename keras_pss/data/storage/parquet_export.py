@@ -46,15 +46,12 @@ def _frame(folder: PreparedFolder, records: np.ndarray) -> "pl.DataFrame":
     import polars as pl
 
     layout = folder.layout
-    lengths = {
-        column.name: (_words(column, records) >= 0).reshape(len(records), -1)
-        for column in layout.of("ids")
-    }
+    held = {c.name: _words(c, records) >= 0 for c in layout.of("ids")}
     found = {}
     for column in layout.columns:
         values = _words(column, records).view(column.dtype)
         if column.kind in ("ids", "weights"):
-            mask = lengths[column.name]
+            mask = held[column.name]
             name = column.name + (
                 "_weights" if column.kind == "weights" else ""
             )

@@ -39,7 +39,8 @@ class DenseColumn(RecordColumn):
         self._fill: Float64Array | None = None
         self._moments: tuple[Float64Array, Float64Array] | None = None
         dtype = "int32" if feature.dtype == "integer" else "float32"
-        self.staged = StagedFile(path, dtype, feature.size)
+        width = None if feature.size == 1 else feature.size
+        self.staged = StagedFile(path, dtype, width)
 
     @property
     def dtype(self) -> str:

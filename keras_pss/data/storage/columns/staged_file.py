@@ -18,14 +18,14 @@ class StagedFile:
     Args:
         path: A new file.
         dtype: NumPy dtype of a value.
-        width: Number of values of a row. Rows of more than one value are read
-            as arrays (n, width), others as (n,). Default: 1.
+        width: Number of values of a row, which is then read as an array
+            (n, width), or None for one value and (n,). Default: None.
     """
 
-    def __init__(self, path: Path, dtype: str, width: int = 1):
+    def __init__(self, path: Path, dtype: str, width: int | None = None):
         self.dtype = np.dtype(dtype)
         self._path = path
-        self._shape = (-1,) if width == 1 else (-1, width)
+        self._shape = (-1,) if width is None else (-1, width)
         self._file = path.open("wb", buffering=_BUFFER)
         self._rows: np.ndarray | None = None
 
