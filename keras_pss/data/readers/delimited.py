@@ -1,0 +1,253 @@
+"""Raw columns of text with separators, with or without quotes and a header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_pss.data.readers.block import TOO_LONG
+from keras_pss.data.readers.blocks import Raw, rejected
+from keras_pss.data.readers.framing import Dialect, Framed, decodes
+from keras_pss.data.readers.lines import broken_piece, line_source, text_pieces
+from keras_pss.data.readers.source import Source
+from keras_pss.features import Format
+from keras_pss.messages import did_you_mean, shown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_NEWLINE = 10
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file.
+
+    Args:
+        width: Number of columns.
+        wanted: The columns that are read, and where each stands.
+    """
+
+    width: int
+    wanted: dict[str, int]
+
+
+class Delimited:
+    """Reads text with separators in blocks of whole records.
+
+    Args:
+        form: How the files are written.
+        wanted: Names of the columns that are read.
+        optional: Column that files without a header may lack, or None.
+        block_bytes: Size of a block in bytes.
+    """
+
+    def __init__(
+        self,
+        form: Format,
+        wanted: Sequence[str],
+        optional: str | None,
+        block_bytes: int,
+    ):
+        self.form = form
+        self.wanted = tuple(wanted)
+        self.optional = optional
+        self.block_bytes = block_bytes
+        self.dialect = Dialect(
+            form.separator.encode(), (form.quote or "").encode()
+        )
+
+    def blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
+        """Functions that each parse one block of a file, in order.
+
+        Raises:
+            ValueError: If the file lacks a column, or is no such text.
+        """
+        layout: Layout | None = None
+        skipped, rest = 0, b""
+        for data, reason in text_pieces(source, self.block_bytes):
+            last = data is None or bool(reason)
+            held = rest if last else rest + (data or b"")
+            rest = b""
+            if layout is None and (held or reason == TOO_LONG):
+                begun = self._begin(source, held or data or b"", last)
+                if begun is None:
+                    rest = held
+                    continue
+                layout, skipped = begun
+            if layout is not None and held:
+                parse, rest = self._block(held, layout, skipped, last)
+                skipped = 0
+                yield parse
+            if reason:
+                yield partial(broken_piece, self.wanted, data or b"", reason)
+
+    def _begin(
+        self, source: Source, data: bytes, last: bool
+    ) -> tuple[Layout, int] | None:
+        """The layout of a file and the number of its header's lines.
+
+        Returns None if the header does not end in `data`.
+        """
+        dialect, text = self.dialect.plain(data)
+        record = dialect.fields(text, 0)
+        if record is None and not last:
+            return None
+        if self.form.columns is not None:
+            known = list(self.form.columns)
+            if self.optional is not None and isinstance(record, tuple):
+                if len(record[0]) == len(known) - 1:
+                    known.remove(self.optional)
+            return _layout(source, known, self.wanted), 0
+        if record is None or isinstance(record, str):
+            raise ValueError(
+                "`sources` must begin with a header that names the columns, "
+                "or the schema's format must have header=False. Received: "
+                f"{source.path}, whose first line is {shown(text[:200])}, "
+                f"{record or 'a quote that is not closed'}"
+            )
+        names = [
+            dialect.restored(name).decode(errors="replace")
+            for name in record[0]
+        ]
+        if self.form.strip:
+            names = [name.strip() for name in names]
+        height = text.count(b"\n", 0, record[1])
+        return _layout(source, names, self.wanted), height
+
+    def _block(
+        self, data: bytes, layout: Layout, skipped: int, last: bool
+    ) -> tuple[Callable[[], Raw], bytes]:
+        """What parses a block, and the bytes that belong to the next one."""
+        for _ in range(skipped):
+            cut = data.find(b"\n") + 1
+            data = data[cut:] if cut else b""
+        quote = self.dialect.quote
+        if not quote or quote not in data:
+            return partial(self._parse, data, layout, skipped, None), b""
+        dialect, text = self.dialect.plain(data)
+        framed = dialect.frame(text, layout.width, last)
+        rest = b""
+        if framed.lines < text.count(b"\n"):
+            lines = data.split(b"\n")
+            rest = b"\n".join(lines[framed.lines :])
+        parse = partial(self._parse, data, layout, skipped, (dialect, framed))
+        return parse, rest
+
+    def _parse(
+        self,
+        data: bytes,
+        layout: Layout,
+        skipped: int,
+        framed: tuple[Dialect, Framed] | None,
+    ) -> Raw:
+        if framed is None:
+            dialect, text = self.dialect.plain(data)
+            rows = _regular_rows(text, dialect, layout)
+            if rows is not None:
+                height = rows.height
+                numbers = np.arange(skipped, height + skipped)
+                return Raw(
+                    rows,
+                    height + skipped,
+                    line_source(data),
+                    numbers if skipped else None,
+                )
+            framed = dialect, dialect.frame(text, layout.width)
+        dialect, found = framed
+        source = line_source(data, found.heights)
+        numbers = found.numbers + skipped
+        return Raw(
+            _rows(found.text, dialect, layout, len(numbers)),
+            found.lines + skipped,
+            lambda row: source(int(found.numbers[row])),
+            numbers,
+            [
+                rejected(line + skipped, reason, source(line))
+                for line, reason in found.broken
+            ],
+        )
+
+
+def _layout(
+    source: Source, names: Sequence[str], wanted: Iterable[str]
+) -> Layout:
+    places: dict[str, int] = {}
+    for name in wanted:
+        if names.count(name) == 1:
+            places[name] = names.index(name)
+            continue
+        if name in names:
+            raise ValueError(
+                "`sources` must name each column once. Rename one of them. "
+                f"Received: {source.path}, which has {name!r} "
+                f"{names.count(name)} times"
+            )
+        raise ValueError(
+            "`sources` must have every column of the schema. "
+            f"{source.path} has no {name!r}.{did_you_mean(name, names)} "
+            f"Received: the columns {shown(list(names))}"
+        )
+    return Layout(len(names), places)
+
+
+def _regular_rows(
+    text: bytes, dialect: Dialect, layout: Layout
+) -> pl.DataFrame | None:
+    """Rows of text without quotes; None if a line of it is broken."""
+    from polars.exceptions import ComputeError
+
+    if not decodes(text):
+        return None
+    codes = np.frombuffer(text, np.uint8)
+    lines = np.count_nonzero(codes == _NEWLINE)
+    marks = np.count_nonzero(codes == dialect.mark[0])
+    # If no line is too long, which is an error, none is too short either.
+    if marks != lines * (layout.width - 1):
+        return None
+    try:
+        return _rows(text, dialect, layout, lines)
+    except ComputeError:
+        return None
+
+
+def _rows(
+    text: bytes, dialect: Dialect, layout: Layout, height: int
+) -> pl.DataFrame:
+    """The wanted columns of regular text, null where a field is empty."""
+    import polars as pl
+
+    quoted = bool(dialect.quote) and dialect.quote in text
+    names = [str(i) for i in range(layout.width)]
+    if not text:
+        return pl.DataFrame(schema=dict.fromkeys(layout.wanted, pl.String))
+    rows = pl.read_csv(
+        # Polars drops a byte order mark, which stands for itself here.
+        b"\xef\xbb\xbf" + text if text.startswith(b"\xef\xbb\xbf") else text,
+        has_header=False,
+        schema=dict.fromkeys(names, pl.String),
+        separator=dialect.mark.decode(),
+        quote_char=dialect.quote.decode() if quoted else None,
+    )
+    if rows.height != height:
+        raise RuntimeError(
+            f"Polars {pl.__version__} read {rows.height} rows of {height}. "
+            "Report this, please."
+        )
+    columns = {}
+    for name, place in layout.wanted.items():
+        column = pl.col(str(place))
+        if quoted:
+            column = column.replace("", None)
+            if dialect.mark != dialect.separator:
+                column = column.str.replace_all(
+                    dialect.mark.decode(),
+                    dialect.separator.decode(),
+                    literal=True,
+                )
+        columns[name] = column
+    return rows.select(**columns)
