@@ -66,7 +66,7 @@ def read(directory: Path) -> Checked:
         )
     try:
         schema, layout = _check(content)
-    except (RecursionError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must be written by `prepare`: {str(error)[:1000]}. {AGAIN}"
         ) from error

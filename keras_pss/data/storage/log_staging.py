@@ -26,6 +26,10 @@ from keras_pss.features import Dense, Schema
 if TYPE_CHECKING:
     import polars as pl
 
+# Blocks are staged together, as each call of Polars has a cost of its own.
+_TOGETHER_ROWS = 1 << 17
+_TOGETHER_BYTES = 1 << 26
+
 # What the column of a split by a column is staged as.
 SPLIT_CODES = {"train": 0, "validation": 1, "test": 2}
 
@@ -51,6 +55,7 @@ class LogStaging:
 
     def __init__(self, directory: Path, schema: Schema):
         self.num_rows = 0
+        self._waiting: list[pl.DataFrame] = []
         self.schema = schema
         names = count()
         # Names of features may be no names of files.
@@ -94,13 +99,27 @@ class LogStaging:
 
     def append(self, rows: "pl.DataFrame") -> None:
         """Adds the rows of a block of values."""
+        self._waiting.append(rows)
+        self.num_rows += len(rows)
+        count = sum(map(len, self._waiting))
+        size = sum(int(waits.estimated_size()) for waits in self._waiting)
+        if count >= _TOGETHER_ROWS or size >= _TOGETHER_BYTES:
+            self._stage()
+
+    def _stage(self) -> None:
+        """Stages the rows that wait."""
+        import polars as pl
+
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting)
+        self._waiting = []
         for _ in ordered_map(lambda c: c.stage(rows), self.columns, WORKERS):
             pass
         if self.time is not None:
             self.time.append(rows["time"].to_numpy())
         if self.split is not None:
             self.split.append(self._split_codes(rows["split"]))
-        self.num_rows += len(rows)
 
     def _split_codes(self, texts: "pl.Series") -> np.ndarray:
         codes = np.zeros(len(texts), np.uint8)
@@ -138,11 +157,13 @@ class LogStaging:
 
     def close(self) -> None:
         """Ends writing. Required before reading; may be called again."""
+        self._stage()
         for file in self._files():
             file.close()
 
     def remove(self) -> None:
         """Deletes the files."""
+        self._waiting = []
         for file in self._files():
             file.remove()
 

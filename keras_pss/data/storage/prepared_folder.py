@@ -1,6 +1,5 @@
 """A prepared log on disk, of any schema."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.encoders.vocabulary import Vocabulary
-from keras_pss.data.readers.block import Int32Array
-from keras_pss.data.storage import log_metadata, vocabulary_file
-from keras_pss.data.storage.log_layout import LayoutColumn, LogLayout
-from keras_pss.data.storage.shard_checks import AGAIN
+from keras_pss.data.storage import vocabulary_file
+from keras_pss.data.storage.log_layout import LogLayout
+from keras_pss.data.storage.verification import verify
 from keras_pss.features import Dense, Schema
 
 if TYPE_CHECKING:
     import polars as pl
-
-_BLOCK_BYTES = 1 << 22  # of a shard that are read at a time
 
 
 @dataclass(frozen=True)
@@ -232,73 +228,9 @@ class PreparedFolder:
         return self._vocabulary(feature.table).counts
 
     def verify(self) -> None:
-        """Reads every shard and compares it with the metadata.
+        """Reads every file and compares it with the metadata.
 
         Raises:
             ValueError: A shard or the vocabulary has changed.
         """
-        self._verify_vocabulary()
-        for part in self.metadata["splits"].values():
-            for shard in part["shards"]:
-                self._verify(shard)
-
-    def _verify_vocabulary(self) -> None:
-        held = self.metadata["vocabulary"]
-        if held is None:
-            return
-        path = self.directory / vocabulary_file.NAME
-        _check_digest(path, vocabulary_file.checksum(path), held["sha256"])
-        for table, entry in self.metadata["tables"].items():
-            if "oov" in entry:
-                self._vocabulary(table)
-
-    def _verify(self, shard: dict[str, Any]) -> None:
-        path = self.directory / shard["name"]
-        digest = hashlib.sha256()
-        size = self.layout.record_bytes
-        clicks, fits = 0, True
-        with open(path, "rb") as file:
-            while data := file.read(max(1, _BLOCK_BYTES // size) * size):
-                digest.update(data)
-                rows = np.frombuffer(data, "<i4").reshape(-1, size // 4)
-                fits &= all(self._fits(c, rows) for c in self.layout.columns)
-                if shard["clicks"] is not None:
-                    clicks += int(rows[:, 0].sum(dtype=np.int64))
-        _check_digest(path, digest.hexdigest(), shard["sha256"])
-        if clicks != (shard["clicks"] or 0) or not fits:
-            raise ValueError(
-                f"{path} must hold {shard['clicks']} clicks, ids below the "
-                f"rows of their tables in {log_metadata.NAME} and finite "
-                f"numbers. Received: {clicks} clicks, values that do "
-                f"{'' if fits else 'not '}fit. {AGAIN}"
-            )
-
-    def _fits(self, column: LayoutColumn, rows: Int32Array) -> bool:
-        """Whether words of a column are possible."""
-        words = rows[:, column.offset : column.offset + column.width]
-        if column.dtype == "float32":
-            return bool(np.isfinite(words.copy().view(np.float32)).all())
-        if column.kind == "dense":
-            return True
-        low, high = _LIMITS.get(column.kind, (0, None))
-        if column.kind in ("id", "ids"):
-            feature: Any = self.schema[column.name]
-            high = self.tables[feature.table]
-        return bool(words.min() >= low) and (
-            high is None or bool(words.max() < high)
-        )
-
-
-# Smallest value, and what all values lie below.
-_LIMITS: dict[str, tuple[int, int | None]] = {
-    "label": (0, 2),
-    "id": (0, None),
-    "ids": (-1, None),
-}
-
-
-def _check_digest(path: Path, found: str, wanted: str) -> None:
-    if found != wanted:
-        raise ValueError(
-            f"{path} must have sha256 {wanted}. Received: {found}. {AGAIN}"
-        )
+        verify(self)
