@@ -49,7 +49,7 @@ LAYERS = {
     "embedding": {"base", "fused", "initial_values"},
     # The names of all methods, HotRows among them, which wraps another one.
     "embedding/methods.py": {"base", "embedding", "composite.hot_rows"},
-    "composite": {"base", "embedding", "initial_values"},
+    "composite": {"base", "embedding", "fused", "initial_values"},
     "feature_interaction": {"base"},
 }
 TENSORFLOW = (
