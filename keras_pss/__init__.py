@@ -39,6 +39,7 @@ globals().update(_EXPORTS)
 _ON_DEMAND = (
     "comparison",
     "data",
+    "features",
     "metrics",
     "optimizers",
     "serving",

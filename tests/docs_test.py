@@ -26,6 +26,7 @@ DOCUMENTED = {
     "MetricsAccumulator": metrics.MetricsAccumulator,
     "compare_auc": significance.compare_auc,
     "WarmupDecay": schedules.WarmupDecay,
+    **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
     **{
         name: value
         for name, value in inspect.getmembers(keras_pss)

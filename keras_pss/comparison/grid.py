@@ -8,10 +8,10 @@ from typing import Any
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.embedding.methods import METHODS
+from keras_pss.named_toml import read_named
 from keras_pss.training.build_model import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
-from keras_pss.training.named_toml import read_named
 
 # Settings by name of a report's row. The first four are in every report.
 METHOD_ROWS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from keras_pss import models
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import shown
 from keras_pss.layers.embedding.methods import checked_options
+from keras_pss.messages import reworded, shown
 from keras_pss.optimizers.warmup_decay import DECAYS, WarmupDecay
 from keras_pss.training.settings import Settings
 
@@ -46,7 +46,10 @@ class RunConfig(Settings):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise ValueError(_message(error)) from None
+            known = ", ".join(Settings.model_fields)
+            raise ValueError(
+                reworded(error, f"A run's settings are: {known}.")
+            ) from None
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -140,28 +143,6 @@ class RunConfig(Settings):
             of_epoch=math.ceil(epoch / steps),
             count=math.ceil(self.epochs * epoch / steps),
         )
-
-
-def _message(error: ValidationError) -> str:
-    """The first error that pydantic found, in this package's wording."""
-    found = error.errors(include_url=False)
-    first = found[0]
-    if first["type"] == "value_error":  # a check of our own
-        return str(first["ctx"]["error"])
-    name, value = first["loc"][0], first["input"]
-    if first["type"] == "extra_forbidden":
-        return (
-            f"A run's settings are: {', '.join(Settings.model_fields)}. "
-            f"Received: {name}={shown(value)}"
-        )
-    # Pydantic reports each alternative of a union.
-    rules = [
-        each["msg"].removeprefix("Input should be ")
-        for each in found
-        if each["loc"][0] == name
-    ]
-    rule = " or ".join(rules)
-    return f"`{name}` must be {rule}. Received: {name}={shown(value)}"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.named_toml import names_in, read_named
 from keras_pss.training.config import RunConfig
-from keras_pss.training.named_toml import names_in, read_named
 
 FOLDER = "recipes"
 DATA = ("criteo", "movielens")

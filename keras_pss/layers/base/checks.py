@@ -1,8 +1,9 @@
 """Checks of constructor arguments; each returns the checked value."""
 
-import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from keras_pss.messages import shown as shown
 
 # Ids and positions are int32 in most places.
 LARGEST_DIM = 2**31 - 1
@@ -10,28 +11,6 @@ LARGEST_DIM = 2**31 - 1
 LARGEST_ROW = 2**16
 # Larger numbers may overflow float32.
 LARGEST_NUMBER = 1e38
-
-
-class _Short(reprlib.Repr):
-    """Shortens the `repr` of any value to a bounded length."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = self.maxlong = 200
-        self.maxdict = self.maxlist = self.maxtuple = self.maxset = 30
-
-    def repr_int(self, x: int, level: int) -> str:
-        if x.bit_length() > 512:  # Python refuses to print thousands of digits
-            return f"an integer of {x.bit_length()} bits"
-        return repr(x)
-
-
-_short = _Short()
-
-
-def shown(value: Any) -> str:
-    """The text of a value in an error message, shortened if it is long."""
-    return _short.repr(value)
 
 
 def positive_int(name: str, value: Any, largest: int | None = None) -> int:

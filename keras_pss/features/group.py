@@ -1,0 +1,28 @@
+"""The column that says which rows belong together."""
+
+from keras_pss.features.checked import Text, checked
+
+
+@checked
+class Group:
+    """The column that says which rows belong together, such as the user.
+
+    A split can keep groups whole or leave the last rows of each one out, and
+    metrics can be measured within groups.
+
+    Args:
+        column: Column of the log. It may be a feature's column as well.
+
+    Raises:
+        ValueError: If `column` is missing or not a text.
+
+    Example:
+
+    ```python
+    from keras_pss.features import Group
+
+    group = Group("user_id")
+    ```
+    """
+
+    column: Text
