@@ -1,6 +1,5 @@
 """The compiled model of a run."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -9,13 +8,12 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.base.budget import Budget, InfeasibleBudget
+from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
+from keras_pss.layers.composite.twins import made_or_hashed
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.training.config import MODELS, RunConfig
-
-logger = logging.getLogger(__name__)
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -136,19 +134,7 @@ def _collection(
             f"model={config.model!r} has first-order tables of one column as "
             f"well. Give a budget. Received: options={config.options!r}"
         )
-    try:
-        return made(method, options)
-    except InfeasibleBudget as error:
-        # Low rank and products cannot be smaller than a single column.
-        found = made("hash", {"seed": config.seed + place})
-        found.why = str(error)
-        logger.warning(
-            "The tables of %r are hashed instead of method=%r: %s",
-            name,
-            method,
-            error,
-        )
-        return found
+    return made_or_hashed(made, method, options, config.seed + place, name)
 
 
 def methods_of(model: keras.Model) -> dict[str, dict[str, str]]:
