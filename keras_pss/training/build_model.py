@@ -28,6 +28,7 @@ def build_model(
     num_dense: int = 13,
     limits: Sequence[int] | None = None,
     steps: int | None = None,
+    log: Any = None,
 ) -> keras.Model:
     """The compiled model of a run, initialized from the run's seed.
 
@@ -40,10 +41,12 @@ def build_model(
             Default: None, no filter.
         steps: Number of steps in all epochs. A decay without `decay_steps`
             ends there.
+        log: A log whose features have tables by name, with its `schema` and
+            `tables`. Default: None, a table for each column.
     """
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
-        tables = embedding_parts(config, cardinalities, limits)
+        tables = embedding_parts(config, cardinalities, limits, log)
         try:
             model = MODELS[config.model](
                 **tables, num_dense=num_dense, **config.model_options
@@ -70,12 +73,21 @@ def embedding_parts(
     config: RunConfig,
     cardinalities: Sequence[int | None],
     limits: Sequence[int] | None = None,
+    log: Any = None,
 ) -> dict[str, Any]:
     """The embedding layers of the run's model, by argument name.
 
     Raises:
-        ValueError: If the method has no size within the budget.
+        ValueError: If the method has no size within the budget, or a filter
+            is asked for tables with names.
     """
+    if log is not None and limits is not None:
+        raise ValueError(
+            "`min_count` of a run filters single ids, and this log has lists "
+            "or shared tables. Set `min_count` of the features in the schema, "
+            "and prepare the data again. "
+            f"Received: min_count={config.min_count}"
+        )
     wanted = signature(MODELS[config.model]).parameters
     widths = {"embeddings": config.dim, "wide": 1, "mlp_embeddings": config.dim}
     widths = {name: width for name, width in widths.items() if name in wanted}
@@ -85,7 +97,9 @@ def embedding_parts(
         budget = None
         if whole is not None:
             budget = whole.share(width, sum(widths.values()))
-        part = _collection(config, cardinalities, limits, name, budget, place)
+        part = _collection(
+            config, cardinalities, limits, name, budget, place, log
+        )
         if limits is not None:
             # A filter implies known cardinalities.
             rows = [n or 0 for n in cardinalities]
@@ -101,9 +115,12 @@ def _collection(
     name: str,
     budget: Budget | None,
     place: int,
+    log: Any,
 ) -> EmbeddingCollection:
     width = 1 if name == "wide" else config.dim
     kept = cardinalities if limits is None else limits
+    if log is not None:
+        kept = list(log.tables.values())
     method, options = config.method, dict(config.options)
     if limits is not None and budget is not None:
         rows = [n for n in cardinalities if n is not None]
@@ -122,9 +139,12 @@ def _collection(
     }
 
     def made(method: str, options: dict[str, Any]) -> EmbeddingCollection:
-        return EmbeddingCollection(
-            kept, width, method, budget, options=options, **given
-        )
+        arguments = {"options": options, **given}
+        if log is not None:
+            return EmbeddingCollection.for_log(
+                log, width, method, budget, **arguments
+            )
+        return EmbeddingCollection(kept, width, method, budget, **arguments)
 
     if width == config.dim:
         return made(method, options)

@@ -90,6 +90,7 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         data.num_dense,
         limits(config, data),
         config.epochs * rounds.epoch,
+        data if data.has_named_tables else None,
     )
 
 

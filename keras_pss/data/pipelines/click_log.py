@@ -40,6 +40,15 @@ class ClickLog(ABC):
     schema: Schema | None = None
     tables: Mapping[str, int | None] = MappingProxyType({})
 
+    @property
+    def has_named_tables(self) -> bool:
+        """Whether features have lists of ids, or share tables."""
+        if self.schema is None:
+            return False
+        return bool(self.schema.multi) or (
+            len(self.schema.tables) < len(self.schema.single)
+        )
+
     @abstractmethod
     def rows(self, split: str) -> int:
         """Number of rows of a split."""
