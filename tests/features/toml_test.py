@@ -138,13 +138,6 @@ def test_saved_schemas_load(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["shop.toml"]
 
 
-def test_comments_stand_above_their_entry():
-    schema = Schema([Categorical("a"), Categorical("b"), Categorical("c")])
-    text = schema.to_toml({"b": "2 values"})
-    assert '[[feature]]\n# 2 values\nkind = "categorical"\nname = "b"' in text
-    assert Schema.from_dict(tomllib.loads(text)) == schema
-
-
 def test_long_lists_are_broken_into_lines():
     schema = Schema([Categorical(f"column{i}") for i in range(50)])
     text = schema.to_toml()
