@@ -8,7 +8,6 @@ import typer
 
 from keras_pss_cli.common import Overwrite, Sources, load, progress_bar
 
-
 SchemaOption = Annotated[
     str | None,
     typer.Option(

@@ -10,7 +10,7 @@ from keras_pss.data.encoders.vocabulary import Vocabulary
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.columns.buckets import bucket_ids
 from keras_pss.data.storage.columns.lists import as_float32, elements, padded
-from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.features import Dense
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ class RowEncoder:
     """Maps valid values of rows to the features of a model.
 
     Args:
-        folder: The prepared folder whose vocabularies and statistics apply.
+        encoding: A prepared log, or the encoder of a run.
     """
 
-    def __init__(self, folder: PreparedFolder):
-        self._folder = folder
-        self._schema = folder.schema
+    def __init__(self, encoding: LogEncoding):
+        self._encoding = encoding
+        self._schema = encoding.schema
         self._vocabularies = {
-            name: Vocabulary(folder.vocabulary(name), np.zeros(0, np.int64))
-            for name, features in folder.schema.tables.items()
+            name: Vocabulary(encoding.vocabulary(name), np.zeros(0, np.int64))
+            for name, features in encoding.schema.tables.items()
             if not isinstance(features[0], Dense) and features[0].ids != "hash"
         }
 
@@ -65,7 +65,7 @@ class RowEncoder:
 
     def _ids(self, feature: Any, values: "pl.Series") -> Int32Array:
         if isinstance(feature, Dense):
-            borders = self._folder.statistics[feature.name]["borders"]
+            borders = self._encoding.statistics[feature.name]["borders"]
             numbers = as_float32(_clipped(feature, _floats(values)))
             return bucket_ids(numbers, np.array(borders, np.float32))
         if feature.ids == "hash":
@@ -81,7 +81,7 @@ class RowEncoder:
         numbers = as_float32(_clipped(feature, numbers))
         if missing != "mean":
             return numbers
-        mean = self._folder.statistics[feature.name]["missing"]
+        mean = self._encoding.statistics[feature.name]["missing"]
         return np.where(np.isnan(numbers), as_float32(np.array(mean)), numbers)
 
 

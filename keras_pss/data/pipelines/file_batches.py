@@ -10,7 +10,7 @@ from keras_pss.data.pipelines.record_batches import (
 )
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Sources, as_sources
-from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.ops.dense_transform import transform_dense
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ OnRejects = Callable[[list[Reject]], None]
 
 def file_dataset(
     sources: Sources,
-    prepared: PreparedFolder,
+    encoding: LogEncoding,
     *,
     batch_size: int = 2048,
     strict: bool = False,
@@ -34,7 +34,7 @@ def file_dataset(
 
     Args:
         sources: A path or a list of paths in order.
-        prepared: The folder whose schema, vocabularies and statistics apply.
+        encoding: A prepared log, or the encoder of a run.
         batch_size: Number of rows of all batches except the last.
             Default: 2048.
         strict: Whether to raise at the first broken row. Default: False.
@@ -54,7 +54,7 @@ def file_dataset(
     check_batch_size(batch_size)
     # A missing file raises here rather than during training.
     paths = [source.path for source in as_sources(sources)]
-    schema, encode = prepared.schema, RowEncoder(prepared)
+    schema, encode = encoding.schema, RowEncoder(encoding)
 
     def blocks() -> Iterator[Any]:
         reader = LogReader(paths, schema, strict=strict, labelled=labelled)
@@ -68,16 +68,16 @@ def file_dataset(
                 yield features
 
     made = tf.data.Dataset.from_generator(
-        blocks, output_signature=_signature(prepared, labelled)
+        blocks, output_signature=_signature(encoding, labelled)
     )
     batches = made.rebatch(batch_size)
-    return prefetched(batches.map(_transformed(prepared)))
+    return prefetched(batches.map(_transformed(encoding)))
 
 
-def _signature(prepared: PreparedFolder, labelled: bool) -> Any:
+def _signature(encoding: LogEncoding, labelled: bool) -> Any:
     import tensorflow as tf
 
-    schema = prepared.schema
+    schema = encoding.schema
     wide = {
         "dense": (sum(f.size for f in schema.dense), tf.float32),
         "categorical": (len(schema.single), tf.int32),
@@ -96,14 +96,14 @@ def _signature(prepared: PreparedFolder, labelled: bool) -> Any:
     return features, tf.TensorSpec((None,), tf.int8)
 
 
-def _transformed(prepared: PreparedFolder) -> Callable[..., Any]:
+def _transformed(encoding: LogEncoding) -> Callable[..., Any]:
     """Applies the transform of dense features, and casts labels."""
 
     def apply(features: dict[str, Any], *label: Any) -> Any:
         import tensorflow as tf
 
         if "dense" in features:
-            dense = transform_dense(features["dense"], *prepared.transform())
+            dense = transform_dense(features["dense"], *encoding.transform())
             features = {**features, "dense": dense}
         if not label:
             return features

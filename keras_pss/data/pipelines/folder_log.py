@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
+from keras_pss.data.storage import encoder_folder
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.features import Schema
 
@@ -77,7 +78,7 @@ class FolderLog(ClickLog):
         ]
 
     def save_ids(self, path: Path) -> None:
-        self.folder.save_encoder(path)
+        encoder_folder.save(self.folder, path)
 
 
 @cache

@@ -21,7 +21,6 @@ from keras_pss.features import (
     TimeFeature,
 )
 from keras_pss.features.cross import SEPARATOR
-from keras_pss.features.feature import has_ids
 
 NO_HEX = "00000000"  # the missing category, as in facebookresearch/dlrm
 WEIGHTS = ":weights"
@@ -100,7 +99,8 @@ class Column:
     def canonical(self) -> Column:
         """The same column where all hexadecimal texts are canonical."""
         return replace(
-            self, cast=lambda raw, dtype: casts.category(raw, dtype, "hex", True)
+            self,
+            cast=lambda raw, dtype: casts.category(raw, dtype, "hex", True),
         )
 
 

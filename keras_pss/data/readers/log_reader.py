@@ -66,7 +66,9 @@ class LogReader:
         label = self.schema.label
         optional = None if self.labelled or label is None else label.column
         for source in self.sources:
-            reader = Delimited(self.schema.format, self._cast.names, optional, self.block_bytes)
+            reader = Delimited(
+                self.schema.format, self._cast.names, optional, self.block_bytes
+            )
             for read in reader.blocks(source):
                 yield source, read
 

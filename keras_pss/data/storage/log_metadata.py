@@ -80,14 +80,24 @@ def read(directory: Path) -> Checked:
     return Checked(content, schema, layout)
 
 
-def _check(content: dict[str, Any]) -> tuple[Schema, LogLayout]:
-    """Raises ValueError if the entries do not agree with each other."""
+def check_encoding(content: dict[str, Any]) -> Schema:
+    """Checks the entries that new rows need; returns the schema.
+
+    Raises:
+        ValueError: They do not agree with each other.
+    """
     if not isinstance(content.get("schema"), dict):
         raise ValueError(f"schema={short(content.get('schema'))}")
     schema = Schema.from_dict(content["schema"])
-    layout = _check_layout(schema, content.get("layout"))
     _check_statistics(schema, content.get("statistics"))
     _check_tables(schema, content)
+    return schema
+
+
+def _check(content: dict[str, Any]) -> tuple[Schema, LogLayout]:
+    """Raises ValueError if the entries do not agree with each other."""
+    schema = check_encoding(content)
+    layout = _check_layout(schema, content.get("layout"))
     rejects, splits = content.get("rejects"), content.get("splits")
     if not isinstance(rejects, dict) or not all(
         is_count(count) for count in rejects.values()
