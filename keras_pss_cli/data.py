@@ -64,7 +64,7 @@ def prepare(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a click log to records for fast training."""
-    of_criteo = {
+    of_criteo: dict[str, Any] = {
         "ids": ids,
         "min_count": min_count,
         "hash_buckets": hash_buckets,

@@ -156,7 +156,8 @@ def _prepared(
     progress: Progress | None,
 ) -> Located:
     """Prepares the files in `out/data` unless that was done before."""
-    target, made = out / FOLDER, None
+    target = out / FOLDER
+    made: criteo.Prepared | PreparedFolder | None = None
     if not (target / "metadata.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_json(asked, out / NOTE)
