@@ -59,8 +59,14 @@ def infer(
 
 
 @commands.command()
-def check(path: Declared) -> None:
-    """Check a schema and print what it reads."""
+def check(
+    path: Declared,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A log whose first rows to read."),
+    ] = None,
+) -> None:
+    """Check a schema; print what it reads, and the first rows of a log."""
     schema = _load(path)
     table = Table("feature", "kind", "column", "table", "options")
     shown = ("name", "kind", "column", "table")
@@ -85,6 +91,8 @@ def check(path: Declared) -> None:
             options = {"by": schema.split.by, **options}
         words = _listed(options) or "none"
         console.print(f"{name}: {words}", highlight=False, markup=False)
+    if file is not None:
+        _show_rows(file, schema, console)
 
 
 @commands.command()
@@ -105,6 +113,29 @@ def show(
     for preset in Schema.presets():
         table.add_row(preset, Schema.load(preset).title)
     Console().print(table)
+
+
+def _show_rows(file: Path, schema: Any, console: Console) -> None:
+    with quiet():
+        from keras_pss.data.preview import preview
+
+    found = preview(file, schema)
+    table = Table("", *(f"row {i + 1}" for i in range(len(found.rows))))
+    for name in found.rows.columns:
+        values = found.rows[name].to_list()
+        table.add_row(Text(name), *(Text(_value(value)) for value in values))
+    console.print(table)
+    count = sum(found.rejects.values())
+    typer.echo(f"{count:,} of the first {found.lines:,} lines are refused.")
+    for reason, number in found.rejects.items():
+        typer.echo(f"  {number:,}: {reason}")
+    if (first := found.first_reject) is not None:
+        raw = first.raw.decode(errors="replace")
+        typer.echo(f"  The first one is line {first.line}: {raw!r}")
+
+
+def _value(value: Any) -> str:
+    return "missing" if value is None else repr(value)
 
 
 def _load(path: str) -> Any:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -38,6 +39,7 @@ __all__ = ["ColumnReport", "Report", "infer"]
 _USERS = ("user", "uid", "msno", "member", "visitor", "customer", "session")
 # A column of so few different values that predict the label must know it.
 _LEAK_ROWS = 10
+_MOST_LAST = 5  # rows of a user that a draft leaves out for testing
 
 
 def infer(
@@ -220,8 +222,17 @@ class _Draft:
         return Timestamp(name, found.format, free)
 
     def _split(self) -> Split:
-        ordered = self.time is None or self.time[1].ordered
-        return Split("order" if ordered else "time")
+        if self.time is not None:
+            return Split("order" if self.time[1].ordered else "time")
+        if self.user is not None:
+            users = self.columns[self.user]
+            rises = users.numbers if users.is_number else users.present
+            if rises.is_sorted():
+                # The last rows of the file are those of the last users.
+                each = float(cast(float, users.counts["count"].median()))
+                last = min(_MOST_LAST, max(1, int(each) // 5))
+                return Split("group", last=last)
+        return Split("order")
 
     def _format(self) -> Format:
         found = {t for c in self.columns.values() for t in c.missing_texts}

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from keras_pss.data.infer_schema import infer
+from keras_pss.data.readers.log_reader import LogReader
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -135,6 +136,9 @@ def test_every_format_gives_the_same_features(tmp_path, name, kind):
     else:
         assert schema.format == Format(kind)
     assert tuple(row.column for row in report.columns) == tuple(log())
+    if text:
+        reader = LogReader(tmp_path / name, schema, strict=True)
+        assert sum(map(len, reader)) == ROWS
     assert Schema.from_dict(tomllib.loads(schema.to_toml())) == schema
 
 
@@ -249,6 +253,15 @@ def test_days_have_no_hours_and_disorder_splits_by_time(tmp_path):
     assert schema.timestamp.features == ("weekday", "weekend")
     assert schema.split == Split("time")
     assert row.why == "digits as %Y%m%d, not in order"
+
+
+def test_rows_in_the_order_of_users_are_split_within_users(tmp_path):
+    rows = [f"{i % 2},{i // 20},{i % 3}" for i in range(400)]
+    schema, _ = table(tmp_path, "click,user,x\n" + "\n".join(rows))
+    assert schema.split == Split("group", last=4)
+    random.Random(0).shuffle(rows)
+    schema, _ = table(tmp_path, "click,user,x\n" + "\n".join(rows))
+    assert schema.split == Split("order")
 
 
 def test_digits_without_the_name_of_a_time_are_no_times(tmp_path):

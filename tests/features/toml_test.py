@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -198,3 +199,14 @@ def test_a_name_that_is_no_preset_lists_them():
         Schema.load("crito")
     with pytest.raises(ValueError, match="A schema must be a dictionary"):
         Schema.from_dict([1])
+
+
+def test_the_example_of_the_documentation_loads(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "shop.toml").write_text(example)
+    schema = Schema.load(tmp_path / "shop.toml")
+    assert [f.name for f in schema.features] == [
+        *("user", "item", "viewed", "price", "user_hour")
+    ]
+    assert schema.tables["item"] == (schema["item"], schema["viewed"])
