@@ -16,8 +16,20 @@ if keras.backend.backend() == "jax":
 
 # What takes long to make: a folder's tests of one go to one process.
 SHARED = ("run", "whole", "done", "folder")
-# What JAX takes minutes to compile: slow there, quick elsewhere.
-SLOW_ON_JAX = ("golden_test.py", "contract_saving_test.py")
+# Slow on JAX, which takes minutes to compile them, and quick elsewhere.
+SLOW_ON_JAX = (
+    "contract_saving_test.py",
+    "embedding_bag_saving_test.py",
+    "golden_test.py",
+    "hot_rows_counting_test.py",
+    "hot_rows_refresh_test.py",
+    "hot_rows_saving_test.py",
+    "packing_test.py",
+    "rounding_test.py",
+    "sharing_test.py",
+    "table_scale_test.py",
+    "wrong_arguments_test.py",
+)
 # Bytes of a process from which on JAX gives up what it compiled.
 MOST_MEMORY = 4 << 30
 
