@@ -24,6 +24,7 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.multi_column import MultiColumn
+from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
@@ -342,12 +343,9 @@ class EmbeddingCollection(_EitherForm):
             layer.observe(ids[:, place], mask)
 
     def get_config(self) -> dict[str, Any]:
-        # `model.quantize` may have quantized the parts one by one; a copy must
-        # be built with their policy.
-        policy = self.parts()[0].dtype_policy
         return {
             **super().get_config(),
-            "dtype": keras.dtype_policies.serialize(policy),
+            **policies_of(self),
             "input_dims": self.input_dims,
             "output_dim": self.output_dim,
             "method": self.method,
@@ -369,7 +367,11 @@ class EmbeddingCollection(_EitherForm):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{"count_index": False, **config})
+        given = {"count_index": False, **config}
+        policies = given.pop("part_dtypes", None)
+        layer = cls(**given)
+        set_part_policies(layer, policies)
+        return layer
 
 
 def _checked_dims(
