@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from log_frames import blocks
-from log_oracle import expected
+from prepared_oracle import expected
 from log_schema import SCHEMA, as_frame, made_rows
 
 from keras_pss.data import load

@@ -69,8 +69,8 @@ def _by_column(split: Split, staging: LogStaging) -> Parts:
     codes = staging.split.read(range(staging.num_rows))
     parts: Parts = {}
     wanted: dict[str, tuple[str, ...]] = {"train": ()}
-    for name, values in (split.values or {}).items():
-        wanted[name] = values
+    for part, texts in (split.values or {}).items():
+        wanted[part] = texts
     for name, values in wanted.items():
         parts[name] = np.flatnonzero(codes == SPLIT_CODES[name])
         if not len(parts[name]):
