@@ -39,6 +39,7 @@ __all__ = ["ColumnReport", "Report", "infer"]
 _USERS = ("user", "uid", "msno", "member", "visitor", "customer", "session")
 # A column of so few different values that predict the label must know it.
 _LEAK_ROWS = 10
+_MOST_MISSING = 0.05  # share of the rows without a time
 _MOST_LAST = 5  # rows of a user that a draft leaves out for testing
 
 
@@ -119,6 +120,14 @@ class _Draft:
     def finish(self, path: Path) -> tuple[Schema, Report]:
         """The schema and the report about it."""
         features = [c.feature for c in self.choices.values() if c.feature]
+        if not features and self.time is None:
+            columns = ", ".join(
+                f"{n} ({self._decision(n)[1]})" for n in self.columns
+            )
+            raise ValueError(
+                "`file` must have a column that can be a feature. Give "
+                f"another file. Received: {path}, with {columns}"
+            )
         self._add_notes()
         schema = Schema(
             features,
@@ -146,8 +155,10 @@ class _Draft:
     def _find_time(self) -> tuple[str, Moments] | None:
         for name, column in self.columns.items():
             typed = column.raw.dtype.is_temporal()
-            if column.is_list or column.is_nested:
+            if column.is_list or column.is_nested or not name.strip():
                 continue
+            if column.missing > _MOST_MISSING:
+                continue  # rows without a time are refused
             if self.label is not None and name == self.label.label.column:
                 continue
             if found := moments(name, column.raw if typed else column.texts):
@@ -248,10 +259,16 @@ class _Draft:
             self.notes.append(
                 "No column looks like a label. Give `label`, or write [label]."
             )
-        elif missing := self.columns[self.label.label.column].missing:
-            self.notes.append(
-                f"{missing:.1%} of the rows have no label and will be rejected."
-            )
+        for what, name in (
+            ("label", self.label and self.label.label.column),
+            ("time", self.time and self.time[0]),
+        ):
+            missing = self.columns[name].missing if name else 0
+            if missing:
+                self.notes.append(
+                    f"{missing:.1%} of the rows have no {what} and will be "
+                    "refused."
+                )
         for name in self._leaks():
             self.notes.append(
                 f"{name} decides the label in every row of the sample. Remove "

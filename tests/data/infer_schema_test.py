@@ -196,6 +196,9 @@ def column(tmp_path, values, name="x", rows=1):
         (["a,b", "b,a"], MultiCategorical("x", separator=",", max_length=2)),
         (["Paris, TX", "Rome, NY"], Categorical("x")),
         (["01|02", "2|01"], MultiCategorical("x", separator="|", max_length=2)),
+        (["1|2", "2|3", "nan"], MultiCategorical(
+            "x", dtype="integer", separator="|", max_length=2)),
+        (["1|NA", "2|1"], MultiCategorical("x", separator="|", max_length=2)),
         (["true", "false"], Categorical("x")),
         ([str(i) for i in range(-99, 99)],
             Dense("x", dtype="integer", transform="standard")),
@@ -313,9 +316,14 @@ def test_what_gives_the_label_away_is_noted(tmp_path):
     )
 
 
-def test_rows_without_a_label_are_noted(tmp_path):
+def test_rows_that_will_be_refused_are_noted(tmp_path):
     _, report = table(tmp_path, "click,x\n1,a\n,b\n0,a\n1,b\n")
     assert "25.0% of the rows have no label" in report.notes[0]
+    lines = [f"{i % 2};2020-01-01;{i % 3}" for i in range(99)]
+    _, report = table(tmp_path, "click;at;x\n0;;1\n" + "\n".join(lines))
+    assert "1.0% of the rows have no time and will" in report.notes[0]
+    schema, _ = table(tmp_path, "click;at;x\n0;;1\n" + "\n".join(lines[:9]))
+    assert schema.timestamp is None
 
 
 @pytest.mark.parametrize(
@@ -361,6 +369,8 @@ def test_a_column_without_a_name_is_left_out(tmp_path):
     schema, report = table(tmp_path, ",click,x\n0,1,a\n1,0,b\n2,1,a\n")
     assert schema.features == (Categorical("x"),)
     assert report.columns[0].why == "the header gives it no name"
+    schema, _ = table(tmp_path, ",click,x\n2020-01-01,1,a\n2020-01-02,0,b\n")
+    assert schema.timestamp is None
 
 
 def test_missing_texts_are_found(tmp_path):
@@ -403,6 +413,11 @@ def test_presets_are_recognized(tmp_path):
     schema, report = table(tmp_path, "\n".join(["\t".join(row)] * 3))
     assert "The preset 'criteo' describes such files" in report.notes[0]
     assert schema.format.columns == Schema.load("criteo").format.columns
+    schema, report = table(tmp_path, "1::2::4::978300760\n1::3::5::978300761")
+    assert "The preset 'movielens_1m'" in report.notes[0]
+    assert schema.group == Group("userId")
+    schema, report = table(tmp_path, "1::a::4::2\n0::b::5::2\n1::a::4::1")
+    assert schema.format.columns[0] == "column_1"
 
 
 def test_parquet_with_other_types(tmp_path):
@@ -464,7 +479,10 @@ WRONG = {
         "click,x\nabc,1\nd,1\ne,2",
         "`label` must be a column of",
     ),
-    "only a label": ("click,x\n1,\n0,", "`features` must hold at least one"),
+    "only a label": (
+        "click,x\n1,\n0,",
+        "`file` must have a column that can be",
+    ),
 }
 
 

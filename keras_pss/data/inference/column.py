@@ -10,12 +10,14 @@ from typing import cast
 import polars as pl
 
 # Texts that often stand for a missing value. Those that may be a category as
-# well (a country NA) count only where all other values are numbers.
+# well (a country NA) count only where all other values are made of digits.
 SURE = ("", "?", "\\N")
 NUMERIC = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-")
 
 INTEGER = r"^[+-]?\d+$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# Numbers, lists of numbers, dates.
+_NUMERALS = r"^[0-9eE+.,:;|^ TZ-]+$"
 _LEADING_ZERO = r"^[+-]?0\d"
 _HEX = r"^[0-9a-fA-F]{8}$"
 # Between the elements of a list; a blank only between plain identifiers.
@@ -70,7 +72,7 @@ class Column:
         texts = texts.set(texts.is_in(SURE), None)
         if texts.is_in(NUMERIC).any():
             others = texts.filter(~texts.is_in(NUMERIC)).drop_nulls()
-            if others.len() and others.str.contains(_NUMBER).all():
+            if others.len() and others.str.contains(_NUMERALS).all():
                 texts = texts.set(texts.is_in(NUMERIC), None)
         return texts
 

@@ -201,7 +201,9 @@ def _of_elements(column: Column, name: str, separator: str | None) -> Choice:
     longest = int(cast(int, lengths.max()))
     length = int(cast(float, lengths.quantile(_QUANTILE, "higher")))
     length = max(1, min(length, _MOST_LENGTH))
-    dtype = "integer" if parts.is_integer else "string"
+    # What is missing within a list has no id: it stays a text.
+    whole = parts.is_integer and not parts.missing_texts
+    dtype = "integer" if whole else "string"
     divided = "" if separator is None else f" divided by {separator!r}"
     why = f"lists{divided}; max_length {length} is enough for 99% of the rows"
     if longest > length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,10 +14,12 @@ import polars as pl
 from keras_pss.data.inference.sniff import QUOTE, Layout, layout_of
 from keras_pss.data.readers.recognize import recognize
 from keras_pss.data.readers.source import ArchiveError, Source
-from keras_pss.features import Format, Schema
+from keras_pss.features import Cross, Format, Schema
 from keras_pss.messages import shown
 
 _MOST_BYTES = 1 << 28
+_CHECKED = 50  # lines that must have the values of a preset
+_VALUES = {"integer": r"(-?\d+)?", "hex": r"([0-9a-f]{8})?"}
 _BOM = "\ufeff"
 
 
@@ -130,7 +133,7 @@ def _divided(
     notes: list[str],
 ) -> Sample:
     names = layout.header
-    preset = _preset(layout)
+    preset = _preset(layout, lines)
     if names is not None and len(set(names)) < len(names):
         raise ValueError(
             "`file` must name each column once in its first line. Rename "
@@ -161,20 +164,30 @@ def _names(width: int, preset: str) -> tuple[str, ...]:
     return tuple(f"column_{index + 1}" for index in range(width))
 
 
-def _preset(layout: Layout) -> str:
+def _preset(layout: Layout, lines: list[str]) -> str:
     """The preset that describes such files, or ""."""
     for name in Schema.presets():
         schema = Schema.load(name)
         if schema.format.separator != layout.separator:
             continue
         if layout.header is None:
-            if schema.format.columns and (
-                len(schema.format.columns) == layout.width
-            ):
+            if schema.format.columns and _fits(schema, lines):
                 return name
         elif schema.format.header and set(schema.columns) <= set(layout.header):
             return name
     return ""
+
+
+def _fits(schema: Schema, lines: list[str]) -> bool:
+    """Whether lines without a header have the columns of a schema."""
+    names = schema.format.columns or ()
+    patterns = dict.fromkeys(names, r".*")
+    for feature in schema.features:
+        dtype = getattr(feature, "dtype", "")
+        if dtype in _VALUES and not isinstance(feature, Cross):
+            patterns[feature.column] = _VALUES[dtype]
+    line = re.escape(schema.format.separator).join(patterns.values())
+    return all(re.fullmatch(line, each) for each in lines[:_CHECKED])
 
 
 def _table(
