@@ -118,16 +118,11 @@ def test_first_order_tables_have_their_share_of_the_budget(budget, wide):
 
 
 @pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize(
-    ("method", "options"),
-    [("mixed_dimension", {}), ("tt", {"column_shape": (2, 2, 2)})],
-)
-def test_first_order_tables_are_hashed_where_they_must_be(
-    named, method, options, caplog
-):
+def test_first_order_tables_are_hashed_where_they_must_be(named, caplog):
+    method = "mixed_dimension"
     dims = {"a": 900, "b": keras_pss.TableConfig(70, method="full")}
     layer = keras_pss.EmbeddingCollection(
-        dims if named else [900, 70], 8, method, "4x", options=options
+        dims if named else [900, 70], 8, method, "4x"
     )
     twin = layer.twin(1, "wide")
     assert twin.method == "hash"
@@ -135,6 +130,14 @@ def test_first_order_tables_are_hashed_where_they_must_be(
     assert f"'wide' are hashed instead of method='{method}'" in caplog.text
     if named:
         assert twin.input_dims["b"].method == "full"
+
+
+def test_options_of_another_width_are_no_reason_to_hash():
+    layer = keras_pss.EmbeddingCollection(
+        [900, 70], 8, "tt", "4x", options={"column_shape": (2, 2, 2)}
+    )
+    with pytest.raises(ValueError, match="`column_shape` must be output_dim=1"):
+        layer.twin(1)
 
 
 def test_first_order_tables_need_a_budget():

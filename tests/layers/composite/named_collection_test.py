@@ -106,14 +106,16 @@ def test_tables_of_several_methods():
 
 def test_names_and_packed_columns_are_the_same_inputs():
     collection = make()
-    wanted = ops.convert_to_numpy(collection(batch()))
     named = by_name(batch())
-    np.testing.assert_array_equal(collection(named), wanted)
-    named["user"] = named["user"][:, None].astype("int64")
-    named["item"] = named["item"].astype("float32")
-    np.testing.assert_array_equal(collection(named), wanted)
-    shuffled = dict(sorted(named.items()))
-    np.testing.assert_array_equal(collection(shuffled), wanted)
+    others = {
+        "user": named["user"][:, None].astype("int64"),
+        "item": named["item"].astype("float32"),
+    }
+    shuffled = dict(sorted((named | others).items()))
+    wanted = ops.convert_to_numpy(collection(batch()))
+    for inputs in (named, named | others, shuffled):
+        found = ops.convert_to_numpy(collection(inputs))
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_features_are_one_for_each_table_by_default():
