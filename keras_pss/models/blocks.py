@@ -55,7 +55,7 @@ def inputs_of(
     else:
         shapes["categorical"] = len(embeddings.input_dims), "int32"
     return {
-        name: keras.Input((length,), dtype=dtype, name=_layer_name(name))
+        name: keras.Input((length,), dtype=dtype, name=name)
         for name, (length, dtype) in shapes.items()
     }
 
@@ -109,11 +109,6 @@ def _stacked(fields: list[Tensor]) -> Tensor:
     if len(fields) == 1:
         return fields[0]
     return keras.layers.Concatenate(axis=1)(fields)
-
-
-def _layer_name(name: str) -> str:
-    """The name of an input layer, where Keras allows no slash."""
-    return name.replace("/", "_")
 
 
 def check_net(

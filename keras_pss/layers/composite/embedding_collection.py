@@ -135,7 +135,7 @@ class EmbeddingCollection(_EitherForm):
         [1_000_000, 50_000, 12], 16, method="robe", budget="100x"
     )
     layer(np.array([[999_999, 7, 11]])).shape  # (1, 3, 16)
-    layer = keras_pss.EmbeddingCollection(
+    named = keras_pss.EmbeddingCollection(
         {"user": 1_000_000, "item": 50_000},
         16,
         budget="100x",
@@ -150,7 +150,7 @@ class EmbeddingCollection(_EitherForm):
         "item": np.array([7]),
         "viewed": np.array([[3, 49_999, -1, -1]]),
     }
-    layer(ids).shape  # (1, 3, 16)
+    named(ids).shape  # (1, 3, 16)
     ```
 
     References: Desai et al., "Random Offset Block Embedding (ROBE)",

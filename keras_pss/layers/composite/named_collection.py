@@ -20,7 +20,7 @@ from keras_pss.layers.composite.feature_config import FeatureConfig
 from keras_pss.layers.composite.feature_inputs import PACKED, FeatureInputs
 from keras_pss.layers.composite.pooled_lookup import observed, pooled
 from keras_pss.layers.composite.table_config import TableConfig
-from keras_pss.layers.embedding.methods import checked_options
+from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.layers.fused.table_group import TableGroup
 
 Tensor = Any
@@ -99,12 +99,10 @@ class NamedCollection(EmbeddingCollection):
             method, options = table.method, {}
         if table.options is not None:
             options = dict(table.options)
-        return TableSpec(
-            table.input_dim,
-            table.output_dim or self.output_dim,
-            method,
-            checked_options(method, options, self.budget is None),
-        )
+        shape = table.input_dim, table.output_dim or self.output_dim
+        method_class(method).check_shape(*shape)
+        options = checked_options(method, options, self.budget is None)
+        return TableSpec(*shape, method, options)
 
     def parts(self) -> list[Any]:
         return list(self.lookups)
@@ -240,6 +238,12 @@ def _checked_features(
         text("features", name): FeatureConfig.of(name, feature)
         for name, feature in features.items()
     }
+    slashed = [name for name in found if "/" in name]
+    if slashed:
+        raise ValueError(
+            "`features` must have names without '/', which Keras does not "
+            f"allow in the names of inputs. Received: {shown(slashed)}"
+        )
     used = {feature.table for feature in found.values()}
     unknown = [name for name in used if name not in tables]
     unused = [name for name in tables if name not in used]

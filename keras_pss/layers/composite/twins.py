@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.layers.initial_values import table_scale
@@ -55,11 +55,10 @@ def made_or_hashed(
     seed: int,
     name: str,
 ) -> Made:
-    """Tables of another width than the options were chosen for.
+    """First-order tables, hashed if the method has none within the budget.
 
-    Low rank and products cannot be smaller than a single column, and options
-    such as the shapes of cores may not fit another width. Such tables are
-    hashed, with a warning.
+    Low rank and products cannot be smaller than a single column. Such tables
+    are hashed, with a warning.
 
     Args:
         make: Function of a method string and its options.
@@ -73,7 +72,7 @@ def made_or_hashed(
     """
     try:
         return make(method, dict(options))
-    except ValueError as error:
+    except InfeasibleBudget as error:
         found = make("hash", {"seed": seed})
         found.why = str(error)  # type: ignore[attr-defined]
         _logger.warning(

@@ -40,8 +40,7 @@ def packed(
     named = {
         pack: within for pack, within in packs.items() if pack not in inputs
     }
-    wanted = [name for name in dtypes if name not in named]
-    wanted += [name for within in named.values() for name in within]
+    wanted = [key for name in dtypes for key in named.get(name, (name,))]
     missing = [name for name in wanted if name not in inputs]
     unknown = [name for name in inputs if name not in wanted]
     if missing or unknown:
