@@ -7,6 +7,7 @@ copies belong together. They would no longer share a nested layer, so a layer
 whose nested layer is shared raises an error instead of giving its config.
 """
 
+import copy
 import gc
 from contextvars import ContextVar, copy_context
 from typing import Any, ClassVar, Self
@@ -72,6 +73,10 @@ class Holder(keras.layers.Layer):
         if self.built:
             values = [ops.convert_to_numpy(own) for own in _own_weights(self)]
         return _rebuilt, (type(self), config, self.nested_layers(), values)
+
+    def __copy__(self) -> Self:
+        """An independent copy, as `copy.copy` makes of every Keras layer."""
+        return copy.deepcopy(self)
 
 
 def _rebuilt(

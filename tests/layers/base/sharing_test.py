@@ -169,6 +169,18 @@ def test_copies_of_layers_share_among_each_other(pair, built, copied):
 
 
 @every_pair
+def test_a_shallow_copy_is_independent_as_of_any_keras_layer(pair):
+    layer = pair()[0]
+    layer.build()
+    twin = copy.copy(layer)
+    expected = ops.convert_to_numpy(layer(IDS))
+    np.testing.assert_array_equal(ops.convert_to_numpy(twin(IDS)), expected)
+    for weight in twin.weights:
+        weight.assign(ops.zeros(weight.shape, weight.dtype))
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(IDS)), expected)
+
+
+@every_pair
 def test_a_nested_layer_is_copied_once_beside_its_holders(pair):
     layers = pair()
     nested = nested_of(layers[0])
