@@ -158,8 +158,6 @@ class LogStaging:
     def close(self) -> None:
         """Ends writing. Required before reading; may be called again."""
         self._stage()
-        for file in self._files():
-            file.close()
 
     def remove(self) -> None:
         """Deletes the files."""
