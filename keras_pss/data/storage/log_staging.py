@@ -38,7 +38,7 @@ class LogStaging:
     """Appends blocks of values to column files, then gives their words.
 
     Disk: about the size of the records, and 8 bytes per row for the time.
-    Memory: the distinct texts, and a few MB.
+    Memory: the distinct texts, and about 100 MB for the blocks that wait.
 
     Args:
         directory: An existing folder, in which a file per column is created.

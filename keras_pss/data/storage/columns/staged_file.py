@@ -65,7 +65,7 @@ class StagedFile:
 
     def _span(self, start: int, stop: int) -> np.ndarray:
         values = np.empty((stop - start, *self._shape), self.dtype)
-        view = memoryview(values.reshape(-1).view(np.uint8))
+        view = values.reshape(-1).view(np.uint8).data
         with open(self._path, "rb", buffering=0) as file:
             file.seek(start * values[0].nbytes)
             while view:
