@@ -30,7 +30,7 @@ except ImportError as error:  # the layers alone do not need these
         f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
-from keras_pss_cli import common, data, kernels
+from keras_pss_cli import common, data, kernels, schema
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import finished_runs as serving
 from keras_pss_cli import train as training
@@ -53,6 +53,7 @@ for command in (
     kernels.build_ops,
 ):
     app.command()(command)
+app.add_typer(schema.commands, name="schema")
 
 
 def _version(wanted: bool) -> None:
@@ -78,8 +79,11 @@ def _options(
 
 def _called() -> Any:
     """The command that was called, whose options name the arguments."""
-    commands = typer.main.get_group(app).commands
-    return next((commands[x] for x in sys.argv[1:] if x in commands), None)
+    root: Any = typer.main.get_group(app)
+    command = root
+    for word in sys.argv[1:]:
+        command = getattr(command, "commands", {}).get(word, command)
+    return None if command is root else command
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import InstanceOf
 
@@ -30,12 +30,16 @@ from keras_pss.named_toml import names_in, read_named
 
 FOLDER = "features/presets"
 
-_Feature = (
-    InstanceOf[Categorical]
-    | InstanceOf[MultiCategorical]
-    | InstanceOf[Dense]
-    | InstanceOf[Cross]
-)
+if TYPE_CHECKING:
+    _Features = Sequence[Feature]  # a list will do, too
+else:
+    _Features = tuple[
+        InstanceOf[Categorical]
+        | InstanceOf[MultiCategorical]
+        | InstanceOf[Dense]
+        | InstanceOf[Cross],
+        ...,
+    ]
 
 
 @checked
@@ -98,7 +102,7 @@ class Schema:
     ```
     """
 
-    features: tuple[_Feature, ...]
+    features: _Features
     label: InstanceOf[Label] | None = None
     timestamp: InstanceOf[Timestamp] | None = None
     group: InstanceOf[Group] | None = None
@@ -130,18 +134,12 @@ class Schema:
         """Names of the schemas of known logs, which `load` takes."""
         return names_in(FOLDER)
 
-    def save(
-        self,
-        path: str | Path,
-        overwrite: bool = True,
-        comments: Mapping[str, str] | None = None,
-    ) -> None:
+    def save(self, path: str | Path, overwrite: bool = True) -> None:
         """Writes the schema as a TOML file, whole or not at all.
 
         Args:
             path: The `.toml` file.
             overwrite: Whether to replace an existing file.
-            comments: A comment of one line for some of the features, by name.
 
         Raises:
             ValueError: If `path` does not end in `.toml`, or exists and may
@@ -152,13 +150,12 @@ class Schema:
                 "`path` must end in .toml, as `Schema.load` needs. "
                 f"Received: path={str(path)!r}"
             )
-        text = self.to_toml(comments)
         with complete_file(Path(path), overwrite) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(self.to_toml(), encoding="utf-8")
 
-    def to_toml(self, comments: Mapping[str, str] | None = None) -> str:
+    def to_toml(self) -> str:
         """The text of the file that `save` writes."""
-        return dump(self.to_dict(), comments or {})
+        return dump(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as a dictionary of plain values, as TOML holds it."""

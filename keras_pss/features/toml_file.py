@@ -1,27 +1,24 @@
 """A schema's dictionary as the text of a TOML file, for people to edit.
 
-tomlkit writes it, and not tomli-w, because a draft needs short lines and
-comments.
+tomlkit writes it, and not the smaller tomli-w, which puts each name of a list
+on a line of its own.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Array, Table
+from tomlkit.items import Array
 
 _WIDTH = 72  # characters of a line of an array
 
 
-def dump(content: dict[str, Any], comments: Mapping[str, str]) -> str:
+def dump(content: dict[str, Any]) -> str:
     """The text of a TOML file.
 
     Neighbouring features that differ in nothing but the name are one entry.
 
     Args:
         content: The dictionary of `as_dict`.
-        comments: A line for some of the features, by name, written above
-            their entry.
     """
     document = tomlkit.document()
     for key, value in content.items():
@@ -29,48 +26,34 @@ def dump(content: dict[str, Any], comments: Mapping[str, str]) -> str:
             continue
         document[key] = _item(value)
     entries = tomlkit.aot()
-    for entry in _together(content["feature"], comments):
-        names = entry["name"]
-        table = tomlkit.table()
-        for name in names if isinstance(names, list) else [names]:
-            if name in comments:
-                table.add(tomlkit.comment(comments[name]))
-        _fill(table, entry)
-        entries.append(table)
+    for entry in _together(content["feature"]):
+        entries.append(_item(entry))
     document["feature"] = entries
     return tomlkit.dumps(document).strip() + "\n"
 
 
-def _together(
-    features: list[dict[str, Any]], comments: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def _together(features: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    before: tuple[dict[str, Any], str | None] | None = None
     for feature in features:
-        rest = {k: v for k, v in feature.items() if k != "name"}
-        like = rest, comments.get(feature["name"])
-        if like == before and "column" not in rest:
-            last = found[-1]
+        last = found[-1] if found else {}
+        if "column" not in feature and _rest(last) == _rest(feature):
             names = last["name"]
-            last["name"] = [
-                *(names if isinstance(names, list) else [names]),
-                feature["name"],
-            ]
+            names = names if isinstance(names, list) else [names]
+            last["name"] = [*names, feature["name"]]
         else:
             found.append(dict(feature))
-        before = like
     return found
 
 
-def _fill(table: Table, entry: dict[str, Any]) -> None:
-    for key, value in entry.items():
-        table[key] = _item(value)
+def _rest(feature: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in feature.items() if key != "name"}
 
 
 def _item(value: Any) -> Any:
     if isinstance(value, dict):
         table = tomlkit.table()
-        _fill(table, value)
+        for key, each in value.items():
+            table[key] = _item(each)
         return table
     if not isinstance(value, list):
         return value

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -138,13 +139,6 @@ def test_saved_schemas_load(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["shop.toml"]
 
 
-def test_comments_stand_above_their_entry():
-    schema = Schema([Categorical("a"), Categorical("b"), Categorical("c")])
-    text = schema.to_toml({"b": "2 values"})
-    assert '[[feature]]\n# 2 values\nkind = "categorical"\nname = "b"' in text
-    assert Schema.from_dict(tomllib.loads(text)) == schema
-
-
 def test_long_lists_are_broken_into_lines():
     schema = Schema([Categorical(f"column{i}") for i in range(50)])
     text = schema.to_toml()
@@ -205,3 +199,14 @@ def test_a_name_that_is_no_preset_lists_them():
         Schema.load("crito")
     with pytest.raises(ValueError, match="A schema must be a dictionary"):
         Schema.from_dict([1])
+
+
+def test_the_example_of_the_documentation_loads(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "shop.toml").write_text(example)
+    schema = Schema.load(tmp_path / "shop.toml")
+    assert [f.name for f in schema.features] == [
+        *("user", "item", "viewed", "price", "user_hour")
+    ]
+    assert schema.tables["item"] == (schema["item"], schema["viewed"])
