@@ -16,9 +16,7 @@ def label(raw: pl.Expr, dtype: pl.DataType, rule: Label) -> Cast:
     """Int8, 0 or 1."""
     if rule.threshold is not None:
         cast = number(raw, dtype)
-        return cast._replace(
-            value=(cast.value >= rule.threshold).cast(pl.Int8)
-        )
+        return cast._replace(value=(cast.value >= rule.threshold).cast(pl.Int8))
     words = _words(raw, dtype)
     positive, negative = rule.positive, rule.negative
     if positive is None:
@@ -41,4 +39,5 @@ def _words(raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if not dtype.is_float():
         return words
     whole = pl.when(raw == raw.floor()).then(raw)
-    return pl.coalesce(whole.cast(pl.Int64, strict=False).cast(pl.String), words)
+    integers = whole.cast(pl.Int64, strict=False)
+    return pl.coalesce(integers.cast(pl.String), words)
