@@ -132,3 +132,57 @@ def test_texts_that_confuse_survive(tmp_path):
     assert log.column("train", "x").tolist() == [
         wanted.index(text) + 1 for text in TEXTS
     ]
+
+
+def test_avazu(tmp_path):
+    names = (
+        "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,"
+        "app_id,app_domain,app_category,device_id,device_ip,device_model,"
+        "device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21"
+    )
+    hours = [14102100 + 100 * (i % 10) + i % 24 for i in range(200)]
+    lines = [
+        f"{i},{i % 2},{hour}," + ",".join(["a", f"{i % 7}"] + ["x"] * 19)
+        for i, hour in enumerate(hours)
+    ]
+    source = tmp_path / "train"
+    source.write_text("\n".join([names, *lines]))
+    log = data.prepare(source, tmp_path / "out", "avazu")
+    log.verify()
+    assert len(log.cardinalities) == 24
+    # The latest day tests, whatever the order of the file.
+    latest = [i for i, h in enumerate(hours) if h // 100 == 141030]
+    assert log.rows("test") == len(latest) == 20
+    labels = [i % 2 for i in latest]
+    assert log.column("test", "label").tolist() == labels
+    texts = log.vocabulary("hour").to_list()
+    ids = [1 + texts.index(str(hours[i] % 100)) for i in latest]
+    assert log.column("test", "hour").tolist() == ids
+    assert set(log.vocabulary("weekend")) == {"0", "1"}
+
+
+def test_movielens(tmp_path):
+    draw = random.Random(2)
+    rows = [
+        (user, draw.randrange(50), draw.choice([3, 4.5]), draw.randrange(10**9))
+        for user in range(1, 7)
+        for _ in range(20)
+    ]
+    draw.shuffle(rows)
+    source = tmp_path / "ratings.dat"
+    source.write_text("".join("::".join(map(str, row)) + "\n" for row in rows))
+    log = data.prepare(source, tmp_path / "out", "movielens_1m")
+    log.verify()
+    assert [log.rows(s) for s in log.splits] == [60, 30, 30]
+    latest = []
+    for user in range(1, 7):
+        mine = sorted((r[3], i) for i, r in enumerate(rows) if r[0] == user)
+        latest += [i for _, i in mine[-5:]]
+    wanted = [rows[i] for i in sorted(latest)]
+    assert log.column("test", "label").tolist() == [r[2] > 4 for r in wanted]
+    users = log.vocabulary("userId").to_list()
+    found = [users[at - 1] for at in log.column("test", "userId")]
+    assert found == [str(r[0]) for r in wanted]
+    order = list(dict.fromkeys(row[0] for row in rows))
+    groups = log.column("test", "group").tolist()
+    assert groups == [order.index(r[0]) for r in wanted]
