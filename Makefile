@@ -36,9 +36,12 @@ test-fast: $(VENV)/.test
 
 ON_TENSORFLOW = KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL)
 ON_TORCH = KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL)
-# JAX compiles each operation for each shape, which takes most of its time; it
-# compiles faster without optimizations.
+# JAX compiles each operation for each shape, which takes most of its time: it
+# compiles faster without optimizations, and processes share what they compiled.
 ON_JAX = KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+    JAX_COMPILATION_CACHE_DIR=$(VENV)/.jax \
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+    JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0 \
     $(BIN)/python -m pytest $(PARALLEL)
 
 # What must hold on every backend.

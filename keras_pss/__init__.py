@@ -14,12 +14,14 @@ from keras_pss.layers import DotInteraction as DotInteraction
 from keras_pss.layers import EmbeddingBag as EmbeddingBag
 from keras_pss.layers import EmbeddingCollection as EmbeddingCollection
 from keras_pss.layers import FactorizationMachine as FactorizationMachine
+from keras_pss.layers import FeatureConfig as FeatureConfig
 from keras_pss.layers import FieldAttention as FieldAttention
 from keras_pss.layers import FieldSum as FieldSum
 from keras_pss.layers import FrequencyFilter as FrequencyFilter
 from keras_pss.layers import MatrixCross as MatrixCross
 from keras_pss.layers import SharedMemory as SharedMemory
 from keras_pss.layers import SqueezeExcitation as SqueezeExcitation
+from keras_pss.layers import TableConfig as TableConfig
 from keras_pss.layers import VectorCross as VectorCross
 from keras_pss.layers.embedding.methods import EXPORTS as _EXPORTS
 from keras_pss.layers.embedding.methods import embedding as embedding

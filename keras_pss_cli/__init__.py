@@ -49,6 +49,7 @@ for command in (
     training.train,
     comparing.compare,
     serving.evaluate,
+    serving.predict,
     serving.export,
     kernels.build_ops,
 ):

@@ -19,7 +19,8 @@ from rich.progress import (
 Sources = Annotated[
     list[Path],
     typer.Argument(
-        help="Criteo TSV files (plain, .gz, .xz, .zst), in time order.",
+        help="Files in time order: Criteo TSV, or those of --schema; plain or "
+        "compressed (.gz, .xz, .zst).",
         exists=True,
         dir_okay=False,
     ),

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_pss_cli.common import goes_on, load
-from keras_pss_cli.data import find
+from keras_pss_cli.data import SchemaOption, find
 from keras_pss_cli.train import option, parsed
 
 
@@ -28,12 +28,13 @@ def compare(
         str,
         option(
             "A folder that `prepare` wrote, a Criteo TSV file, MovieLens' "
-            "ratings, or 'synthetic'."
+            "ratings, files of --schema, or 'synthetic'."
         ),
     ],
     out: Annotated[
         Path, option("Folder of results; an existing one is resumed.")
     ],
+    schema: SchemaOption = None,
     grid: Annotated[
         str,
         option(
@@ -113,7 +114,7 @@ def compare(
     console = Console(markup=False)
     begun = time.time()
     with goes_on("The same command resumes the comparison."):
-        log = find(data, out, rows, scale)
+        log = find(data, out, rows, scale, schema=schema)
         with _Bar() as progress:
             outcome = compare_runs(
                 log.path, chosen, out, workers, progress, report_only

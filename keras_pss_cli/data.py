@@ -1,5 +1,6 @@
 """The commands that generate and prepare click logs."""
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,10 +8,25 @@ import typer
 
 from keras_pss_cli.common import Overwrite, Sources, load, progress_bar
 
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns, features, label and splits of the files: a TOML file, "
+        "or a preset; see `keras-pss schema`. Default: Criteo's log."
+    ),
+]
+
 
 def prepare(
     sources: Sources,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
+    schema: SchemaOption = None,
+    parquet: Annotated[
+        bool,
+        typer.Option(
+            "--parquet", help="With --schema: write Parquet files as well."
+        ),
+    ] = False,
     ids: Annotated[
         str,
         typer.Option(
@@ -47,29 +63,52 @@ def prepare(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a Criteo click log to records for fast training."""
+    """Convert a click log to records for fast training."""
+    of_criteo: dict[str, Any] = {
+        "ids": ids,
+        "min_count": min_count,
+        "hash_buckets": hash_buckets,
+        "seed": seed,
+        "split": split,
+        "test_fraction": test_fraction,
+        "validation_fraction": validation_fraction,
+        "split_seed": split_seed,
+    }
+    check_schema(schema, parquet, of_criteo)
     load()
-    from keras_pss.data import criteo
+    from keras_pss import data
 
+    common: dict[str, Any] = {"strict": strict, "overwrite": overwrite}
     with progress_bar() as progress:
-        prepared = criteo.prepare(
-            sources,
-            out,
-            ids=ids,
-            min_count=min_count,
-            hash_buckets=hash_buckets,
-            seed=seed,
-            split=split,
-            test_fraction=test_fraction,
-            validation_fraction=validation_fraction,
-            split_seed=split_seed,
-            strict=strict,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        common["progress"] = progress
+        prepared: Any
+        if schema is None:
+            prepared = data.criteo.prepare(sources, out, **of_criteo, **common)
+        else:
+            prepared = data.prepare(
+                sources, out, schema, parquet=parquet, **common
+            )
     show_prepared(prepared)
     if prepared.incomplete:
         raise typer.Exit(1)  # a script must not continue with a partial log
+
+
+def check_schema(
+    schema: str | None, parquet: bool, of_criteo: dict[str, Any]
+) -> None:
+    """Raises a ValueError for options that the schema determines."""
+    if schema is None:
+        if parquet:
+            raise ValueError("`parquet` needs a `schema`, such as criteo.")
+        return
+    defaults = inspect.signature(prepare).parameters
+    for name, value in of_criteo.items():
+        if value != defaults[name].default:
+            raise ValueError(
+                f"`{name}` is for Criteo's log without a schema. Set it in the "
+                f"schema instead; `keras-pss schema show {schema}` prints it. "
+                f"Received: {name}={value}, schema={schema!r}"
+            )
 
 
 def synth(
@@ -112,12 +151,13 @@ def find(
     rows: int | None,
     scale: float | None,
     settings: dict[str, Any] | None = None,
+    schema: str | None = None,
 ) -> Any:
     """Finds, prepares or generates the log that `--data` names."""
     from keras_pss.data.locate import locate
 
     with progress_bar() as progress:
-        found = locate(data, out, rows, scale, settings, progress)
+        found = locate(data, out, rows, scale, settings, progress, schema)
     for difference in found.differences:
         typer.echo(f"keras-pss: {difference}", err=True)
     if found.prepared:

@@ -2,13 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from keras_pss_cli.common import Overwrite, check_run, load
+from keras_pss_cli.common import (
+    Overwrite,
+    check_run,
+    load,
+    progress_bar,
+)
 
 
 def evaluate(
@@ -16,7 +21,7 @@ def evaluate(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="A labelled Criteo TSV file; repeat for more.",
+            help="A labelled file like those of the run; repeat for more.",
             exists=True,
             dir_okay=False,
         ),
@@ -39,6 +44,53 @@ def evaluate(
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
         table.add_row(name, shown)
     Console().print(table)
+
+
+def predict(
+    run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="A file like those of the run, with or without labels; "
+            "repeat for more.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write, .parquet or .csv: the schema's keys and "
+            "'probability'."
+        ),
+    ],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the click probability of each row of a log with a schema."""
+    check_run(run)
+    load()
+    from keras_pss.training.predict import predict as predict_rows
+
+    broken = 0
+
+    def count(rejects: list[Any]) -> None:
+        nonlocal broken
+        if not broken:
+            typer.echo(f"keras-pss: left out: {rejects[0]}", err=True)
+        broken += len(rejects)
+
+    with progress_bar() as progress:
+        scored = predict_rows(
+            run,
+            data,
+            out,
+            overwrite=overwrite,
+            on_rejects=count,
+            progress=progress,
+        )
+    typer.echo(f"{scored:,} rows in {out}")
+    if broken:
+        typer.echo(f"keras-pss: {broken:,} broken rows left out", err=True)
 
 
 def export(

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_pss_cli.common import goes_on, load
-from keras_pss_cli.data import find
+from keras_pss_cli.data import SchemaOption, find
 
 Word = str | None
 
@@ -65,11 +65,12 @@ def train(
         str,
         option(
             "A folder that `prepare` wrote, a Criteo TSV file, a folder with "
-            "train.txt or day_0, day_1, ..., MovieLens' ratings, or "
-            "'synthetic'."
+            "train.txt or day_0, day_1, ..., MovieLens' ratings, files of "
+            "--schema, or 'synthetic'."
         ),
     ],
     out: Annotated[Path, option("Folder of the run.")],
+    schema: SchemaOption = None,
     recipe: Annotated[
         Word,
         option(
@@ -108,7 +109,7 @@ def train(
     config = chosen.config(**changes) if chosen else RunConfig.of(changes)
     with goes_on("The same command with --resume resumes the run."):
         prepare = chosen.prepare if chosen else None
-        found = find(data, out, rows, scale, prepare)
+        found = find(data, out, rows, scale, prepare, schema)
         log = open_click_log(found.path)
         if chosen:
             chosen.check_log(log)

@@ -16,8 +16,20 @@ if keras.backend.backend() == "jax":
 
 # What takes long to make: a folder's tests of one go to one process.
 SHARED = ("run", "whole", "done", "folder")
-# What JAX takes minutes to compile: slow there, quick elsewhere.
-SLOW_ON_JAX = ("golden_test.py", "contract_saving_test.py")
+# Slow on JAX, which takes minutes to compile them, and quick elsewhere.
+SLOW_ON_JAX = (
+    "contract_saving_test.py",
+    "embedding_bag_saving_test.py",
+    "golden_test.py",
+    "hot_rows_counting_test.py",
+    "hot_rows_refresh_test.py",
+    "hot_rows_saving_test.py",
+    "packing_test.py",
+    "rounding_test.py",
+    "sharing_test.py",
+    "table_scale_test.py",
+    "wrong_arguments_test.py",
+)
 # Bytes of a process from which on JAX gives up what it compiled.
 MOST_MEMORY = 4 << 30
 
@@ -59,14 +71,20 @@ def _seed():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _bounded_memory():
-    """JAX keeps all that it compiled: three processes must fit a machine."""
+def _short_collections():
+    """Keeps what a module left in the frameworks' caches out as well."""
     yield
-    if keras.backend.backend() == "jax":
-        import resource
-
+    if keras.backend.backend() == "jax" and _used() > MOST_MEMORY:
         import jax
 
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        if used > MOST_MEMORY:
-            jax.clear_caches()
+        gc.unfreeze()
+        jax.clear_caches()
+    gc.collect()
+    gc.freeze()
+
+
+def _used():
+    """Bytes of memory that the process has used at most."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

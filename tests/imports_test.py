@@ -32,6 +32,7 @@ ALLOWED = {
         "features",
         "files",
         "messages",
+        "ops.dense_transform",
         "ops.hash_families",
         "version",
     },
@@ -69,7 +70,7 @@ LAYERS = {
     "embedding": {"base", "fused", "initial_values"},
     # The names of all methods, HotRows among them, which wraps another one.
     "embedding/methods.py": {"base", "embedding", "composite.hot_rows"},
-    "composite": {"base", "embedding", "initial_values"},
+    "composite": {"base", "embedding", "fused", "initial_values"},
     "feature_interaction": {"base"},
 }
 # Packages of what only declares: it must load in milliseconds, anywhere.

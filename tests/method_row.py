@@ -27,6 +27,9 @@ class Method:
     variant: bool = False
     # Whether a row is linear in each single weight.
     linear: bool = True
+    # Whether an initializer of another mean than zero is refused, since rows
+    # are products or signed sums.
+    meanless: bool = False
     # The grid that a step ends on, relative to the largest weight.
     grid: float = 0
 

@@ -144,6 +144,7 @@ METHODS = [
             ),
             "tt_min_params": ({"row_shape": "min_params", "rank": 2}, 0),
         },
+        meanless=True,
     ),
     *rows(
         keras_pss.TensorRingEmbedding,
@@ -159,6 +160,7 @@ METHODS = [
                 7 * 2 * 3 * 3 + 9 * 3 * 4 * 2,
             ),
         },
+        meanless=True,
     ),
     *rows(
         keras_pss.FPDEmbedding,
@@ -168,6 +170,7 @@ METHODS = [
             "fpd": ({"rank": 3, "terms": 2}, 3 * (2 * 16 + WIDTH)),
             "fpd_one_term": ({"rank": 5}, 5 * (16 + WIDTH)),
         },
+        meanless=True,
     ),
     *rows(
         keras_pss.MEMComEmbedding,
@@ -201,6 +204,7 @@ METHODS = [
                 17 * WIDTH,
             ),
         },
+        meanless=True,
     ),
     *rows(
         keras_pss.DeepHashEmbedding,
@@ -237,6 +241,7 @@ METHODS = [
         formulas.hot_rows,
         7 * WIDTH + 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3,
         {"capacity": 1_000, "rank": 16},
+        meanless=True,  # of a tensor train
     ),
     *rows(
         keras_pss.ClusteredEmbedding,

@@ -228,7 +228,10 @@ def infeasible(cell: Cell, rows: ClickLog) -> str | None:
     """The reason why a cell cannot be built for these rows, or None."""
     try:
         embedding_parts(
-            cell.config, rows.cardinalities, limits(cell.config, rows)
+            cell.config,
+            rows.cardinalities,
+            limits(cell.config, rows),
+            rows if rows.has_named_tables else None,
         )
     except ValueError as error:
         return str(error)

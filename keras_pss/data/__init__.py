@@ -1,8 +1,28 @@
-"""Criteo click logs, synthetic logs in the same format, and MovieLens.
+"""Click logs of any schema, synthetic logs in Criteo's format, and MovieLens.
 
-TensorFlow is imported only when a `tf.data` pipeline is created.
+TensorFlow is imported only when a `tf.data` pipeline is created, and Polars
+when a log is prepared.
+
+>>> from keras_pss import data
+>>> log = data.prepare("log.csv", "prepared", schema)
+>>> model.fit(
+...     data.dataset(log, "train"),
+...     validation_data=data.dataset(log, "validation"),
+... )
 """
 
 from keras_pss.data import criteo, movielens, synthetic
+from keras_pss.data.pipelines.log_dataset import dataset
+from keras_pss.data.storage.open_folder import load
+from keras_pss.data.storage.prepare_log import prepare
+from keras_pss.data.storage.prepared_folder import PreparedFolder
 
-__all__ = ["criteo", "movielens", "synthetic"]
+__all__ = [
+    "PreparedFolder",
+    "criteo",
+    "dataset",
+    "load",
+    "movielens",
+    "prepare",
+    "synthetic",
+]

@@ -10,7 +10,13 @@ from typing import Any
 from keras_pss.data import criteo, movielens, synthetic
 from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.pipelines.folder_log import FolderLog
 from keras_pss.data.pipelines.prepared_log import PreparedLog
+from keras_pss.data.storage.criteo_folder import CriteoFolder
+from keras_pss.data.storage.open_folder import load
+from keras_pss.data.storage.prepare_log import prepare
+from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.features import Schema
 from keras_pss.files import read_json, write_json
 
 SYNTHETIC = "synthetic"
@@ -40,7 +46,7 @@ class Located:
     path: Path
     name: str
     best_auc: float | None = None
-    prepared: criteo.Prepared | None = None
+    prepared: criteo.Prepared | PreparedFolder | None = None
     differences: list[str] = field(default_factory=list)
 
 
@@ -51,6 +57,7 @@ def locate(
     scale: float | None = None,
     settings: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    schema: str | Path | None = None,
 ) -> Located:
     """Finds a log; generates and prepares it if necessary.
 
@@ -66,11 +73,21 @@ def locate(
         settings: Keyword arguments of `criteo.prepare`. Default: none.
         progress: Called as `progress(done, total, stage)` while rows are
             generated and prepared. Default: None.
+        schema: The schema of files that are not Criteo's: the path of a TOML
+            file, or the name of a preset. Default: None.
 
     Raises:
         ValueError: If the log does not exist, or `out` has rows of another
             log.
     """
+    source = Path(data)
+    if schema is not None and (
+        str(data) == SYNTHETIC or (source / "metadata.json").is_file()
+    ):
+        raise ValueError(
+            "`schema` applies only to files that are not prepared yet. Leave "
+            f"it out. Received: schema={str(schema)!r}, data={str(data)!r}"
+        )
     if str(data) == SYNTHETIC:
         made = {"rows": rows or ROWS, "scale": scale or SCALE}
         return _generated(out, made, settings or {}, progress)
@@ -80,12 +97,12 @@ def locate(
                 f"`{name}` applies only to data='{SYNTHETIC}'. Leave "
                 f"it out. Received: {name}={value}, data={str(data)!r}"
             )
-    source = Path(data)
     if not source.exists():
         raise ValueError(
             f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
-            "ratings file, a folder with such files, or a folder written by "
-            f"`keras-pss prepare`. Received: data={str(data)!r}"
+            "ratings file, files of a `schema`, a folder with such files, or a "
+            "folder written by `keras-pss prepare`. "
+            f"Received: data={str(data)!r}"
         )
     if (source / "metadata.json").is_file():
         return Located(
@@ -93,9 +110,13 @@ def locate(
             name_of(source),
             differences=_differences(source, settings or {}),
         )
-    files = logs(source) if source.is_dir() else [source]
-    if is_ratings(files[0]):
-        return Located(files[0], files[0].name)
+    if schema is not None:
+        files = all_files(source) if source.is_dir() else [source]
+        settings = {"schema": Schema.load(schema).to_dict()}
+    else:
+        files = logs(source) if source.is_dir() else [source]
+        if is_ratings(files[0]):
+            return Located(files[0], files[0].name)
     asked = {
         "source": [_fingerprint(path) for path in files],
         "prepare": settings or {},
@@ -135,13 +156,17 @@ def _prepared(
     progress: Progress | None,
 ) -> Located:
     """Prepares the files in `out/data` unless that was done before."""
-    target, made = out / FOLDER, None
+    target = out / FOLDER
+    made: criteo.Prepared | PreparedFolder | None = None
     if not (target / "metadata.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_json(asked, out / NOTE)
-        made = criteo.prepare(
-            files, target, progress=progress, **asked["prepare"]
-        )
+        settings = asked["prepare"]
+        if "schema" in settings:
+            schema = Schema.from_dict(settings["schema"])
+            made = prepare(files, target, schema, progress=progress)
+        else:
+            made = criteo.prepare(files, target, progress=progress, **settings)
     return Located(target, name_of(target), prepared=made)
 
 
@@ -160,8 +185,9 @@ def as_click_log(data: Any) -> ClickLog:
     """Converts data to a `ClickLog`.
 
     Args:
-        data: A `ClickLog`, a result of `criteo.prepare` or `criteo.load`, or
-            MovieLens `Interactions`.
+        data: A `ClickLog`, a result of `prepare` or `load` of
+            `keras_pss.data` or of `keras_pss.data.criteo`, or MovieLens
+            `Interactions`.
 
     Raises:
         ValueError: If `data` has another type.
@@ -170,10 +196,14 @@ def as_click_log(data: Any) -> ClickLog:
         return data
     if isinstance(data, movielens.Interactions):
         return LikesLog(data)
+    if isinstance(data, CriteoFolder):
+        return PreparedLog(data.prepared)
+    if isinstance(data, PreparedFolder):
+        return FolderLog(data)
     if isinstance(data, criteo.Prepared):
         return PreparedLog(data)
     raise ValueError(
-        "`data` must be a result of `criteo.prepare`, `criteo.load` or "
+        "`data` must be a result of `keras_pss.data.prepare` or `load`, or of "
         f"`movielens.load`. Received: {type(data).__name__}"
     )
 
@@ -185,7 +215,7 @@ def open_click_log(path: Path) -> ClickLog:
         ValueError: If `path` is neither.
     """
     if path.is_dir():
-        return PreparedLog(criteo.load(path))
+        return as_click_log(load(path))
     if is_ratings(path) and path.is_file():
         return LikesLog(movielens.load(path), source=path)
     raise ValueError(
@@ -210,9 +240,27 @@ def name_of(path: Path) -> str:
     """
     if not path.is_dir():
         return path.name
-    sources = criteo.load(path).metadata.get("sources", [])
+    sources = load(path).sources
     names = [source["name"] for source in sources] or [path.name]
     return f"{names[0]} to {names[-1]}" if names[1:] else names[0]
+
+
+def all_files(folder: Path) -> list[Path]:
+    """Files of a folder in time order, without hidden ones.
+
+    Raises:
+        ValueError: If there is no file, or a file lies next to its compressed
+            copy.
+    """
+    names = [
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith((".", "_"))
+    ]
+    if not names:
+        raise ValueError(f"The folder must hold files. Received: {folder}")
+    _check_copies(folder, names)
+    return [folder / name for name in sorted(names, key=_in_time)]
 
 
 def logs(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
 )
@@ -21,7 +22,7 @@ from keras_pss.models.model import Model
 
 def AutoInt(
     embeddings: Any,
-    num_dense: int = 13,
+    num_dense: int | None = None,
     num_attention: int = 3,
     num_heads: int = 2,
     attention_units: int = 32,
@@ -38,9 +39,11 @@ def AutoInt(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         num_dense: Number of dense features, at least 0. They are not fields of
-            the attention. Default: 13.
+            the attention. Default: None, those that a collection with named
+            tables knows, and 13 with other layers.
         num_attention: L, the number of attention layers.
         num_heads: Number of heads of each attention layer.
         attention_units: Width d' of one head. Its matrices are d' × d and the
@@ -84,7 +87,7 @@ def AutoInt(
     positive_int("num_heads", num_heads, LARGEST_WIDTH)
     positive_int("attention_units", attention_units, LARGEST_WIDTH)
     inputs = inputs_of(embeddings, num_dense)
-    vectors = attended = embeddings(inputs["categorical"])
+    vectors = attended = looked_up(embeddings, inputs)
     for index in range(num_attention):
         attended = FieldAttention(
             num_heads, attention_units, name=f"attention_{index}"

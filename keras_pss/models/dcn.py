@@ -10,6 +10,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
 )
@@ -18,7 +19,7 @@ from keras_pss.models.model import Model
 
 def DCN(
     embeddings: Any,
-    num_dense: int = 13,
+    num_dense: int | None = None,
     num_cross: int = 1,
     hidden_units: Sequence[int] = (1024,) * 4,
     dropout: float = 0.0,
@@ -33,8 +34,10 @@ def DCN(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
-        num_dense: Number of dense features, at least 0. Default: 13.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
+        num_dense: Number of dense features, at least 0. Default: None, those
+            that a collection with named tables knows, and 13 with other layers.
         num_cross: L, the number of cross layers.
         hidden_units: Widths of the deep net's hidden layers.
         dropout: Dropout rate after each ReLU of the deep net.
@@ -64,7 +67,7 @@ def DCN(
     check_net(name, dropout, l2, hidden_units=hidden_units)
     positive_int("num_cross", num_cross, MOST_LAYERS)
     inputs = inputs_of(embeddings, num_dense)
-    first = joined(embeddings(inputs["categorical"]), inputs)
+    first = joined(looked_up(embeddings, inputs), inputs)
     crossed = first
     for index in range(num_cross):
         crossed = VectorCross(name=f"cross_{index}")(first, crossed)

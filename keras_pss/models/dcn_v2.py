@@ -11,6 +11,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
 )
@@ -19,7 +20,7 @@ from keras_pss.models.model import Model
 
 def DCNv2(
     embeddings: Any,
-    num_dense: int = 13,
+    num_dense: int | None = None,
     num_cross: int = 3,
     rank: int | None = None,
     structure: str = "parallel",
@@ -37,8 +38,10 @@ def DCNv2(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
-        num_dense: Number of dense features, at least 0. Default: 13.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
+        num_dense: Number of dense features, at least 0. Default: None, those
+            that a collection with named tables knows, and 13 with other layers.
         num_cross: L, the number of cross layers.
         rank: Rank of the matrices `W_l = U_l V_lᵀ`. Default: None, full rank.
         structure: Whether the deep net is `"parallel"` to the cross layers or
@@ -73,7 +76,7 @@ def DCNv2(
     if rank is not None:
         positive_int("rank", rank, LARGEST_WIDTH)
     inputs = inputs_of(embeddings, num_dense)
-    first = joined(embeddings(inputs["categorical"]), inputs)
+    first = joined(looked_up(embeddings, inputs), inputs)
     crossed = first
     for index in range(num_cross):
         crossed = MatrixCross(rank, name=f"cross_{index}")(first, crossed)

@@ -10,6 +10,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
     wide_logit,
@@ -19,8 +20,8 @@ from keras_pss.models.model import Model
 
 def DeepFM(
     embeddings: Any,
-    wide: Any,
-    num_dense: int = 13,
+    wide: Any = None,
+    num_dense: int | None = None,
     hidden_units: Sequence[int] = (400,) * 3,
     dropout: float = 0.5,
     l2: float = 0.0,
@@ -34,11 +35,14 @@ def DeepFM(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         wide: Layer with separate tables for the same ids, with
-            `output_dim=1`: the first-order weights w_i.
+            `output_dim=1`: the first-order weights w_i. Default: None, which
+            creates it by `embeddings.twin(1)`.
         num_dense: Number of dense features, at least 0. They are not fields of
-            the second-order part. Default: 13.
+            the second-order part. Default: None, those that a collection with
+            named tables knows, and 13 with other layers.
         hidden_units: Widths of the deep net's hidden layers.
         dropout: Dropout rate after each ReLU of the deep net.
         l2: Weight of the L2 penalty on the deep net's kernels in the loss.
@@ -74,7 +78,7 @@ def DeepFM(
         hidden_units=hidden_units,
     )
     inputs = inputs_of(embeddings, num_dense)
-    vectors = embeddings(inputs["categorical"])
+    vectors = looked_up(embeddings, inputs)
     first = wide_logit(wide, embeddings, inputs)
     second = FactorizationMachine(dtype="float32", name="fm")(vectors)
     deep = mlp(joined(vectors, inputs), hidden_units, "deep", dropout, l2)

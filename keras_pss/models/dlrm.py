@@ -5,15 +5,21 @@ from typing import Any
 
 import keras
 
-from keras_pss.layers.base.checks import non_negative_int
 from keras_pss.layers.feature_interaction.dot_interaction import DotInteraction
-from keras_pss.models.blocks import check_net, inputs_of, mlp, probability
+from keras_pss.models.blocks import (
+    check_net,
+    inputs_of,
+    looked_up,
+    mlp,
+    num_fields,
+    probability,
+)
 from keras_pss.models.model import Model
 
 
 def DLRM(
     embeddings: Any,
-    num_dense: int = 13,
+    num_dense: int | None = None,
     bottom_units: Sequence[int] = (512, 256, 64),
     top_units: Sequence[int] = (512, 256),
     dropout: float = 0.0,
@@ -28,9 +34,12 @@ def DLRM(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         num_dense: Number of dense features. With 0, there is no bottom MLP and
-            the top MLP reads only the products of the embeddings.
+            the top MLP reads only the products of the embeddings. Default:
+            None, those that a collection with named tables knows, and 13 with
+            other layers.
         bottom_units: Widths of the bottom MLP's hidden layers. A last layer of
             width d is added: 13-512-256-64-16 with the defaults and d = 16.
         top_units: Widths of the top MLP's hidden layers, before the logit.
@@ -65,9 +74,8 @@ def DLRM(
         bottom_units=bottom_units,
         top_units=top_units,
     )
-    non_negative_int("num_dense", num_dense)
     inputs = inputs_of(embeddings, num_dense)
-    if not num_dense and len(embeddings.input_dims) < 2:
+    if "dense" not in inputs and num_fields(embeddings) < 2:
         raise ValueError(
             "DLRM multiplies pairs of fields, and one table without dense "
             "features is a single field. Add a table, set `num_dense`, or "
@@ -76,13 +84,14 @@ def DLRM(
             f"Received: num_dense={num_dense}, input_dims="
             f"{tuple(embeddings.input_dims)}"
         )
-    features = embeddings(inputs["categorical"])
+    features = looked_up(embeddings, inputs)
     bottom = []
-    if num_dense:
-        units = (*bottom_units, embeddings.output_dim)
+    if "dense" in inputs:
+        width = features.shape[-1]
+        units = (*bottom_units, width)
         bottom = [mlp(inputs["dense"], units, "bottom", dropout, l2)]
         # (b, d), (b, F, d) -> (b, 1 + F, d)
-        first = keras.layers.Reshape((1, embeddings.output_dim))(bottom[0])
+        first = keras.layers.Reshape((1, width))(bottom[0])
         features = keras.layers.Concatenate(axis=1)([first, features])
     # (b, G, d) -> (b, G (G - 1) / 2)
     products = DotInteraction(name="interaction")(features)

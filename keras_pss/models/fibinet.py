@@ -17,6 +17,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
     wide_logit,
@@ -26,8 +27,8 @@ from keras_pss.models.model import Model
 
 def FiBiNET(
     embeddings: Any,
-    wide: Any,
-    num_dense: int = 13,
+    wide: Any = None,
+    num_dense: int | None = None,
     reduction_ratio: int = 3,
     bilinear: str = "interaction",
     hidden_units: Sequence[int] = (400,) * 3,
@@ -43,11 +44,14 @@ def FiBiNET(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         wide: Layer with separate tables for the same ids, with
-            `output_dim=1`: the first-order weights w_i.
+            `output_dim=1`: the first-order weights w_i. Default: None, which
+            creates it by `embeddings.twin(1)`.
         num_dense: Number of dense features, at least 0. They are not fields of
-            the interactions. Default: 13.
+            the interactions. Default: None, those that a collection with named
+            tables knows, and 13 with other layers.
         reduction_ratio: Number of fields divided by the bottleneck width of the
             squeeze-and-excitation network.
         bilinear: Number of matrices: `"interaction"` has one for each pair,
@@ -94,7 +98,7 @@ def FiBiNET(
     one_of("bilinear", bilinear, KINDS)
     positive_int("reduction_ratio", reduction_ratio)
     inputs = inputs_of(embeddings, num_dense)
-    vectors = embeddings(inputs["categorical"])
+    vectors = looked_up(embeddings, inputs)
     first = wide_logit(wide, embeddings, inputs)
     weighted = SqueezeExcitation(reduction_ratio, name="senet")(vectors)
     products = BilinearInteraction(bilinear, name="bilinear")

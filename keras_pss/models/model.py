@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.ops.model_inputs import exact, sources
+from keras_pss.layers.composite.named_collection import NamedCollection
+from keras_pss.ops.model_inputs import exact, packed, sources
 
 Tensor = Any
 
@@ -28,15 +29,25 @@ class Model(keras.Model):
         outputs: Outputs of layers that were called on the inputs.
         name: Name of the model.
 
+    The models of this package take a dict. With tables by position, it has
+    `"categorical": (batch, F) int32` and, if there are dense features,
+    `"dense": (batch, num_dense) float`. With named tables, `"categorical"` has
+    the features with one id, and each multi-hot feature `x` is an input
+    `"x": (batch, length) int32`, with `"x_weights"` if it is weighted. Instead
+    of `"dense"` and of `"categorical"`, each of their features may be given by
+    its own name as `(batch,)` or `(batch, 1)`, in every method and form of
+    data: `{"price": ..., "site_id": ..., "x": ...}`.
+
     Call arguments:
         inputs: For an integer input, integers of any dtype that fit into the
             input's dtype, or floats that are integers and small enough to be
             exact. Booleans are rejected.
 
     Raises:
-        ValueError: If a number does not fit into an integer input and values
-            are known. A TensorFlow graph raises `InvalidArgumentError`; in
-            compiled code, which cannot raise, the row is NaN.
+        ValueError: If the name of a feature is missing or unknown. Also if a
+            number does not fit into an integer input and values are known. A
+            TensorFlow graph raises `InvalidArgumentError`; in compiled code,
+            which cannot raise, the row is NaN.
 
     Example:
 
@@ -51,6 +62,14 @@ class Model(keras.Model):
     for a `Sequential`; the result shares its layers. Inside a plain
     `keras.Model`, this model receives the data that the outer model has cast.
     """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Before Keras compares the names with those of the model's inputs.
+        if args:
+            args = (self._packed(args[0]), *args[1:])
+        elif "inputs" in kwargs:
+            kwargs["inputs"] = self._packed(kwargs["inputs"])
+        return super().__call__(*args, **kwargs)
 
     def call(
         self,
@@ -113,12 +132,36 @@ class Model(keras.Model):
         """The checked data, in the dtypes of the integer inputs."""
         if not isinstance(inputs, dict):
             return _paired(inputs, self.inputs)
+        inputs = self._packed(inputs)
         structure = self.input if isinstance(self.input, dict) else {}
         named = {x.name: x for x in self.inputs} | structure
         return {
             name: _paired(x, keras.tree.flatten(named.get(name)))
             for name, x in inputs.items()
         }
+
+    def _packed(self, inputs: Any) -> Any:
+        """The inputs, where those given by a feature's own name are packed."""
+        packs = self._packs()
+        if not packs or not isinstance(inputs, dict):
+            return inputs
+        dtypes = {name: x.dtype for name, x in self.input.items()}
+        return packed.packed(inputs, dtypes, packs)
+
+    def _packs(self) -> dict[str, dict[str, int]]:
+        """The features within each packed input, with their lengths."""
+        if not isinstance(self.input, dict):
+            return {}
+        packs: dict[str, dict[str, int]] = {}
+        for layer in self.layers:
+            if not isinstance(layer, NamedCollection):
+                continue
+            for name, within in layer.packed_names().items():
+                if name not in self.input:
+                    continue
+                if packs.setdefault(name, within) != within:
+                    return {}  # the names are ambiguous
+        return packs
 
 
 def _paired(given: Any, inputs: list[Any]) -> Any:

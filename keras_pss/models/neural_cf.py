@@ -6,19 +6,20 @@ from typing import Any
 from keras_pss.layers.feature_interaction.bi_interaction import BiInteraction
 from keras_pss.models.blocks import (
     check_net,
-    check_second,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
+    second_tables,
 )
 from keras_pss.models.model import Model
 
 
 def NeuralCF(
     embeddings: Any,
-    mlp_embeddings: Any,
-    num_dense: int = 0,
+    mlp_embeddings: Any = None,
+    num_dense: int | None = None,
     hidden_units: Sequence[int] = (256, 128, 64),
     dropout: float = 0.0,
     l2: float = 0.0,
@@ -32,13 +33,16 @@ def NeuralCF(
     more fields it is over all pairs, so the model also works on click logs.
 
     Args:
-        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)`
-            vectors e and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+        embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
+            e and has `input_dims` and `output_dim`, such as
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         mlp_embeddings: Layer with separate tables for the same ids and any
-            `output_dim`: the vectors m, the input of the MLP.
+            `output_dim`: the vectors m, the input of the MLP. Default: None,
+            which creates it by `embeddings.twin()`.
         num_dense: Number of dense features, which are further inputs of the
-            MLP. Default: 0.
+            MLP. Default: None, those that a collection with named tables knows,
+            and 0 with other layers.
         hidden_units: Widths of the MLP's hidden layers.
         dropout: Dropout rate after each ReLU of the MLP.
         l2: Weight of the L2 penalty on the MLP's kernels in the loss.
@@ -74,10 +78,10 @@ def NeuralCF(
         l2,
         hidden_units=hidden_units,
     )
-    inputs = inputs_of(embeddings, num_dense)
-    check_second("mlp_embeddings", mlp_embeddings, embeddings)
-    vectors = embeddings(inputs["categorical"])
+    inputs = inputs_of(embeddings, num_dense, default=0)
+    second = second_tables("mlp_embeddings", mlp_embeddings, embeddings)
+    vectors = looked_up(embeddings, inputs)
     product = BiInteraction(dtype="float32", name="gmf")(vectors)
-    together = joined(mlp_embeddings(inputs["categorical"]), inputs)
+    together = joined(looked_up(second, inputs), inputs)
     deep = mlp(together, hidden_units, "deep", dropout, l2)
     return Model(inputs, probability([product, deep]), name=name)

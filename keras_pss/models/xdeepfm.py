@@ -13,6 +13,7 @@ from keras_pss.models.blocks import (
     check_net,
     inputs_of,
     joined,
+    looked_up,
     mlp,
     probability,
     wide_logit,
@@ -22,8 +23,8 @@ from keras_pss.models.model import Model
 
 def XDeepFM(
     embeddings: Any,
-    wide: Any,
-    num_dense: int = 13,
+    wide: Any = None,
+    num_dense: int | None = None,
     cross_units: Sequence[int] = (200,) * 3,
     split_half: bool = True,
     hidden_units: Sequence[int] = (400,) * 3,
@@ -40,11 +41,14 @@ def XDeepFM(
     Args:
         embeddings: Layer that maps `(batch, F)` ids to `(batch, F, d)` vectors
             and has `input_dims` and `output_dim`, such as
-            `keras_pss.EmbeddingCollection`.
+            `keras_pss.EmbeddingCollection`. With named tables, the model has
+            inputs for multi-hot features as well; see `keras_pss.models.Model`.
         wide: Layer with separate tables for the same ids, with
-            `output_dim=1`: the first-order weights w_i.
+            `output_dim=1`: the first-order weights w_i. Default: None, which
+            creates it by `embeddings.twin(1)`.
         num_dense: Number of dense features, at least 0. They are not fields of
-            the interaction network. Default: 13.
+            the interaction network. Default: None, those that a collection with
+            named tables knows, and 13 with other layers.
         cross_units: Number of feature maps of each interaction layer.
         split_half: Whether half of a layer's maps are inputs of the next layer
             and the other half are outputs, as in DeepCTR. With False, all maps
@@ -93,7 +97,7 @@ def XDeepFM(
     boolean("split_half", split_half)
     fetched("cross_activation", keras.activations.get, cross_activation)
     inputs = inputs_of(embeddings, num_dense)
-    vectors = embeddings(inputs["categorical"])
+    vectors = looked_up(embeddings, inputs)
     first = wide_logit(wide, embeddings, inputs)
     crossed = CompressedInteraction(
         cross_units, split_half, cross_activation, name="cin"

@@ -121,7 +121,10 @@ def is_ragged(inputs: Any) -> bool:
 
 
 def checked(
-    ids: Tensor, limit: int | Sequence[int] | None, name: str
+    ids: Tensor,
+    limit: int | Sequence[int] | None,
+    name: str,
+    labels: Sequence[str] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Integer ids in range, and a mask of the valid ones.
 
@@ -131,6 +134,8 @@ def checked(
             each index of the last axis, or None to require only that ids
             are non-negative.
         name: Name of the layer in error messages.
+        labels: What error messages call each index of the last axis, where
+            `limit` is a sequence. Defaults to `"table 0"` and so on.
 
     Returns:
         `(ids, valid)`: int32 or int64 ids, where 0 replaces an invalid id,
@@ -157,12 +162,14 @@ def checked(
         ids = _signed(ids, dtype)
         found = check_kernels()
         if found is not None:
-            ids = _natively_checked(found, ids, given, limit, name, message)
+            ids = _natively_checked(
+                found, ids, given, limit, name, message, labels
+            )
             return ids, None
         valid = _in_range(ids, limit)
     if is_concrete(valid):
         if not bool(ops.all(valid)):
-            raise ValueError(_message(given, valid, limit, name))
+            raise ValueError(_message(given, valid, limit, name, labels))
         return ids, None
     if backend.backend() == "tensorflow":
         ids = asserted(ids, given, valid, message)
@@ -185,6 +192,7 @@ def _natively_checked(
     limit: int | Sequence[int] | None,
     name: str,
     message: str,
+    labels: Sequence[str] | None,
 ) -> Tensor:
     """The ids, or the error that `checked` raises without kernels."""
     import tensorflow as tf
@@ -197,7 +205,7 @@ def _natively_checked(
     except tf.errors.InvalidArgumentError:
         # Raised again with the invalid values, as without kernels.
         raise ValueError(
-            _message(given, _in_range(ids, limit), limit, name)
+            _message(given, _in_range(ids, limit), limit, name, labels)
         ) from None
 
 
@@ -240,14 +248,20 @@ _RANGE_FIX = (
 
 
 def _message(
-    ids: Tensor, valid: Tensor, limit: int | Sequence[int] | None, name: str
+    ids: Tensor,
+    valid: Tensor,
+    limit: int | Sequence[int] | None,
+    name: str,
+    labels: Sequence[str] | None,
 ) -> str:
     values = ops.convert_to_numpy(ids)
     wrong = ~ops.convert_to_numpy(valid)
     where = tuple(int(i) for i in np.argwhere(wrong)[0])
     table = ""
     if limit is not None and not isinstance(limit, int):
-        table = f" (table {where[-1]}, input_dim={limit[where[-1]]})"
+        column = where[-1]
+        label = f"table {column}" if labels is None else labels[column]
+        table = f" ({label}, input_dim={limit[column]})"
     return (
         f"Ids of layer '{name}' must be {_rule(limit)}. {_RANGE_FIX} "
         f"Received: {wrong.sum()} of {wrong.size} ids out of range, the first "

@@ -1,4 +1,4 @@
-"""Pooling of the rows of a bag: sum, mean or sqrtn."""
+"""Pooling of the rows of a bag: sum, mean, sqrtn or max."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +87,23 @@ def pool(
     total = sums(segments)
     length = ops.shape(rows)[-2]
     return normed(total(rows, -2), weights, combiner, segments, length)
+
+
+def largest(rows: Tensor, mask: Tensor) -> Tensor:
+    """The largest entry of each column of a bag's rows.
+
+    Args:
+        rows: Floats of shape `(..., L, k)`.
+        mask: Booleans of shape `(..., L)`, False for padding.
+
+    Returns:
+        Floats of shape `(..., k)`; 0 for a bag of padding alone.
+    """
+    inside = ops.expand_dims(mask, -1)
+    low = ops.full_like(rows, float("-inf"))
+    found = ops.max(ops.where(inside, rows, low), axis=-2)
+    # A product with 0 would make the gradient of an empty bag NaN.
+    return ops.where(ops.any(inside, axis=-2), found, ops.zeros_like(found))
 
 
 def normed(

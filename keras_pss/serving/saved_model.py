@@ -1,5 +1,7 @@
 """Exports SavedModels for TensorFlow Serving and plain TensorFlow."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ def export_saved_model(
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
     as well. The folder appears only when it is complete.
+
+    The signature has the names of the model's inputs. A character that
+    TensorFlow does not allow there becomes `_`, and of names that differ only
+    in case the second gets a suffix: `"site id"` is `site_id`.
 
     The signature has the dtypes of the model's inputs. Tensors of another
     dtype are rejected, but TensorFlow casts NumPy arrays and lists that are
@@ -69,15 +75,20 @@ def _is_saved_model(folder: Path) -> bool:
 
 def _write(model: keras.Model, path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
-    if not any(x.ragged or x.sparse for x in inputs):
+    names = _signature_names([x.name for x in inputs])
+    dense = not any(x.ragged or x.sparse for x in inputs)
+    if dense and all(name == own for name, own in names.items()):
         model.export(path, format="tf_saved_model", verbose=False)
         return
     import tensorflow as tf
 
-    # Keras' own signature would be dense, and its padding would be id 0.
+    # Keras' own signature would be dense, and its padding would be id 0. It
+    # would also have names that TensorFlow refuses.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
-    signature = keras.tree.map_structure(_spec, structure)
+    signature = keras.tree.map_structure(
+        lambda x: _spec(x, names[x.name]), structure
+    )
     serve = tf.function(
         lambda inputs: model(inputs),
         input_signature=[signature],
@@ -90,7 +101,23 @@ def _write(model: keras.Model, path: Path) -> None:
     archive.write_out(path, verbose=False)
 
 
-def _spec(x: Any) -> Any:
+def _signature_names(names: Sequence[str]) -> dict[str, str]:
+    """Names in a signature by the names of the inputs."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        safe = re.sub(r"\W", "_", name, flags=re.ASCII)
+        if not safe[0].isalnum():
+            safe = f"input{safe}"
+        # TensorFlow does not distinguish upper and lower case.
+        while safe.lower() in taken:
+            safe = f"{safe}_1"
+        taken.add(safe.lower())
+        found[name] = safe
+    return found
+
+
+def _spec(x: Any, name: str) -> Any:
     """The spec of an input in the signature, for any batch size."""
     import tensorflow as tf
 
@@ -101,4 +128,4 @@ def _spec(x: Any) -> Any:
         unknown = [axis for axis, size in enumerate(shape) if size is None]
         rank = max(1, unknown[-1])
         return tf.RaggedTensorSpec(shape, x.dtype, ragged_rank=rank)
-    return tf.TensorSpec(shape, x.dtype, name=x.name)
+    return tf.TensorSpec(shape, x.dtype, name=name)

@@ -1,6 +1,5 @@
 """The compiled model of a run."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -9,13 +8,12 @@ from typing import Any
 import keras
 
 from keras_pss.layers import EmbeddingCollection
-from keras_pss.layers.base.budget import Budget, InfeasibleBudget
+from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
+from keras_pss.layers.composite.twins import made_or_hashed
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.training.config import MODELS, RunConfig
-
-logger = logging.getLogger(__name__)
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -30,6 +28,7 @@ def build_model(
     num_dense: int = 13,
     limits: Sequence[int] | None = None,
     steps: int | None = None,
+    log: Any = None,
 ) -> keras.Model:
     """The compiled model of a run, initialized from the run's seed.
 
@@ -42,10 +41,12 @@ def build_model(
             Default: None, no filter.
         steps: Number of steps in all epochs. A decay without `decay_steps`
             ends there.
+        log: A log whose features have tables by name, with its `schema` and
+            `tables`. Default: None, a table for each column.
     """
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
-        tables = embedding_parts(config, cardinalities, limits)
+        tables = embedding_parts(config, cardinalities, limits, log)
         try:
             model = MODELS[config.model](
                 **tables, num_dense=num_dense, **config.model_options
@@ -72,6 +73,7 @@ def embedding_parts(
     config: RunConfig,
     cardinalities: Sequence[int | None],
     limits: Sequence[int] | None = None,
+    log: Any = None,
 ) -> dict[str, Any]:
     """The embedding layers of the run's model, by argument name.
 
@@ -87,7 +89,9 @@ def embedding_parts(
         budget = None
         if whole is not None:
             budget = whole.share(width, sum(widths.values()))
-        part = _collection(config, cardinalities, limits, name, budget, place)
+        part = _collection(
+            config, cardinalities, limits, name, budget, place, log
+        )
         if limits is not None:
             # A filter implies known cardinalities.
             rows = [n or 0 for n in cardinalities]
@@ -103,9 +107,12 @@ def _collection(
     name: str,
     budget: Budget | None,
     place: int,
+    log: Any,
 ) -> EmbeddingCollection:
     width = 1 if name == "wide" else config.dim
     kept = cardinalities if limits is None else limits
+    if log is not None:
+        kept = list(log.tables.values())
     method, options = config.method, dict(config.options)
     if limits is not None and budget is not None:
         rows = [n for n in cardinalities if n is not None]
@@ -124,9 +131,12 @@ def _collection(
     }
 
     def made(method: str, options: dict[str, Any]) -> EmbeddingCollection:
-        return EmbeddingCollection(
-            kept, width, method, budget, options=options, **given
-        )
+        arguments = {"options": options, **given}
+        if log is not None:
+            return EmbeddingCollection.for_log(
+                log, width, method, budget, **arguments
+            )
+        return EmbeddingCollection(kept, width, method, budget, **arguments)
 
     if width == config.dim:
         return made(method, options)
@@ -136,19 +146,7 @@ def _collection(
             f"model={config.model!r} has first-order tables of one column as "
             f"well. Give a budget. Received: options={config.options!r}"
         )
-    try:
-        return made(method, options)
-    except InfeasibleBudget as error:
-        # Low rank and products cannot be smaller than a single column.
-        found = made("hash", {"seed": config.seed + place})
-        found.why = str(error)
-        logger.warning(
-            "The tables of %r are hashed instead of method=%r: %s",
-            name,
-            method,
-            error,
-        )
-        return found
+    return made_or_hashed(made, method, options, config.seed + place, name)
 
 
 def methods_of(model: keras.Model) -> dict[str, dict[str, str]]:

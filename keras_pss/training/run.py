@@ -12,7 +12,10 @@ import keras
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.pipelines.file_batches import file_dataset
+from keras_pss.data.pipelines.tsv_batches import log_rejects
 from keras_pss.data.readers.source import checksum
+from keras_pss.data.storage import encoder_folder
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 from keras_pss.planning import memory_report
@@ -48,8 +51,9 @@ def train(
     and `plots/`. During training, `out` also holds the state.
 
     Args:
-        data: The log that `criteo.prepare`, `criteo.load` or `movielens.load`
-            returned, with training, validation and test rows.
+        data: The log that `prepare` or `load` of `keras_pss.data` or of
+            `keras_pss.data.criteo`, or `movielens.load`, returned, with
+            training, validation and test rows.
         config: Hyperparameters.
         out: Folder of the run. It is created if it does not exist.
         verbose: The `verbose` argument of `model.fit`.
@@ -161,18 +165,13 @@ def evaluate(
 
     Args:
         run: Folder of a finished run.
-        sources: Criteo TSV files, plain or compressed.
+        sources: Files of the log that the run was trained on, plain or
+            compressed.
         batch_size: Number of rows per batch.
     """
     run = Path(run)
     model = load_model(run)
-    if not (run / ENCODER_FILE).is_file():
-        raise ValueError(
-            "`run` must be a run on a log in Criteo's format, with an "
-            f"{ENCODER_FILE} file. Received: run={run}"
-        )
-    encoder = criteo.load_encoder(run / ENCODER_FILE)
-    data = criteo.tsv_dataset(sources, encoder, batch_size=batch_size)
+    data = _of_files(run, sources, batch_size)
     _warn_of_known(run, sources)
     score = forward(model, data)
     found = MetricsAccumulator()
@@ -185,6 +184,25 @@ def evaluate(
             f"No rows to score. Received: {', '.join(map(str, sources))}"
         )
     return found.result()
+
+
+def _of_files(run: Path, sources: list[Path], batch_size: int) -> Any:
+    """Batches of labeled rows, encoded as the run's training rows."""
+    encoder = run / ENCODER_FILE
+    if encoder.is_dir():
+        return file_dataset(
+            sources,
+            encoder_folder.load(encoder),
+            batch_size=batch_size,
+            on_rejects=log_rejects,
+        )
+    if encoder.is_file():
+        known = criteo.load_encoder(encoder)
+        return criteo.tsv_dataset(sources, known, batch_size=batch_size)
+    raise ValueError(
+        "`run` must be a run on a log with a schema or in Criteo's format, "
+        f"with an {ENCODER_FILE}. Received: run={run}"
+    )
 
 
 def load_model(run: Path | str) -> keras.Model:

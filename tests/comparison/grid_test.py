@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from keras_pss.comparison.grid import (
     BASELINES,
+    METHOD_ROWS,
     Grid,
     infeasible,
     load_grid,
@@ -70,6 +71,7 @@ class Tables:
     """Rows as far as sizes go."""
 
     cardinalities = (1000, 2000)
+    has_named_tables = False
 
     def counts(self, column):
         return np.arange(self.cardinalities[column], 0, -1)
@@ -173,6 +175,11 @@ def test_mistakes_in_files(tmp_path):
     path.write_text('model = "dlrm"')
     with pytest.raises(ValueError, match="A grid's keys are models, methods"):
         load_grid(str(path))
+
+
+def test_no_row_of_a_report_hides_a_method():
+    for name in METHOD_ROWS.keys() & METHODS.keys():
+        assert METHOD_ROWS[name] == {"method": name}
 
 
 def test_options_keep_their_kind():

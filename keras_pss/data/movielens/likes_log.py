@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_pss.data import movielens
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.data.pipelines.tf_dataset import prefetched
+from keras_pss.data.pipelines.record_batches import prefetched
 from keras_pss.data.readers.source import checksum
 
 

@@ -1,15 +1,20 @@
-"""Interface of the data of a run: Criteo clicks or MovieLens likes.
+"""Interface of the data of a run.
 
 A batch is `({"dense": (B, num_dense) float32, "categorical": (B, F) int32},
-label (B,) float32)`; without dense features there is no "dense".
+label (B,) float32)`; without dense features there is no "dense". A log with
+multi-valued features has their ids and weights by name as well; see
+`keras_pss.data.dataset`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
+
+from keras_pss.features import Schema
 
 SPLITS = ("train", "validation", "test")
 
@@ -18,17 +23,31 @@ class ClickLog(ABC):
     """Rows in three splits with the same ids.
 
     Attributes:
-        kind: `"criteo"` or `"movielens"`, as in recipes.
+        kind: `"criteo"` or `"movielens"`, as in recipes, or `"any"`.
         name: Name of the rows in error messages.
         num_dense: Number of dense features.
         cardinalities: Number of ids of each categorical column, or None for
             open ids.
+        schema: The schema of the log, or None if columns have no names.
+        tables: Number of ids of each table of the schema, or None for open
+            ids.
     """
 
     kind: str
     name: str
     num_dense: int
     cardinalities: Sequence[int | None]
+    schema: Schema | None = None
+    tables: Mapping[str, int | None] = MappingProxyType({})
+
+    @property
+    def has_named_tables(self) -> bool:
+        """Whether features have lists of ids, or share tables."""
+        if self.schema is None:
+            return False
+        return bool(self.schema.multi) or (
+            len(self.schema.tables) < len(self.schema.single)
+        )
 
     @abstractmethod
     def rows(self, split: str) -> int:

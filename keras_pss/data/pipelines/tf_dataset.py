@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.pipelines.record_batches import (
+    WINDOW_ROWS,
+    Records,
+    check_batch_size,
+    prefetched,
+    record_batches,
+)
 from keras_pss.data.pipelines.tsv_batches import (
     OnRejects,
-    check_batch_size,
     log_rejects,
     tsv_batches,
 )
@@ -24,12 +30,6 @@ from keras_pss.data.storage.records import FIRST_ID
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-WINDOW_ROWS = 1 << 20  # rows shuffled together
-
-_BLOCK_ROWS = 1 << 14  # rows emitted from a window at a time
-# Enough to hide the reading of the first rows of an epoch.
-_BATCHES_AHEAD = 16
 
 
 def dataset(
@@ -79,66 +79,26 @@ def dataset(
         ValueError: The split does not exist, `batch_size` is below 1, or
             `skip` is negative or positive without `repeat`.
     """
-    import tensorflow as tf
-
     check_batch_size(batch_size)
-    if skip < 0 or (skip and not repeat):
-        raise ValueError(
-            "`skip` must be at least 0, and 0 without `repeat`. "
-            f"Received: skip={skip}, repeat={repeat}"
-        )
     if not isinstance(prepared, Prepared):
         prepared = load(prepared)
-    shards = [str(path) for path in prepared.shards(split)]
-    num_rows = prepared.rows(split)
-    if shuffle is None:
-        shuffle = split == "train"
-    in_window = 1
-    if shuffle:
-        in_window = max(1, WINDOW_ROWS // prepared.metadata["rows_per_shard"])
-    count = num_rows // batch_size
-    if num_rows % batch_size and not drop_remainder:
-        count += 1
-
-    def epoch(number: "tf.Tensor") -> "tf.data.Dataset":
-        """Batches of records in the order of epoch `number`."""
-        # Hashed, so that neighboring seeds and epochs have unrelated orders.
-        mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
-        names = tf.constant(shards)
-        if shuffle:
-            names = tf.random.experimental.stateless_shuffle(names, mixed)
-        windows = tf.data.Dataset.from_tensor_slices(names).batch(in_window)
-        if shuffle:
-            blocks = windows.enumerate(1).flat_map(
-                lambda index, window: _shuffled_window(
-                    window,
-                    tf.random.experimental.stateless_fold_in(mixed, index),
-                )
-            )
-        else:
-            blocks = windows.flat_map(_window)
-        return blocks.rebatch(batch_size, drop_remainder)
-
-    if repeat:
-        if not count:
-            raise ValueError(
-                "`repeat` needs at least one whole batch per epoch. "
-                f"Received: batch_size={batch_size}, {num_rows} {split} rows"
-            )
-        first, rest = divmod(skip, count)
-        numbers = tf.data.Dataset.counter(first)
-        batches = numbers.flat_map(epoch).skip(rest)
-    else:
-        # Each iteration over the dataset draws another epoch.
-        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        batches = numbers.take(1).flat_map(epoch)
-    batches = batches.map(_features, num_parallel_calls=2)
-    batches = batches.apply(
-        tf.data.experimental.assert_cardinality(
-            tf.data.INFINITE_CARDINALITY if repeat else count
-        )
+    return record_batches(
+        Records(
+            split,
+            tuple(str(path) for path in prepared.shards(split)),
+            schema.NUM_COLUMNS,
+            prepared.rows(split),
+            prepared.metadata["rows_per_shard"],
+        ),
+        _features,
+        batch_size=batch_size,
+        shuffle=split == "train" if shuffle is None else shuffle,
+        seed=seed,
+        drop_remainder=drop_remainder,
+        repeat=repeat,
+        skip=skip,
+        window_rows=WINDOW_ROWS,
     )
-    return prefetched(batches)
 
 
 def tsv_dataset(
@@ -190,71 +150,6 @@ def tsv_dataset(
     )
     made = tf.data.Dataset.from_generator(elements, output_signature=signature)
     return prefetched(made)
-
-
-def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Prefetches batches during training steps, without autotuning.
-
-    TensorFlow's autotuning thread doubles its sleep time up to a minute, and
-    deleting an iterator waits for it: after `model.fit`, up to as long as the
-    training itself took.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
-
-
-def _read(names: "tf.Tensor") -> "tf.Tensor":
-    """Reads the records of some shards, int32 (rows, 40)."""
-    import tensorflow as tf
-
-    shape = (None, schema.NUM_COLUMNS)
-    parts = tf.TensorArray(
-        tf.int32, tf.size(names), infer_shape=False, element_shape=shape
-    )
-
-    def read(index: Any, parts: Any) -> Any:
-        data = tf.io.decode_raw(tf.io.read_file(names[index]), tf.int32)
-        return index + 1, parts.write(
-            index, tf.reshape(data, (-1, schema.NUM_COLUMNS))
-        )
-
-    _, parts = tf.while_loop(
-        lambda index, _: index < tf.size(names), read, (0, parts)
-    )
-    return tf.ensure_shape(parts.concat(), shape)
-
-
-def _window(names: "tf.Tensor") -> "tf.data.Dataset":
-    import tensorflow as tf
-
-    records = _read(names)
-    return _blocks(tf.shape(records)[0], lambda at: records[at[0] : at[1]])
-
-
-def _shuffled_window(
-    names: "tf.Tensor", seed: "tf.Tensor"
-) -> "tf.data.Dataset":
-    import tensorflow as tf
-
-    records = _read(names)
-    count = tf.shape(records)[0]
-    order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
-    return _blocks(count, lambda at: tf.gather(records, order[at[0] : at[1]]))
-
-
-def _blocks(count: "tf.Tensor", take: Any) -> "tf.data.Dataset":
-    """Dataset of blocks `take((start, stop))` of `count` rows in total."""
-    import tensorflow as tf
-
-    starts = tf.data.Dataset.range(0, tf.cast(count, tf.int64), _BLOCK_ROWS)
-    return starts.map(
-        lambda start: take(
-            (start, tf.minimum(start + _BLOCK_ROWS, tf.cast(count, tf.int64)))
-        )
-    )
 
 
 def _features(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from keras_pss.data.criteo.tsv_reader import TsvReader
 from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.pipelines.record_batches import check_batch_size
 from keras_pss.data.readers.block import Block, Int32Array, Reject
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import ordered_map
@@ -66,15 +67,6 @@ def tsv_batches(
     check_batch_size(batch_size)
     reader = TsvReader(sources, strict=strict, labelled=labelled)
     return _rebatch(_encoded(reader, encoder, on_rejects), batch_size)
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raises ValueError if `batch_size` is below 1."""
-    if batch_size < 1:
-        raise ValueError(
-            "`batch_size` must be at least 1. "
-            f"Received: batch_size={batch_size}."
-        )
 
 
 def _encoded(

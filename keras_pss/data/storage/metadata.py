@@ -5,7 +5,6 @@ use: file names cannot point outside the folder, and numbers must agree with
 each other and with the files.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,13 @@ from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.encoder_file import check_config
 from keras_pss.data.storage import records
+from keras_pss.data.storage.shard_checks import (
+    AGAIN,
+    check_size,
+    check_split,
+    is_count,
+    short,
+)
 from keras_pss.data.storage.splits import SPLITS
 from keras_pss.files import read_json, write_json
 
@@ -20,8 +26,6 @@ NAME = "metadata.json"
 VOCABULARY = "vocabulary.npz"
 FORMAT = "keras_pss.criteo"
 VERSION = 1
-
-_AGAIN = "Copy the folder again or prepare the data again."
 
 
 def write(directory: Path, content: dict[str, Any]) -> None:
@@ -54,7 +58,7 @@ def read(directory: Path) -> dict[str, Any]:
             f"`directory` must hold a {NAME} written by `criteo.prepare`. "
             f"Received: directory={str(directory)!r}. Prepare the data first."
         )
-    content = read_json(path, _AGAIN)
+    content = read_json(path, AGAIN)
     named, version = content.get("format"), content.get("version")
     if named != FORMAT or version != VERSION:
         raise ValueError(
@@ -66,13 +70,14 @@ def read(directory: Path) -> dict[str, Any]:
         _check(content)
     except ValueError as error:
         raise ValueError(
-            f"{path} must be written by `criteo.prepare`: {error}. {_AGAIN}"
+            f"{path} must be written by `criteo.prepare`: {error}. {AGAIN}"
         ) from error
     for part in content["splits"].values():
         for shard in part["shards"]:
-            _check_size(
+            check_size(
                 directory / shard["name"],
                 shard["rows"] * records.RECORD_BYTES,
+                NAME,
             )
     _check_cardinalities(directory, content)
     return content
@@ -88,54 +93,25 @@ def _check(content: dict[str, Any]) -> None:
     if sizes is not None and not (
         isinstance(sizes, list)
         and len(sizes) == schema.NUM_CATEGORIES
-        and all(_is_count(size) for size in sizes)
+        and all(is_count(size) for size in sizes)
     ):
-        raise ValueError(f"cardinalities={_short(sizes)}")
+        raise ValueError(f"cardinalities={short(sizes)}")
     if not isinstance(rejects, dict) or not all(
-        _is_count(count) for count in rejects.values()
+        is_count(count) for count in rejects.values()
     ):
-        raise ValueError(f"rejects={_short(rejects)}")
+        raise ValueError(f"rejects={short(rejects)}")
     if not isinstance(splits, dict) or not (
         {"train"} <= set(splits) <= set(SPLITS)
     ):
-        raise ValueError(f"splits={_short(splits)}")
+        raise ValueError(f"splits={short(splits)}")
     sources = content.get("sources", [])
     if not isinstance(sources, list) or not all(
         isinstance(source, dict) and isinstance(source.get("name"), str)
         for source in sources
     ):
-        raise ValueError(f"sources={_short(sources)}")
+        raise ValueError(f"sources={short(sources)}")
     for name, part in splits.items():
-        _check_split(name, part, content.get("rows_per_shard"))
-
-
-def _check_split(name: str, part: Any, rows_per_shard: Any) -> None:
-    shards = part.get("shards") if isinstance(part, dict) else None
-    if not isinstance(shards, list) or not shards:
-        raise ValueError(f"{name} without shards")
-    for index, shard in enumerate(shards):
-        wanted = records.shard_name(name, index, len(shards))
-        if not isinstance(shard, dict) or shard.get("name") != wanted:
-            raise ValueError(f"{_short(shard)} in place of {wanted}")
-        rows: Any = shard.get("rows")
-        clicks: Any = shard.get("clicks")
-        digest = shard.get("sha256")
-        if not (_is_count(rows) and _is_count(clicks) and clicks <= rows):
-            raise ValueError(f"rows={rows!r}, clicks={clicks!r} in {wanted}")
-        if not isinstance(digest, str) or not re.fullmatch(
-            "[0-9a-f]{64}", digest
-        ):
-            raise ValueError(f"sha256={_short(digest)} in {wanted}")
-    if not _is_count(rows_per_shard) or any(
-        shard["rows"] != rows_per_shard for shard in shards[:-1]
-    ):
-        raise ValueError(f"rows_per_shard={rows_per_shard!r}")
-    for key in "rows", "clicks":
-        total = sum(shard[key] for shard in shards)
-        if not _is_count(part.get(key)) or part[key] != total:
-            raise ValueError(
-                f"{part.get(key)!r} {name} {key} in total, {total} in shards"
-            )
+        check_split(name, part, content.get("rows_per_shard"))
 
 
 def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
@@ -146,7 +122,7 @@ def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
         if not path.is_file():
             raise FileNotFoundError(
                 f"A folder with ids='vocabulary' must hold {VOCABULARY}. "
-                f"Received: directory={str(directory)!r}. {_AGAIN}"
+                f"Received: directory={str(directory)!r}. {AGAIN}"
             )
         try:
             with open_arrays(path) as arrays:
@@ -154,7 +130,7 @@ def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
                 wanted = [arrays.shape(name)[0] for name in names]
         except (IndexError, ValueError) as error:
             raise ValueError(
-                f"{path} must be written by `criteo.prepare`. {_AGAIN} "
+                f"{path} must be written by `criteo.prepare`. {AGAIN} "
                 f"Received: {error}"
             ) from error
     elif ids["buckets"] is None:
@@ -164,26 +140,5 @@ def _check_cardinalities(directory: Path, content: dict[str, Any]) -> None:
     if content["cardinalities"] != wanted:
         raise ValueError(
             f"{directory / NAME} must have the cardinalities {wanted} of its "
-            f"encoder. {_AGAIN} Received: {content['cardinalities']}"
+            f"encoder. {AGAIN} Received: {content['cardinalities']}"
         )
-
-
-def _check_size(path: Path, size: int) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"A shard that {NAME} names must exist. Received: {str(path)!r}. "
-            f"{_AGAIN}"
-        )
-    if path.stat().st_size != size:
-        raise ValueError(
-            f"{path} must have {size} bytes. Received: "
-            f"{path.stat().st_size} bytes. {_AGAIN}"
-        )
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:100]

@@ -17,19 +17,19 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     by_frequency,
     count_values,
 )
-from keras_pss.data.readers.block import Reject, UInt32Array
+from keras_pss.data.readers.block import UInt32Array
 from keras_pss.data.readers.recognize import check_criteo
-from keras_pss.data.readers.source import MAX_RAW, Sources
+from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import metadata, prepared, records, splits
 from keras_pss.data.storage.prepared import VOCABULARY, Prepared
+from keras_pss.data.storage.rejects import MAX_REJECTS, REJECTS, reject_line
+from keras_pss.data.storage.shard_checks import shard_name
 from keras_pss.data.storage.splits import RowNumbers
 from keras_pss.data.storage.staging import Staging, blocks_of
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__
 
-REJECTS = "rejects.tsv"
-MAX_REJECTS = 10_000  # broken rows that are listed; all are counted
 POLICIES = ("vocabulary", "hash")
 
 _COUNT_ROWS = 1 << 20  # rows whose values are sorted together
@@ -203,7 +203,7 @@ def _stage(
             first = block.rejects[: MAX_REJECTS - kept]
             if first:
                 with open(rejects, "ab") as file:
-                    file.writelines(map(_reject_line, first))
+                    file.writelines(map(reject_line, first))
                 kept += len(first)
             report(reader.bytes_done, reader.bytes_total, "read")
     finally:
@@ -217,12 +217,6 @@ def broken(reader: TsvReader) -> str:
         return "no rows"
     counts = [f"{n} rows with {why}" for why, n in reader.rejects.items()]
     return f"{', '.join(counts)}, the first {reader.first_reject}"
-
-
-def _reject_line(reject: Reject) -> bytes:
-    head = f"{reject.file}\t{reject.line}\t{reject.reason}\t{reject.column}\t"
-    row = reject.raw[:MAX_RAW]
-    return head.encode(errors="surrogateescape") + row + b"\n"
 
 
 def _count(
@@ -268,7 +262,7 @@ def _write(
         shards = []
         count = -(-len(rows) // rows_per_shard)
         for index, block in enumerate(blocks_of(rows, rows_per_shard)):
-            path = folder / records.shard_name(name, index, count)
+            path = folder / shard_name(name, index, count)
             shards.append(
                 records.write_shard(path, staging, block, encoder, WORKERS)
             )

@@ -24,11 +24,6 @@ FIRST_ID = 1 + schema.NUM_INTEGERS
 _BLOCK_ROWS = 1 << 13  # the arrays of a block fit into the caches
 
 
-def shard_name(split: str, index: int, count: int) -> str:
-    """File name of a shard, such as `train-00000-of-00004.bin`."""
-    return f"{split}-{index:05d}-of-{count:05d}.bin"
-
-
 def write_shard(
     path: Path,
     staging: Staging,
@@ -65,7 +60,7 @@ def write_shard(
         for records in ordered_map(encode, blocks, workers):
             clicks += int(records[:, 0].sum())
             digest.update(records.data)
-            _write(file, records.data)
+            write_all(file, records.data)
     return {
         "name": path.name,
         "rows": len(rows),
@@ -74,7 +69,7 @@ def write_shard(
     }
 
 
-def _write(file: Any, data: memoryview) -> None:
+def write_all(file: Any, data: memoryview) -> None:
     """Writes all bytes; a raw file may accept only some at a time."""
     view = data.cast("B")
     while view:

@@ -18,7 +18,7 @@ class Composite(Packable, Holder):
 
     def parts(self) -> list[Any]:
         """The sub-layers that hold weights."""
-        return list(self._nested().values())
+        return list(self.nested_layers().values())
 
     def tables(self) -> dict[str, Table]:
         return {}

@@ -1,6 +1,5 @@
 """Base class of layers in which each column of the ids has its own table."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ class MultiColumn(Composite):
     A subclass sets `input_dims` and `output_dim`, and defines `column_rows`.
     """
 
-    input_dims: tuple[Any, ...]
+    input_dims: Any
     output_dim: int
 
     def column_rows(
@@ -65,9 +64,7 @@ class MultiColumn(Composite):
                 f"Received: ids of shape {shape}"
             )
 
-    def compute_output_shape(
-        self, input_shape: Sequence[int | None]
-    ) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape, self.output_dim)
 
     def compute_output_spec(

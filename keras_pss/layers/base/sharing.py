@@ -1,159 +1,154 @@
-"""Layers that several other layers hold, and how copies keep sharing them.
+"""Layers that hold nested layers, which other layers may share.
 
-Keras preserves shared layers while it saves or loads a whole model. Elsewhere
-(`clone_model`, `from_config`, HDF5) it copies layer by layer. There the config
-of a holder identifies the layer that it shares, and copies of different
-holders share one copy of that layer. If the model also calls the shared layer
-directly, Keras copies that layer by a config that names no holder. The copies
-could then not share it, so copying a holder raises an error.
+Keras preserves shared layers while it saves or loads a whole model, and Python
+does while it copies or pickles objects together. Elsewhere (`clone_model`,
+`from_config`, JSON, HDF5) Keras copies layer by layer, and nothing tells which
+copies belong together. They would no longer share a nested layer, so a layer
+whose nested layer is shared raises an error instead of giving its config.
 """
 
 import copy
 import gc
-import uuid
+from contextvars import ContextVar, copy_context
 from typing import Any, ClassVar, Self
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakSet
 
 import keras
+from keras import ops
 
 from keras_pss import keras_internals
+from keras_pss.layers.initial_values.stored import weights_are_stored
 
-# For each layer its holders, numbered in the order of their creation.
-_holders: WeakKeyDictionary[Any, WeakKeyDictionary[Any, int]] = (
-    WeakKeyDictionary()
+# While Keras preserves shared objects, it marks the second config of one.
+_PROBE = keras.initializers.Zeros()
+_without_nested: ContextVar[bool] = ContextVar(
+    "keras_pss_config_without_nested_layers", default=False
 )
-# Unique identifiers of shared layers; they must be unique across processes.
-_marks: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-# The latest copy of each shared layer, by identifier, and the numbers of the
-# holders whose copies hold it.
-_copies: WeakValueDictionary[str, Any] = WeakValueDictionary()
-_copied_holders: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
-
-# Config of a probe object that is marked as shared. Deserializing it twice
-# gives the same object only while Keras preserves shared objects.
-_PROBE: dict[str, Any] = {
-    "module": "keras.initializers",
-    "class_name": "Zeros",
-    "config": {},
-    "registered_name": None,
-    "shared_object_id": -1,
-}
 
 
 class Holder(keras.layers.Layer):
     """Base of layers that take other layers, possibly shared, as arguments.
 
     A subclass lists the names of these arguments in `nested`, stores each
-    under its own name and calls `hold_nested` after all of them are set. The
-    value of an argument may be None.
+    under its own name and calls `hold_nested` at the end of its constructor.
+    The value of an argument may be None.
     """
 
     nested: ClassVar[tuple[str, ...]] = ()
 
     def hold_nested(self) -> None:
         """Registers this layer as a holder of its nested layers."""
-        for part in self._nested().values():
-            known = _holders.setdefault(part, WeakKeyDictionary())
-            known[self] = 1 + max(known.values(), default=-1)
+        for layer in self.nested_layers().values():
+            if not hasattr(layer, "holders"):
+                layer.holders = WeakSet()
+            layer.holders.add(self)
 
-    def _nested(self) -> dict[str, Any]:
+    def nested_layers(self) -> dict[str, Any]:
+        """The layers that were given as arguments, by argument."""
         found = {name: getattr(self, name) for name in self.nested}
-        return {name: part for name, part in found.items() if part is not None}
+        return {k: layer for k, layer in found.items() if layer is not None}
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), **dict.fromkeys(self.nested)}
-        for name, part in self._nested().items():
-            config[name] = _serialized(part, self)
+        if not _without_nested.get():
+            for name, layer in self.nested_layers().items():
+                config[name] = _serialized(layer, self)
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        parts = {
-            name: _deserialized(config[name], name, config.get("name"))
+        nested = {
+            name: _deserialized(config[name])
             for name in cls.nested
             if config.get(name) is not None
         }
-        return cls(**{**config, **parts})
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copies the layer together with its nested layers."""
-        parts = {
-            name: copy.deepcopy(part, memo)
-            for name, part in self._nested().items()
-        }
-        twin = type(self)(**{**self.get_config(), **parts})
-        if self.built:
-            twin.build()
-            for own, given in zip(twin.weights, self.weights, strict=True):
-                own.assign(given)
-        return twin
+        return cls(**{**config, **nested})
 
     def __reduce__(self) -> Any:
-        for part in self._nested().values():
-            if shared_by(part) > 1:
-                raise ValueError(_refusal(self.name, part.name))
-        return super().__reduce__()
+        """Copies or pickles the nested layers as objects, which stay shared."""
+        context = copy_context()
+        context.run(_without_nested.set, True)
+        config = context.run(self.get_config)
+        values = None
+        if self.built:
+            values = [ops.convert_to_numpy(own) for own in _own_weights(self)]
+        return _rebuilt, (type(self), config, self.nested_layers(), values)
+
+    def __copy__(self) -> Self:
+        """An independent copy, as `copy.copy` makes of every Keras layer."""
+        return copy.deepcopy(self)
 
 
-def shared_by(part: Any) -> int:
-    """Number of holders of a layer; direct calls by a model count as one."""
-    if _count(part) > 1:
+def _rebuilt(
+    cls: type[Holder],
+    config: dict[str, Any],
+    nested: dict[str, Any],
+    values: list[Any] | None,
+) -> Holder:
+    layer = cls.from_config({**config, **nested})
+    if values is not None:
+        with weights_are_stored():
+            layer.build()
+        for own, value in zip(_own_weights(layer), values, strict=True):
+            own.assign(value)
+    return layer
+
+
+def _own_weights(holder: Holder) -> list[Any]:
+    """The weights of a layer without those of its nested layers."""
+    nested = holder.nested_layers().values()
+    others = {id(weight) for layer in nested for weight in layer.weights}
+    return [weight for weight in holder.weights if id(weight) not in others]
+
+
+def _serialized(layer: Any, holder: Holder) -> dict[str, Any]:
+    """The config of a nested layer."""
+    if _is_shared_by_keras():
+        config = keras.saving.serialize_keras_object(layer)
+        # Keras has already copied the first config when it marks it.
+        return {**config, "shared_object_id": id(layer)}
+    if _other_uses(layer, holder):
         # Keras' layers form reference cycles, so unused holders may be alive
         # until the next garbage collection.
         gc.collect()
-    return _count(part)
+    if uses := _other_uses(layer, holder):
+        raise ValueError(
+            f"Layer '{holder.name}' shares layer '{layer.name}', which is "
+            f"also {' and also '.join(uses)}. A copy made from a config, as by "
+            "`clone_model`, `from_config`, JSON and HDF5, would no longer "
+            "share it. Copy the whole model by `copy.deepcopy(model)`, or save "
+            "and load it as a `.keras` file. "
+            f"Received: get_config() of layer '{holder.name}'"
+        )
+    return keras.saving.serialize_keras_object(layer)
 
 
-def _count(part: Any) -> int:
-    return len(_holders.get(part, ())) + keras_internals.is_called(part)
-
-
-def _serialized(part: Any, holder: Any) -> dict[str, Any]:
-    config = keras.saving.serialize_keras_object(part)
-    if _is_shared_by_keras():
-        # Keras marks an object only at its second occurrence, when the config
-        # of the first has already been copied.
-        return {**config, "shared_object_id": id(part)}
-    if shared_by(part) < 2:
-        return config
-    return {
-        **config,
-        "shared_object_id": _marks.setdefault(part, uuid.uuid4().hex),
-        "holder": _holders[part][holder],
-        "called": keras_internals.is_called(part),
-    }
-
-
-def _deserialized(config: Any, argument: str, name: str | None) -> Any:
+def _deserialized(config: Any) -> Any:
     if isinstance(config, keras.layers.Layer):
         return config
-    if "holder" not in config or _is_shared_by_keras():
-        return keras.saving.deserialize_keras_object(config)
-    if config["called"]:
-        raise ValueError(_refusal(name, config["config"].get("name", argument)))
-    mark, number = config["shared_object_id"], config["holder"]
-    part = _copies.get(mark)
-    # If the same holder is copied again, a new set of copies begins.
-    if part is None or number in _copied_holders[part]:
-        part = keras.saving.deserialize_keras_object(config)
-        _copies[mark], _copied_holders[part] = part, set()
-    _copied_holders[part].add(number)
-    return part
+    if "holder" in config:
+        raise ValueError(
+            "A development version of keras_pss wrote this config of a layer "
+            "that shares another one. Load it with that version and save the "
+            f"model as a `.keras` file. Received: holder={config['holder']}"
+        )
+    return keras.saving.deserialize_keras_object(config)
 
 
-def _refusal(holder: str | None, part: str) -> str:
-    return (
-        f"Layer '{holder}' shares layer '{part}' with other layers, and a "
-        f"copy of '{holder}' alone would no longer share it. Copy the whole "
-        "model by `copy.deepcopy(model)`, save and load it as a `.keras` "
-        "file, or create a new model and load the weights. "
-        f"Received: a copy of layer '{holder}'"
-    )
+def _other_uses(layer: Any, holder: Holder) -> list[str]:
+    """How others than a holder use its nested layer, in words."""
+    others = sorted(f"'{x.name}'" for x in layer.holders if x is not holder)
+    uses = [f"held by {', '.join(others)}"] if others else []
+    if keras_internals.is_called(layer):
+        uses.append(
+            "called directly (in this model or in another one, even if that "
+            "is deleted)"
+        )
+    return uses
 
 
 def _is_shared_by_keras() -> bool:
-    """Whether Keras is saving or loading a whole model."""
-    first, second = (
-        keras.saving.deserialize_keras_object(dict(_PROBE)) for _ in range(2)
-    )
-    return first is second
+    """Whether Keras is saving a whole model."""
+    for _ in range(2):
+        config = keras.saving.serialize_keras_object(_PROBE)
+    return "shared_object_id" in config

@@ -1,11 +1,12 @@
 """Divides the budget of a collection among its tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import LARGEST_DIM
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.embedding.methods import method_class
 
 # By default the smallest tables stay uncompressed, as long as together they
@@ -14,42 +15,81 @@ FULL_SHARE = 0.25
 
 
 @dataclass(frozen=True)
+class TableSpec:
+    """A table of a collection, with the method that may compress it.
+
+    Attributes:
+        rows: Integer, or None for an open vocabulary.
+        width: Integer, the number of columns.
+        method: A method string.
+        options: Dict of further arguments of the method's layer.
+    """
+
+    rows: int | None
+    width: int
+    method: str
+    options: Mapping[str, Any]
+
+    @property
+    def cls(self) -> type[CompressedEmbedding]:
+        return method_class(self.method)
+
+    @property
+    def size(self) -> int:
+        """Parameters of the uncompressed table; the most for an open one."""
+        return (LARGEST_DIM if self.rows is None else self.rows) * self.width
+
+    def smallest(self) -> int:
+        return self.cls.smallest_size(self.rows, self.width, **self.options)
+
+    def index_size(self) -> int:
+        return self.cls.index_size(self.rows, self.width, **self.options)
+
+    def shares_with(self, other: Self) -> bool:
+        """Whether one memory holds both tables if they are compressed."""
+        return self.cls.one_memory and (
+            (self.method, self.width) == (other.method, other.width)
+            and dict(self.options) == dict(other.options)
+        )
+
+
+@dataclass(frozen=True)
 class Allocation:
     """The tables that stay uncompressed, and the sizes of the others.
 
     Attributes:
         full: Indices of the uncompressed tables, ascending.
-        compressed: Indices of the other tables, ascending.
-        sizes: Largest size of each table of `compressed`, in units of four
-            bytes; a single number if the tables share one memory. Empty if
-            the arguments of the method determine the sizes.
+        units: Indices of the other tables: for each memory the tables that
+            share it, and each further table alone.
+        sizes: Largest size of each unit, in units of four bytes. Empty if the
+            arguments of the methods determine the sizes.
     """
 
     full: tuple[int, ...]
-    compressed: tuple[int, ...]
-    sizes: tuple[int, ...]
+    units: tuple[tuple[int, ...], ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def compressed(self) -> tuple[int, ...]:
+        """Indices of the compressed tables, ascending."""
+        return tuple(sorted(table for unit in self.units for table in unit))
 
 
 def allocate(
-    input_dims: Sequence[int | None],
-    output_dim: int,
-    method: str,
+    tables: Sequence[TableSpec],
     budget: Budget | None,
     min_rows: int | None,
-    options: Mapping[str, Any],
     count_index: bool = True,
 ) -> Allocation:
     """Divides a budget among tables without ever exceeding it.
 
     Args:
-        input_dims: Rows of each table; None for an open vocabulary.
-        output_dim: Integer, columns of all tables.
-        method: A method string.
-        budget: Budget of all tables together; None if `options` determine the
-            size of each table, as in papers that state a rank.
+        tables: The tables, of one width and method or of several.
+        budget: Budget of all tables together; None if the options of the
+            tables determine their sizes, as in papers that state a rank.
         min_rows: Tables with fewer rows stay uncompressed. If it is None, the
-            smallest tables do, up to `FULL_SHARE` of the budget.
-        options: Further arguments of the method's layer.
+            smallest tables do, up to `FULL_SHARE` of the budget. Tables whose
+            method does not compress are always uncompressed.
         count_index: Boolean, whether index tables count if the budget is a
             ratio or a number of parameters. False reproduces the allocation
             of collections that were saved before index tables counted.
@@ -58,78 +98,92 @@ def allocate(
         InfeasibleBudget: A ValueError, if the budget is too small. The message
             states the smallest feasible budget.
     """
-    everything = tuple(range(len(input_dims)))
-    cls = method_class(method)
-    if not cls.compresses:
-        return Allocation(everything, (), ())
-    rows = [LARGEST_DIM if n is None else n for n in input_dims]
+    everything = tuple(range(len(tables)))
+    fixed = {t for t in everything if not tables[t].cls.compresses}
+    if len(fixed) == len(tables):
+        return Allocation(everything)
     if budget is None:
-        small = {t for t in everything if rows[t] < (min_rows or 0)}
-        others = tuple(t for t in everything if t not in small)
-        return Allocation(tuple(sorted(small)), others, ())
-    closed = None if None in input_dims else sum(rows) * output_dim
-    allowed = budget.parameters(closed)
-    if closed is not None and closed <= allowed:
-        return Allocation(everything, (), ())
+        full = fixed | {t for t in everything if _below(tables[t], min_rows)}
+        return Allocation(tuple(sorted(full)), _units(tables, full))
+    whole = None
+    if all(table.rows is not None for table in tables):
+        whole = sum(table.size for table in tables)
+    allowed = budget.parameters(whole)
+    if whole is not None and whole <= allowed:
+        return Allocation(everything)
 
     def uncounted(table: int) -> int:
         """Size of the index tables that the budget does not count."""
-        if count_index:
-            return 0
-        return cls.index_size(input_dims[table], output_dim, **options)
+        return 0 if count_index else tables[table].index_size()
 
-    def smallest(table: int) -> int:
-        least = cls.smallest_size(input_dims[table], output_dim, **options)
-        return least - uncounted(table)
-
-    def gains(table: int) -> bool:
-        return smallest(table) < rows[table] * output_dim
+    def smallest(unit: Sequence[int]) -> int:
+        return max(tables[t].smallest() - uncounted(t) for t in unit)
 
     def choice(share: float) -> tuple[set[int], int, list[int]]:
-        """The full tables, their size, and the least sizes of the others."""
-        full, spent = set(), 0
-        for table in sorted(everything, key=lambda t: rows[t]):
-            size = rows[table] * output_dim
+        """The full tables, their size, and the least sizes of the units."""
+        full = set(fixed)
+        spent = sum(tables[t].size for t in full)
+        limit = spent + share * (allowed - spent)
+        for table in sorted(everything, key=lambda t: tables[t].size):
+            if table in full:
+                continue
+            size = tables[table].size
             if min_rows is None:
-                stays = spent + size <= share * allowed
+                stays = spent + size <= limit
             else:
-                stays = rows[table] < min_rows
-            if stays or not gains(table):
+                stays = _below(tables[table], min_rows)
+            if stays or smallest([table]) >= size:
                 full.add(table)
                 spent += size
-        return full, spent, [smallest(t) for t in everything if t not in full]
-
-    def needed(spent: int, least: list[int]) -> int:
-        if not least:
-            return spent
-        return spent + (max(least) if cls.one_memory else sum(least))
+        return full, spent, [smallest(unit) for unit in _units(tables, full)]
 
     full, spent, least = choice(FULL_SHARE)
-    if min_rows is None and needed(spent, least) > allowed:
+    if min_rows is None and spent + sum(least) > allowed:
         # Full tables leave too little for the others, so compress them all.
         full, spent, least = choice(0)
-    if needed(spent, least) > allowed:
+    if spent + sum(least) > allowed:
         fix = "" if min_rows is None else "a smaller `min_rows`, "
+        methods = dict.fromkeys(repr(table.method) for table in tables)
         raise InfeasibleBudget(
-            f"method={method!r} needs a budget of at least "
-            f"{feasible(needed(spent, least), closed)} for these {len(rows)} "
+            f"method={', '.join(methods)} needs a budget of at least "
+            f"{feasible(spent + sum(least), whole)} for these {len(tables)} "
             f"tables, {spent} of them for {len(full)} uncompressed ones. Give "
             f"a larger budget, {fix}or another method. "
             f"Received: budget={budget}, which allows {allowed}"
         )
-    compressed = tuple(t for t in everything if t not in full)
-    if not least:
-        sizes = []
-    elif cls.one_memory:
-        sizes = [min(allowed - spent, LARGEST_DIM)]
-    else:
-        weights = [rows[t] * output_dim for t in compressed]
-        whole = divide(allowed - spent, weights, least)
-        sizes = [
-            size + uncounted(table)
-            for size, table in zip(whole, compressed, strict=True)
-        ]
-    return Allocation(tuple(sorted(full)), compressed, tuple(sizes))
+    units = _units(tables, full)
+    sizes = [allowed - spent]
+    if len(units) != 1 or not tables[units[0][0]].cls.one_memory:
+        weights = [sum(tables[t].size for t in unit) for unit in units]
+        sizes = divide(allowed - spent, weights, least)
+    held = tuple(
+        min(size, LARGEST_DIM)
+        if tables[unit[0]].cls.one_memory
+        else size + uncounted(unit[0])
+        for size, unit in zip(sizes, units, strict=True)
+    )
+    return Allocation(tuple(sorted(full)), units, held)
+
+
+def _below(table: TableSpec, min_rows: int | None) -> bool:
+    return table.rows is not None and table.rows < (min_rows or 0)
+
+
+def _units(
+    tables: Sequence[TableSpec], full: Collection[int]
+) -> tuple[tuple[int, ...], ...]:
+    """The tables that are not full, those of one memory together."""
+    units: list[list[int]] = []
+    for table, spec in enumerate(tables):
+        if table in full:
+            continue
+        for unit in units:
+            if spec.shares_with(tables[unit[0]]):
+                unit.append(table)
+                break
+        else:
+            units.append([table])
+    return tuple(map(tuple, units))
 
 
 def divide(

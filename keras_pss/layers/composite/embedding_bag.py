@@ -32,8 +32,8 @@ class EmbeddingBag(Composite):
 
     Args:
         embedding: The layer whose rows are pooled, such as
-            `keras_pss.TTEmbedding`. Other layers may share it, also after the
-            model has been saved and loaded.
+            `keras_pss.TTEmbedding`. Other layers may share it; see "Shared
+            layers and memories" in docs/methods.md.
         combiner: `"sum"` (the default), `"mean"` or `"sqrtn"`.
         **kwargs: `name`, `trainable` and `dtype`. The dtype defaults to the
             embedding's.

@@ -1,11 +1,13 @@
 """All embedding tables of a model, as one layer.
 
 The budget is divided in allocation.py. A method's `fuse` creates the layer
-that looks up several tables at once.
+that looks up several tables at once. The form with named tables has a class
+of its own in named_collection.py. The file is long because it documents and
+checks the arguments of both forms.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import keras
 from keras import initializers, ops
@@ -19,20 +21,39 @@ from keras_pss.layers.base.checks import (
     fetched,
     non_negative_int,
     positive_int,
+    shown,
 )
 from keras_pss.layers.base.multi_column import MultiColumn
+from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
-from keras_pss.layers.composite.allocation import allocate
-from keras_pss.layers.embedding.full_embedding import FullEmbedding
+from keras_pss.layers.composite import log_tables, twins
+from keras_pss.layers.composite.allocation import TableSpec, allocate
+from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import columns
 
 Tensor = Any
 
 
+class _EitherForm(MultiColumn):
+    """Chooses the class by the form of `input_dims`.
+
+    A base class, so that the signature of `EmbeddingCollection` remains that
+    of its `__init__`.
+    """
+
+    def __new__(cls, input_dims: Any = None, *args: Any, **kwargs: Any) -> Self:
+        if cls is EmbeddingCollection and isinstance(input_dims, Mapping):
+            # Its module imports this one.
+            from keras_pss.layers.composite import named_collection
+
+            named = cast(type[Self], named_collection.NamedCollection)
+            return super().__new__(named, input_dims, *args, **kwargs)
+        return super().__new__(cls, input_dims, *args, **kwargs)
+
+
 @keras.saving.register_keras_serializable("keras_pss")
-class EmbeddingCollection(MultiColumn):
+class EmbeddingCollection(_EitherForm):
     """The embedding tables of all features, compressed within one budget.
 
         E[..., f, :] = E_f[x[..., f]]
@@ -42,10 +63,19 @@ class EmbeddingCollection(MultiColumn):
     each large table has a separate layer, and the budget is divided in
     proportion to the sizes of the tables.
 
+    Tables and features may have names instead of positions. Then several
+    features may share a table, tables may differ in width and method, and
+    multi-hot features are pooled:
+
+        E[b, f, :] = pool_l E_t(f)[x_f[b, l]]
+
     Args:
         input_dims: Rows of each of the F tables; None for an open vocabulary
             (only ROBE and hashing methods), whose ids must be below 2^31 - 1.
-        output_dim: Integer d, the length of a row in all tables.
+            Or a dict of tables by name, each a `keras_pss.TableConfig` or a
+            number of rows.
+        output_dim: Integer d, the length of a row in all tables without a
+            width of their own.
         method: Any method string of `keras_pss.embedding`. Defaults to
             `"robe"`.
         budget: Upper bound on everything that the served tables store
@@ -68,19 +98,35 @@ class EmbeddingCollection(MultiColumn):
             counts index tables. False only for collections that were saved
             by versions that did not count them, so that their tables keep
             their sizes.
+        features: Dict of features by name, each a `keras_pss.FeatureConfig`
+            or the name of its table. Only for tables with names; defaults to
+            one feature for each table, with its name and one id.
+        dense: List of names of dense features, or a dict of their lengths by
+            name. The layer does not use them; the models of
+            `keras_pss.models` make an input for them. Only for tables with
+            names; defaults to none.
         **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
-        inputs: Integer ids; column f has the ids of table f.
+        inputs: Integer ids; column f has the ids of table f. For tables with
+            names, a dict: the ids of each feature by its name, and the
+            weights of feature `x` as `"x_weights"`. A tensor named
+            `"categorical"` may replace all features with one id; column f has
+            the ids of the f-th of them.
 
-    Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
+    Input shape: `(..., F)`. With names, `(batch,)` or `(batch, 1)` for a
+    feature with one id and `(batch, length)` for a multi-hot one, padded with
+    -1.
+    Output shape: `(..., F, output_dim)`. With names, `(batch, F, output_dim)`
+    if the tables of all F features have the same width; otherwise a dict of
+    `(batch, width)` by name.
 
     Memory: at most the budget; see `memory_report()`.
 
     Raises:
         ValueError: If the method has no size within the budget; the message
             states the smallest feasible budget. Also for an out-of-range id,
-            as in every layer here.
+            as in every layer here, and for a missing or unknown name.
 
     Example:
 
@@ -89,6 +135,22 @@ class EmbeddingCollection(MultiColumn):
         [1_000_000, 50_000, 12], 16, method="robe", budget="100x"
     )
     layer(np.array([[999_999, 7, 11]])).shape  # (1, 3, 16)
+    named = keras_pss.EmbeddingCollection(
+        {"user": 1_000_000, "item": 50_000},
+        16,
+        budget="100x",
+        features={
+            "user": "user",
+            "item": "item",
+            "viewed": keras_pss.FeatureConfig("item", length=4),
+        },
+    )
+    ids = {
+        "user": np.array([999_999]),
+        "item": np.array([7]),
+        "viewed": np.array([[3, 49_999, -1, -1]]),
+    }
+    named(ids).shape  # (1, 3, 16)
     ```
 
     References: Desai et al., "Random Offset Block Embedding (ROBE)",
@@ -97,7 +159,7 @@ class EmbeddingCollection(MultiColumn):
 
     def __init__(
         self,
-        input_dims: Sequence[int | None],
+        input_dims: Sequence[int | None] | Mapping[str, Any],
         output_dim: int,
         method: str = "robe",
         budget: Budget | str | int | None = "1000x",
@@ -108,11 +170,13 @@ class EmbeddingCollection(MultiColumn):
         embeddings_constraint: Any = None,
         gradient: str = "auto",
         count_index: bool = True,
+        features: Mapping[str, Any] | None = None,
+        dense: Mapping[str, int] | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.input_dims = _checked_dims(input_dims, method)
         self.output_dim = positive_int("output_dim", output_dim, LARGEST_ROW)
+        method_class(method)
         self.method = method
         parsed = None if budget is None else Budget.parse(budget)
         self.budget = None if parsed is None else parsed.form
@@ -138,79 +202,115 @@ class EmbeddingCollection(MultiColumn):
         self.gradient = gradient
         self.count_index = boolean("count_index", count_index)
         self.autocast = False
+        self._create(input_dims, features, dense)
+
+    def _create(self, input_dims: Any, features: Any, dense: Any) -> None:
+        """Creates the parts from the arguments that depend on the form."""
+        if features is not None or dense is not None:
+            raise ValueError(
+                "`features` and `dense` belong to tables with names. Give "
+                "`input_dims` as a dict of tables by name. Received: "
+                f"features={shown(features)}, dense={shown(dense)} with "
+                f"input_dims={shown(input_dims)}"
+            )
+        self.input_dims = _checked_dims(input_dims, self.method)
+        parts = self._divided()
+        sizes: Sequence[Any] = self._allocation.sizes
+        compressed = self._allocation.compressed
+        self.full: TableLayer | None = parts.full(
+            self._allocation.full, name="full"
+        )
+        self.shared: TableLayer | None = parts.shared(
+            compressed, sizes[0] if sizes else None, name="shared"
+        )
+        self.single: list[Any] = []
+        if self.shared is None:
+            self.single = [
+                parts.single(table, size)
+                for table, size in zip(
+                    compressed, sizes or [None] * len(compressed), strict=True
+                )
+            ]
+
+    def specs(self) -> list[TableSpec]:
+        """The tables, in the order of `input_dims`."""
+        return [
+            TableSpec(rows, self.output_dim, self.method, dict(self.options))
+            for rows in self.input_dims
+        ]
+
+    def _divided(self) -> PartFactory:
+        """Divides the budget; returns what creates the parts."""
+        tables = self.specs()
+        budget = None if self.budget is None else Budget.parse(self.budget)
         self._allocation = allocate(
-            self.input_dims,
-            output_dim,
-            method,
-            parsed,
-            min_rows,
-            self.options,
+            tables,
+            budget,
+            self.min_rows,
             # A budget in bytes has always counted index tables.
-            count_index or (parsed is not None and parsed.is_bytes),
+            self.count_index or (budget is not None and budget.is_bytes),
         )
-        common = {
-            "dtype": self.dtype_policy,
-            "embeddings_regularizer": self.embeddings_regularizer,
-            "embeddings_constraint": self.embeddings_constraint,
-            "gradient": gradient,
-        }
-        self.full: TableLayer | None = self._full(common)
-        self.shared: TableLayer | None = self._shared(common)
-        self.single: list[Any] = self._single(common)
-
-    def _dims(self, columns: Sequence[int]) -> list[Any]:
-        return [self.input_dims[column] for column in columns]
-
-    def _full(self, common: dict[str, Any]) -> TableLayer | None:
-        if not self._allocation.full:
-            return None
-        return FullEmbedding.fuse(
-            self._dims(self._allocation.full),
-            self.output_dim,
-            self._allocation.full,
-            embeddings_initializer=self.embeddings_initializer,
-            name="full",
-            **common,
+        return PartFactory(
+            tables,
+            self.embeddings_initializer,
+            {
+                "dtype": self.dtype_policy,
+                "embeddings_regularizer": self.embeddings_regularizer,
+                "embeddings_constraint": self.embeddings_constraint,
+                "gradient": self.gradient,
+            },
         )
 
-    def _shared(self, common: dict[str, Any]) -> TableLayer | None:
-        columns = self._allocation.compressed
-        if not columns:
-            return None
-        sizes = self._allocation.sizes
-        return method_class(self.method).fuse(
-            self._dims(columns),
-            self.output_dim,
-            columns,
-            sum(sizes) if sizes else None,
-            embeddings_initializer=self.embeddings_initializer,
-            name="shared",
-            **self.options,
-            **common,
+    @classmethod
+    def for_log(
+        cls,
+        log: Any,
+        output_dim: int,
+        method: str = "robe",
+        budget: Budget | str | int | None = "1000x",
+        **kwargs: Any,
+    ) -> Self:
+        """Creates the tables of all features of a prepared log.
+
+        Args:
+            log: A prepared log, such as `keras_pss.data.prepare` returns. Its
+                `schema` describes the features, and its `tables` are the
+                number of rows of each table by name.
+            output_dim, method, budget, **kwargs: Arguments of the class.
+
+        Returns:
+            A collection with named tables. It takes the inputs that the log's
+            pipeline yields, `"categorical"` and one for each multi-hot
+            feature, and knows the dense features of the log.
+
+        Raises:
+            ValueError: If `log` has no schema and tables.
+        """
+        return cls(
+            **log_tables.arguments(log),
+            output_dim=output_dim,
+            method=method,
+            budget=budget,
+            **kwargs,
         )
 
-    def _single(self, common: dict[str, Any]) -> list[Any]:
-        if self.shared is not None:
-            return []
-        cls = method_class(self.method)
-        layers = []
-        for place, column in enumerate(self._allocation.compressed):
-            shape = (self.input_dims[column], self.output_dim)
-            arguments = {
-                "embeddings_initializer": table_scale.moved(
-                    self.embeddings_initializer, 100 * column
-                ),
-                "name": f"table_{column}",
-                **self.options,
-                **common,
-            }
-            if self.budget is None:
-                layer = cls.sized(*shape, **arguments)
-            else:
-                size = self._allocation.sizes[place]
-                layer = cls.from_budget(*shape, size, **arguments)
-            layers.append(layer)
-        return layers
+    def twin(self, output_dim: int | None = None, name: str = "twin") -> Any:
+        """Creates separate tables for the same ids.
+
+        They have the same method, or are hashed if the method has no table of
+        that width within the budget. A budget that is a ratio stays the same,
+        any other is multiplied by the ratio of the widths.
+
+        Args:
+            output_dim: Integer, the length of all rows, such as 1 for
+                first-order weights. Defaults to None, the same as here.
+            name: Name of the layer.
+
+        Raises:
+            ValueError: If `options` instead of a budget determine the size of
+                tables of another width.
+        """
+        return twins.twin(self, output_dim, name)
 
     def parts(self) -> list[Any]:
         parts = [self.full, self.shared, *self.single]
@@ -243,12 +343,9 @@ class EmbeddingCollection(MultiColumn):
             layer.observe(ids[:, place], mask)
 
     def get_config(self) -> dict[str, Any]:
-        # `model.quantize` may have quantized the parts one by one; a copy must
-        # be built with their policy.
-        policy = self.parts()[0].dtype_policy
         return {
             **super().get_config(),
-            "dtype": keras.dtype_policies.serialize(policy),
+            **policies_of(self),
             "input_dims": self.input_dims,
             "output_dim": self.output_dim,
             "method": self.method,
@@ -270,7 +367,11 @@ class EmbeddingCollection(MultiColumn):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{"count_index": False, **config})
+        given = {"count_index": False, **config}
+        policies = given.pop("part_dtypes", None)
+        layer = cls(**given)
+        set_part_policies(layer, policies)
+        return layer
 
 
 def _checked_dims(

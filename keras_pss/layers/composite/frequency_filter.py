@@ -1,7 +1,7 @@
 """Maps all rare ids to one id, a baseline for compressed embeddings."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.multi_column import MultiColumn
+from keras_pss.layers.composite.named_collection import NamedCollection
 
 Tensor = Any
 
@@ -72,6 +73,12 @@ class FrequencyFilter(MultiColumn):
     def __init__(
         self, embeddings: Any, input_dims: Sequence[int], **kwargs: Any
     ) -> None:
+        if isinstance(embeddings, NamedCollection):
+            raise ValueError(
+                "`embeddings` must have tables by position, since the filter "
+                "takes packed ids: pass a list of `input_dims`. "
+                f"Received: embeddings={shown(embeddings)}"
+            )
         for attribute in ("input_dims", "output_dim", "parts"):
             if not hasattr(embeddings, attribute):
                 raise ValueError(
@@ -124,6 +131,11 @@ class FrequencyFilter(MultiColumn):
                 )
             rows.append(1 + int((seen[1:] >= min_count).sum()))
         return tuple(rows)
+
+    def twin(self, output_dim: int | None = None, name: str = "twin") -> Self:
+        """Creates separate tables; see `EmbeddingCollection.twin`."""
+        tables = self.embeddings.twin(output_dim, f"{name}_tables")
+        return type(self)(tables, self.input_dims, name=name)
 
     def column_rows(
         self, ids: Tensor, valid: Tensor | None, training: bool | None

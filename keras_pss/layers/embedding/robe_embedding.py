@@ -70,7 +70,8 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         memory: A `SharedMemory` that other tables may use as well. Defaults
             to None, which creates a separate memory of `memory_size`.
         table: Integer, the number of this table in the shared memory, which
-            the hash depends on. Defaults to the next free number.
+            the hash depends on. Defaults to the next number of the memory. Give
+            it if you use `load_weights`; see `SharedMemory`.
         output_scale: Float, a constant factor of the rows, for tables whose
             scale differs from that of the others in a shared memory. Defaults
             to 1.
@@ -157,13 +158,11 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         self.sign = boolean("sign", sign)
         self.hash = one_of("hash", hash, hashing.FAMILIES)
         self.seed = non_negative_int("seed", seed)
-        if table is not None:
-            non_negative_int("table", table)
-        if memory is None:
-            self.table = 0 if table is None else table
-        else:
-            self.table = memory.claim(table)
         self.output_scale = number("output_scale", output_scale, 0)
+        self.table = 0 if table is None else non_negative_int("table", table)
+        # A constructor that fails must not take a number.
+        if memory is not None:
+            self.table = memory.claim(table, self)
         self.hold_nested()
 
     @classmethod

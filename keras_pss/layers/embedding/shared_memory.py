@@ -1,6 +1,8 @@
 """The circular memory of ROBE, which several tables may share."""
 
+import gc
 from typing import Any
+from weakref import WeakValueDictionary
 
 import keras
 
@@ -16,7 +18,13 @@ class SharedMemory(TableLayer):
     The memory assigns a number to each table, so that the same id reads
     different positions in different tables. The memory is built, counted,
     trained and saved once, regardless of the number and the shapes of the
-    tables. A saved and loaded model, or a copy of a model, keeps sharing it.
+    tables. A `.keras` file and `copy.deepcopy(model)` keep sharing it;
+    `clone_model`, JSON and HDF5 raise an error.
+
+    A file of `save_weights` does not contain the numbers. Give each table its
+    number by `table=` if you use `load_weights`: otherwise the numbers follow
+    from the order in which tables were created on this memory, including
+    tables that are deleted since, as when a notebook cell runs again.
 
     Args:
         memory_size: Integer m, the number of parameters; below 2^31.
@@ -59,29 +67,41 @@ class SharedMemory(TableLayer):
             **kwargs,
         )
         self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
-        self._numbers: set[int] = set()
+        self._tables: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._next = 0
 
-    def claim(self, table: int | None) -> int:
-        """Reserves a table number.
+    def claim(self, table: int | None, layer: Any) -> int:
+        """Reserves a table number as long as a layer exists.
 
         Args:
-            table: Integer, the number to reserve; None for the next free one.
+            table: Integer, the number to reserve; None for the number after
+                the largest one that was ever reserved, so that it does not
+                depend on when Python deletes unused layers.
+            layer: The layer that the number is for.
 
         Returns:
             The reserved number.
 
         Raises:
-            ValueError: If another table has the number. Both would read the
+            ValueError: If another layer has the number. Both would read the
                 same positions for the same ids.
         """
         if table is None:
-            table = max(self._numbers, default=-1) + 1
-        if table in self._numbers:
+            table = self._next
+        if table in self._tables:
+            # Keras' layers form reference cycles, so an unused layer may be
+            # alive until the next garbage collection.
+            gc.collect()
+        if table in self._tables:
             raise ValueError(
-                f"Memory '{self.name}' already has a table {table}. Leave "
-                f"`table` out to get the next number. Received: table={table}"
+                f"Memory '{self.name}' already has a table {table}, layer "
+                f"'{self._tables[table].name}'. Leave `table` out to get the "
+                "next number. To create the same layers again, delete the old "
+                "ones first or create a new `SharedMemory`. "
+                f"Received: table={table}"
             )
-        self._numbers.add(table)
+        self._tables[table] = layer
+        self._next = max(self._next, table + 1)
         return table
 
     def tables(self) -> dict[str, Table]:

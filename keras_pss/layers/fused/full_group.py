@@ -29,6 +29,6 @@ class FullGroup(TableGroup):
         return {"embeddings": Table(rows, self.output_dim, fill)}
 
     def call(self, ids: Tensor) -> Tensor:
-        firsts = [0, *accumulate(self.input_dims)][:-1]
-        index = ids + ops.cast(np.array(firsts, np.int32), ids.dtype)
+        firsts = np.array([0, *accumulate(self.input_dims)][:-1], np.int32)
+        index = ids + ops.cast(firsts[list(self.columns)], ids.dtype)
         return self.gather_rows("embeddings", index)

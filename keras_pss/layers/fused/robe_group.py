@@ -33,6 +33,7 @@ class ROBEGroup(TableGroup):
             together.
         table_numbers: Numbers of the tables, which the hash depends on.
         block_size, sign, mapping, hash, seed: As in `ROBEEmbedding`.
+        columns: As in `TableGroup`.
         **kwargs: Further arguments of `TableLayer`.
 
     Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
@@ -51,9 +52,10 @@ class ROBEGroup(TableGroup):
         mapping: str = "block",
         hash: str = "pss1",
         seed: int = 0,
+        columns: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(input_dims, output_dim, **kwargs)
+        super().__init__(input_dims, output_dim, columns, **kwargs)
         if mapping == "fold":
             memory_size -= memory_size % output_dim
         self.memory_size = positive_int("memory_size", memory_size, 2**31 - 1)
@@ -80,11 +82,13 @@ class ROBEGroup(TableGroup):
             memory_size=self.memory_size,
             output_dim=output_dim,
             block_size=self.block_size,
-            table=self.table_numbers,
+            table=tuple(self.table_numbers[c] for c in self.columns),
             seed=self.seed,
             family=self.hash,
             sign=sign,
-            scales=self._scales,
+            scales=tuple(self._scales[c] for c in self.columns)
+            if self._scales
+            else (),
         )
 
     def tables(self) -> dict[str, Table]:

@@ -14,20 +14,29 @@ class TableGroup(TableLayer):
     Args:
         input_dims: Rows of each table; None for an open vocabulary.
         output_dim: Integer d, the columns of all tables.
+        columns: Index of the table of each of the F columns of the ids.
+            Defaults to None, one column for each table.
         **kwargs: Further arguments of `TableLayer`.
 
     Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
     """
 
     def __init__(
-        self, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+        self,
+        input_dims: Sequence[Any],
+        output_dim: int,
+        columns: Sequence[int] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.input_dims = tuple(input_dims)
         self.output_dim = output_dim
+        if columns is None:
+            columns = range(len(self.input_dims))
+        self.columns = tuple(columns)
 
     def lookup_numbers(self) -> int:
-        return len(self.input_dims) * self.output_dim
+        return len(self.columns) * self.output_dim
 
     def budget_size(self) -> int:
         """Size as a budget counts it, in parameters."""

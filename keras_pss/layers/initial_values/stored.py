@@ -1,4 +1,4 @@
-"""Initial values of weights that a file is about to replace."""
+"""Initial values of weights that a file or a copy is about to replace."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ _stored: ContextVar[bool] = ContextVar(
 
 @contextmanager
 def weights_are_stored() -> Iterator[None]:
-    """Layers built within are given their weights by a file afterwards."""
+    """Layers built within get their weights from a file or another layer."""
     token = _stored.set(True)
     try:
         yield
@@ -40,8 +40,9 @@ def forgiving(initializer: Fill) -> Fill:
             if not _stored.get():
                 raise
             warnings.warn(
-                "A layer from a file starts with zeros until its weights are "
-                f"loaded, since its initializer is refused today: {error}",
+                "A layer that is loaded or copied starts with zeros until its "
+                "weights are assigned, since its initializer is refused "
+                f"today: {error}",
                 stacklevel=2,
             )
             return ops.zeros(shape, dtype)

@@ -94,6 +94,20 @@ def cases():
         },
     )
     yield (
+        "NamedCollection",
+        keras_pss.EmbeddingCollection,
+        lambda: {
+            "input_dims": {"a": 50, "b": 60},
+            "output_dim": 4,
+            "method": "hash",
+            "budget": "2x",
+            "features": {"x": "a", "y": "b"},
+            "dense": ["z"],
+        },
+    )
+    yield "TableConfig", keras_pss.TableConfig, lambda: {"input_dim": 50}
+    yield "FeatureConfig", keras_pss.FeatureConfig, lambda: {"table": "a"}
+    yield (
         "HotRows",
         keras_pss.HotRows,
         lambda: {"embedding": embedding(), "capacity": 3},

@@ -9,19 +9,26 @@ from keras import ops
 
 import keras_pss
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.composite.allocation import FULL_SHARE, allocate, divide
+from keras_pss.layers.composite.allocation import (
+    FULL_SHARE,
+    TableSpec,
+    allocate,
+    divide,
+)
+
+
+def robe_tables(options=()):
+    return [TableSpec(rows, 8, "robe", dict(options)) for rows in DIMS]
 
 
 def test_min_rows_is_the_users_choice():
     for min_rows, full in ((0, ()), (41, (1, 3)), (901, (0, 1, 3))):
-        allocation = allocate(DIMS, 8, "robe", Budget.parse("5x"), min_rows, {})
+        allocation = allocate(robe_tables(), Budget.parse("5x"), min_rows)
         assert allocation.full == full
     with pytest.raises(
         ValueError, match=r"at least 67576.*a smaller `min_rows`"
     ):
-        allocate(
-            DIMS, 8, "robe", Budget.parse("20x"), 10_000, {"mapping": "block"}
-        )
+        allocate(robe_tables({"mapping": "block"}), Budget.parse("20x"), 10_000)
 
 
 def test_the_named_minimum_is_one():

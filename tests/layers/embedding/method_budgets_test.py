@@ -86,6 +86,4 @@ def test_bytes_count_index_tables_too(method):
         [3000, 40, 1000], 16, method, "100KB", options=options
     )
     assert 4 * tables.budget_size() <= 100_000
-    assert 4 * tables.budget_size() > 80_000 or (
-        method in ("mixed_dimension", "quantized", "memcom")
-    )
+    assert 4 * tables.budget_size() > 80_000

@@ -39,6 +39,16 @@ def test_every_method_has_a_name_and_is_exported():
     assert set(METHODS) <= set(listed)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_argument_of_the_size_is_one_of_the_class(method):
+    """Without `sized_by`, a budget overrides the user's value silently."""
+    cls = METHODS[method]
+    if cls.sized_by:
+        assert cls.sized_by in cls.option_names({})
+    else:
+        assert method in ("full", "quantized", "hot_rows")
+
+
 @pytest.mark.parametrize(
     ("method", "group"),
     [("full", "FullGroup"), ("robe", "ROBEGroup"), ("hash", None)],

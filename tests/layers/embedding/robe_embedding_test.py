@@ -17,10 +17,52 @@ def test_tables_of_a_shared_memory_read_other_places():
     rows = first.materialize(ids), second.materialize(ids)
     # By chance a row in a thousand starts at the same place.
     assert (rows[0] == rows[1][:, :8]).all(axis=1).mean() < 0.02
-    with pytest.raises(ValueError, match="already has a table 1"):
-        keras_pss.ROBEEmbedding(5, 8, memory=memory, table=1)
-    assert keras_pss.ROBEEmbedding(5, 8, memory=memory, table=7).table == 7
-    assert keras_pss.ROBEEmbedding(5, 8, memory=memory).table == 8
+
+
+def test_a_number_belongs_to_a_table_as_long_as_it_exists():
+    memory = keras_pss.SharedMemory(1000)
+
+    def table(number=None, **arguments):
+        return keras_pss.ROBEEmbedding(
+            5, 8, memory=memory, table=number, **arguments
+        )
+
+    layers = [table(name="users"), table()]
+    for layer in layers:
+        layer(np.array([1], "int32"))
+    with pytest.raises(
+        ValueError,
+        match=r"already has a table 0, layer 'users'. Leave .*delete the "
+        r"old ones.*Received: table=0",
+    ):
+        table(0)
+    assert table(7).table == 7
+    # The next number does not depend on what Python has deleted.
+    assert [table().table for _ in range(3)] == [8, 9, 10]
+    del layers, layer
+    assert [table(number).table for number in (1, 0)] == [1, 0]
+    assert table().table == 11
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"output_scale": -1},
+        {"output_scale": "1"},
+        {"seed": -1},
+        {"sign": 2},
+        {"hash": "md5"},
+        {"table": -1},
+        {"block_size": 0},
+    ],
+)
+def test_a_constructor_that_fails_takes_no_number(wrong):
+    memory = keras_pss.SharedMemory(1000)
+    with pytest.raises(ValueError, match="Received"):
+        keras_pss.ROBEEmbedding(5, 8, memory=memory, **wrong)
+    first = keras_pss.ROBEEmbedding(5, 8, memory=memory)
+    assert first.table == 0
+    assert first.get_config()["memory"]["config"]["memory_size"] == 1000
 
 
 def test_a_shared_memory_is_counted_trained_and_saved_once(tmp_path):

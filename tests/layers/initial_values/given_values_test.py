@@ -1,6 +1,7 @@
 """Means, constants and given values are kept or refused."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,25 +11,17 @@ from methods import DIM, WIDTH, every_row
 
 import keras_pss
 
-MEANLESS = (
-    keras_pss.TTEmbedding,
-    keras_pss.TensorRingEmbedding,
-    keras_pss.FPDEmbedding,
-    keras_pss.SketchEmbedding,
-    keras_pss.HotRows,  # of a tensor train
-)
 
-
-def refuses_a_mean(layer):
+def refuses_a_mean(method, layer):
     signs = getattr(layer, "sign", False)
     projects = getattr(layer, "_projects", False)
-    return isinstance(layer, MEANLESS) or signs or projects
+    return method.meanless or signs or projects
 
 
 @every_row
 def test_a_mean_is_kept_or_refused(method):
     layer = make_large(method, initializers.RandomNormal(1.0, 0.1, seed=2))
-    if refuses_a_mean(layer):
+    if refuses_a_mean(method, layer):
         with pytest.raises(
             ValueError, match=r"other than zero.*RandomUniform.*of mean 1"
         ):
@@ -43,44 +36,58 @@ def test_a_mean_is_kept_or_refused(method):
 @every_row
 @pytest.mark.parametrize("mean", [-3.0, 0.02])
 def test_a_mean_of_either_sign_and_size_is_kept(method, mean):
-    if method.cls not in (
-        keras_pss.QREmbedding,
-        keras_pss.DeepHashEmbedding,
-        keras_pss.ClusteredEmbedding,
-        keras_pss.HashedEmbedding,
-    ):
-        assert refuses_a_mean(method.make()) or method.cls in (
-            keras_pss.FullEmbedding,
-            keras_pss.QuantizedEmbedding,
-            keras_pss.MEMComEmbedding,
-            keras_pss.MixedDimensionEmbedding,
-            keras_pss.ROBEEmbedding,
-        )
-        return
     given = initializers.RandomUniform(mean - 0.5, mean + 0.5, seed=2)
-    rows, std = sample(make_large(method, given)), 1 / math.sqrt(12)
+    layer = make_large(method, given)
+    if refuses_a_mean(method, layer):
+        return
+    rows, std = sample(layer), 1 / math.sqrt(12)
+    std *= method.arguments.get("output_scale", 1.0)
+    mean *= method.arguments.get("output_scale", 1.0)
     assert rows.mean() == pytest.approx(mean, abs=0.08 * std)
-    assert rows.std() == pytest.approx(std, rel=0.08)
+    assert rows.std() == pytest.approx(std, rel=0.08 + method.grid)
+
+
+# Methods whose rows are known to keep a constant, one given row or a whole
+# given table. Any other method keeps them exactly as well, or refuses them.
+KEEP_CONSTANTS = (
+    keras_pss.ClusteredEmbedding,
+    keras_pss.FullEmbedding,
+    keras_pss.HashedEmbedding,
+    keras_pss.MEMComEmbedding,
+    keras_pss.MixedDimensionEmbedding,
+    keras_pss.QuantizedEmbedding,
+    keras_pss.ROBEEmbedding,
+)
+KEEP_TABLES = (keras_pss.FullEmbedding, keras_pss.QuantizedEmbedding)
+
+
+def is_kept(layer, wanted, tolerance, message):
+    """Whether the layer starts with a table; if not, its error must say so."""
+    refusal = ""
+    try:
+        layer.build()
+    except ValueError as error:
+        refusal = str(error)
+    if refusal:
+        assert re.search(message, refusal)
+        return False
+    atol = np.abs(wanted).max() * (1e-6 + tolerance)
+    np.testing.assert_allclose(layer.materialize(), wanted, atol=atol)
+    return True
 
 
 @every_row
 def test_a_constant_is_kept_or_refused(method):
     layer = method.make(embeddings_initializer="ones", input_dim=61)
-    products = (
-        layer.__class__
-        in (
-            keras_pss.DeepHashEmbedding,
-            keras_pss.QREmbedding,
-        )
-        and getattr(layer, "operation", "mult") == "mult"
-    )
-    if refuses_a_mean(layer) or products:
-        with pytest.raises(ValueError, match="multiplies"):
-            layer.build()
-        return
     scale = method.arguments.get("output_scale", 1.0)
-    tolerance = 1e-6 + method.grid / 2
-    np.testing.assert_allclose(layer.materialize(), scale, rtol=tolerance)
+    wanted = np.full((61, WIDTH), scale)
+    kept = is_kept(layer, wanted, method.grid / 2, "multiplies")
+    if refuses_a_mean(method, layer):
+        assert not kept
+    elif method.cls is keras_pss.QREmbedding:
+        assert kept == (layer.operation != "mult")
+    elif method.cls in KEEP_CONSTANTS:
+        assert kept
 
 
 @every_row
@@ -99,26 +106,19 @@ def test_given_values_are_kept_or_refused(method, form):
             method.make(embeddings_initializer=given)
         return
     layer = method.make(embeddings_initializer=given)
-    whole = (
-        method.cls
-        in (
-            keras_pss.FullEmbedding,
-            keras_pss.QuantizedEmbedding,
-        )
-        or method.id == "mixed_dimension_full"
+    wanted = np.broadcast_to(values, (DIM, WIDTH))
+    kept = is_kept(
+        layer,
+        wanted,
+        method.grid,
+        r"FullEmbedding or QuantizedEmbedding[\s\S]*Received",
     )
-    rows = method.cls is keras_pss.MEMComEmbedding or (
+    one_row = method.cls is keras_pss.MEMComEmbedding or (
         method.cls is keras_pss.HashedEmbedding and layer.num_hashes == 1
     )
-    if whole or (rows and form == "row"):
-        atol = method.grid * np.abs(values).max()
-        wanted = np.broadcast_to(values, (DIM, WIDTH))
-        np.testing.assert_allclose(layer.materialize(), wanted, atol=atol)
-        return
-    with pytest.raises(
-        ValueError, match=r"FullEmbedding or QuantizedEmbedding.*Received"
-    ):
-        layer.build()
+    whole = method.cls in KEEP_TABLES or method.id == "mixed_dimension_full"
+    if whole or (one_row and form == "row"):
+        assert kept
 
 
 def test_given_values_of_a_collection_are_of_its_one_table():

@@ -1,11 +1,13 @@
 """Files of layers whose initializer is refused today still load."""
 
+import copy
 import json
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_pss
 
@@ -37,10 +39,14 @@ def with_initializer(content, wanted):
         lambda: keras_pss.TTEmbedding(60, 12, rank=2),
         lambda: keras_pss.EmbeddingCollection([60, 9], 12, "tt", "2x"),
         lambda: keras_pss.EmbeddingBag(keras_pss.FPDEmbedding(60, 12, rank=2)),
+        lambda: keras_pss.HotRows(keras_pss.TTEmbedding(60, 12, rank=2), 5),
+        lambda: keras_pss.FrequencyFilter(
+            keras_pss.EmbeddingCollection([60, 9], 12, "tt", "2x"), [60, 9]
+        ),
     ],
-    ids=["layer", "collection", "bag"],
+    ids=["layer", "collection", "bag", "hot", "filter"],
 )
-def test_a_file_with_a_refused_initializer_loads(layer, tmp_path):
+def test_a_file_with_a_refused_initializer_loads_and_is_copied(layer, tmp_path):
     ids = keras.Input((2,), dtype="int32")
     model = keras.Model(ids, layer()(ids))
     given = np.array([[3, 8], [59, 0]], "int32")
@@ -59,8 +65,11 @@ def test_a_file_with_a_refused_initializer_loads(layer, tmp_path):
             target.writestr(name, content)
     with pytest.warns(UserWarning, match="refused today.*mean"):
         loaded = keras.saving.load_model(old)
-    found = loaded.predict(given % 9, verbose=0)
-    np.testing.assert_array_equal(found, expected)
+    with pytest.warns(UserWarning, match="copied.*refused today.*mean"):
+        copies = copy.deepcopy(loaded), copy.deepcopy(loaded.layers[-1])
+    for found in loaded, *copies:
+        rows = ops.convert_to_numpy(found(given % 9))
+        np.testing.assert_array_equal(rows, expected)
 
 
 def test_a_new_layer_is_refused_as_before():

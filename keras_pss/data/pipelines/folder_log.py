@@ -1,0 +1,91 @@
+"""A log of any schema in a prepared folder."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.pipelines.log_dataset import dataset
+from keras_pss.data.storage import encoder_folder
+from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.features import Schema
+
+
+class FolderLog(ClickLog):
+    """The rows of a folder that `keras_pss.data.prepare` wrote.
+
+    Raises:
+        ValueError: The schema has no label.
+    """
+
+    def __init__(self, folder: PreparedFolder) -> None:
+        if folder.schema.label is None:
+            raise ValueError(
+                "Training needs a label. Add it to the schema and prepare the "
+                f"data again. Received: {folder.directory}, without a label"
+            )
+        self.folder = folder
+        self.schema = folder.schema
+        self.tables = folder.tables
+        self.kind = "criteo" if _is_criteo(folder.schema) else "any"
+        self.name = str(folder.directory)
+        self.num_dense = sum(feature.size for feature in folder.schema.dense)
+        self.cardinalities = folder.cardinalities
+        # Created once, because a run reads its validation rows many times.
+        self._in_order = cache(self._made_in_order)
+
+    def rows(self, split: str) -> int:
+        return self.folder.rows(split)
+
+    def clicks(self, split: str) -> int:
+        return self.folder.clicks(split)
+
+    def counts(self, column: int) -> np.ndarray:
+        return self.folder.counts(self.folder.schema.single[column].name)
+
+    def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+        return self._in_order(split, batch_size)
+
+    def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+        return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
+
+    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+        return dataset(
+            self.folder,
+            "train",
+            batch_size=batch_size,
+            seed=seed,
+            repeat=True,
+            skip=skip,
+        )
+
+    def fingerprint(self) -> str:
+        # The metadata includes the checksums of all records.
+        text = json.dumps(self.folder.metadata, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def verify(self) -> None:
+        self.folder.verify()
+
+    def sources(self) -> list[dict[str, str]]:
+        return [
+            {"name": source["name"], "sha256": source["sha256"]}
+            for source in self.folder.sources
+        ]
+
+    def save_ids(self, path: Path) -> None:
+        encoder_folder.save(self.folder, path)
+
+
+@cache
+def _criteo() -> tuple[str, ...]:
+    return tuple(feature.name for feature in Schema.load("criteo").features)
+
+
+def _is_criteo(schema: Schema) -> bool:
+    """Whether the features are Criteo's, as recipes for its log need."""
+    return tuple(feature.name for feature in schema.features) == _criteo()

@@ -1,0 +1,1 @@
+"""The columns of a record: each is staged, fitted and written as words."""

@@ -1,0 +1,112 @@
+"""A prepared log on disk, of any schema."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_pss.data.storage.log_encoding import LogEncoding
+from keras_pss.data.storage.log_layout import LogLayout
+from keras_pss.data.storage.verification import verify
+
+
+@dataclass(frozen=True)
+class PreparedFolder(LogEncoding):
+    """A folder written by `prepare`; `load` opens it.
+
+    Args:
+        directory: Path of the folder.
+        metadata: Content of its `metadata.json`.
+        schema: The schema of the log.
+        layout: The layout of a record.
+    """
+
+    layout: LogLayout = field(repr=False)
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that have rows."""
+        return list(self.metadata["splits"])
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """`name`, `sha256` and more of each file that was prepared."""
+        return self.metadata["sources"]
+
+    @property
+    def rejects(self) -> dict[str, int]:
+        """Number of broken rows of the sources by reason."""
+        return self.metadata["rejects"]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Names of the sources whose archive is truncated or corrupt."""
+        return [
+            source["name"]
+            for source in self.sources
+            if not source.get("complete", True)
+        ]
+
+    def rows(self, split: str) -> int:
+        """Number of rows of a split, 0 if the split does not exist."""
+        return self.metadata["splits"].get(split, {}).get("rows", 0)
+
+    def clicks(self, split: str) -> int:
+        """Number of rows of a split with label 1.
+
+        Raises:
+            ValueError: The schema has no label.
+        """
+        if self.schema.label is None:
+            raise ValueError(
+                "`clicks` needs a label. Received: a schema without one. "
+                "Add it to the schema and prepare the data again."
+            )
+        return self.metadata["splits"].get(split, {}).get("clicks", 0)
+
+    def shards(self, split: str) -> list[Path]:
+        """Files of a split, in order.
+
+        Raises:
+            ValueError: The split does not exist.
+        """
+        if split not in self.metadata["splits"]:
+            raise ValueError(
+                f"`split` must be one of {', '.join(self.splits)} in "
+                f"{self.directory}. Received: split={split!r}. Prepare the "
+                "data with a fraction above 0 for this split."
+            )
+        entries = self.metadata["splits"][split]["shards"]
+        return [self.directory / entry["name"] for entry in entries]
+
+    def column(self, split: str, name: str, kind: str | None = None) -> Any:
+        """Reads one column of the records of a split.
+
+        Args:
+            split: Name of the split.
+            name: Name of a feature, or `"label"` or `"group"`.
+            kind: A kind of `log_layout.KINDS`, such as `"weights"`. Default:
+                the first column of the name.
+
+        Returns:
+            A NumPy array int32 or float32, (rows,) or (rows, width).
+        """
+        place = self.layout.find(name, kind)
+        at = slice(place.offset, place.offset + place.width)
+        parts = [
+            np.ascontiguousarray(
+                np.fromfile(path, "<i4").reshape(-1, self.layout.words)[:, at]
+            )
+            for path in self.shards(split)
+        ]
+        values = np.concatenate(parts).view(place.dtype)
+        return values[:, 0] if place.width == 1 else values
+
+    def verify(self) -> None:
+        """Reads every file and compares it with the metadata.
+
+        Raises:
+            ValueError: A shard or the vocabulary has changed.
+        """
+        verify(self)

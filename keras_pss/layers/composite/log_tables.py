@@ -1,0 +1,44 @@
+"""The tables and features of a prepared log, as arguments of a collection."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_pss.layers.base.checks import shown
+from keras_pss.layers.composite.feature_config import FeatureConfig
+from keras_pss.layers.composite.table_config import TableConfig
+
+
+def arguments(log: Any) -> dict[str, Any]:
+    """The arguments of `EmbeddingCollection` that a log determines.
+
+    Args:
+        log: An object with a `schema` and with the number of rows of each of
+            its `tables` by name.
+
+    Raises:
+        ValueError: If `log` is something else.
+    """
+    schema, tables = getattr(log, "schema", None), getattr(log, "tables", None)
+    if schema is None or not isinstance(tables, Mapping):
+        raise ValueError(
+            "`log` must be a prepared log with a `schema` and `tables`, such "
+            f"as `keras_pss.data.prepare` returns. Received: log={shown(log)}"
+        )
+    features = {
+        feature.name: FeatureConfig(feature.table) for feature in schema.single
+    }
+    for feature in schema.multi:
+        features[feature.name] = FeatureConfig(
+            feature.table,
+            feature.max_length,
+            feature.combiner,
+            weighted=feature.weights is not None,
+        )
+    return {
+        "input_dims": {
+            name: TableConfig(None if rows is None else int(rows))
+            for name, rows in tables.items()
+        },
+        "features": features,
+        "dense": {feature.name: feature.size for feature in schema.dense},
+    }
