@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import polars as pl
-from polars.exceptions import ComputeError
+from polars.exceptions import PolarsError
 
 from keras_pss.data.readers.block import TOO_LONG
 from keras_pss.data.readers.blocks import Raw, rejected
@@ -212,7 +212,7 @@ def _regular_rows(
         return None
     try:
         return _rows(text, dialect, layout, lines)
-    except ComputeError:
+    except PolarsError:
         return None
 
 
