@@ -186,3 +186,29 @@ def test_movielens(tmp_path):
     order = list(dict.fromkeys(row[0] for row in rows))
     groups = log.column("test", "group").tolist()
     assert groups == [order.index(r[0]) for r in wanted]
+
+
+def test_a_broken_archive_is_told(tmp_path, caplog):
+    import gzip
+
+    lines = ["item,clicked,price,seen"]
+    lines += [f"{i},{i % 2},{i},a|b" for i in range(20_000)]
+    packed = gzip.compress("\n".join(lines).encode())
+    source = tmp_path / "log.csv.gz"
+    source.write_bytes(packed[: len(packed) // 2])
+    calls = []
+    log = data.prepare(
+        source,
+        tmp_path / "out",
+        SCHEMA,
+        progress=lambda *call: calls.append(call),
+    )
+    assert log.incomplete == ["log.csv.gz"]
+    assert "log.csv.gz is truncated or corrupt; its rest is missing" in (
+        caplog.text
+    )
+    rows = sum(log.rows(split) for split in log.splits)
+    assert 1_000 < rows < 19_000
+    assert log.column("train", "price")[:3].tolist() == [0, 1, 2]
+    done, total, _ = [call for call in calls if call[2] == "read"][-1]
+    assert done == total == source.stat().st_size
