@@ -7,13 +7,15 @@ from typing import Any
 
 import keras
 
-from keras_pss.ops.model_inputs import exact, sources
+from keras_pss import keras_internals
+from keras_pss.ops.model_inputs import sources
+from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class Model(keras.Model):
+class Model(keras_internals.AttachedVariables, keras.Model):
     """A Functional `keras.Model` that checks its inputs before casting them.
 
     `keras.Model` casts its data to the dtypes of its inputs before a layer can
@@ -60,7 +62,10 @@ class Model(keras.Model):
         **kwargs: Any,
     ) -> Any:
         return super().call(
-            self._exact(inputs), training=training, mask=mask, **kwargs
+            ExactInputs.of(self)(inputs),
+            training=training,
+            mask=mask,
+            **kwargs,
         )
 
     @wraps(keras.Model.fit)
@@ -94,41 +99,19 @@ class Model(keras.Model):
         given = signature(method).bind(*args, **kwargs)
         data = given.arguments
         if data.get("x") is not None:
-            data["x"] = self._exact_data(data["x"])
+            data["x"] = self._exact_data(data["x"], "x")
         if data.get("validation_data") is not None:
             validation = data["validation_data"]
             if isinstance(validation, tuple | list):
                 x, *rest = validation
-                data["validation_data"] = (self._exact_data(x), *rest)
+                x = self._exact_data(x, "validation_data")
+                data["validation_data"] = (x, *rest)
             else:
-                data["validation_data"] = self._exact_data(validation)
-        return method(*given.args, **given.kwargs)
+                data["validation_data"] = self._exact_data(
+                    validation, "validation_data"
+                )
+        with keras_internals.variables_attached(self):
+            return method(*given.args, **given.kwargs)
 
-    def _exact_data(self, data: Any) -> Any:
-        if sources.is_source(data):
-            return sources.mapped(data, self._exact)
-        return self._exact(data)
-
-    def _exact(self, inputs: Any) -> Any:
-        """The checked data, in the dtypes of the integer inputs."""
-        if not isinstance(inputs, dict):
-            return _paired(inputs, self.inputs)
-        structure = self.input if isinstance(self.input, dict) else {}
-        named = {x.name: x for x in self.inputs} | structure
-        return {
-            name: _paired(x, keras.tree.flatten(named.get(name)))
-            for name, x in inputs.items()
-        }
-
-
-def _paired(given: Any, inputs: list[Any]) -> Any:
-    flat = keras.tree.flatten(given)
-    if len(flat) != len(inputs) or any(x is None for x in inputs):
-        return given  # Keras raises an error for the structure
-    return keras.tree.pack_sequence_as(
-        given,
-        [
-            exact.number(x, x_input.dtype, x_input.name)
-            for x, x_input in zip(flat, inputs, strict=True)
-        ],
-    )
+    def _exact_data(self, data: Any, argument: str) -> Any:
+        return sources.converted(data, ExactInputs.of(self), argument)
