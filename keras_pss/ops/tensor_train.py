@@ -9,12 +9,16 @@ id and j_k of the column are ordered most significant first.
 
 Reference: Yin et al., "TT-Rec: tensor train compression for deep learning
 recommendation models" (MLSys 2021), equations 3 to 5 and table 2.
+
+This file is long because it holds both the choice of shapes and the
+contraction.
 """
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from keras import ops
@@ -23,6 +27,10 @@ from keras_pss.ops import gather
 
 Tensor = Any
 Shape = tuple[int, ...]
+
+# Up to this many cores, all row factors near the optimum are compared. Their
+# number grows exponentially.
+MOST_SEARCHED = 12
 
 
 @lru_cache
@@ -74,14 +82,9 @@ def min_params_row_shape(
     def total(shape: Sequence[int]) -> int:
         return sum(c * p for c, p in zip(cost, shape, strict=True))
 
-    # Over the reals, the optimum has equal cost in every core. Integers near
-    # it are tried; the last factor is the smallest that reaches `rows`.
-    scale = (rows * math.prod(cost)) ** (1 / len(cost))
-    ideal = [max(1.0, scale / c) for c in cost]
-    tried = 200 if len(cost) < 4 else 10
-    heads = itertools.product(*(_around(x, tried) for x in ideal[:-1]))
-    shapes = [(*head, -(-rows // math.prod(head))) for head in heads]
-    return min([balanced_row_shape(rows, len(cost)), *shapes], key=total)
+    near = _shapes_near_optimum if len(cost) <= MOST_SEARCHED else _rounded
+    balanced = balanced_row_shape(rows, len(cost))
+    return min(itertools.chain([balanced], near(rows, cost)), key=total)
 
 
 def column_shape(columns: int, cores: int) -> Shape:
@@ -241,6 +244,66 @@ def _digit_costs(columns: Sequence[int], rank: int, ring: bool) -> list[int]:
         q * (1 if k == 0 else rank) * (1 if k == last else rank)
         for k, q in enumerate(columns)
     ]
+
+
+def _shapes_near_optimum(rows: int, cost: Sequence[int]) -> Iterator[Shape]:
+    """Row factors near those that are optimal over the reals."""
+    # There, the cost is equal in every core. The last factor is the smallest
+    # that reaches `rows`.
+    scale = _root(rows * math.prod(cost), len(cost))
+    ideal = [max(1.0, scale / c) for c in cost]
+    tried = 200 if len(cost) < 4 else 10
+    for head in itertools.product(*(_around(x, tried) for x in ideal[:-1])):
+        yield (*head, -(-rows // math.prod(head)))
+
+
+def _rounded(rows: int, cost: Sequence[int]) -> Iterator[Shape]:
+    """Row factors near the optimum, rounded one after the other.
+
+    The most expensive factors come first. Each is rounded up or down so that
+    the cost is lower if the factors after it need not be integers.
+    """
+    shape = [1] * len(cost)
+    left = float(rows)
+    *head, last = sorted(range(len(cost)), key=lambda k: -cost[k])
+    for place, k in enumerate(head):
+        rest = [cost[i] for i in (*head[place + 1 :], last)]
+        ideal = _real_factors(left, [cost[k], *rest])[0]
+
+        shape[k] = min(
+            (math.floor(ideal), math.ceil(ideal)),
+            key=partial(_total_beyond, left, cost[k], rest),
+        )
+        left = max(1.0, left / shape[k])
+    shape[last] = -(-rows // math.prod(shape))
+    yield tuple(shape)
+
+
+def _total_beyond(
+    rows: float, cost: int, rest: Sequence[int], factor: int
+) -> float:
+    """Cost of a factor and of the best real factors after it."""
+    parts = _real_factors(max(1.0, rows / factor), rest)
+    return cost * factor + sum(map(operator.mul, rest, parts))
+
+
+def _real_factors(rows: float, cost: Sequence[int]) -> list[float]:
+    """Factors of at least 1 with the least cost, for costs in any order."""
+    free = sorted(cost)
+    while True:
+        logs = math.log(rows) + sum(map(math.log, free))
+        scale = math.exp(logs / len(free))
+        if scale >= free[-1] or len(free) == 1:
+            return [max(1.0, scale / c) for c in cost]
+        free.pop()  # its factor would be less than 1
+
+
+def _root(number: int, degree: int) -> float:
+    """A root of a positive integer, which may exceed the range of floats."""
+    try:
+        return number ** (1 / degree)
+    except OverflowError:
+        return math.exp(math.log(number) / degree)
 
 
 def _around(x: float, count: int) -> range:

@@ -197,7 +197,7 @@ class EmbeddingCollection(MultiColumn):
         for place, column in enumerate(self._allocation.compressed):
             shape = (self.input_dims[column], self.output_dim)
             arguments = {
-                "embeddings_initializer": table_scale.moved(
+                "embeddings_initializer": table_scale.with_seed_offset(
                     self.embeddings_initializer, 100 * column
                 ),
                 "name": f"table_{column}",

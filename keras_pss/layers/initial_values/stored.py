@@ -17,7 +17,7 @@ _stored: ContextVar[bool] = ContextVar(
 
 @contextmanager
 def weights_are_stored() -> Iterator[None]:
-    """Layers built within are given their weights by a file afterwards."""
+    """Marks a context in which layers are built to load weights from a file."""
     token = _stored.set(True)
     try:
         yield
@@ -25,12 +25,13 @@ def weights_are_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
-def forgiving(initializer: Fill) -> Fill:
-    """An initializer that never keeps a saved model from being loaded.
+def zeros_if_refused(initializer: Fill) -> Fill:
+    """An initializer that returns zeros if a saved model's is refused.
 
-    Earlier versions took initializers that a method cannot follow, such as one
-    with a mean for a tensor train, and files name them still. The values do
-    not matter there, so zeros take their place, with a warning.
+    Earlier versions accepted initializers that a method cannot represent, such
+    as one with a mean for a tensor train, and files still contain them. Their
+    values are replaced by the stored weights, so zeros and a warning suffice.
+    Outside of `weights_are_stored()`, the error is raised.
     """
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Any:
@@ -40,8 +41,9 @@ def forgiving(initializer: Fill) -> Fill:
             if not _stored.get():
                 raise
             warnings.warn(
-                "A layer from a file starts with zeros until its weights are "
-                f"loaded, since its initializer is refused today: {error}",
+                "A layer from a file is initialized with zeros until its "
+                "weights are loaded, since its initializer is refused today: "
+                f"{error}",
                 stacklevel=2,
             )
             return ops.zeros(shape, dtype)
