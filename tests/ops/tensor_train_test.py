@@ -140,3 +140,35 @@ def test_golden_tables(rows, columns, rank, total, known):
 def test_a_rank_is_cut_where_a_core_cannot_use_it():
     assert tensor_train.ranks(100, (2, 50, 60), (2, 2, 4)) == (1, 4, 100, 1)
     assert tensor_train.ranks((3, 5), (2, 50, 60), (2, 2, 4)) == (1, 3, 5, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 10**9),
+    width=st.sampled_from([1, 8, 60, 128]),
+    cores=st.integers(2, 7),
+    rank=st.integers(1, 300),
+    ring=st.booleans(),
+)
+def test_rounded_shapes_are_nearly_as_small_as_the_searched(
+    rows, width, cores, rank, ring
+):
+    """What many cores use, against what few cores search."""
+    columns = tensor_train.column_shape(width, cores)
+    cost = tensor_train._digit_costs(columns, rank, ring)
+    (rounded,) = tensor_train._rounded(rows, cost)
+    assert math.prod(rounded) >= rows
+    searched = tensor_train.min_params_row_shape(rows, columns, rank, ring)
+    least, found = (np.dot(cost, shape) for shape in (searched, rounded))
+    assert found <= 1.05 * least
+
+
+@pytest.mark.parametrize("cores", [13, 24, 32])
+@pytest.mark.parametrize("ring", [False, True])
+def test_many_cores_of_any_rank_have_a_shape(cores, ring):
+    """A search would be exponential, and a product of floats overflow."""
+    columns = tensor_train.column_shape(128, cores)
+    for rank in 1, 5000, 10**30:
+        shape = tensor_train.min_params_row_shape(10**7, columns, rank, ring)
+        assert 10**7 <= math.prod(shape) < 2 * 10**7
+        assert len(shape) == cores
