@@ -22,7 +22,7 @@ ALLOWED = {
     "layers": {"keras_internals", "ops", "optimizers"},
     "planning": {"layers", "ops", "optimizers"},
     "callbacks": {"layers", "ops", "optimizers"},
-    "models": {"layers", "ops"},
+    "models": {"keras_internals", "layers", "ops"},
     "data": {"arrays", "files", "ops.hash_families", "version"},
     "training": {
         "arrays",

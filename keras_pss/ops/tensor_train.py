@@ -45,13 +45,14 @@ def balanced_row_shape(rows: int, cores: int) -> Shape:
         Factors in the order of TT-Rec's table 2; their product is at least
         `rows`.
     """
+    steps = [10**power for power in range(len(str(rows)))]
+    numbers = [-(-rows // step) * step for step in steps]
+    # Most of the many products cannot exceed the entropy of a simple one.
+    known = max(_entropy(_near_equal_factors(n, cores)) for n in numbers)
     best: tuple[float, Shape] = (-math.inf, ())
-    for power in range(len(str(rows))):
-        step = 10**power
-        rounded = -(-rows // step) * step
-        for shape in _factorizations(rounded, cores):
-            total = sum(shape)
-            entropy = -sum(f / total * math.log(f / total) for f in shape)
+    for number in numbers:
+        for shape in _factorizations(number, cores, known - 1e-9):
+            entropy = _entropy(shape)
             # Rounding errors must not decide between equal entropies.
             if entropy > best[0] + 1e-12:
                 best = entropy, shape
@@ -93,7 +94,8 @@ def column_shape(columns: int, cores: int) -> Shape:
     The last core has the fewest parameters for its size, so it gets the
     largest factor: for 16 and three cores, (2, 2, 4).
     """
-    best = min(_factorizations(columns, cores), key=lambda f: (sum(f), f))
+    shapes = _factorizations(columns, cores, -math.inf)
+    best = min(shapes, key=lambda f: (sum(f), f))
     return tuple(sorted(best))
 
 
@@ -312,15 +314,72 @@ def _around(x: float, count: int) -> range:
     return range(low, high, max(1, (high - low) // count))
 
 
-def _factorizations(number: int, count: int, least: int = 1) -> Iterator[Shape]:
-    """All ascending tuples of `count` factors whose product is `number`."""
+def _entropy(shape: Sequence[int]) -> float:
+    """Entropy of factors that are divided by their sum."""
+    total = sum(shape)
+    return -sum(f / total * math.log(f / total) for f in shape)
+
+
+def _near_equal_factors(number: int, count: int) -> Shape:
+    """Factors of a number, each as close to a root as a divisor can be."""
+    found = []
+    for left in range(count, 0, -1):
+        root = round(number ** (1 / left), 9)
+        factor = max(d for d in _divisors(number) if d <= root or d == 1)
+        found.append(number if left == 1 else factor)
+        number //= found[-1]
+    return tuple(found)
+
+
+@lru_cache(maxsize=1 << 16)
+def _divisors(number: int) -> Shape:
+    """All divisors of a number, ascending."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    large = [number // d for d in reversed(small) if d * d != number]
+    return (*small, *large)
+
+
+def _entropy_bound(head: Sequence[int], number: int, count: int) -> float:
+    """An upper bound on the entropy of factors that begin with `head`.
+
+    Args:
+        head: The first factors.
+        number: The product of the others.
+        count: Number of the others, whose sum is least if they are equal.
+    """
+    if not head:
+        return math.inf
+    total, inner = sum(head), _entropy(head)
+    others = count * number ** (1 / count)
+    # Let w be the share of the others in the sum of all factors. Their own
+    # entropy is at most log(count). This is largest at one w; w is at least
+    # that of equal factors.
+    share = max(others / (total + others), count / (count + math.exp(inner)))
+    parts = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    return parts + (1 - share) * inner + share * math.log(count)
+
+
+def _factorizations(
+    number: int, count: int, least_entropy: float, head: Shape = ()
+) -> Iterator[Shape]:
+    """Ascending tuples of `count` factors whose product is `number`.
+
+    Args:
+        number, count: Integers.
+        least_entropy: Tuples of less entropy may be left out.
+        head: The factors before these.
+    """
+    least = head[-1] if head else 1
     if count == 1:
         if number >= least:
-            yield (number,)
+            yield (*head, number)
         return
-    factor = least
-    while factor**count <= number:
-        if number % factor == 0:
-            for rest in _factorizations(number // factor, count - 1, factor):
-                yield (factor, *rest)
-        factor += 1
+    if _entropy_bound(head, number, count) < least_entropy:
+        return
+    for factor in _divisors(number):
+        if factor**count > number:
+            return
+        if factor >= least:
+            yield from _factorizations(
+                number // factor, count - 1, least_entropy, (*head, factor)
+            )

@@ -172,3 +172,36 @@ def test_many_cores_of_any_rank_have_a_shape(cores, ring):
         shape = tensor_train.min_params_row_shape(10**7, columns, rank, ring)
         assert 10**7 <= math.prod(shape) < 2 * 10**7
         assert len(shape) == cores
+
+
+def all_factorizations(number, count, least=1):
+    if count == 1:
+        return [(number,)] if number >= least else []
+    return [
+        (factor, *rest)
+        for factor in range(least, int(number ** (1 / count) + 1e-9) + 1)
+        if number % factor == 0
+        for rest in all_factorizations(number // factor, count - 1, factor)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(number=st.integers(1, 5_000), count=st.integers(2, 6))
+def test_no_product_of_high_entropy_is_left_out(number, count):
+    every = all_factorizations(number, count)
+    for least in -math.inf, math.log(count) - 0.3:
+        found = list(tensor_train._factorizations(number, count, least))
+        assert set(found) <= set(every)
+        assert {f for f in every if tensor_train._entropy(f) >= least} <= set(
+            found
+        )
+        if least == -math.inf:
+            assert found == every
+
+
+@pytest.mark.parametrize("cores", [6, 12, 32])
+def test_numbers_of_many_divisors_have_a_balanced_shape(cores):
+    """Which have millions of factorizations."""
+    rows = 735_134_400
+    shape = tensor_train.balanced_row_shape(rows, cores)
+    assert rows <= math.prod(shape) <= 1.2 * rows

@@ -201,9 +201,9 @@ def _laws(initializer: Any, width: int) -> Laws:
     if not all(
         agrees(0.0, m, e) for m, (e, _) in zip(means, deviations, strict=True)
     ):
-        mean, by_rows = _best(counts, means, [e for e, _ in deviations])
+        mean, by_rows = _best(counts, means, [e for e, _ in deviations], width)
     stds = [each.std for each in samples]
-    std, std_by_rows = _best(counts, stds, [e for _, e in deviations])
+    std, std_by_rows = _best(counts, stds, [e for _, e in deviations], width)
     return Laws(
         mean,
         std,
@@ -221,32 +221,36 @@ def _best(
     counts: Sequence[int],
     values: Sequence[float],
     deviations: Sequence[float],
+    width: int,
 ) -> tuple[Law, bool]:
     """The law that fits best, and whether it depends on the number of rows.
 
-    The candidates are powers of the number of rows. If none fits, it is a law
-    whose inverse square is linear in it, as for a fan of rows and columns.
+    The candidates are powers of the number of rows, and the average of the
+    numbers of rows and columns to the power of -1/2. If none fits, it is a law
+    whose inverse square is linear in the number of rows.
 
     Args:
         counts: Numbers of rows.
         values: Values of the statistic, one for each number of rows.
         deviations: Standard errors of the values.
+        width: Number of columns.
     """
     first, last = values[0], values[-1]
     both = [e + deviations[-1] + ROUNDING * abs(last) for e in deviations]
 
-    def power(exponent: float) -> Law:
-        return lambda rows: last * (rows / counts[-1]) ** exponent
+    def power(exponent: float, added: int = 0) -> Law:
+        scale = counts[-1] + added
+        return lambda rows: last * ((rows + added) / scale) ** exponent
 
-    def worst(exponent: float) -> float:
-        """The largest deviation of a power law, in standard errors."""
-        law = power(exponent)
+    def worst(law: Law) -> float:
+        """The largest deviation from a law, in standard errors."""
         each = zip(counts, values, both, strict=True)
         return max(abs(law(n) - v) / (e or 1e-300) for n, v, e in each)
 
-    best = min(_POWERS, key=worst)
+    laws = [*map(power, _POWERS), power(-1 / 2, width)]
+    best = min(laws, key=worst)
     if worst(best) > ERRORS and first > last > 0:
         slope = (last**-2 - first**-2) / (counts[-1] - counts[0])
         start = last**-2 - slope * counts[-1]
         return lambda rows: max(start + slope * rows, 1e-30) ** -0.5, True
-    return power(best), best != 0
+    return best, best is not laws[0]
