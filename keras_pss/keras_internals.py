@@ -6,7 +6,10 @@ tracing are in native/tracing.py.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from keras import backend
 
 
 class QuantizedCalls:
@@ -27,6 +30,42 @@ class QuantizedCalls:
 
     def _quantization_mode_error(self, mode: Any) -> NotImplementedError:
         return self.quantization_error(mode)
+
+
+class AttachedVariables:
+    """Leaves a model its variables while Keras iterates over data on JAX.
+
+    There, Keras takes the values of all variables out of the model for the
+    time of `fit`, `evaluate` and `predict`, and does not put them back if a
+    batch raises an error. This mixin must precede `keras.Model` in the list of
+    bases. It costs no memory: steps of training donate the values.
+    """
+
+    def _purge_model_variables(self, **kwargs: Any) -> None:
+        pass
+
+
+@contextmanager
+def variables_attached(model: Any) -> Iterator[None]:
+    """Keeps the result of the last step in a model if the next one raises.
+
+    Args:
+        model: An `AttachedVariables` model. A method of it that iterates over
+            data is called within the context.
+    """
+    _attach(model)
+    try:
+        yield
+    except BaseException:
+        _attach(model)
+        raise
+
+
+def _attach(model: Any) -> None:
+    """Writes values that JAX's steps have returned to a model's variables."""
+    if backend.backend() == "jax":
+        model.jax_state_sync()
+        model._jax_state = None
 
 
 def mark_quantized(layer: Any, packed: bool = True) -> None:

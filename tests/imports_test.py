@@ -26,7 +26,7 @@ ALLOWED = {
     "layers": {"keras_internals", "messages", "ops", "optimizers"},
     "planning": {"layers", "ops", "optimizers"},
     "callbacks": {"layers", "ops", "optimizers"},
-    "models": {"layers", "ops"},
+    "models": {"keras_internals", "layers", "ops"},
     "data": {
         "arrays",
         "features",

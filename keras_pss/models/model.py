@@ -7,14 +7,16 @@ from typing import Any
 
 import keras
 
+from keras_pss import keras_internals
 from keras_pss.layers.composite.named_collection import NamedCollection
-from keras_pss.ops.model_inputs import exact, packed, sources
+from keras_pss.ops.model_inputs import sources
+from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class Model(keras.Model):
+class Model(keras_internals.AttachedVariables, keras.Model):
     """A Functional `keras.Model` that checks its inputs before casting them.
 
     `keras.Model` casts its data to the dtypes of its inputs before a layer can
@@ -66,9 +68,9 @@ class Model(keras.Model):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Before Keras compares the names with those of the model's inputs.
         if args:
-            args = (self._packed(args[0]), *args[1:])
+            args = (self._exact_inputs().packed(args[0]), *args[1:])
         elif "inputs" in kwargs:
-            kwargs["inputs"] = self._packed(kwargs["inputs"])
+            kwargs["inputs"] = self._exact_inputs().packed(kwargs["inputs"])
         return super().__call__(*args, **kwargs)
 
     def call(
@@ -79,7 +81,10 @@ class Model(keras.Model):
         **kwargs: Any,
     ) -> Any:
         return super().call(
-            self._exact(inputs), training=training, mask=mask, **kwargs
+            self._exact_inputs()(inputs),
+            training=training,
+            mask=mask,
+            **kwargs,
         )
 
     @wraps(keras.Model.fit)
@@ -113,40 +118,25 @@ class Model(keras.Model):
         given = signature(method).bind(*args, **kwargs)
         data = given.arguments
         if data.get("x") is not None:
-            data["x"] = self._exact_data(data["x"])
+            data["x"] = self._exact_data(data["x"], "x")
         if data.get("validation_data") is not None:
             validation = data["validation_data"]
             if isinstance(validation, tuple | list):
                 x, *rest = validation
-                data["validation_data"] = (self._exact_data(x), *rest)
+                x = self._exact_data(x, "validation_data")
+                data["validation_data"] = (x, *rest)
             else:
-                data["validation_data"] = self._exact_data(validation)
-        return method(*given.args, **given.kwargs)
+                data["validation_data"] = self._exact_data(
+                    validation, "validation_data"
+                )
+        with keras_internals.variables_attached(self):
+            return method(*given.args, **given.kwargs)
 
-    def _exact_data(self, data: Any) -> Any:
-        if sources.is_source(data):
-            return sources.mapped(data, self._exact)
-        return self._exact(data)
+    def _exact_data(self, data: Any, argument: str) -> Any:
+        return sources.converted(data, self._exact_inputs(), argument)
 
-    def _exact(self, inputs: Any) -> Any:
-        """The checked data, in the dtypes of the integer inputs."""
-        if not isinstance(inputs, dict):
-            return _paired(inputs, self.inputs)
-        inputs = self._packed(inputs)
-        structure = self.input if isinstance(self.input, dict) else {}
-        named = {x.name: x for x in self.inputs} | structure
-        return {
-            name: _paired(x, keras.tree.flatten(named.get(name)))
-            for name, x in inputs.items()
-        }
-
-    def _packed(self, inputs: Any) -> Any:
-        """The inputs, where those given by a feature's own name are packed."""
-        packs = self._packs()
-        if not packs or not isinstance(inputs, dict):
-            return inputs
-        dtypes = {name: x.dtype for name, x in self.input.items()}
-        return packed.packed(inputs, dtypes, packs)
+    def _exact_inputs(self) -> ExactInputs:
+        return ExactInputs.of(self, self._packs())
 
     def _packs(self) -> dict[str, dict[str, int]]:
         """The features within each packed input, with their lengths."""
@@ -162,16 +152,3 @@ class Model(keras.Model):
                 if packs.setdefault(name, within) != within:
                     return {}  # the names are ambiguous
         return packs
-
-
-def _paired(given: Any, inputs: list[Any]) -> Any:
-    flat = keras.tree.flatten(given)
-    if len(flat) != len(inputs) or any(x is None for x in inputs):
-        return given  # Keras raises an error for the structure
-    return keras.tree.pack_sequence_as(
-        given,
-        [
-            exact.number(x, x_input.dtype, x_input.name)
-            for x, x_input in zip(flat, inputs, strict=True)
-        ],
-    )

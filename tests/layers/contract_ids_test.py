@@ -69,3 +69,10 @@ def test_mask_zero(method):
     )
     assert layer.supports_masking
     assert method.make().compute_mask(np.array([0])) is None
+
+
+@every_class
+@pytest.mark.parametrize("ids", [3, [[1, 2]]], ids=["scalar", "2-D"])
+def test_materialize_takes_a_list_of_ids(method, ids):
+    with pytest.raises(ValueError, match=r"`ids` must be a 1-D.*of shape \("):
+        method.make().materialize(ids)

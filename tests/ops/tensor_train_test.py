@@ -140,3 +140,68 @@ def test_golden_tables(rows, columns, rank, total, known):
 def test_a_rank_is_cut_where_a_core_cannot_use_it():
     assert tensor_train.ranks(100, (2, 50, 60), (2, 2, 4)) == (1, 4, 100, 1)
     assert tensor_train.ranks((3, 5), (2, 50, 60), (2, 2, 4)) == (1, 3, 5, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 10**9),
+    width=st.sampled_from([1, 8, 60, 128]),
+    cores=st.integers(2, 7),
+    rank=st.integers(1, 300),
+    ring=st.booleans(),
+)
+def test_rounded_shapes_are_nearly_as_small_as_the_searched(
+    rows, width, cores, rank, ring
+):
+    """What many cores use, against what few cores search."""
+    columns = tensor_train.column_shape(width, cores)
+    cost = tensor_train._digit_costs(columns, rank, ring)
+    (rounded,) = tensor_train._rounded(rows, cost)
+    assert math.prod(rounded) >= rows
+    searched = tensor_train.min_params_row_shape(rows, columns, rank, ring)
+    least, found = (np.dot(cost, shape) for shape in (searched, rounded))
+    assert found <= 1.05 * least
+
+
+@pytest.mark.parametrize("cores", [13, 24, 32])
+@pytest.mark.parametrize("ring", [False, True])
+def test_many_cores_of_any_rank_have_a_shape(cores, ring):
+    """A search would be exponential, and a product of floats overflow."""
+    columns = tensor_train.column_shape(128, cores)
+    for rank in 1, 5000, 10**30:
+        shape = tensor_train.min_params_row_shape(10**7, columns, rank, ring)
+        assert 10**7 <= math.prod(shape) < 2 * 10**7
+        assert len(shape) == cores
+
+
+def all_factorizations(number, count, least=1):
+    if count == 1:
+        return [(number,)] if number >= least else []
+    return [
+        (factor, *rest)
+        for factor in range(least, int(number ** (1 / count) + 1e-9) + 1)
+        if number % factor == 0
+        for rest in all_factorizations(number // factor, count - 1, factor)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(number=st.integers(1, 5_000), count=st.integers(2, 6))
+def test_no_product_of_high_entropy_is_left_out(number, count):
+    every = all_factorizations(number, count)
+    for least in -math.inf, math.log(count) - 0.3:
+        found = list(tensor_train._factorizations(number, count, least))
+        assert set(found) <= set(every)
+        assert {f for f in every if tensor_train._entropy(f) >= least} <= set(
+            found
+        )
+        if least == -math.inf:
+            assert found == every
+
+
+@pytest.mark.parametrize("cores", [6, 12, 32])
+def test_numbers_of_many_divisors_have_a_balanced_shape(cores):
+    """Which have millions of factorizations."""
+    rows = 735_134_400
+    shape = tensor_train.balanced_row_shape(rows, cores)
+    assert rows <= math.prod(shape) <= 1.2 * rows

@@ -25,7 +25,7 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     content = (tmp_path / "likes.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
-    with pytest.raises(ValueError, match="a log in Criteo's format"):
+    with pytest.raises(ValueError, match="a schema or in Criteo's format"):
         evaluate(tmp_path / "run", [])
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):
         train(

@@ -6,6 +6,7 @@ from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.packable import Packable, check_mode
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values import measured_moments
 from keras_pss.optimizers.slots import Optimizer
 
 
@@ -30,9 +31,12 @@ class Composite(Packable, Holder):
         return 0
 
     def build(self, input_shape: Any = None) -> None:
-        for part in self.parts():
-            if not part.built:
-                part.build()
+        parts = self.parts()
+        rows = [getattr(part, "input_dim", None) for part in parts]
+        with measured_moments.shared(rows):
+            for part in parts:
+                if not part.built:
+                    part.build()
         self.built = True
 
     def budget_size(self) -> int:

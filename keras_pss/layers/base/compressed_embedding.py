@@ -392,6 +392,10 @@ class CompressedEmbedding(TableLayer):
 
         Returns:
             float32 array of shape `(len(ids), output_dim)`.
+
+        Raises:
+            ValueError: If `ids` is not 1-D, has no integers or is left out
+                for an open vocabulary.
         """
         if ids is None:
             if self.input_dim is None:
@@ -404,6 +408,11 @@ class CompressedEmbedding(TableLayer):
         if not self.built:
             self.build()
         ids = np.asarray(ids)
+        if ids.ndim != 1:
+            raise ValueError(
+                "`ids` must be a 1-D array. Pass `numpy.ravel(ids)`, and "
+                f"reshape the rows. Received: ids of shape {ids.shape}"
+            )
         ids = wide_ids.untruncated(ids, self.name)
         ids_ops.check_dtype(ids.dtype, self.input_dim, self.name)
         out = np.empty((len(ids), self.output_dim), np.float32)

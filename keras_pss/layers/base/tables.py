@@ -23,7 +23,7 @@ from keras_pss.layers.base.packable import (
     packed_policy,
     policy_of,
 )
-from keras_pss.layers.initial_values.stored import forgiving
+from keras_pss.layers.initial_values.stored import zeros_if_refused
 from keras_pss.ops import gather, sparse_gradient
 from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.packing import Int4, Int8, Packing
@@ -185,7 +185,7 @@ class TableLayer(Packable, keras.layers.Layer):
                 weight = self.add_weight(
                     name=f"{name}_table",
                     shape=(table.rows, table.width),
-                    initializer=forgiving(table.initializer),
+                    initializer=zeros_if_refused(table.initializer),
                     regularizer=self.embeddings_regularizer,
                     constraint=table.constraint or self.embeddings_constraint,
                     autocast=False,

@@ -81,7 +81,8 @@ class CoreEmbedding(CompressedEmbedding):
         return {"rank": rank}
 
     def core_stds(self, std: float) -> list[float]:
-        """Standard deviations of the cores that give the table's, on average.
+        """Standard deviation of each core's entries such that the table's
+        entries have standard deviation `std`.
 
         An entry of the table is a sum of Π r products of D core entries.
 

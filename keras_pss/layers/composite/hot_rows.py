@@ -34,8 +34,8 @@ Tensor = Any
 INNER = "tt"
 # Arguments of this layer in a method's options; the others are the embedding's.
 OWN_OPTIONS = ("counts", "sketch_width")
-# The default number of hot rows takes at most 1 / LARGEST_SHARE of a budget.
-LARGEST_SHARE = 4
+# By default, hot rows take at most one of this many equal parts of a budget.
+BUDGET_PARTS = 4
 # Number of refreshes in an epoch. The first comes after a tenth of the epoch,
 # as TT-Rec's warm-up; TT-Rec's refreshes are hundreds to thousands of steps
 # apart.
@@ -234,7 +234,7 @@ class HotRows(Holder, CompressedEmbedding):
         own, inner, options = _divided(kwargs)
         least = inner.smallest_size(input_dim, output_dim, **options)
         row = _hot_row_size(output_dim)
-        largest = min(size // LARGEST_SHARE, size - least) // row
+        largest = min(size // BUDGET_PARTS, size - least) // row
         capacity = default_capacity(capacity, input_dim, largest)
         embedding = inner.of_size(
             size - capacity * row, input_dim, output_dim, **options
@@ -352,10 +352,12 @@ class HotRows(Holder, CompressedEmbedding):
 
         They are exact if there is a refresh at least every 2^31 lookups.
         """
+        self._ensure_built()
         return self.counter.count_hits()
 
     def ids(self) -> np.ndarray:
         """The hot ids, in ascending order."""
+        self._ensure_built()
         return self.hot.ids()
 
     def refresh(self, ids: Any = None, decay: bool = False) -> HotRowsChange:
@@ -380,8 +382,7 @@ class HotRows(Holder, CompressedEmbedding):
             ValueError: If the layer is quantized, and if `ids` are not
                 distinct ids in [0, input_dim), at most `capacity` of them.
         """
-        if not self.built:
-            self.build()
+        self._ensure_built()
         if self.hot.quantization_mode is not None:
             raise ValueError(
                 f"Layer '{self.name}' is quantized, so its hot rows cannot "
@@ -392,9 +393,13 @@ class HotRows(Holder, CompressedEmbedding):
             wanted = self.counter.most_counted(self.ids())
         else:
             wanted = checked_ids(ids, self.capacity, self.input_dim)
-        change = self.hot.give_to(wanted, self.embedding.materialize)
-        self.counter.settle(decay)
+        change = self.hot.reassign(wanted, self.embedding.materialize)
+        self.counter.prevent_overflow(decay)
         return change
+
+    def _ensure_built(self) -> None:
+        if not self.built:
+            self.build()
 
     def after_step(self, step: int, steps_per_epoch: int) -> list[Replaced]:
         """Refreshes ten times an epoch, if the hot rows are trainable."""

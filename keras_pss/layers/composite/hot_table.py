@@ -79,7 +79,7 @@ class HotTable(TableLayer):
         """The hot ids, in ascending order."""
         return hot_ids.held(counting.read(self.ids_table))
 
-    def give_to(
+    def reassign(
         self, wanted: np.ndarray, fill: Callable[[np.ndarray], np.ndarray]
     ) -> HotRowsChange:
         """Assigns the rows to a new set of ids.

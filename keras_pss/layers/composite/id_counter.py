@@ -109,13 +109,14 @@ class IdCounter(TableLayer):
     def count_hits(self) -> tuple[int, int]:
         """Numbers of hits and of all lookups.
 
-        They are exact if `settle` is called at least every 2^31 lookups.
+        They are exact if `prevent_overflow` is called at least every 2^31
+        lookups.
         """
         hits, lookups = counting.total(counting.read(self.hits_table))
         return hits, lookups
 
-    def settle(self, decay: bool) -> None:
-        """Prevents overflow of the counters; runs on the host.
+    def prevent_overflow(self, decay: bool) -> None:
+        """Keeps the counters below their limits; runs on the host.
 
         Args:
             decay: Boolean, whether to halve the counts of all ids even if no

@@ -76,5 +76,7 @@ class PartFactory:
 
     def moved(self, table: int) -> dict[str, Any]:
         """The initializer as an argument, with another seed for each table."""
-        moved = table_scale.moved(self.embeddings_initializer, 100 * table)
+        moved = table_scale.with_seed_offset(
+            self.embeddings_initializer, 100 * table
+        )
         return {"embeddings_initializer": moved}

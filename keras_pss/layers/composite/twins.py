@@ -24,7 +24,7 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
         **collection.get_config(),
         "name": name,
         "output_dim": width,
-        "embeddings_initializer": table_scale.moved(
+        "embeddings_initializer": table_scale.with_seed_offset(
             collection.embeddings_initializer, _SEEDS_APART
         ),
     }

@@ -1,39 +1,36 @@
 """Measures the moments of tables for initializers that are not Keras'.
 
-A small table is drawn in full. For a large table, smaller ones are drawn, and
-its mean and standard deviation are extrapolated from theirs if these follow a
-simple law in the number of rows.
+A small table is drawn repeatedly. For a large table, smaller ones are drawn,
+and its mean and standard deviation are extrapolated by the law in the number
+of rows that fits theirs best.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-import numpy as np
-from keras import ops
+from keras_pss.layers.initial_values.table_samples import (
+    ERRORS,
+    FIX,
+    NUMBERS,
+    ROUNDING,
+    Sample,
+    agrees,
+    errors,
+    sample,
+)
 
+# Up to this many numbers, tables are measured by themselves.
+SMALL = NUMBERS
 # Sizes, in numbers, of the tables that are drawn to find a law in the number
 # of rows, and of the largest table that is drawn to check it.
-_LADDER = tuple(1 << bits for bits in range(8, 21, 2))
+_SIZES = (1 << 12, 1 << 15, NUMBERS)
 LARGEST_DRAW = 1 << 22
-
-# Two statistics count as equal if they differ by no more than this many
-# standard errors plus this relative rounding error of float32.
-_ERRORS = 6
-_ROUNDING = 1e-4
 
 # Exponents of the number of rows that the laws try.
 _POWERS = (0, -1 / 2, -1, -1 / 3, -1 / 4, 1 / 4, 1 / 3, 1 / 2, 1)
-
-# Number of bands of consecutive rows whose statistics are compared.
-_BANDS = 16
-
-FIX = (
-    "Use an initializer whose numbers are identically distributed, such as "
-    "`keras.initializers.RandomUniform(-0.05, 0.05)` with suitable bounds, or "
-    "use a FullEmbedding or QuantizedEmbedding, which can start with any table."
-)
-
 
 Law = Callable[[int], float]
 
@@ -45,13 +42,13 @@ class Moments(NamedTuple):
         mean: Mean of the entries.
         std: Standard deviation of the entries.
         by_rows: Whether `mean` or `std` depends on the number of rows.
-        alike: Whether all columns have the same mean and std.
+        same_columns: Whether all columns have the same mean and std.
     """
 
     mean: float
     std: float
     by_rows: bool = False
-    alike: bool = True
+    same_columns: bool = True
 
 
 def needs_rows(initializer: Any) -> ValueError:
@@ -64,204 +61,196 @@ def needs_rows(initializer: Any) -> ValueError:
     )
 
 
-class Sample(NamedTuple):
-    """Statistics of a table that has been drawn.
+class Laws(NamedTuple):
+    """Laws in the number of rows that the moments of tables follow.
 
     Attributes:
-        rows: Number of rows.
-        numbers: Number of entries.
-        mean: Mean of the entries.
-        std: Standard deviation of the entries.
-        std_error: Relative standard error of `std`, times sqrt(numbers).
-        alike: Whether all columns have the same mean and std.
+        mean, std: Functions of the number of rows.
+        by_rows: Whether one of them depends on the number of rows.
+        largest: Statistics of the largest table that determined them.
+        same_columns: Whether the columns of all tables have the same moments.
     """
 
-    rows: int
-    numbers: int
-    mean: float
-    std: float
-    std_error: float
-    alike: bool
+    mean: Law
+    std: Law
+    by_rows: bool
+    largest: Sample
+    same_columns: bool
 
-
-def _sample(initializer: Any, rows: int, width: int) -> Sample:
-    drawn = _drawn(initializer, (rows, width))
-    mean, std = float(np.mean(drawn)), float(np.std(drawn))
-    squares = np.square(drawn - mean)
-    spread = float(np.std(squares))  # of the squares, for the error of std
-    if not all(math.isfinite(number) for number in (mean, std, spread)):
-        raise ValueError(
-            "`embeddings_initializer` must give finite numbers. "
-            f"Received: embeddings_initializer={initializer}"
+    def hold(self, other: Sample) -> bool:
+        """Whether tables of another number of rows follow the laws."""
+        mean_error, std_error = errors(other, self.largest)
+        # The laws have the relative errors of the table they are scaled to.
+        both = 1 + math.sqrt(other.numbers / self.largest.numbers)
+        mean_error, std_error = mean_error * both, std_error * both
+        return agrees(self.mean(other.rows), other.mean, mean_error) and agrees(
+            self.std(other.rows), other.std, std_error
         )
-    length = rows // _BANDS * width
-    bands = drawn.reshape(-1)[: _BANDS * length].reshape(_BANDS, length)
-    for values, error in (bands, std), (np.square(bands - mean), spread):
-        if not _equal_means(values, error, axis=1):
-            raise ValueError(
-                "`embeddings_initializer` gives rows that depend on their "
-                "position in the table, which the parameters of this method "
-                f"cannot represent. {FIX} "
-                f"Received: embeddings_initializer={initializer}"
-            )
-    return Sample(
-        rows,
-        drawn.size,
-        mean,
-        std,
-        spread / (2 * std**2) if std else 0.0,
-        _equal_means(drawn, std, axis=0)
-        and _equal_means(squares, spread, axis=0),
-    )
 
 
-def _equal_means(values: np.ndarray, std: float, axis: int) -> bool:
-    """Whether means along an axis differ by no more than random errors."""
-    if not values.size:
-        return True
-    means = values.mean(axis)
-    allowed = 2 * _ERRORS * std / math.sqrt(values.shape[axis])
-    rounding = 1e-6 * float(np.abs(means).max())
-    return float(np.ptp(means)) <= allowed + rounding
+class _Shared(NamedTuple):
+    rows: int
+    found: dict[tuple[int, int], tuple[Any, Laws, bool, int]]
 
 
-def _drawn(initializer: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Draws a table from a user's initializer, as float64.
+_shared: ContextVar[_Shared | None] = ContextVar(
+    "keras_pss_shared_moments", default=None
+)
 
-    Raises:
-        ValueError: If the initializer cannot draw a table of this shape.
+
+@contextmanager
+def shared(row_counts: Sequence[int | None]) -> Iterator[None]:
+    """Measures each initializer once for all tables that are built within.
+
+    Args:
+        row_counts: Numbers of rows of the tables.
     """
+    rows = max((rows for rows in row_counts if rows is not None), default=0)
+    token = _shared.set(_Shared(rows, {}))
     try:
-        drawn = ops.convert_to_numpy(initializer(shape, dtype="float32"))
-    except Exception as error:  # a user's function may raise any exception
-        raise _refused(initializer, shape, repr(error)) from error
-    if np.shape(drawn) != shape:
-        given = f"numbers of shape {np.shape(drawn)}"
-        raise _refused(initializer, shape, given)
-    return np.asarray(drawn, np.float64)
-
-
-def _refused(initializer: Any, shape: tuple[int, int], what: str) -> ValueError:
-    return ValueError(
-        "`embeddings_initializer` must be able to draw tables with any number "
-        f"of rows if the method does not store the table itself. {FIX} "
-        f"Received: embeddings_initializer={initializer}, which for shape "
-        f"{shape} gave {what}"
-    )
-
-
-def ladder(initializer: Any, width: int) -> list[Sample]:
-    """Statistics of small tables with increasing numbers of rows."""
-    least = max(4, _LADDER[0] // width)
-    counts = [least * numbers // _LADDER[0] for numbers in _LADDER]
-    return [_sample(initializer, count, width) for count in counts]
+        yield
+    finally:
+        _shared.reset(token)
 
 
 def measured(
-    initializer: Any, rows: int | None, width: int, ladder: list[Sample]
-) -> Moments:
-    """Moments of a `(rows, width)` table, measured on drawn tables.
+    initializer: Any, row_counts: Sequence[int | None], width: int
+) -> list[Moments]:
+    """Moments of `(rows, width)` tables, measured on drawn tables.
 
     Args:
         initializer: A function of shape and dtype.
-        rows: Integer, the number of rows; None for an open vocabulary.
+        row_counts: Number of rows of each table; None for an open vocabulary.
         width: Integer, the number of columns.
-        ladder: The result of `ladder(initializer, width)`.
 
     Raises:
-        ValueError: If the table is too large to be drawn and its moments do
-            not follow from those of smaller tables, or if they depend on an
+        ValueError: If a table is too large to be drawn and its moments do not
+            follow from those of smaller tables, or if they depend on an
             unknown number of rows.
     """
-    last = ladder[-1]
-    laws = _mean_law(ladder), _std_law(ladder)
-    by_rows = any(law is None or law(1) != law(2) for law in laws)
-    if rows is None:
-        if by_rows:
-            raise needs_rows(initializer)
-        mean, std = (law(1) for law in laws if law is not None)
-        return Moments(mean, std, alike=last.alike)
-    own = _sample(initializer, min(rows, max(4, LARGEST_DRAW // width)), width)
-    alike = last.alike and (own.alike or own.rows < last.rows)
-    mean_error, std_error = _errors(own, last)
-    mean_law, std_law = laws
-    mean_holds = mean_law is not None and _agrees(
-        mean_law(own.rows), own.mean, mean_error
-    )
-    std_holds = std_law is not None and _agrees(
-        std_law(own.rows), own.std, std_error
-    )
-    if mean_law and std_law and mean_holds and std_holds:
-        return Moments(mean_law(rows), std_law(rows), by_rows, alike)
-    if own.rows < rows:
+    largest = max((rows for rows in row_counts if rows is not None), default=0)
+    laws, verified = _verified_laws(initializer, width, largest)
+    found: dict[int | None, Moments] = {}
+    for rows in dict.fromkeys(row_counts):
+        if rows is None:
+            if laws.by_rows:
+                raise needs_rows(initializer)
+            moments = laws.mean(1), laws.std(1)
+            found[rows] = Moments(*moments, same_columns=laws.same_columns)
+        elif verified and rows * width > SMALL:
+            moments = laws.mean(rows), laws.std(rows)
+            found[rows] = Moments(*moments, laws.by_rows, laws.same_columns)
+        else:
+            found[rows] = _own_moments(initializer, rows, width, laws)
+    return [found[rows] for rows in row_counts]
+
+
+def _verified_laws(
+    initializer: Any, width: int, rows: int
+) -> tuple[Laws, bool]:
+    """The best laws, and whether a large table of up to `rows` follows them."""
+    context = _shared.get()
+    key = id(initializer), width
+    rows = max(rows, context.rows if context else 0)
+    rows = min(rows, LARGEST_DRAW // width)
+    if context is not None and key in context.found:
+        _, laws, verified, checked = context.found[key]
+        if rows <= checked:
+            return laws, verified
+    laws = _laws(initializer, width)
+    is_large = rows > laws.largest.rows
+    verified = not is_large or laws.hold(sample(initializer, rows, width))
+    if context is not None:  # holds the initializer, so its id stays valid
+        context.found[key] = initializer, laws, verified, rows
+    return laws, verified
+
+
+def _own_moments(
+    initializer: Any, rows: int, width: int, laws: Laws
+) -> Moments:
+    """Moments of a table that is drawn itself."""
+    if rows * width > LARGEST_DRAW:
         raise ValueError(
             "The mean and standard deviation that `embeddings_initializer` "
             f"gives to a table of {rows} x {width} do not follow from those of "
             f"smaller tables, and only tables of up to {LARGEST_DRAW} numbers "
             f"are drawn. {FIX} Received: embeddings_initializer={initializer}"
         )
-    found = 0.0 if _agrees(0.0, own.mean, mean_error) else own.mean
-    if mean_law and mean_holds:
-        found = mean_law(rows)
-    return Moments(found, own.std, True, alike)
+    own = sample(initializer, rows, width)
+    held = laws.hold(own)
+    mean, std = own.mean, own.std
+    # The laws are more precise than a table that is the same in each draw, or
+    # than a limited number of small tables of the same distribution.
+    if held and (own.fixed or not laws.by_rows):
+        mean, std = laws.mean(rows), laws.std(rows)
+    if agrees(0.0, own.mean, errors(own, laws.largest)[0]):
+        mean = 0.0
+    same_columns = own.same_columns and laws.same_columns
+    return Moments(mean, std, laws.by_rows or not held, same_columns)
 
 
-def _errors(sample: Sample, like: Sample) -> tuple[float, float]:
-    """Standard errors of the mean and of the standard deviation.
-
-    The relative error of the deviation comes from the larger sample `like`,
-    since a small sample rarely includes the extreme numbers that determine it.
-    """
-    root = math.sqrt(sample.numbers)
-    return sample.std / root, sample.std * like.std_error / root
-
-
-def _agrees(predicted: float, found: float, error: float) -> bool:
-    allowed = _ERRORS * error + _ROUNDING * abs(found)
-    return abs(predicted - found) <= allowed
-
-
-def _mean_law(ladder: Sequence[Sample]) -> Law | None:
-    errors = [_errors(sample, ladder[-1])[0] for sample in ladder]
-    if all(
-        _agrees(0.0, s.mean, e) for s, e in zip(ladder, errors, strict=True)
+def _laws(initializer: Any, width: int) -> Laws:
+    """The laws that describe tables of increasing numbers of rows best."""
+    counts = [max(4 << 2 * k, s // width) for k, s in enumerate(_SIZES)]
+    samples = [sample(initializer, count, width) for count in counts]
+    largest = samples[-1]
+    deviations = [errors(each, largest) for each in samples]
+    means = [each.mean for each in samples]
+    by_rows = False
+    mean: Law = _constant(0.0)
+    if not all(
+        agrees(0.0, m, e) for m, (e, _) in zip(means, deviations, strict=True)
     ):
-        return lambda rows: 0.0
-    return _law([s.rows for s in ladder], [s.mean for s in ladder], errors)
+        mean, by_rows = _best(counts, means, [e for e, _ in deviations], width)
+    stds = [each.std for each in samples]
+    std, std_by_rows = _best(counts, stds, [e for _, e in deviations], width)
+    return Laws(
+        mean,
+        std,
+        by_rows or std_by_rows,
+        largest,
+        all(each.same_columns for each in samples[1:]),
+    )
 
 
-def _std_law(ladder: Sequence[Sample]) -> Law | None:
-    errors = [_errors(sample, ladder[-1])[1] for sample in ladder]
-    return _law([s.rows for s in ladder], [s.std for s in ladder], errors)
+def _constant(value: float) -> Law:
+    return lambda rows: value
 
 
-def _law(
-    counts: Sequence[int], values: Sequence[float], errors: Sequence[float]
-) -> Law | None:
-    """The law that a statistic follows in the number of rows, or None.
+def _best(
+    counts: Sequence[int],
+    values: Sequence[float],
+    deviations: Sequence[float],
+    width: int,
+) -> tuple[Law, bool]:
+    """The law that fits best, and whether it depends on the number of rows.
 
-    The candidates are powers of the number of rows, and a law whose inverse
-    square is linear in it, as for a fan of rows and columns.
+    The candidates are powers of the number of rows, and the average of the
+    numbers of rows and columns to the power of -1/2. If none fits, it is a law
+    whose inverse square is linear in the number of rows.
 
     Args:
         counts: Numbers of rows.
         values: Values of the statistic, one for each number of rows.
-        errors: Standard errors of the values.
+        deviations: Standard errors of the values.
+        width: Number of columns.
     """
     first, last = values[0], values[-1]
+    both = [e + deviations[-1] + ROUNDING * abs(last) for e in deviations]
 
-    def power(exponent: float) -> Law:
-        return lambda rows: last * (rows / counts[-1]) ** exponent
+    def power(exponent: float, added: int = 0) -> Law:
+        scale = counts[-1] + added
+        return lambda rows: last * ((rows + added) / scale) ** exponent
 
-    laws = [power(exponent) for exponent in _POWERS]
-    if first > last > 0:
+    def worst(law: Law) -> float:
+        """The largest deviation from a law, in standard errors."""
+        each = zip(counts, values, both, strict=True)
+        return max(abs(law(n) - v) / (e or 1e-300) for n, v, e in each)
+
+    laws = [*map(power, _POWERS), power(-1 / 2, width)]
+    best = min(laws, key=worst)
+    if worst(best) > ERRORS and first > last > 0:
         slope = (last**-2 - first**-2) / (counts[-1] - counts[0])
         start = last**-2 - slope * counts[-1]
-        laws.append(lambda rows: max(start + slope * rows, 1e-30) ** -0.5)
-    for law in laws:
-        if all(
-            _agrees(law(rows), value, error + errors[-1])
-            for rows, value, error in zip(counts, values, errors, strict=True)
-        ):
-            return law
-    return None
+        return lambda rows: max(start + slope * rows, 1e-30) ** -0.5, True
+    return best, best is not laws[0]

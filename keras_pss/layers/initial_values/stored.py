@@ -25,12 +25,13 @@ def weights_are_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
-def forgiving(initializer: Fill) -> Fill:
-    """An initializer that never keeps a saved model from being loaded.
+def zeros_if_refused(initializer: Fill) -> Fill:
+    """An initializer that returns zeros if a saved model's is refused.
 
-    Earlier versions took initializers that a method cannot follow, such as one
-    with a mean for a tensor train, and files name them still. The values do
-    not matter there, so zeros take their place, with a warning.
+    Earlier versions accepted initializers that a method cannot represent, such
+    as one with a mean for a tensor train, and files still contain them. Their
+    values are replaced by the stored weights, so zeros and a warning suffice.
+    Outside of `weights_are_stored()`, the error is raised.
     """
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Any:

@@ -13,10 +13,10 @@ from keras import initializers
 
 from keras_pss.layers.initial_values import measured_moments
 from keras_pss.layers.initial_values.measured_moments import (
-    FIX,
     Moments,
     needs_rows,
 )
+from keras_pss.layers.initial_values.table_samples import FIX
 
 # Standard deviation of a standard normal truncated at two deviations.
 _TRUNCATED = 0.87962566103423978
@@ -45,11 +45,7 @@ def of_tables(
     known = [_known(initializer, rows, width) for rows in row_counts]
     if None not in known:
         return [found for found in known if found is not None]
-    ladder = measured_moments.ladder(initializer, width)
-    return [
-        measured_moments.measured(initializer, rows, width, ladder)
-        for rows in row_counts
-    ]
+    return measured_moments.measured(initializer, row_counts, width)
 
 
 def is_builtin(initializer: Any, *kinds: type) -> bool:

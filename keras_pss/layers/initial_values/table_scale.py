@@ -16,11 +16,8 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_pss.layers.initial_values import draws, table_moments
-from keras_pss.layers.initial_values.table_moments import (
-    FIX,
-    Moments,
-    is_builtin,
-)
+from keras_pss.layers.initial_values.table_moments import Moments, is_builtin
+from keras_pss.layers.initial_values.table_samples import FIX
 
 Tensor = Any
 Fill = Callable[..., Tensor]
@@ -71,12 +68,12 @@ class TableScale:
         found = table_moments.of_tables(initializer, row_counts, width)
         scales = [cls(initializer, rows, width, layer) for rows in row_counts]
         for scale, moments in zip(scales, found, strict=True):
-            scale.apart = moments
+            scale.pooled = moments
         return scales
 
     @cached_property
-    def apart(self) -> Moments:
-        """Moments of all entries together, even if columns differ."""
+    def pooled(self) -> Moments:
+        """Moments of the entries of all columns together."""
         return table_moments.moments(self._given, *self._rows_and_width)
 
     @property
@@ -86,14 +83,14 @@ class TableScale:
         Raises:
             ValueError: If the columns have different moments.
         """
-        if not self.apart.alike:
+        if not self.pooled.same_columns:
             raise ValueError(
                 "`embeddings_initializer` gives columns of different means or "
                 "standard deviations, which the parameters of layer "
                 f"'{self._layer}' cannot represent. {FIX} "
                 f"Received: embeddings_initializer={self._given}"
             )
-        return self.apart
+        return self.pooled
 
     @property
     def mean(self) -> float:
@@ -135,7 +132,7 @@ class TableScale:
         return self.std
 
 
-def moved(initializer: Any, index: int) -> Any:
+def with_seed_offset(initializer: Any, index: int) -> Any:
     """A copy of an initializer with `index` added to its seed."""
     if not isinstance(initializer, initializers.Initializer):
         return initializer
@@ -160,7 +157,7 @@ def table(initializer: Any, rows: int, width: int) -> Fill:
             _check_fits(initializer, np.shape(value), shape)
         if is_builtin(initializer, initializers.Orthogonal):
             return draws.in_float32(initializer, shape, dtype)
-        return moved(initializer, 0)(shape, dtype=dtype)
+        return with_seed_offset(initializer, 0)(shape, dtype=dtype)
 
     return fill
 
@@ -178,7 +175,9 @@ def stacked(initializer: Any, row_counts: Sequence[int], width: int) -> Fill:
         if len(row_counts) == 1 or _ignores_rows(initializer, width):
             return table(initializer, shape[0], width)(shape, dtype)
         parts = [
-            table(moved(initializer, index), rows, width)((rows, width), dtype)
+            table(with_seed_offset(initializer, index), rows, width)(
+                (rows, width), dtype
+            )
             for index, rows in enumerate(row_counts)
         ]
         return ops.concatenate(parts, axis=0)
@@ -224,12 +223,12 @@ def entries(
     draw = draws.spread(initializer, lambda: (scale.mean, scale.std))
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Tensor:
-        found = scale.apart if columns_apart else scale.moments
+        found = scale.pooled if columns_apart else scale.moments
         if centered:
             scale.check_centered()
         if found.by_rows:
             return draw(shape, dtype)
-        return moved(initializer, 0)(shape, dtype=dtype)
+        return with_seed_offset(initializer, 0)(shape, dtype=dtype)
 
     return fill
 

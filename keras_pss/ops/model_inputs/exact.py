@@ -27,21 +27,23 @@ def number(x: Any, dtype: str, name: str) -> Any:
 
     Args:
         x: A NumPy array, an object with `__array__`, a SciPy sparse matrix,
-            or a dense, sparse or ragged tensor of the backend.
+            a dense, sparse or ragged tensor of the backend or of TensorFlow,
+            or None for an optional input.
         dtype: Dtype of the input. Only integer dtypes are converted here.
         name: Name of the input in error messages.
 
     Returns:
-        The same numbers in `dtype`. Lists, strings and symbolic tensors are
+        The same numbers in `dtype`. None and symbolic tensors of Keras are
         returned unchanged.
 
     Raises:
-        ValueError: In eager execution, for a number that the dtype cannot
-            represent. A TensorFlow graph raises `InvalidArgumentError`; in
-            other compiled code the number becomes -1, or a very large integer
-            if `dtype` is unsigned, which is an out-of-range id.
+        ValueError: For other objects than these; and in eager execution, for
+            a number that the dtype cannot represent. A TensorFlow graph raises
+            `InvalidArgumentError`; in other compiled code the number becomes
+            -1, or a very large integer if `dtype` is unsigned, which is an
+            out-of-range id.
     """
-    if not is_integer(dtype) or isinstance(x, KerasTensor):
+    if not is_integer(dtype) or x is None or isinstance(x, KerasTensor):
         return x
     if dtype.endswith("64") and wide_ids.truncates():
         dtype = dtype.replace("64", "32")
@@ -59,7 +61,10 @@ def number(x: Any, dtype: str, name: str) -> Any:
         return matrix
     if hasattr(x, "__array__"):
         return _array(np.asarray(x), dtype, name)
-    return x
+    raise ValueError(
+        f"Input '{name}' takes arrays or tensors. Convert other objects by "
+        f"`numpy.asarray` first. Received: a value of type {type(x)}"
+    )
 
 
 def _sparse(x: Tensor, dtype: str, name: str) -> Tensor:

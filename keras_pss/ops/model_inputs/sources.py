@@ -2,12 +2,14 @@
 
 A backend and Keras' data adapters truncate some inputs (64-bit integers on JAX,
 later batches of another dtype on TensorFlow), which cannot be detected
-afterwards.
+afterwards. Therefore each kind of data that the adapters accept is converted
+here or refused.
 """
 
 import copy
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import GeneratorType
 from typing import Any
 
@@ -18,45 +20,66 @@ from keras import backend
 Function = Callable[[Any], Any]
 
 
-def is_source(data: Any) -> bool:
-    """Whether `data` is an iterable of batches rather than arrays."""
-    return (
-        isinstance(data, keras.utils.PyDataset | GeneratorType)
-        or _is_loader(data)
-        or _is_dataset(data)
-    )
-
-
-def mapped(data: Any, function: Function) -> Any:
-    """Applies a function to the inputs of a source's batches.
+def converted(data: Any, function: Function, argument: str) -> Any:
+    """Applies a function to the inputs in data of any form.
 
     Args:
-        data: A `keras.utils.PyDataset`, a generator, a PyTorch `DataLoader` or
-            a `tf.data.Dataset`. The last one is returned unchanged except on
-            JAX: other backends keep its dtypes, so the model checks them.
+        data: A structure of arrays or tensors; or a source of batches: a
+            `keras.utils.PyDataset`, a generator, a PyTorch `DataLoader`, a
+            Grain dataset or `DataLoader`, or a `tf.data.Dataset`. The last one
+            is returned unchanged except on JAX, and so are distributed
+            datasets on TensorFlow: these keep their dtypes, so the model
+            checks them.
         function: Function of `x`, which is the first element of a batch that
-            is a tuple or list, else the whole batch.
+            is a tuple or list, else the whole batch. It can be pickled.
+        argument: Name of the argument in error messages.
 
     Returns:
-        A source of the same kind.
+        A source of the same kind, or a structure of arrays.
+
+    Raises:
+        ValueError: If the inputs in `data` cannot be converted.
     """
-
-    def map_elements(*batch: Any) -> Any:
-        x, *rest = batch
-        return (function(x), *rest) if rest else function(x)
-
-    def map_batch(batch: Any) -> Any:
-        if isinstance(batch, tuple | list):
-            return (function(batch[0]), *batch[1:])
-        return function(batch)
-
+    on_batch = _OnBatch(function)
     if isinstance(data, GeneratorType):
-        return (map_batch(batch) for batch in data)
+        return (on_batch(batch) for batch in data)
     if isinstance(data, keras.utils.PyDataset):
-        return _MappedDataset(data, map_batch)
-    if _is_loader(data):
-        return _mapped_loader(data, map_batch)
-    return data.map(map_elements) if backend.backend() == "jax" else data
+        return _MappedDataset(data, on_batch)
+    if _is_torch_loader(data):
+        return _mapped_loader(data, on_batch)
+    if _is_grain(data):
+        return _mapped_grain(data, on_batch)
+    if _is_tf_dataset(data):
+        keeps_dtypes = backend.backend() != "jax"
+        return data if keeps_dtypes else data.map(on_batch.elements)
+    if _is_distributed(data) and backend.backend() == "tensorflow":
+        return data
+    for x in keras.tree.flatten(data):
+        if not _is_array(x):
+            raise ValueError(
+                f"`{argument}` must be arrays or tensors, a PyDataset, a "
+                "generator of batches, a PyTorch DataLoader, a tf.data.Dataset "
+                "or a Grain dataset, whose ids can be checked. Convert other "
+                "data to one of these; a generator function works for any. "
+                f"Received: {argument} with a value of type {type(x)}"
+            )
+    return function(data)
+
+
+@dataclass(frozen=True)
+class _OnBatch:
+    """Applies a function to the inputs of a batch; it can be pickled."""
+
+    function: Function
+
+    def __call__(self, batch: Any) -> Any:
+        if isinstance(batch, tuple | list):
+            return (self.function(batch[0]), *batch[1:])
+        return self.function(batch)
+
+    def elements(self, *batch: Any) -> Any:
+        """The same for a batch whose elements are separate arguments."""
+        return self(batch) if len(batch) > 1 else self.function(*batch)
 
 
 class _MappedDataset(keras.utils.PyDataset):
@@ -106,11 +129,64 @@ def _mapped_loader(loader: Any, function: Function) -> Any:
     return after
 
 
-def _is_loader(data: Any) -> bool:
+def _mapped_grain(data: Any, function: Function) -> Any:
+    """A mapped Grain dataset, also for a Grain `DataLoader`.
+
+    Keras creates a loader anew from its operations, so a mapped copy of it
+    would be ignored.
+    """
+    import grain
+
+    class Batches(grain.IterDataset):
+        def __iter__(self) -> Any:
+            return Iterator()
+
+    class Iterator(grain.DatasetIterator):
+        def __init__(self) -> None:
+            super().__init__()
+            self.batches = iter(data)
+
+        def __next__(self) -> Any:
+            return next(self.batches)
+
+        def get_state(self) -> dict[str, Any]:
+            return {"loader": self.batches.get_state()}
+
+        def set_state(self, state: dict[str, Any]) -> None:
+            self.batches.set_state(state["loader"])
+
+    is_loader = isinstance(data, grain.DataLoader)
+    return (Batches() if is_loader else data).map(function)
+
+
+def _is_torch_loader(data: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(data, torch.utils.data.DataLoader)
 
 
-def _is_dataset(data: Any) -> bool:
+def _is_grain(data: Any) -> bool:
+    grain = sys.modules.get("grain")
+    return grain is not None and isinstance(
+        data, grain.MapDataset | grain.IterDataset | grain.DataLoader
+    )
+
+
+def _is_tf_dataset(data: Any) -> bool:
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
+
+
+def _is_distributed(data: Any) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(
+        data, tensorflow.distribute.DistributedDataset
+    )
+
+
+def _is_array(x: Any) -> bool:
+    """Whether `exact.number` recognizes a value as numbers of a known dtype."""
+    return (
+        x is None
+        or hasattr(x, "__array__")
+        or (hasattr(x, "dtype") and hasattr(x, "shape"))
+    )

@@ -208,3 +208,8 @@ def test_wrong_ids_are_errors():
     with pytest.raises(ValueError, match=r"integers in \[0, input_dim\)"):
         layer(np.array([1, DIM]), training=True)
     assert not counts_of(layer).any()
+
+
+def test_what_is_hot_is_known_before_the_first_call():
+    assert HotRows(hashed(), 5).ids().tolist() == []
+    assert HotRows(hashed(), 5).count_hits() == (0, 0)

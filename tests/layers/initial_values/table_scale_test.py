@@ -67,7 +67,7 @@ def test_laws_in_the_number_of_rows_are_followed(std, wanted, by_rows, rows):
     found = moments(normal(std), rows, 32)
     assert found.std == pytest.approx(wanted(rows, 32), rel=0.05)
     assert found.mean == 0
-    assert (found.by_rows, found.alike) == (by_rows, True)
+    assert (found.by_rows, found.same_columns) == (by_rows, True)
     shifted = moments(normal(std, mean=4.0), rows, 32)
     assert shifted.mean == pytest.approx(4.0, rel=0.05)
 
