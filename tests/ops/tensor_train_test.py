@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_pss.ops import tensor_train
+from keras_pss.ops import core_factors, tensor_train
 
 # TT-Rec, table 2: rows of Criteo Kaggle's seven largest tables.
 TABLE_2 = {
@@ -30,21 +30,21 @@ def parameters(rows, columns, rank):
 
 @pytest.mark.parametrize(("rows", "shape"), TABLE_2.items())
 def test_balanced_shapes_are_those_of_table_2(rows, shape):
-    assert tensor_train.balanced_row_shape(rows, 3) == shape
+    assert core_factors.balanced_row_shape(rows, 3) == shape
 
 
 @pytest.mark.parametrize(
     ("rank", "count"), [(16, 135040), (32, 495360), (64, 1891840)]
 )
 def test_parameters_of_the_largest_table(rank, count):
-    assert tensor_train.column_shape(16, 3) == (2, 2, 4)
+    assert core_factors.column_shape(16, 3) == (2, 2, 4)
     assert parameters(TABLE_2[10131227], (2, 2, 4), rank) == count
 
 
 @pytest.mark.parametrize(("rank", "factor"), [(16, 2.0), (32, 2.9), (64, 4.4)])
 def test_min_params_shapes_are_much_smaller(rank, factor):
     rows, columns = 10131227, (2, 2, 4)
-    shape = tensor_train.min_params_row_shape(rows, columns, rank)
+    shape = core_factors.min_params_row_shape(rows, columns, rank)
     assert math.prod(shape) >= rows
     balanced = parameters(TABLE_2[rows], columns, rank)
     assert balanced / parameters(shape, columns, rank) > factor
@@ -53,7 +53,7 @@ def test_min_params_shapes_are_much_smaller(rank, factor):
 @pytest.mark.parametrize("columns", [1, 2, 16, 37, 128, 200, 768])
 @pytest.mark.parametrize("cores", [2, 3, 4])
 def test_columns_are_never_rounded_up(columns, cores):
-    shape = tensor_train.column_shape(columns, cores)
+    shape = core_factors.column_shape(columns, cores)
     assert math.prod(shape) == columns
     assert len(shape) == cores
 
@@ -61,10 +61,10 @@ def test_columns_are_never_rounded_up(columns, cores):
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 10**6), cores=st.integers(2, 5))
 def test_shapes_hold_every_row(rows, cores):
-    shape = tensor_train.balanced_row_shape(rows, cores)
+    shape = core_factors.balanced_row_shape(rows, cores)
     assert len(shape) == cores
     assert rows <= math.prod(shape) <= 10 * rows + 10
-    shape = tensor_train.min_params_row_shape(rows, (2,) * cores, 8)
+    shape = core_factors.min_params_row_shape(rows, (2,) * cores, 8)
     assert math.prod(shape) >= rows
 
 
@@ -154,11 +154,11 @@ def test_rounded_shapes_are_nearly_as_small_as_the_searched(
     rows, width, cores, rank, ring
 ):
     """What many cores use, against what few cores search."""
-    columns = tensor_train.column_shape(width, cores)
-    cost = tensor_train._digit_costs(columns, rank, ring)
-    (rounded,) = tensor_train._rounded(rows, cost)
+    columns = core_factors.column_shape(width, cores)
+    cost = core_factors._digit_costs(columns, rank, ring)
+    (rounded,) = core_factors._rounded(rows, cost)
     assert math.prod(rounded) >= rows
-    searched = tensor_train.min_params_row_shape(rows, columns, rank, ring)
+    searched = core_factors.min_params_row_shape(rows, columns, rank, ring)
     least, found = (np.dot(cost, shape) for shape in (searched, rounded))
     assert found <= 1.05 * least
 
@@ -167,9 +167,9 @@ def test_rounded_shapes_are_nearly_as_small_as_the_searched(
 @pytest.mark.parametrize("ring", [False, True])
 def test_many_cores_of_any_rank_have_a_shape(cores, ring):
     """A search would be exponential, and a product of floats overflow."""
-    columns = tensor_train.column_shape(128, cores)
+    columns = core_factors.column_shape(128, cores)
     for rank in 1, 5000, 10**30:
-        shape = tensor_train.min_params_row_shape(10**7, columns, rank, ring)
+        shape = core_factors.min_params_row_shape(10**7, columns, rank, ring)
         assert 10**7 <= math.prod(shape) < 2 * 10**7
         assert len(shape) == cores
 
@@ -190,9 +190,9 @@ def all_factorizations(number, count, least=1):
 def test_no_product_of_high_entropy_is_left_out(number, count):
     every = all_factorizations(number, count)
     for least in -math.inf, math.log(count) - 0.3:
-        found = list(tensor_train._factorizations(number, count, least))
+        found = list(core_factors._factorizations(number, count, least))
         assert set(found) <= set(every)
-        assert {f for f in every if tensor_train._entropy(f) >= least} <= set(
+        assert {f for f in every if core_factors._entropy(f) >= least} <= set(
             found
         )
         if least == -math.inf:
@@ -203,5 +203,5 @@ def test_no_product_of_high_entropy_is_left_out(number, count):
 def test_numbers_of_many_divisors_have_a_balanced_shape(cores):
     """Which have millions of factorizations."""
     rows = 735_134_400
-    shape = tensor_train.balanced_row_shape(rows, cores)
+    shape = core_factors.balanced_row_shape(rows, cores)
     assert rows <= math.prod(shape) <= 1.2 * rows

@@ -10,7 +10,7 @@ from keras_pss.layers.base.checks import (
     positive_ints,
     shown,
 )
-from keras_pss.ops import tensor_train
+from keras_pss.ops import core_factors, tensor_train
 
 Core = tuple[int, int, int, int]
 
@@ -61,11 +61,11 @@ def cores(
         )
     _check_rank(rank, count, ring)
     if column_shape is None:
-        column_shape = tensor_train.column_shape(output_dim, count)
+        column_shape = core_factors.column_shape(output_dim, count)
     if math.prod(column_shape) != output_dim:
         raise ValueError(
             f"The product of `column_shape` must be output_dim={output_dim}, "
-            f"such as {tensor_train.column_shape(output_dim, count)}. "
+            f"such as {core_factors.column_shape(output_dim, count)}. "
             f"Received: column_shape={tuple(column_shape)}"
         )
     rows = _row_shape(input_dim, row_shape, column_shape, rank, count, ring)
@@ -137,12 +137,12 @@ def _row_shape(
     count: int,
     ring: bool,
 ) -> Sequence[int]:
-    balanced = tensor_train.balanced_row_shape(input_dim, count)
+    balanced = core_factors.balanced_row_shape(input_dim, count)
     if row_shape == "balanced":
         return balanced
     if row_shape == "min_params":
         largest = rank if isinstance(rank, int) else max(rank)
-        return tensor_train.min_params_row_shape(
+        return core_factors.min_params_row_shape(
             input_dim, column_shape, largest, ring
         )
     if isinstance(row_shape, str) or math.prod(row_shape) < input_dim:
