@@ -166,7 +166,7 @@ def find(
 
 
 def show_prepared(prepared: Any) -> None:
-    from keras_pss.data.storage.prepare import MAX_REJECTS
+    from keras_pss.data.storage.version_1.prepare import MAX_REJECTS
 
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
     typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)

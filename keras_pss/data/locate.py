@@ -12,10 +12,10 @@ from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.folder_log import FolderLog
 from keras_pss.data.pipelines.prepared_log import PreparedLog
-from keras_pss.data.storage.criteo_folder import CriteoFolder
 from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepare_log import prepare
 from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.data.storage.version_1.criteo_folder import CriteoFolder
 from keras_pss.features import Schema
 from keras_pss.files import read_json, write_json
 

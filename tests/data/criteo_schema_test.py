@@ -8,8 +8,8 @@ from log_frames import blocks, criteo_frame
 
 from keras_pss import data
 from keras_pss.data import criteo
-from keras_pss.data.storage.criteo_folder import CriteoFolder
 from keras_pss.data.storage.prepare_log import prepare_values
+from keras_pss.data.storage.version_1.criteo_folder import CriteoFolder
 from keras_pss.features import Categorical, Schema, Split
 
 SPLITS = {

@@ -19,7 +19,7 @@ def test_a_failure_leaves_nothing(log, tmp_path, monkeypatch, place, error):
         raise error
 
     *owner, name = place.split(".")
-    module = importlib.import_module("keras_pss.data.storage.prepare")
+    module = importlib.import_module("keras_pss.data.storage.version_1.prepare")
     where = getattr(module, owner[0]) if owner else module
     old = criteo.prepare(log, tmp_path / "old", ids="hash")
     monkeypatch.setattr(where, name, fail)

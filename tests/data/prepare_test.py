@@ -132,7 +132,7 @@ def test_rejects_are_written(log, tmp_path):
 def test_rejects_are_capped_and_all_counted(log, tmp_path, monkeypatch):
     import zstandard
 
-    module = importlib.import_module("keras_pss.data.storage.prepare")
+    module = importlib.import_module("keras_pss.data.storage.version_1.prepare")
     monkeypatch.setattr(module, "MAX_REJECTS", 100)
     packed = zstandard.ZstdCompressor().compress(b"\n" * 20_000)
     source = tmp_path / "a.tsv.zst"

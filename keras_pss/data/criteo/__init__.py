@@ -17,8 +17,8 @@ from keras_pss.data.encoders.vocabulary_encoder import VocabularyEncoder
 from keras_pss.data.pipelines.tf_dataset import dataset, tsv_dataset
 from keras_pss.data.pipelines.tsv_batches import Batch, tsv_batches
 from keras_pss.data.readers.block import BrokenRowError, Reject
-from keras_pss.data.storage.prepare import prepare
-from keras_pss.data.storage.prepared import Prepared, load
+from keras_pss.data.storage.version_1.prepare import prepare
+from keras_pss.data.storage.version_1.prepared import Prepared, load
 
 __all__ = [
     "CATEGORIES",

@@ -25,8 +25,8 @@ from keras_pss.data.pipelines.tsv_batches import (
 )
 from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import Sources, as_sources
-from keras_pss.data.storage.prepared import Prepared, load
-from keras_pss.data.storage.records import FIRST_ID
+from keras_pss.data.storage.version_1.prepared import Prepared, load
+from keras_pss.data.storage.version_1.records import FIRST_ID
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.readers.blocks import Raw, Values
-from keras_pss.data.readers.columnar import Columnar
-from keras_pss.data.readers.delimited import Delimited
-from keras_pss.data.readers.formats import kind_of
-from keras_pss.data.readers.ndjson import NDJSON
+from keras_pss.data.readers.formats.columnar import Columnar
+from keras_pss.data.readers.formats.delimited import Delimited
+from keras_pss.data.readers.formats.kinds import kind_of
+from keras_pss.data.readers.formats.ndjson import NDJSON
+from keras_pss.data.readers.formats.tfrecord import TFRecord
 from keras_pss.data.readers.source import Source, Sources, as_sources
-from keras_pss.data.readers.tfrecord import TFRecord
 from keras_pss.data.readers.threads import WORKERS, ordered_map, prefetch
-from keras_pss.data.readers.values import Caster
+from keras_pss.data.readers.values.caster import Caster
 from keras_pss.features import Schema
 
 BLOCK_BYTES = 1 << 23

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data.storage import log_metadata, vocabulary_file
+from keras_pss.data.encoders import vocabulary_file
+from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.data.storage.shard_checks import AGAIN, check_size, short
 from keras_pss.files import complete_folder, read_json, write_json

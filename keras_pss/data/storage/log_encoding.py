@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.encoders.vocabulary import Vocabulary
-from keras_pss.data.storage import vocabulary_file
 from keras_pss.features import Dense, Schema
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_pss.data.storage import vocabulary_file
+from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.shard_checks import (
     AGAIN,

@@ -11,9 +11,9 @@ from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
 from keras_pss.data.storage.columns.record_column import RecordColumn
 from keras_pss.data.storage.log_layout import LogLayout
-from keras_pss.data.storage.records import DTYPE, write_all
 from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.staging import blocks_of
+from keras_pss.data.storage.version_1.records import DTYPE, write_all
+from keras_pss.data.storage.version_1.staging import blocks_of
 
 _BLOCK_WORDS = 1 << 18  # the arrays of a block fit into the caches
 

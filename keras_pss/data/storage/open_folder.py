@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from keras_pss.data.storage import log_metadata, metadata
-from keras_pss.data.storage.criteo_folder import CriteoFolder
+from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
+from keras_pss.data.storage.version_1 import metadata
+from keras_pss.data.storage.version_1.criteo_folder import CriteoFolder
 from keras_pss.files import read_json
 
 

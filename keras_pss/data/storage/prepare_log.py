@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.encoders.counted_texts import CountedTexts
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Source, Sources
 from keras_pss.data.readers.threads import WORKERS
-from keras_pss.data.storage import (
-    log_metadata,
-    metadata,
-    parquet_export,
-    vocabulary_file,
-)
+from keras_pss.data.storage import log_metadata, parquet_export
 from keras_pss.data.storage.columns.buckets import BucketColumn
 from keras_pss.data.storage.log_records import write_shard
 from keras_pss.data.storage.log_splits import Parts, split_log
@@ -27,7 +23,8 @@ from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.rejects import MAX_REJECTS, REJECTS, reject_line
 from keras_pss.data.storage.shard_checks import shard_name
-from keras_pss.data.storage.staging import blocks_of
+from keras_pss.data.storage.version_1 import metadata
+from keras_pss.data.storage.version_1.staging import blocks_of
 from keras_pss.features import Schema
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.readers.block import Int32Array
-from keras_pss.data.storage import log_metadata, vocabulary_file
+from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.log_layout import LayoutColumn
 from keras_pss.data.storage.shard_checks import AGAIN
 from keras_pss.features import Dense

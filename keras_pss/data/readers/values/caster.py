@@ -8,8 +8,8 @@ from functools import cache
 import polars as pl
 
 from keras_pss.data.readers.blocks import Raw, Values
-from keras_pss.data.readers.casts import CANONICAL_HEX
-from keras_pss.data.readers.columns import Column, columns, results
+from keras_pss.data.readers.values.casts import CANONICAL_HEX
+from keras_pss.data.readers.values.columns import Column, columns, results
 from keras_pss.features import Schema
 
 

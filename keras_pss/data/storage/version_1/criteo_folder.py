@@ -9,10 +9,10 @@ import numpy as np
 from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo.schema import CATEGORIES
 from keras_pss.data.encoders.vocabulary import Vocabulary
-from keras_pss.data.storage import metadata
 from keras_pss.data.storage.log_layout import LogLayout
-from keras_pss.data.storage.prepared import Prepared, load
 from keras_pss.data.storage.prepared_folder import PreparedFolder
+from keras_pss.data.storage.version_1 import metadata
+from keras_pss.data.storage.version_1.prepared import Prepared, load
 from keras_pss.features import Categorical, Schema, Split
 
 if TYPE_CHECKING:

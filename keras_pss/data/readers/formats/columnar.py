@@ -11,10 +11,10 @@ from polars.exceptions import ComputeError, PolarsError
 
 from keras_pss.data.readers.block import BAD_ARCHIVE
 from keras_pss.data.readers.blocks import Raw
-from keras_pss.data.readers.columns import Column
-from keras_pss.data.readers.lines import broken_piece
+from keras_pss.data.readers.formats.lines import broken_piece
+from keras_pss.data.readers.formats.types import check_types, typed_rows
 from keras_pss.data.readers.source import Source, checksum
-from keras_pss.data.readers.types import check_types, typed_rows
+from keras_pss.data.readers.values.columns import Column
 from keras_pss.features import Schema
 
 _SCANS: dict[str, Any] = {"parquet": pl.scan_parquet, "ipc": pl.scan_ipc}

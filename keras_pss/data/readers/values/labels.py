@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from keras_pss.data.readers.casts import Cast, number
 from keras_pss.data.readers.reasons import BAD_CLASS
+from keras_pss.data.readers.values.casts import Cast, number
 from keras_pss.features import Label
 
 _ONE = ("1", "1.0", "true", "True", "TRUE")

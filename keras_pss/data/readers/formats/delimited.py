@@ -12,8 +12,12 @@ from polars.exceptions import PolarsError
 
 from keras_pss.data.readers.block import TOO_LONG
 from keras_pss.data.readers.blocks import Raw, rejected
-from keras_pss.data.readers.framing import Dialect, Framed, decodes
-from keras_pss.data.readers.lines import broken_piece, line_source, text_pieces
+from keras_pss.data.readers.formats.framing import Dialect, Framed, decodes
+from keras_pss.data.readers.formats.lines import (
+    broken_piece,
+    line_source,
+    text_pieces,
+)
 from keras_pss.data.readers.source import Source
 from keras_pss.features import Format
 from keras_pss.messages import did_you_mean, shown

@@ -11,7 +11,6 @@ from typing import Any
 from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.encoder_file import check_config
-from keras_pss.data.storage import records
 from keras_pss.data.storage.shard_checks import (
     AGAIN,
     check_size,
@@ -20,6 +19,7 @@ from keras_pss.data.storage.shard_checks import (
     short,
 )
 from keras_pss.data.storage.splits import SPLITS
+from keras_pss.data.storage.version_1 import records
 from keras_pss.files import read_json, write_json
 
 NAME = "metadata.json"

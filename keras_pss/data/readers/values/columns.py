@@ -8,16 +8,16 @@ from functools import partial
 
 import polars as pl
 
-from keras_pss.data.readers import casts
-from keras_pss.data.readers.casts import Cast
-from keras_pss.data.readers.labels import label
 from keras_pss.data.readers.reasons import (
     NO_LABEL,
     NO_TIME,
     NOT_A_NUMBER,
     WRONG_LENGTH,
 )
-from keras_pss.data.readers.times import time, time_feature
+from keras_pss.data.readers.values import casts
+from keras_pss.data.readers.values.casts import Cast
+from keras_pss.data.readers.values.labels import label
+from keras_pss.data.readers.values.times import time, time_feature
 from keras_pss.features import (
     Categorical,
     Cross,

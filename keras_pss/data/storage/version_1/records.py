@@ -15,7 +15,7 @@ from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
 from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.staging import Staging, blocks_of
+from keras_pss.data.storage.version_1.staging import Staging, blocks_of
 
 DTYPE = np.dtype("<i4")
 RECORD_BYTES = schema.NUM_COLUMNS * DTYPE.itemsize

@@ -6,8 +6,8 @@ import re
 
 import polars as pl
 
-from keras_pss.data.readers.casts import Cast, integer
 from keras_pss.data.readers.reasons import BAD_TIME, TOO_LARGE
+from keras_pss.data.readers.values.casts import Cast, integer
 from keras_pss.features import Timestamp
 
 _MICROSECONDS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}

@@ -13,10 +13,14 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from keras_pss.data.readers.blocks import Raw, rejected
-from keras_pss.data.readers.columns import Column
-from keras_pss.data.readers.lines import broken_piece, line_source, text_pieces
+from keras_pss.data.readers.formats.lines import (
+    broken_piece,
+    line_source,
+    text_pieces,
+)
 from keras_pss.data.readers.reasons import NOT_JSON, NOT_UTF8, WRONG_TYPE
 from keras_pss.data.readers.source import Source
+from keras_pss.data.readers.values.columns import Column
 from keras_pss.messages import did_you_mean, shown
 
 # Texts that may have been a list, an object or half of a surrogate pair.

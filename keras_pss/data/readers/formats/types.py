@@ -11,9 +11,9 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from keras_pss.data.readers.blocks import Raw, rejected
-from keras_pss.data.readers.columns import Column
-from keras_pss.data.readers.framing import decodes
+from keras_pss.data.readers.formats.framing import decodes
 from keras_pss.data.readers.reasons import NOT_UTF8
+from keras_pss.data.readers.values.columns import Column
 from keras_pss.features import Schema
 from keras_pss.messages import did_you_mean, shown
 

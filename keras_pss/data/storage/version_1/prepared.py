@@ -12,8 +12,8 @@ from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.encoder_file import from_config, load_encoder
 from keras_pss.data.encoders.id_encoder import IdEncoder
-from keras_pss.data.storage import metadata, records
-from keras_pss.data.storage.metadata import VOCABULARY
+from keras_pss.data.storage.version_1 import metadata, records
+from keras_pss.data.storage.version_1.metadata import VOCABULARY
 
 # Bytes of a shard that are checked at a time, in whole records.
 _BLOCK_BYTES = (1 << 15) * records.RECORD_BYTES

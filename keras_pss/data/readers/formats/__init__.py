@@ -1,0 +1,1 @@
+"""How each kind of file is read: its lines or records as raw columns."""
