@@ -36,6 +36,11 @@ class Checked(NamedTuple):
     layout: LogLayout
 
 
+def is_prepared(directory: Path) -> bool:
+    """Whether a folder is a prepared log of any version."""
+    return (directory / NAME).is_file()
+
+
 def write(directory: Path, content: dict[str, Any]) -> None:
     """Writes the file: format and version, then `content`."""
     document = {"format": FORMAT, "version": VERSION, **content}

@@ -11,9 +11,9 @@ from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
 from keras_pss.data.storage.columns.record_column import RecordColumn
 from keras_pss.data.storage.log_layout import LogLayout
-from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.version_1.records import DTYPE, write_all
-from keras_pss.data.storage.version_1.staging import blocks_of
+from keras_pss.data.storage.splits import RowNumbers, blocks_of
+
+DTYPE = np.dtype("<i4")
 
 _BLOCK_WORDS = 1 << 18  # the arrays of a block fit into the caches
 
@@ -65,3 +65,10 @@ def write_shard(
         "clicks": clicks if labelled else None,
         "sha256": digest.hexdigest(),
     }
+
+
+def write_all(file: Any, data: memoryview) -> None:
+    """Writes all bytes; a raw file may accept only some at a time."""
+    view = data.cast("B")
+    while view:
+        view = view[file.write(view) :]

@@ -23,8 +23,7 @@ from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.rejects import MAX_REJECTS, REJECTS, reject_line
 from keras_pss.data.storage.shard_checks import shard_name
-from keras_pss.data.storage.version_1 import metadata
-from keras_pss.data.storage.version_1.staging import blocks_of
+from keras_pss.data.storage.splits import blocks_of
 from keras_pss.features import Schema
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__
@@ -152,7 +151,7 @@ def prepare_values(
     _check_names(schema)
     report = progress or (lambda done, total, stage: None)
     with complete_folder(
-        out, overwrite, "a prepared log", metadata.is_prepared
+        out, overwrite, "a prepared log", log_metadata.is_prepared
     ) as folder:
         work = folder / "work"
         work.mkdir()

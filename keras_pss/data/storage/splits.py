@@ -1,6 +1,7 @@
 """Splits rows into training, validation and test rows."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,12 @@ def split_rows(
             "test": range(num_develop, num_rows),
         }
     return {name: rows for name, rows in parts.items() if len(rows)}
+
+
+def blocks_of(rows: RowNumbers, size: int) -> Iterator[RowNumbers]:
+    """Splits row numbers into blocks of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def check(

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.version_1.staging import blocks_of
+from keras_pss.data.storage.splits import RowNumbers, blocks_of
 
 _BLOCK_ROWS = 1 << 17
 _MOST_SPARSE = 16  # rows read in vain for each row that is wanted

@@ -39,11 +39,6 @@ def write(directory: Path, content: dict[str, Any]) -> None:
     write_json(document, directory / NAME)
 
 
-def is_prepared(directory: Path) -> bool:
-    """Whether a folder is a prepared log of any version."""
-    return (directory / NAME).is_file()
-
-
 def read(directory: Path) -> dict[str, Any]:
     """Reads the file and checks it against the files that it names.
 

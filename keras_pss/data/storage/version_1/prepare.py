@@ -21,13 +21,13 @@ from keras_pss.data.readers.block import UInt32Array
 from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
-from keras_pss.data.storage import splits
+from keras_pss.data.storage import log_metadata, splits
 from keras_pss.data.storage.rejects import MAX_REJECTS, REJECTS, reject_line
 from keras_pss.data.storage.shard_checks import shard_name
-from keras_pss.data.storage.splits import RowNumbers
+from keras_pss.data.storage.splits import RowNumbers, blocks_of
 from keras_pss.data.storage.version_1 import metadata, prepared, records
 from keras_pss.data.storage.version_1.prepared import VOCABULARY, Prepared
-from keras_pss.data.storage.version_1.staging import Staging, blocks_of
+from keras_pss.data.storage.version_1.staging import Staging
 from keras_pss.files import complete_folder
 from keras_pss.version import __version__
 
@@ -128,7 +128,7 @@ def prepare(
     check_criteo(source.path for source in reader.sources)
     out = Path(out)
     with complete_folder(
-        out, overwrite, "a prepared log", metadata.is_prepared
+        out, overwrite, "a prepared log", log_metadata.is_prepared
     ) as folder:
         work = folder / "work"
         work.mkdir()

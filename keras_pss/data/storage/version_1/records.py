@@ -14,10 +14,10 @@ from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.id_encoder import IdEncoder
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.readers.threads import ordered_map
-from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.data.storage.version_1.staging import Staging, blocks_of
+from keras_pss.data.storage.log_records import DTYPE, write_all
+from keras_pss.data.storage.splits import RowNumbers, blocks_of
+from keras_pss.data.storage.version_1.staging import Staging
 
-DTYPE = np.dtype("<i4")
 RECORD_BYTES = schema.NUM_COLUMNS * DTYPE.itemsize
 FIRST_ID = 1 + schema.NUM_INTEGERS
 
@@ -67,10 +67,3 @@ def write_shard(
         "clicks": clicks,
         "sha256": digest.hexdigest(),
     }
-
-
-def write_all(file: Any, data: memoryview) -> None:
-    """Writes all bytes; a raw file may accept only some at a time."""
-    view = data.cast("B")
-    while view:
-        view = view[file.write(view) :]

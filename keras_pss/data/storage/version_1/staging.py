@@ -4,7 +4,6 @@ Each categorical column has its own file, because counting and encoding read
 one column at a time from start to end.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,12 +65,6 @@ class Staging:
     def column(self, column: int, rows: RowNumbers) -> UInt32Array:
         """Raw values of one categorical column, uint32 (rows,)."""
         return _take(np.memmap(self._paths[1 + column], np.uint32, "r"), rows)
-
-
-def blocks_of(rows: RowNumbers, size: int) -> Iterator[RowNumbers]:
-    """Splits row numbers into blocks of at most `size`."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def _take(array: np.ndarray, rows: RowNumbers) -> np.ndarray:
