@@ -432,8 +432,8 @@ def test_tables_are_shared_by_values_and_names(tmp_path):
     assert schema["to"].table == schema["from"].table
     assert schema["film_id"].table == "film_id"
     assert schema["friend_user_id"].table == schema["user_id"].table
-    assert "; has values of " in report.columns[2].why
-    assert report.columns[2].why.endswith(" (100% of the smaller vocabulary)")
+    assert "; shares values with " in report.columns[2].why
+    assert report.columns[2].why.endswith(" (100%)")
 
 
 def test_a_history_shares_the_items_table(tmp_path):
@@ -544,3 +544,6 @@ def test_wrong_arguments_are_refused(tmp_path):
     (tmp_path / "log.csv").write_bytes(gzip.compress(b"click,x\n1,a\n"))
     with pytest.raises(ValueError, match=r"Rename it to log\.csv\.gz"):
         infer(tmp_path / "log.csv")
+    (tmp_path / "log.tfrecord").write_bytes(b"\1\0\0\0")
+    with pytest.raises(ValueError, match=r"kind = 'tfrecord'.*a TFRecord file"):
+        infer(tmp_path / "log.tfrecord")

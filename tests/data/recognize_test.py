@@ -46,6 +46,7 @@ ROWS = f"{ROW}\n".encode() * 12
         ("log.tsv.gz", ROWS, "plain text"),
         ("log.tsv", b"PAR1\x15\x04", "a Parquet file"),
         ("log.tsv", b"ARROW1\0\0", "an Arrow file"),
+        ("log.tfrecord", b"\1\0\0\0", "a TFRecord file"),
         ("log.tsv", b"PK\x03\x04", "a zip archive"),
         ("a.txt", b"1::2::4::9\n" * 3, "MovieLens' ratings"),
         (

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from keras_pss.data.inference.sniff import QUOTE, Layout, layout_of
-from keras_pss.data.readers.recognize import recognize
+from keras_pss.data.readers.recognize import RECORDS, recognize
 from keras_pss.data.readers.source import ArchiveError, Source
 from keras_pss.features import Cross, Format, Schema
 from keras_pss.messages import shown
@@ -85,9 +85,9 @@ def _of_any(path: Path, label: str | None, rows: int) -> Sample:
             found = pl.read_ipc(file, n_rows=rows)
         return Sample(found, Format("ipc"), text=False)
     form = recognize(path)
-    if form is not None and form.fix.startswith(("Rename", "Unpack")):
+    if form is not None and form.fix.startswith(("Rename", "Unpack", RECORDS)):
         raise ValueError(
-            f"`file` must be text, Parquet or Arrow. {form.fix} "
+            f"`file` must be text, JSON lines, Parquet or Arrow. {form.fix} "
             f"Received: {path}, {form.what}"
         )
     return _of_lines(path, label, rows)

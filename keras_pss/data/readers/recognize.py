@@ -29,6 +29,11 @@ _MAGIC = {
 _RATING = r"\d+{0}\d+{0}\d(\.\d)?{0}\d+"
 _HEADERS = (b"userId,movieId,rating,timestamp", b"user_id,movie_id,like")
 
+RECORDS = (
+    "Declare its features with a `schema` whose [format] has "
+    "kind = 'tfrecord'; these files do not say what they hold."
+)
+
 
 class Form(NamedTuple):
     """What a file is.
@@ -53,6 +58,8 @@ def recognize(path: Path) -> Form | None:
     ):
         if head.startswith(magic):
             return Form("", what, SCHEMA)
+    if path.suffix.lower() in (".tfrecord", ".tfrecords"):
+        return Form("", "a TFRecord file", RECORDS)
     if (found := packed(path)) is not None:
         return found
     if path.suffix.lower() in _MAGIC and not _is_archive(path, head):
