@@ -10,6 +10,8 @@ from rich.text import Text
 
 from keras_pss_cli.common import Overwrite, quiet
 
+_ELEMENTS = 10  # of a list that are shown
+
 commands = typer.Typer(
     help="Schemas: which columns of a log are features.",
     no_args_is_help=True,
@@ -135,6 +137,11 @@ def _show_rows(file: Path, schema: Any, console: Console) -> None:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list):
+        more = ["..."] if len(value) > _ELEMENTS else []
+        return f"[{', '.join([*map(_value, value[:_ELEMENTS]), *more])}]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "missing" if value is None else repr(value)
 
 

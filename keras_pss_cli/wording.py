@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 # Arguments whose option has another name or belongs to another function.
-OTHER_NAMES = {
-    "path": "out",
-    "options": "option",
-    "model_options": "model_option",
-    "jit_compile": "jit",
-    "run": "set",
-    "only_report": "report_only",
-}
+OTHER_NAMES = (
+    ("path", "out"),
+    ("options", "option"),
+    ("model_options", "model_option"),
+    ("jit_compile", "jit"),
+    ("run", "set"),
+    ("only_report", "report_only"),
+    ("sources", "data"),
+    ("sources", "file"),
+)
 FUNCTIONS = {
     "`criteo.prepare`": "`keras-pss prepare`",
     "`training.train`": "`keras-pss train`",
@@ -43,7 +45,7 @@ def options_of(command: Any) -> dict[str, str]:
         option = longest if longest.startswith("-") else longest.upper()
         found[parameter.name] = option
         found[longest.removeprefix("--").replace("-", "_")] = option
-    for name, other in OTHER_NAMES.items():
+    for name, other in OTHER_NAMES:
         if name not in found and other in found:
             found[name] = found[other]
     return found

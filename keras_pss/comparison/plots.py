@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from keras_pss.comparison.convergence import Convergence
 from keras_pss.comparison.grid import FULL
@@ -213,11 +213,16 @@ def _line(axes: Any, points: list[Any], style: dict[str, Any]) -> None:
 
 
 def _logarithmic(axes: Any) -> None:
-    """Sets a logarithmic axis that spans at least a power of ten."""
+    """Sets a logarithmic axis that spans at least a power of ten.
+
+    Its labels are plain text: powers of ten as formulas need fonts that not
+    every installation has, and matplotlib logs each one that it misses.
+    """
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     middle = math.sqrt(low * high)
     axes.set_xlim(min(low, middle / 4), max(high, middle * 4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
 

@@ -161,7 +161,7 @@ def _named(entry: Any) -> list[Any]:
     _check_table(entry)
     rest = dict(entry)
     kind = rest.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(
             f"`kind` must be one of {', '.join(KINDS)}."
             f"{did_you_mean(kind, KINDS)} Received: kind={shown(kind)}"

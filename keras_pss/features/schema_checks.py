@@ -51,6 +51,20 @@ def _check_names(schema: Schema) -> None:
                 f"Received: name={feature.name!r} twice"
             )
         seen.add(feature.name)
+    _check_weights(schema, seen | made)
+
+
+def _check_weights(schema: Schema, names: set[str]) -> None:
+    """Raises if a feature has the name of another one's weights in a batch."""
+    for feature in schema.multi:
+        weights = f"{feature.name}_weights"
+        if feature.weights is not None and weights in names:
+            raise ValueError(
+                f"`features` must not have {weights!r} beside "
+                f"{feature.name!r}, whose weights have that name. Choose "
+                "another name and give the column's name as `column`. "
+                f"Received: name={weights!r}"
+            )
 
 
 def _check_crosses(schema: Schema) -> None:

@@ -19,7 +19,7 @@ class Split:
             last rows of each group).
         test: Fraction of all rows, or of all groups, that tests.
         validation: Fraction of the others that validates.
-        seed: Seed of random splits.
+        seed: Seed of random splits, below 2^32.
         column: Column that says which split a row belongs to. Needed by, and
             only allowed with, `by="column"`.
         values: The column's texts for `"test"` and `"validation"`; rows with
@@ -47,7 +47,7 @@ class Split:
     by: Literal["order", "time", "random", "column", "group"] = "order"
     test: Fraction = 1 / 7
     validation: Fraction = 0.1
-    seed: Annotated[int, Field(ge=0, strict=True)] = 2020
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 2020
     column: Text | None = None
     values: dict[Literal["test", "validation"], Texts] | None = None
     last: Count | None = None

@@ -43,7 +43,17 @@ def build_model(
             ends there.
         log: A log whose features have tables by name, with its `schema` and
             `tables`. Default: None, a table for each column.
+
+    Raises:
+        ValueError: If no feature has ids, or the model does not fit the log.
     """
+    if not (cardinalities if log is None else log.tables):
+        raise ValueError(
+            "`data` must have at least one feature with ids, for which there "
+            "are embeddings. Give the schema a categorical feature, or one of "
+            "its dense features transform = 'buckets' and `num_buckets`. "
+            f"Received: a log with {num_dense} dense features alone"
+        )
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
         tables = embedding_parts(config, cardinalities, limits, log)

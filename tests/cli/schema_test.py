@@ -70,6 +70,9 @@ def test_mistakes_are_one_line_in_the_words_of_the_options(log, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("keras-pss: --label must be a column of the")
     assert "Did you mean 'click'? Received: --label clik" in done.stderr
+    done = keras_pss("schema", "check", "avazu", log)
+    assert done.returncode == 2
+    assert done.stderr.startswith("keras-pss: FILE must have every column of")
     log.with_suffix(".toml").touch()
     done = keras_pss(
         *["schema", "infer", "log.csv", "--out", "log.toml"], folder=tmp_path

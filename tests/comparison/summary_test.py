@@ -287,3 +287,14 @@ def test_the_possible_auc_does_not_squeeze_the_plot(outcome):
     (words,) = far.texts
     assert words.get_text().startswith("possible: ")
     assert "possible" in near.get_legend_handles_labels()[1]
+
+
+def test_sizes_on_an_axis_are_plain_text():
+    figure, axes = plots.plt.subplots()
+    axes.plot([100, 20_000_000], [0, 1])
+    plots._logarithmic(axes)
+    figure.canvas.draw()
+    words = [label.get_text() for label in axes.get_xticklabels()]
+    plots.plt.close(figure)
+    assert {"10k", "1M"} <= set(words)
+    assert not any("$" in word for word in words)

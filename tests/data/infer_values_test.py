@@ -31,8 +31,13 @@ from keras_pss.features import (
         (["99999999999999999999", "1"], Categorical("x")),
         (["1 2", "3 4 5"], MultiCategorical(
             "x", dtype="integer", separator=" ", max_length=3)),
+        (["i1 i2", "i3", "i2 i1"], MultiCategorical(
+            "x", separator=" ", max_length=2)),
         (["new york", "old york"], Categorical("x")),
+        (["disk 5", "disk 7 pro"], Categorical("x")),
         (["a^b", "b^a^c"], MultiCategorical("x", separator="^", max_length=3)),
+        (["a|b", "a", "b", "a"], MultiCategorical(
+            "x", separator="|", max_length=2)),
         (["a,b", "b,a"], MultiCategorical("x", separator=",", max_length=2)),
         (["Paris, TX", "Rome, NY"], Categorical("x")),
         (["01|02", "2|01"], MultiCategorical("x", separator="|", max_length=2)),
@@ -99,6 +104,7 @@ def test_a_median_fills_integers(tmp_path):
         ("hour", ["2014102100", "2014102123"], "%Y%m%d%H"),
         ("time", ["20141021101500", "20141021101501"], "%Y%m%d%H%M%S"),
         ("ts", ["1600000000", "1600000001"], "epoch_s"),
+        ("at", ["1600000000", "1600000001"], "epoch_s"),
         ("createdTime", ["1600000000000", "1600000000001"], "epoch_ms"),
         ("d", ["21/10/2014 10:00", "22/10/2014 11:00"], "%d/%m/%Y %H:%M"),
         ("d", ["10/21/2014 10:00:01", "10/22/2014 11:00:02"],

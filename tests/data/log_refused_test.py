@@ -1,5 +1,6 @@
 """Files that the reader of any log refuses, and what it says then."""
 
+import gzip
 from datetime import datetime
 
 import polars as pl
@@ -52,6 +53,35 @@ def test_text_that_is_refused(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=message):
         read(path, Schema([Categorical("a")]))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.csv", b"PAR1", "kind = 'parquet' there.*, which is Parquet"),
+        ("a.csv", b"ARROW1\0\0", "must be text.*a.csv, which is Arrow"),
+        ("a.csv", b'{"a": 1}\n', "must be text.*, which is JSON lines"),
+        ("a.jsonl", b"PAR1", "must be JSON lines.*, which is Parquet"),
+        ("a.csv", gzip.compress(b"a\n1\n"), "Rename it to a.csv.gz. Receive"),
+        ("a.csv.gz", b"a\n1\n", "Rename it to a.csv. Received"),
+        ("a.csv", b"PK\x03\x04", "Unpack it first"),
+        ("a.csv", b"x,y\n1,2\n", r"has no 'a'. If no line names the columns"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    kind = "auto" if name.endswith("l") else "csv"
+    schema = Schema([Categorical("a")], format=Format(kind))
+    with pytest.raises(ValueError, match=message):
+        read(path, schema)
+
+
+def test_lines_without_a_header_may_begin_with_a_brace(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'{"a":1},2\n')
+    form = Format(header=False, columns=["a", "b"], quote=None)
+    assert read(path, Schema([Categorical("a")], format=form)) == 1
 
 
 def test_an_empty_file_has_no_rows(tmp_path):

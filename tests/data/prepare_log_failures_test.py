@@ -12,9 +12,8 @@ from keras_pss.data.readers.block import WRONG_COLUMNS, Reject
 from keras_pss.data.storage.prepare_log import prepare_values
 from keras_pss.features import (
     Categorical,
-    Dense,
+    Format,
     Label,
-    MultiCategorical,
     Schema,
     Split,
 )
@@ -131,16 +130,23 @@ def test_rows_per_shard(tmp_path):
         data.prepare("log.csv", tmp_path / "out", SCHEMA, rows_per_shard=-1)
 
 
-def test_names_of_weights_are_taken(tmp_path):
-    lists = MultiCategorical("m", max_length=2, weights="w")
-    schema = Schema([lists, Dense("m_weights")])
-    with pytest.raises(ValueError, match=r"'m_weights' beside 'm'.*another"):
-        prepare_values(blocks(FRAME, 2), tmp_path / "out", schema)
-
-
 def test_a_folder_that_nothing_prepared(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`folder`.*Prepare the data"):
         data.load(tmp_path)
     (tmp_path / "metadata.json").write_text('{"format": 3}')
     with pytest.raises(ValueError, match=r"must have format.*format=3"):
         data.load(tmp_path)
+
+
+def test_a_file_without_valid_rows_is_described(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("city;price\n" + "Rome;1\nParis;2\n" * 3)
+    form = Format(header=False, columns=["city", "price", "age"])
+    with pytest.raises(
+        ValueError,
+        match=r"7 rows with wrong number of fields.* log.csv looks like 2 "
+        r"columns separated by semicolons, with a header. Check the files",
+    ):
+        data.prepare(
+            path, tmp_path / "out", Schema([Categorical("city")], format=form)
+        )

@@ -2,10 +2,13 @@
 
 import gzip
 import lzma
+import re
 
 import pytest
 
-from keras_pss.data.readers.recognize import check_criteo, recognize
+from keras_pss.data.inference.describe import check_criteo
+from keras_pss.data.readers.recognize import recognize
+from keras_pss.features import Schema
 
 ROW = "\t".join(["1", *["3"] * 13, *["0a"] * 26])
 ROWS = f"{ROW}\n".encode() * 12
@@ -42,6 +45,8 @@ ROWS = f"{ROW}\n".encode() * 12
         ),
         ("log.tsv.gz", ROWS, "plain text"),
         ("log.tsv", b"PAR1\x15\x04", "a Parquet file"),
+        ("log.tsv", b"ARROW1\0\0", "an Arrow file"),
+        ("log.tfrecord", b"\1\0\0\0", "a TFRecord file"),
         ("log.tsv", b"PK\x03\x04", "a zip archive"),
         ("a.txt", b"1::2::4::9\n" * 3, "MovieLens' ratings"),
         (
@@ -84,3 +89,43 @@ def test_rows_without_labels_are_what_some_read(tmp_path):
     check_criteo([path], labelled=False)
     with pytest.raises(ValueError, match="Give a file with labels"):
         check_criteo([path])
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "fix"),
+    [
+        (
+            "id,click,hour\n" + "7,1,14102100\n" * 3,
+            "3 columns separated by commas, with a header",
+            "`keras-pss schema infer FILE` drafts one.",
+        ),
+        (
+            "31, ?, 0\n" * 3,
+            "3 columns separated by commas and blanks, without",
+            "Declare its columns with a `schema`",
+        ),
+        (
+            "a\tb\n1\tx\n",
+            "2 columns separated by tabs, with a header",
+            "`schema`",
+        ),
+        ("a::b\n" * 3, "2 columns separated by '::', without", "`schema`"),
+        ('{"a": 1, "b": [2]}\n' * 3, "JSON lines of 2 fields", "`schema`"),
+        (
+            ",".join(Schema.load("avazu").columns) + "\n" + "1," * 23 + "1\n",
+            "separated by commas, with a header",
+            r"Did you mean schema='avazu' (Avazu: the labelled",
+        ),
+        ("1\t2\n" * 3, None, None),
+        ("one word a line\n" * 3, None, None),
+    ],
+)
+def test_a_table_of_other_columns_is_described(content, what, fix, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(content)
+    if what is None:
+        check_criteo([path])
+        return
+    with pytest.raises(ValueError, match=re.escape(what)) as raised:
+        check_criteo([path])
+    assert fix in str(raised.value)

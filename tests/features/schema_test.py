@@ -295,6 +295,10 @@ REFUSED = {
         lambda: Split(test=1),
         "`test` must be less than 1. Received: test=1",
     ),
+    "seed of a split": (
+        lambda: Split("random", seed=2**32),
+        "`seed` must be less than 4294967296. Received: seed=4294967296",
+    ),
     "columns and header": (
         lambda: Format(columns=["a"]),
         "`columns` needs header=False: the header names the columns.",
@@ -352,6 +356,12 @@ REFUSED = {
     "name of a time feature": (
         lambda: Schema([Categorical("hour")], timestamp=TIME),
         "`features` must not have the name of a time feature.",
+    ),
+    "name of weights": (
+        lambda: Schema([VIEWED, Dense("viewed_weights")]),
+        "`features` must not have 'viewed_weights' beside 'viewed', whose "
+        "weights have that name. Choose another name and give the column's "
+        "name as `column`. Received: name='viewed_weights'",
     ),
     "cross of nothing": (
         lambda: Schema([CITY, Cross("c", ("cty", "city"))]),

@@ -105,3 +105,11 @@ def test_hash_seed_follows_the_run():
     model = build_model(config, [100] * 26)
     assert model.get_layer("embeddings").options["seed"] == 9
     assert isinstance(model.optimizer, keras.optimizers.Adam)
+
+
+def test_a_log_without_ids_has_no_embeddings():
+    with pytest.raises(
+        ValueError,
+        match=r"`data` must have at least one feature with ids.* 60 dense",
+    ):
+        build_model(RunConfig(), [], num_dense=60)

@@ -1,5 +1,6 @@
 """Runs on a log with a schema: lists, shared tables, new rows."""
 
+import gzip
 import json
 import shutil
 
@@ -178,3 +179,14 @@ def test_a_row_without_a_key_must_not_be_broken(run, tmp_path):
     with pytest.raises(BrokenRowError, match=r"new\.csv.*22"):
         predict(keyless, new, out, overwrite=True)
     assert len(out.read_text().splitlines()) == 21
+
+
+def test_files_of_another_form_are_named_before_batches_are_made(log, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("user,thing\nu1,i2\n")
+    source = log.directory.parent / "shop.csv"
+    with pytest.raises(ValueError, match=r"other.csv has no .*the columns"):
+        file_dataset([source, other], log, on_rejects=pytest.fail)
+    other.write_bytes(gzip.compress(b"user\nu1\n"))
+    with pytest.raises(ValueError, match=r"Rename it to other\.csv\.gz"):
+        file_dataset([source, other], log, on_rejects=pytest.fail)

@@ -20,10 +20,15 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NUMERALS = r"^[0-9eE+.,:;|^ TZ-]+$"
 _LEADING_ZERO = r"^[+-]?0\d"
 _HEX = r"^[0-9a-fA-F]{8}$"
+# An identifier between blanks: a number, hexadecimal, or such as i17, item_3.
+_ELEMENT = r"^[+-]?[0-9a-fA-F.]*\d|^\w*\d$"
 # Between the elements of a list; a blank only between plain identifiers. Hive
 # writes control characters.
 SEPARATORS = ("|", "^", ";", "\x01", "\x02", "\x03", ",", " ")
-_MOST = 0.5  # share of the rows that hold the separator
+# Share of the rows that hold the separator; most lists may have one element.
+_MOST = 0.5
+_UNUSUAL = "|^\x01\x02\x03"
+_SOME = 0.1
 
 
 @dataclass
@@ -177,7 +182,8 @@ class Column:
             return None
         for separator in SEPARATORS:
             inside = self.present.str.contains(separator, literal=True)
-            if float(cast(float, inside.mean())) <= _MOST:
+            least = _SOME if separator in _UNUSUAL else _MOST
+            if float(cast(float, inside.mean())) <= least:
                 continue
             if self._divides(separator):
                 return separator
@@ -204,7 +210,7 @@ class Column:
         if separator in ", ":
             # Commas and blanks stand in plain text, too.
             words = bool(parts.str.contains(r"\s").any())
-            ids = bool(parts.str.contains(r"^[+-]?[0-9a-fA-F.]*\d").all())
+            ids = bool(parts.str.contains(_ELEMENT).all())
             if words or not (ids or separator == ","):
                 return False
         if parts.str.contains(_NUMBER).all():

@@ -171,7 +171,7 @@ class Draft:
             table = features[owner].table
             self.choices[name] = choice._replace(
                 feature=replace(features[name], table=table),
-                why=f"{choice.why}; {share:.0%} of its values are in {owner}",
+                why=f"{choice.why}; shares values with {owner} ({share:.0%})",
             )
 
     def _timestamp(self, features: list[Feature]) -> Timestamp | None:

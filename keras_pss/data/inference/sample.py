@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from keras_pss.data.inference.sniff import QUOTE, Layout, layout_of
-from keras_pss.data.readers.recognize import recognize
+from keras_pss.data.readers.recognize import RECORDS, recognize
 from keras_pss.data.readers.source import ArchiveError, Source
 from keras_pss.features import Cross, Format, Schema
 from keras_pss.messages import shown
@@ -57,13 +57,24 @@ def read_sample(path: Path, label: str | None, rows: int) -> Sample:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is empty, or of a format that is not known.
+        ValueError: If the file is empty, damaged, or of a format that is not
+            known.
     """
     if not path.is_file():
         raise FileNotFoundError(
             "`file` must name a file that exists. Check the path. "
             f"Received: {str(path)!r}"
         )
+    try:
+        return _of_any(path, label, rows)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(
+            "`file` must be whole text, JSON lines, Parquet or Arrow. Write "
+            f"it again. Received: {path}: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def _of_any(path: Path, label: str | None, rows: int) -> Sample:
     with open(path, "rb") as file:
         head = file.read(8)
     if head.startswith(b"PAR1"):
@@ -74,9 +85,9 @@ def read_sample(path: Path, label: str | None, rows: int) -> Sample:
             found = pl.read_ipc(file, n_rows=rows)
         return Sample(found, Format("ipc"), text=False)
     form = recognize(path)
-    if form is not None and form.fix.startswith(("Rename", "Unpack")):
+    if form is not None and form.fix.startswith(("Rename", "Unpack", RECORDS)):
         raise ValueError(
-            f"`file` must be text, Parquet or Arrow. {form.fix} "
+            f"`file` must be text, JSON lines, Parquet or Arrow. {form.fix} "
             f"Received: {path}, {form.what}"
         )
     return _of_lines(path, label, rows)
@@ -97,7 +108,9 @@ def _of_lines(path: Path, label: str | None, rows: int) -> Sample:
         )
         return Sample(found, Format("ndjson"), text=False, notes=notes)
     # A quoted field may hold line breaks.
-    layout = layout_of(lines, label) or layout_of(_records(lines), label)
+    layout = layout_of(lines, label)
+    if layout is None and (records := _records(lines)):
+        layout = layout_of(records, label)
     if layout is None:
         raise ValueError(
             "`file` must have columns divided by a tab, comma, semicolon, "

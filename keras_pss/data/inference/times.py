@@ -20,7 +20,7 @@ _SLASHED = re.compile(r"^(\d{1,2})/(\d{1,2})/\d{4}( \d\d:\d\d(:\d\d)?)?$")
 # Seconds from 1990 to 2036, and the same in milliseconds.
 _SECONDS = (631_152_000, 2_082_758_400)
 _HINT = re.compile(
-    r"(^|_)(time|timestamp|ts|date|datetime|hour|day|dt)s?($|_)"
+    r"(^|_)(time|timestamp|ts|date|datetime|hour|day|dt|at)s?($|_)"
     r"|time(stamp)?$|_at$|date$",
     re.IGNORECASE,
 )

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.data.inference.describe import describe
 from keras_pss.data.readers import text_fields as fields
 from keras_pss.data.readers.block import FIXES
-from keras_pss.data.readers.recognize import recognize
 from keras_pss.data.readers.source import Source, whole_lines
 
 Int64Array = npt.NDArray[np.int64]
@@ -122,7 +122,7 @@ def _format(path: Path, first: bytes) -> Format:
         if first == form.header or (not form.header and b"::" in first):
             return form
     known = "', '".join(form.header.decode() for form in FORMATS[:-1])
-    found = recognize(path)
+    found = describe(path)
     fix = "Give MovieLens' ratings.dat or ratings.csv, or add the header."
     if found is not None:
         fix = f"This is {found.what}. {found.fix or 'Name it log.tsv.'}"

@@ -1,6 +1,7 @@
 """tf.data pipelines of files that were not prepared."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.encoders.row_encoder import RowEncoder
@@ -11,6 +12,7 @@ from keras_pss.data.pipelines.record_batches import (
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Sources, as_sources
 from keras_pss.data.storage.log_encoding import LogEncoding
+from keras_pss.features import Schema
 from keras_pss.ops.dense_transform import transform_dense
 
 if TYPE_CHECKING:
@@ -46,15 +48,18 @@ def file_dataset(
         A prefetched dataset with elements like those of `dataset`; without
         labels, `features` alone. If `strict`, the error that TensorFlow
         raises for a broken row contains the message of `BrokenRowError`.
+
+    Raises:
+        ValueError: If a file lacks a column or is of another kind.
     """
     import tensorflow as tf
 
     from keras_pss.data.readers.log_reader import LogReader
 
     check_batch_size(batch_size)
-    # A missing file raises here rather than during training.
     paths = [source.path for source in as_sources(sources)]
     schema, encode = encoding.schema, RowEncoder(encoding)
+    _check_files(paths, schema, labelled)
 
     def blocks() -> Iterator[Any]:
         reader = LogReader(paths, schema, strict=strict, labelled=labelled)
@@ -72,6 +77,17 @@ def file_dataset(
     )
     batches = made.rebatch(batch_size)
     return prefetched(batches.map(_transformed(encoding)))
+
+
+def _check_files(paths: list[Path], schema: Schema, labelled: bool) -> None:
+    """Raises here what TensorFlow would bury in a traceback of its own."""
+    from keras_pss.data.readers.log_reader import LogReader
+
+    for path in paths:
+        if path.is_file():  # a pipe is read once
+            blocks = iter(LogReader(path, schema, labelled=labelled))
+            next(blocks, None)
+            blocks.close()  # type: ignore[attr-defined]
 
 
 def _signature(encoding: LogEncoding, labelled: bool) -> Any:

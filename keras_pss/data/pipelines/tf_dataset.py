@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.criteo import schema
 from keras_pss.data.encoders.id_encoder import IdEncoder
+from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.pipelines.record_batches import (
     WINDOW_ROWS,
     Records,
@@ -23,7 +24,6 @@ from keras_pss.data.pipelines.tsv_batches import (
     log_rejects,
     tsv_batches,
 )
-from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import Sources, as_sources
 from keras_pss.data.storage.version_1.prepared import Prepared, load
 from keras_pss.data.storage.version_1.records import FIRST_ID

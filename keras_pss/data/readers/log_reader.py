@@ -9,7 +9,7 @@ from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.readers.blocks import Raw, Values
 from keras_pss.data.readers.formats.columnar import Columnar
 from keras_pss.data.readers.formats.delimited import Delimited
-from keras_pss.data.readers.formats.kinds import kind_of
+from keras_pss.data.readers.formats.kinds import check_kind, kind_of
 from keras_pss.data.readers.formats.ndjson import NDJSON
 from keras_pss.data.readers.formats.tfrecord import TFRecord
 from keras_pss.data.readers.source import Source, Sources, as_sources
@@ -127,6 +127,7 @@ class LogReader:
     def _blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
         schema, cast = self.schema, self._cast
         kind = kind_of(source.path, schema.format)
+        check_kind(source.path, kind, schema.format)
         if kind == "csv":
             label = schema.label
             optional = None if self.labelled or label is None else label.column

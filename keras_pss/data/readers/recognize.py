@@ -6,13 +6,18 @@ so that single broken rows stay what they are, rows to be set aside.
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_pss.data.readers.source import ArchiveError, Source
 
 CRITEO, UNLABELLED, RATINGS = "criteo", "unlabelled", "ratings"
+
+# What to do with a log of other columns than this package knows.
+SCHEMA = (
+    "Declare its columns with a `schema`; `keras-pss schema infer FILE` "
+    "drafts one."
+)
 
 _COLUMNS = 40  # of Criteo's rows, with the label
 _LINES = 10
@@ -23,6 +28,11 @@ _MAGIC = {
 }
 _RATING = r"\d+{0}\d+{0}\d(\.\d)?{0}\d+"
 _HEADERS = (b"userId,movieId,rating,timestamp", b"user_id,movie_id,like")
+
+RECORDS = (
+    "Declare its features with a `schema` whose [format] has "
+    "kind = 'tfrecord'; these files do not say what they hold."
+)
 
 
 class Form(NamedTuple):
@@ -39,40 +49,28 @@ class Form(NamedTuple):
     fix: str = ""
 
 
-def check_criteo(paths: Iterable[Path], labelled: bool = True) -> None:
-    """Raises where a file is plainly something else than Criteo's rows.
-
-    Args:
-        paths: Files that are there.
-        labelled: Whether the rows must have a label.
-
-    Raises:
-        ValueError: It says what the file is, and what to do.
-    """
-    for path in paths:
-        form = recognize(path)
-        if form is None or form.name == CRITEO:
-            continue
-        if form.name == UNLABELLED and not labelled:
-            continue
-        raise ValueError(
-            "`sources` must be rows of a label, 13 integers and 26 hex "
-            f"values, separated by tabs. {form.fix} "
-            f"Received: {path}, {form.what}"
-        )
-
-
 def recognize(path: Path) -> Form | None:
     """The form of a file; None where its beginning does not show one."""
-    with open(path, "rb") as file:
-        head = file.read(1 << 12)
-    if head.startswith(b"PAR1"):
-        return Form(
-            "",
-            "a Parquet file",
-            "Write it as text, such as by polars.read_parquet(FILE)."
-            "write_csv('log.tsv', separator='\\t', include_header=False).",
-        )
+    head = _head(path)
+    for magic, what in (
+        (b"PAR1", "a Parquet file"),
+        (b"ARROW1", "an Arrow file"),
+    ):
+        if head.startswith(magic):
+            return Form("", what, SCHEMA)
+    if path.suffix.lower() in (".tfrecord", ".tfrecords"):
+        return Form("", "a TFRecord file", RECORDS)
+    if (found := packed(path)) is not None:
+        return found
+    if path.suffix.lower() in _MAGIC and not _is_archive(path, head):
+        return None
+    lines = _first_lines(path)
+    return _of_lines(lines) if lines else None
+
+
+def packed(path: Path) -> Form | None:
+    """The form of an archive whose name does not say so, or the reverse."""
+    head = _head(path)
     if head.startswith(b"PK\x03\x04"):
         return Form("", "a zip archive", "Unpack it first.")
     suffix = path.suffix.lower()
@@ -83,12 +81,19 @@ def recognize(path: Path) -> Form | None:
                 f"compressed as {ending} files are",
                 f"Rename it to {path.name}{ending}.",
             )
-    if suffix in _MAGIC and not head.startswith(_MAGIC[suffix]):
-        if not re.fullmatch(rb"[\t\n\r -~]+", head):
-            return None
+    plain = re.fullmatch(rb"[\t\n\r -~]+", head)
+    if suffix in _MAGIC and plain:
         return Form("", "plain text", f"Rename it to {path.stem}.")
-    lines = _first_lines(path)
-    return _of_lines(lines) if lines else None
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(1 << 12)
+
+
+def _is_archive(path: Path, head: bytes) -> bool:
+    return head.startswith(_MAGIC[path.suffix.lower()])
 
 
 def _of_lines(lines: list[bytes]) -> Form | None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.encoders.counted_texts import CountedTexts
+from keras_pss.data.inference.describe import describe
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Source, Sources
 from keras_pss.data.readers.threads import WORKERS
@@ -148,7 +149,6 @@ def prepare_values(
 ) -> PreparedFolder:
     """Prepares the blocks of values of a reader, as `prepare` does."""
     _check_rows_per_shard(rows_per_shard)
-    _check_names(schema)
     report = progress or (lambda done, total, stage: None)
     with complete_folder(
         out, overwrite, "a prepared log", log_metadata.is_prepared
@@ -209,10 +209,15 @@ def _check_rows(reader: Reader, staging: LogStaging) -> None:
     broken = "no rows"
     if counts:
         broken = f"{', '.join(counts)}, the first {reader.first_reject}"
+    looks = [
+        f" {source.path.name} looks like {form.what}."
+        for source in reader.sources[:1]
+        if source.path.is_file() and (form := describe(source.path))
+    ]
     raise ValueError(
         "`sources` must hold at least one valid row. Received: "
-        f"{reader.bytes_total} bytes and {broken}. Check the files, or give "
-        "strict (--strict) to see the first broken row."
+        f"{reader.bytes_total} bytes and {broken}.{''.join(looks)} Check the "
+        "files, or give strict (--strict) to see the first broken row."
     )
 
 
@@ -308,16 +313,3 @@ def _check_rows_per_shard(rows_per_shard: int) -> None:
             "`rows_per_shard` must be at least 1. "
             f"Received: rows_per_shard={rows_per_shard}."
         )
-
-
-def _check_names(schema: Schema) -> None:
-    """Raises ValueError if two inputs of a model had the same name."""
-    names = {feature.name for feature in schema.features}
-    for feature in schema.multi:
-        weights = f"{feature.name}_weights"
-        if feature.weights is not None and weights in names:
-            raise ValueError(
-                f"`schema` must not have a feature {weights!r} beside "
-                f"{feature.name!r}, whose weights have that name. Choose "
-                f"another name. Received: {schema[weights]}"
-            )

@@ -16,13 +16,20 @@ def arguments(log: Any) -> dict[str, Any]:
             its `tables` by name.
 
     Raises:
-        ValueError: If `log` is something else.
+        ValueError: If `log` is something else, or has no feature with ids.
     """
     schema, tables = getattr(log, "schema", None), getattr(log, "tables", None)
     if schema is None or not isinstance(tables, Mapping):
         raise ValueError(
             "`log` must be a prepared log with a `schema` and `tables`, such "
             f"as `keras_pss.data.prepare` returns. Received: log={shown(log)}"
+        )
+    if not tables:
+        raise ValueError(
+            "`log` must have at least one feature with ids, for which there "
+            "are embeddings. Give the schema a categorical feature, or one of "
+            "its dense features transform='buckets' and `num_buckets`. "
+            f"Received: the dense features {[f.name for f in schema.dense]}"
         )
     features = {
         feature.name: FeatureConfig(feature.table) for feature in schema.single

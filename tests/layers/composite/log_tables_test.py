@@ -75,6 +75,15 @@ def test_what_is_no_log_is_refused(log):
         keras_pss.EmbeddingCollection.for_log(log, 8)
 
 
+def test_a_log_without_ids_is_refused():
+    schema = features.Schema([features.Dense("price")])
+    log = SimpleNamespace(schema=schema, tables={})
+    with pytest.raises(
+        ValueError, match=r"one feature with ids.*buckets.*\['price'\]"
+    ):
+        keras_pss.EmbeddingCollection.for_log(log, 8)
+
+
 def test_a_twin_has_the_same_tables_and_other_weights():
     for layer, ids in (
         (make("robe", "20x", (None, 4, 6), options={"seed": 4}), batch()),

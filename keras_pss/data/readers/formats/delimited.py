@@ -185,6 +185,7 @@ def _layout(
     source: Source, names: Sequence[str], wanted: Iterable[str]
 ) -> Layout:
     places: dict[str, int] = {}
+    wanted = list(wanted)
     for name in wanted:
         if names.count(name) == 1:
             places[name] = names.index(name)
@@ -195,9 +196,16 @@ def _layout(
                 f"Received: {source.path}, which has {name!r} "
                 f"{names.count(name)} times"
             )
+        fix = did_you_mean(name, names)
+        if not fix and not set(names) & set(wanted):
+            fix = (
+                " If no line names the columns, the schema's [format] needs "
+                "header = false and `columns`; if the lines are divided "
+                "otherwise, another `separator`."
+            )
         raise ValueError(
             "`sources` must have every column of the schema. "
-            f"{source.path} has no {name!r}.{did_you_mean(name, names)} "
+            f"{source.path} has no {name!r}.{fix} "
             f"Received: the columns {shown(list(names))}"
         )
     return Layout(len(names), places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_pss.data.readers.recognize import packed
 from keras_pss.features import Format
 
 _MAGIC = {b"PAR1": "parquet", b"ARROW1": "ipc"}
@@ -18,6 +19,13 @@ _NAMES = {
     ".tfrecords": "tfrecord",
 }
 _ARCHIVES = (".gz", ".xz", ".zst")
+_WORDS = {
+    "csv": "text",
+    "ndjson": "JSON lines",
+    "parquet": "Parquet",
+    "ipc": "Arrow",
+    "tfrecord": "TFRecord",
+}
 
 
 def kind_of(path: Path, form: Format) -> str:
@@ -31,10 +39,46 @@ def kind_of(path: Path, form: Format) -> str:
         suffixes.pop()
     if suffixes and suffixes[-1] in _NAMES:
         return _NAMES[suffixes[-1]]
-    if path.is_file():  # a pipe is read once
-        with open(path, "rb") as file:
-            head = file.read(8)
-        for magic, kind in _MAGIC.items():
-            if head.startswith(magic):
-                return kind
-    return "csv"
+    return _kind_by_content(path) or "csv"
+
+
+def check_kind(path: Path, kind: str, form: Format) -> None:
+    """Raises where the content of a file is plainly of another kind.
+
+    Args:
+        path: The file.
+        kind: What it is read as.
+        form: The schema's format.
+
+    Raises:
+        ValueError: It says what the file is, and what to do.
+    """
+    if not path.is_file():  # a pipe is read once
+        return
+    # The length of a first TFRecord may be any bytes.
+    found = packed(path) if kind in ("csv", "ndjson") else None
+    if found is not None:
+        raise ValueError(
+            f"`sources` must be files that can be read. {found.fix} "
+            f"Received: {path}, {found.what}"
+        )
+    other = _kind_by_content(path, json=kind == "csv" and form.header)
+    if other in (kind, ""):
+        return
+    raise ValueError(
+        f"`sources` must be {_WORDS[kind]}, as the schema's [format] or the "
+        f"file's name says. Set kind = {other!r} there, or give another file. "
+        f"Received: {path}, which is {_WORDS[other]}"
+    )
+
+
+def _kind_by_content(path: Path, json: bool = False) -> str:
+    """The kind that the first bytes of a file show, or ""."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    return "ndjson" if json and head.startswith(b'{"') else ""

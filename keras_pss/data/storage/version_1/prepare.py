@@ -17,8 +17,8 @@ from keras_pss.data.encoders.vocabulary_encoder import (
     by_frequency,
     count_values,
 )
+from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.readers.block import UInt32Array
-from keras_pss.data.readers.recognize import check_criteo
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage import log_metadata, splits
