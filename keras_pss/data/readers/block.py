@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.data.readers import reasons
+
 Int32Array = npt.NDArray[np.int32]
 
 
@@ -45,6 +47,8 @@ FIXES = {
     TOO_LONG: "the file is probably no tab separated text",
     BAD_ARCHIVE: "download or compress the file again",
 }
+# The reasons of other logs come with their own.
+FIXES = reasons.FIXES | FIXES
 
 
 class Reject(NamedTuple):

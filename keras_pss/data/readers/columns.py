@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
 from keras_pss.data.readers import casts
 from keras_pss.data.readers.casts import Cast
 from keras_pss.data.readers.labels import label
-from keras_pss.data.readers.reasons import NO_LABEL, NO_TIME, WRONG_LENGTH
+from keras_pss.data.readers.reasons import (
+    NO_LABEL,
+    NO_TIME,
+    NOT_A_NUMBER,
+    WRONG_LENGTH,
+)
 from keras_pss.data.readers.times import time, time_feature
 from keras_pss.features import (
     Categorical,
@@ -42,7 +48,7 @@ class Column:
         required: Why a row without a value is rejected, or "".
         length: Length of all lists, or the name of the column whose lists
             are as long, or None.
-        hexadecimal: Whether the values are hexadecimal texts.
+        kind: `"text"`, `"hex"`, `"number"`, `"label"` or `"time"`.
     """
 
     name: str
@@ -52,7 +58,7 @@ class Column:
     separator: str | None = None
     required: str = ""
     length: int | str | None = None
-    hexadecimal: bool = False
+    kind: str = "text"
 
     @property
     def raw(self) -> str:
@@ -77,6 +83,10 @@ class Column:
                 needed = pl.col(self.length).list.len().fill_null(0)
             wrong = found != needed
             yield wrong.any(), pl.when(wrong).then(pl.lit(WRONG_LENGTH))
+        if isinstance(self.length, str):
+            kept = _beside(value, pl.col(self.length))
+            some = kept.list.drop_nulls().list.len() < kept.list.len()
+            yield some.any(), pl.when(some).then(pl.lit(NOT_A_NUMBER))
         if not self.listed:
             cast = self.cast(raw, dtype)
             yield value.null_count() > raw.null_count(), cast.failures(raw)
@@ -98,14 +108,18 @@ class Column:
 
     def canonical(self) -> Column:
         """The same column where all hexadecimal texts are canonical."""
-        return replace(
-            self,
-            cast=lambda raw, dtype: casts.category(raw, dtype, "hex", True),
-        )
+        cast = partial(casts.category, kind="hex", canonical=True)
+        return replace(self, cast=cast)
 
 
 def _num_values(lists: pl.Expr) -> pl.Expr:
     return lists.list.drop_nulls().list.len().sum()
+
+
+def _beside(weights: pl.Expr, values: pl.Expr) -> pl.Expr:
+    """The weights of the elements that are not missing."""
+    there = values.list.eval(pl.element().is_not_null().arg_true())
+    return weights.list.gather(there, null_on_oob=True)
 
 
 def columns(schema: Schema, labelled: bool) -> list[Column]:
@@ -118,13 +132,13 @@ def columns(schema: Schema, labelled: bool) -> list[Column]:
     """
     found: list[Column] = []
     if labelled and schema.label is not None:
-        rule = schema.label
         found.append(
             Column(
                 "label",
-                rule.column,
-                lambda raw, dtype: label(raw, dtype, rule),
+                schema.label.column,
+                partial(label, rule=schema.label),
                 required=NO_LABEL,
+                kind="label",
             )
         )
     for feature in schema.features:
@@ -134,7 +148,7 @@ def columns(schema: Schema, labelled: bool) -> list[Column]:
                     feature.name,
                     feature.column,
                     _category(feature.dtype),
-                    hexadecimal=feature.dtype == "hex",
+                    kind=_kind(feature.dtype),
                 )
             )
         elif isinstance(feature, MultiCategorical):
@@ -142,13 +156,13 @@ def columns(schema: Schema, labelled: bool) -> list[Column]:
         elif isinstance(feature, Dense):
             found.append(_dense(feature))
     if schema.timestamp is not None and (labelled or schema.time_features):
-        moment = schema.timestamp
         found.append(
             Column(
                 "time",
-                moment.column,
-                lambda raw, dtype: time(raw, dtype, moment),
+                schema.timestamp.column,
+                partial(time, rule=schema.timestamp),
                 required=NO_TIME,
+                kind="time",
             )
         )
     texts = {f"key:{key}": key for key in schema.keys}
@@ -161,7 +175,11 @@ def columns(schema: Schema, labelled: bool) -> list[Column]:
 
 
 def _category(kind: str) -> Rule:
-    return lambda raw, dtype: casts.category(raw, dtype, kind)
+    return partial(casts.category, kind=kind)
+
+
+def _kind(dtype: str) -> str:
+    return "hex" if dtype == "hex" else "text"
 
 
 def _dense(feature: Dense) -> Column:
@@ -173,6 +191,7 @@ def _dense(feature: Dense) -> Column:
         casts.integer if integers else casts.number,
         listed=listed,
         length=feature.size if listed else None,
+        kind="number",
     )
 
 
@@ -183,6 +202,7 @@ def _lists(feature: MultiCategorical) -> Iterator[Column]:
         _category(feature.dtype),
         listed=True,
         separator=feature.separator,
+        kind=_kind(feature.dtype),
     )
     yield ids
     if feature.weights is not None:
@@ -193,6 +213,7 @@ def _lists(feature: MultiCategorical) -> Iterator[Column]:
             listed=True,
             separator=feature.separator,
             length=ids.raw,
+            kind="number",
         )
 
 
@@ -240,8 +261,7 @@ def _cut(feature: MultiCategorical) -> Iterator[tuple[str, pl.Expr]]:
     names = {feature.name: values.list.drop_nulls()}
     if feature.weights is not None:
         name = feature.name + WEIGHTS
-        there = values.list.eval(pl.element().is_not_null().arg_true())
-        names[name] = pl.col(name).list.gather(there)
+        names[name] = _beside(pl.col(name), values)
     for name, lists in names.items():
         lists = lists.fill_null([])
         if feature.keep == "first":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
+from polars.exceptions import ComputeError
 
 from keras_pss.data.readers.block import TOO_LONG
 from keras_pss.data.readers.blocks import Raw, rejected
@@ -16,9 +17,6 @@ from keras_pss.data.readers.lines import broken_piece, line_source, text_pieces
 from keras_pss.data.readers.source import Source
 from keras_pss.features import Format
 from keras_pss.messages import did_you_mean, shown
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _NEWLINE = 10
 
@@ -53,6 +51,11 @@ class Delimited:
         optional: str | None,
         block_bytes: int,
     ):
+        if form.quote is not None and not form.quote.isascii():
+            raise ValueError(
+                "`quote` must be an ASCII character. "
+                f"Received: quote={form.quote!r}"
+            )
         self.form = form
         self.wanted = tuple(wanted)
         self.optional = optional
@@ -99,9 +102,9 @@ class Delimited:
             return None
         if self.form.columns is not None:
             known = list(self.form.columns)
-            if self.optional is not None and isinstance(record, tuple):
-                if len(record[0]) == len(known) - 1:
-                    known.remove(self.optional)
+            found = len(record[0]) if isinstance(record, tuple) else 0
+            if self.optional is not None and found == len(known) - 1:
+                known.remove(self.optional)
             return _layout(source, known, self.wanted), 0
         if record is None or isinstance(record, str):
             raise ValueError(
@@ -199,12 +202,10 @@ def _regular_rows(
     text: bytes, dialect: Dialect, layout: Layout
 ) -> pl.DataFrame | None:
     """Rows of text without quotes; None if a line of it is broken."""
-    from polars.exceptions import ComputeError
-
     if not decodes(text):
         return None
     codes = np.frombuffer(text, np.uint8)
-    lines = np.count_nonzero(codes == _NEWLINE)
+    lines = int(np.count_nonzero(codes == _NEWLINE))
     marks = np.count_nonzero(codes == dialect.mark[0])
     # If no line is too long, which is an error, none is too short either.
     if marks != lines * (layout.width - 1):
@@ -219,8 +220,6 @@ def _rows(
     text: bytes, dialect: Dialect, layout: Layout, height: int
 ) -> pl.DataFrame:
     """The wanted columns of regular text, null where a field is empty."""
-    import polars as pl
-
     quoted = bool(dialect.quote) and dialect.quote in text
     names = [str(i) for i in range(layout.width)]
     if not text:
@@ -243,11 +242,10 @@ def _rows(
         column = pl.col(str(place))
         if quoted:
             column = column.replace("", None)
-            if dialect.mark != dialect.separator:
+        for mark, original in dialect.replaced:
+            if quoted or mark != dialect.mark:
                 column = column.str.replace_all(
-                    dialect.mark.decode(),
-                    dialect.separator.decode(),
-                    literal=True,
+                    mark.decode(), original.decode(), literal=True
                 )
         columns[name] = column
     return rows.select(**columns)

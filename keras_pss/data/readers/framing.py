@@ -53,11 +53,13 @@ class Dialect:
         separator: Bytes between two fields.
         quote: A byte, or empty.
         mark: The byte that stands for the separator in plain text.
+        replaced: (byte, what it stands for) in plain text.
     """
 
     separator: bytes
     quote: bytes
     mark: bytes = field(default=b"")
+    replaced: tuple[tuple[bytes, bytes], ...] = ()
 
     def __post_init__(self) -> None:
         self.mark = self.mark or self.separator[:1]
@@ -69,29 +71,32 @@ class Dialect:
         )
 
     def plain(self, data: bytes) -> tuple["Dialect", bytes]:
-        """Text with a separator of one byte whose lines end with "\\n".
+        """Text with a separator of one byte, and no carriage return.
 
         Returns:
             The dialect of that text, and the text.
 
         Raises:
-            ValueError: If the text holds every control character.
+            ValueError: If no control character is left to replace others.
         """
         text = data if data.endswith(b"\n") or not data else data + b"\n"
-        if b"\r" in text:
-            # All of them before a newline belong to it.
-            while b"\r\n" in text:
-                text = text.replace(b"\r\n", b"\n")
-        if len(self.separator) == 1:
+        while b"\r\n" in text:
+            # All carriage returns before a newline belong to it.
+            text = text.replace(b"\r\n", b"\n")
+        special = [self.separator] if len(self.separator) > 1 else []
+        # Polars drops some of the other carriage returns.
+        special += [b"\r"] if b"\r" in text else []
+        replaced: list[tuple[bytes, bytes]] = []
+        for old in special:
+            taken = {self.quote, self.separator, *dict(replaced)}
+            mark = _free(text, taken)
+            text = text.replace(old, mark)
+            replaced.append((mark, old))
+        if not replaced:
             return self, text
-        for mark in _MARKS:
-            if mark not in text and mark != self.quote:
-                text = text.replace(self.separator, mark)
-                return Dialect(self.separator, self.quote, mark), text
-        raise ValueError(
-            "`separator` must be one character in a text that holds all "
-            f"control characters. Received: separator={self.separator!r}"
-        )
+        mark = replaced[0][0] if len(self.separator) > 1 else self.separator
+        dialect = Dialect(self.separator, self.quote, mark, tuple(replaced))
+        return dialect, text
 
     def fields(
         self, text: bytes, start: int
@@ -126,8 +131,10 @@ class Dialect:
             at += 1
 
     def restored(self, field: bytes) -> bytes:
-        """A field of plain text with the separators that it holds."""
-        return field.replace(self.mark, self.separator)
+        """A field of plain text as it was written."""
+        for mark, original in self.replaced:
+            field = field.replace(mark, original)
+        return field
 
     def frame(self, text: bytes, width: int, last: bool = True) -> Framed:
         """Finds the records of plain text.
@@ -164,10 +171,10 @@ class Dialect:
         for i in np.flatnonzero(~(good | inside)[:total]).tolist():
             broken.setdefault(i, WRONG_FIELDS)
         if not decodes(text):
-            for i, line in enumerate(lines[:total]):
-                if not inside[i] and not decodes(line):
-                    if broken.get(i, WRONG_FIELDS) == WRONG_FIELDS:
-                        broken[i] = NOT_UTF8
+            for i in np.flatnonzero(~inside[:total]).tolist():
+                known = broken.get(i, WRONG_FIELDS)
+                if known == WRONG_FIELDS and not decodes(lines[i]):
+                    broken[i] = NOT_UTF8
         good[list(broken)] = False
         numbers = np.flatnonzero((good & ~inside)[:total])
         return Framed(
@@ -228,3 +235,14 @@ def decodes(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _free(text: bytes, taken: set[bytes]) -> bytes:
+    """A control character that the text does not hold."""
+    for mark in _MARKS:
+        if mark not in text and mark not in taken:
+            return mark
+    raise ValueError(
+        "`sources` must be text. Received: a block of lines that holds all "
+        "control characters"
+    )

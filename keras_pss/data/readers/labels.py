@@ -39,6 +39,5 @@ def _words(raw: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if not dtype.is_float():
         return words
     whole = pl.when(raw == raw.floor()).then(raw)
-    return pl.coalesce(
-        whole.cast(pl.Int64, strict=False).cast(pl.String), words
-    )
+    integers = whole.cast(pl.Int64, strict=False)
+    return pl.coalesce(integers.cast(pl.String), words)

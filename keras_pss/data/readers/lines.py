@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import polars as pl
+
 from keras_pss.data.readers.block import BAD_ARCHIVE
 from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.source import Source, whole_lines
@@ -67,8 +69,6 @@ def line_source(
 
 def broken_piece(columns: Sequence[str], data: bytes, reason: str) -> Raw:
     """A piece of a file that has no rows, as one reject."""
-    import polars as pl
-
     return Raw(
         pl.DataFrame(schema=dict.fromkeys(columns, pl.String)),
         # The line at which an archive ends early is not counted as read.

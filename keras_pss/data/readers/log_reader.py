@@ -7,16 +7,61 @@ from collections.abc import Callable, Iterator
 
 from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.readers.blocks import Raw, Values
+from keras_pss.data.readers.columnar import Columnar
 from keras_pss.data.readers.delimited import Delimited
+from keras_pss.data.readers.formats import kind_of
+from keras_pss.data.readers.ndjson import NDJSON
 from keras_pss.data.readers.source import Source, Sources, as_sources
+from keras_pss.data.readers.tfrecord import TFRecord
 from keras_pss.data.readers.threads import WORKERS, ordered_map, prefetch
 from keras_pss.data.readers.values import Caster
 from keras_pss.features import Schema
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 23
+BLOCK_ROWS = 50_000
 
 
 class LogReader:
+    """Iterates over the rows of any log in blocks of valid values, in order.
+
+    Rows that the schema does not allow are left out. They are listed in
+    `block.rejects` with file, line, reason and column, and counted in
+    `rejects`; the first one is `first_reject`. A truncated archive yields its
+    readable rows and one reject with the line that was reached.
+
+    Args:
+        sources: A path or a list of paths: text (also as `.gz`, `.xz` or
+            `.zst`), Parquet, Arrow IPC or TFRecord.
+        schema: A `Schema`.
+        strict: Whether to raise at the first rejected row. Default: False.
+        labelled: Whether to read what only training and evaluation need: the
+            label, the group and the split. Default: True.
+        block_bytes: Size of a block in bytes of text. Default: 8 MiB.
+        block_rows: Number of rows of a block of other files. Default: 50,000.
+        workers: Number of threads that parse, beside those of Polars.
+
+    Attributes:
+        sources: The files with their size, SHA-256, lines and rows, as far as
+            they were read.
+
+    Raises:
+        BrokenRowError: While iterating, if `strict` and a row is rejected.
+        ValueError, FileNotFoundError: See `source.as_sources`. While
+            iterating, if a file lacks a column or is another kind of file.
+
+    Example:
+
+    ```python
+    from keras_pss.data.readers.log_reader import LogReader
+    from keras_pss.features import Categorical, Label, Schema
+
+    schema = Schema([Categorical("city")], label=Label("clicked"))
+    reader = LogReader("clicks.csv.gz", schema)
+    rows = sum(len(block) for block in reader)
+    reader.rejects  # Counter({'label is missing': 2})
+    ```
+    """
+
     def __init__(
         self,
         sources: Sources,
@@ -25,6 +70,7 @@ class LogReader:
         strict: bool = False,
         labelled: bool = True,
         block_bytes: int = BLOCK_BYTES,
+        block_rows: int = BLOCK_ROWS,
         workers: int = WORKERS,
     ):
         self.sources = as_sources(sources)
@@ -32,10 +78,21 @@ class LogReader:
         self.strict = strict
         self.labelled = labelled
         self.block_bytes = block_bytes
+        self.block_rows = block_rows
         self.workers = workers
         self.rejects: Counter[str] = Counter()
         self.first_reject: Reject | None = None
         self._cast = Caster(schema, labelled)
+
+    @property
+    def bytes_total(self) -> int:
+        """Size of all files in bytes."""
+        return sum(source.size for source in self.sources)
+
+    @property
+    def bytes_done(self) -> int:
+        """Number of bytes read so far, slightly ahead of the yielded blocks."""
+        return sum(source.bytes_read for source in self.sources)
 
     def __iter__(self) -> Iterator[Values]:
         self.sources = [Source(source.path) for source in self.sources]
@@ -63,14 +120,28 @@ class LogReader:
             raw.close()
 
     def _raw(self) -> Iterator[tuple[Source, Callable[[], Raw]]]:
-        label = self.schema.label
-        optional = None if self.labelled or label is None else label.column
         for source in self.sources:
-            reader = Delimited(
-                self.schema.format, self._cast.names, optional, self.block_bytes
-            )
-            for read in reader.blocks(source):
+            for read in self._blocks(source):
                 yield source, read
+
+    def _blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
+        schema, cast = self.schema, self._cast
+        kind = kind_of(source.path, schema.format)
+        if kind == "csv":
+            label = schema.label
+            optional = None if self.labelled or label is None else label.column
+            return Delimited(
+                schema.format, cast.names, optional, self.block_bytes
+            ).blocks(source)
+        if kind == "ndjson":
+            return NDJSON(cast.columns, self.block_bytes).blocks(source)
+        if kind == "tfrecord":
+            return TFRecord(schema, cast.columns, self.block_rows).blocks(
+                source
+            )
+        return Columnar(
+            kind, schema, cast.columns, cast.names, self.block_rows
+        ).blocks(source)
 
     def _values(
         self, item: tuple[Source, Callable[[], Raw]]

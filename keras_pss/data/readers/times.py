@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from keras_pss.data.readers.casts import Cast, integer
@@ -11,16 +13,19 @@ from keras_pss.features import Timestamp
 _MICROSECONDS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 _ISO = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _ISO_ZONE = "%Y-%m-%d %H:%M:%S%.f%z"
+_WIDTHS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHMS", 2)
 _LIMIT = 2**63 - 1
 
 
 def time(raw: pl.Expr, dtype: pl.DataType, rule: Timestamp) -> Cast:
     """Int64, microseconds since 1970 in UTC."""
+    if dtype.is_temporal():
+        return Cast(
+            raw.cast(pl.Datetime("us")).dt.timestamp("us"), pl.lit(BAD_TIME)
+        )
     if rule.format in _MICROSECONDS:
         return _epoch(raw, dtype, _MICROSECONDS[rule.format])
-    if dtype.is_temporal():
-        moment = raw.cast(pl.Datetime("us"))
-    elif rule.format is None:
+    if rule.format is None:
         moment = _iso(raw)
     else:
         moment = _strptime(raw.cast(pl.String), rule.format)
@@ -51,6 +56,11 @@ def _epoch(raw: pl.Expr, dtype: pl.DataType, unit: int) -> Cast:
 
 
 def _strptime(text: pl.Expr, form: str) -> pl.Expr:
+    parts = re.findall("%(.)", form)
+    if re.search("%.%", form) and _WIDTHS.keys() >= set(parts):
+        # Numbers side by side are told apart by their widths alone.
+        width = len(form.encode()) + sum(_WIDTHS[p] - 2 for p in parts)
+        text = pl.when(text.str.len_bytes() == width).then(text)
     # Polars parses no hour without a minute.
     if "%H" in form and "%M" not in form:
         text, form = text + "00", form + "%M"

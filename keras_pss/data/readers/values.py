@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import polars as pl
 
@@ -29,36 +30,48 @@ class Caster:
         self.columns = columns(schema, labelled)
         needed = {column.source for column in self.columns}
         self.names = tuple(n for n in schema.columns if n in needed)
-        self._results = results(schema, {c.name for c in self.columns})
+        self._hexadecimal = [
+            c.raw for c in self.columns if c.kind == "hex" and not c.listed
+        ]
+        self._results = [
+            value.alias(name)
+            for name, value in results(
+                schema, {c.name for c in self.columns}
+            ).items()
+        ]
+        # Thousands of expressions take longer to make than to run.
+        self._cleaning = cache(self._clean)
+        self._casting = cache(self._cast)
 
     def __call__(self, raw: Raw) -> Values:
         """The valid rows of a block and all of its rejects, in order."""
-        frame = self._cleaned(raw.rows)
-        found = self._simplified(frame)
-        types = {c.name: _element(frame.schema[c.raw]) for c in found}
-        frame = (
-            frame.lazy()
-            .with_columns([c.value(types[c.name]) for c in found])
-            .collect()
-        )
-        reasons = _reasons(frame, found, types)
+        frame = raw.rows.select(self._cleaning(tuple(raw.rows.dtypes)))
+        canonical = self._canonical(frame)
+        casting = self._casting(tuple(frame.dtypes), canonical)
+        frame = frame.lazy().with_columns(casting.values).collect()
+        reasons = casting.reasons(frame)
         rejects = list(raw.broken)
         if reasons is not None:
             frame, wrong = _without(frame, reasons)
             rejects += [
-                raw.reject(row, reason, found[place].source)
+                raw.reject(row, reason, self.columns[place].source)
                 for row, reason, place in wrong
             ]
             rejects.sort(key=lambda reject: reject.line)
-        rows = frame.lazy().select(**self._results).collect()
+        rows = frame.lazy().select(self._results).collect()
         return Values(rows, rejects, raw.lines)
 
-    def _cleaned(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """One raw column for each column of values."""
-        made = {}
+    def _clean(self, dtypes: tuple[pl.DataType, ...]) -> list[pl.Expr]:
+        """One raw column for each column of values.
+
+        Args:
+            dtypes: Types of the columns of the log, in the order of `names`.
+        """
+        types = dict(zip(self.names, dtypes, strict=True))
+        made = []
         for column in self.columns:
             value = pl.col(column.source)
-            dtype = rows.schema[column.source]
+            dtype = types[column.source]
             if column.separator is not None and dtype == pl.String:
                 value = self._text(value).str.split(column.separator)
                 value = value.list.eval(self._text(pl.element(), True))
@@ -71,8 +84,26 @@ class Caster:
                 value = self._text(value)
             elif dtype.is_float():
                 value = value.fill_nan(None)
-            made[column.raw] = value
-        return rows.lazy().select(**made).collect()
+            made.append(value.alias(column.raw))
+        return made
+
+    def _canonical(self, frame: pl.DataFrame) -> frozenset[str]:
+        """Raw columns whose hexadecimal texts are all canonical."""
+        if not self._hexadecimal:
+            return frozenset()
+        found = frame.select(
+            pl.col(self._hexadecimal).str.contains(CANONICAL_HEX).all()
+        )
+        flags = found.row(0, named=True)
+        return frozenset(name for name, flag in flags.items() if flag)
+
+    def _cast(
+        self, dtypes: tuple[pl.DataType, ...], canonical: frozenset[str]
+    ) -> _Casting:
+        found = [
+            c.canonical() if c.raw in canonical else c for c in self.columns
+        ]
+        return _Casting(found, dtypes)
 
     def _text(self, value: pl.Expr, empty: bool = False) -> pl.Expr:
         """Texts with null for those that mean a missing value.
@@ -91,49 +122,45 @@ class Caster:
             value = pl.when(value != pl.lit(text)).then(value)
         return value
 
-    def _simplified(self, frame: pl.DataFrame) -> list[Column]:
-        """The columns; those of canonical hexadecimal texts need no work."""
-        names = [c.raw for c in self.columns if c.hexadecimal]
-        if not names:
-            return self.columns
-        canonical = frame.select(
-            pl.col(names).str.contains(CANONICAL_HEX).all()
-        ).row(0, named=True)
-        return [
-            c.canonical() if canonical.get(c.raw) else c for c in self.columns
-        ]
+
+class _Casting:
+    """Expressions that cast and check raw columns of certain types."""
+
+    def __init__(self, found: Sequence[Column], dtypes: Sequence[pl.DataType]):
+        types = [_element(dtype) for dtype in dtypes]
+        pairs = list(zip(found, types, strict=True))
+        self.values = [column.value(dtype) for column, dtype in pairs]
+        self._places: list[int] = []
+        self._why: list[pl.Expr] = []
+        self._failed: list[pl.Expr] = []
+        for place, (column, dtype) in enumerate(pairs):
+            for failed, reason in column.checks(dtype):
+                self._failed.append(failed.alias(str(len(self._failed))))
+                self._why.append(reason)
+                self._places.append(place)
+
+    def reasons(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """Why rows fail, in a column for each column that has such rows.
+
+        Its names are the places of the columns. None if all rows are valid.
+        """
+        wrong: dict[int, list[pl.Expr]] = {}
+        failed = frame.select(self._failed).row(0)
+        for place, reason, fails in zip(
+            self._places, self._why, failed, strict=True
+        ):
+            if fails:
+                wrong.setdefault(place, []).append(reason)
+        if not wrong:
+            return None
+        return frame.select(
+            [pl.coalesce(why).alias(str(place)) for place, why in wrong.items()]
+        )
 
 
 def _element(dtype: pl.DataType) -> pl.DataType:
     """The type of a column's values, or of its lists' elements."""
     return dtype.inner if isinstance(dtype, pl.List) else dtype  # type: ignore[return-value]
-
-
-def _reasons(
-    frame: pl.DataFrame, found: Sequence[Column], types: dict[str, pl.DataType]
-) -> pl.DataFrame | None:
-    """Why rows fail, a column for each column that has such rows.
-
-    Columns are named by the place of the values' column; several of one place
-    are joined. None if all rows are valid.
-    """
-    checks = [
-        (place, *check)
-        for place, column in enumerate(found)
-        for check in column.checks(types[column.name])
-    ]
-    failed = frame.select(
-        [failed.alias(str(i)) for i, (_, failed, _) in enumerate(checks)]
-    ).row(0)
-    wrong: dict[int, list[pl.Expr]] = {}
-    for (place, _, reason), fails in zip(checks, failed, strict=True):
-        if fails:
-            wrong.setdefault(place, []).append(reason)
-    if not wrong:
-        return None
-    return frame.select(
-        [pl.coalesce(r).alias(str(place)) for place, r in wrong.items()]
-    )
 
 
 def _without(
