@@ -52,7 +52,17 @@ ALLOWED = {
         "serving",
         "version",
     },
-    "serving": {"files", "layers", "models", "ops", "version"},
+    # Raw rows are encoded as the rows that `data` has prepared.
+    "serving": {
+        "data",
+        "features",
+        "files",
+        "layers",
+        "messages",
+        "models",
+        "ops",
+        "version",
+    },
     "comparison": {
         "data",
         "files",

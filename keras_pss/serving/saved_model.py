@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_folder
+from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
 _FILE = "saved_model.pb"
 # Content of a SavedModel; an interrupted removal may leave a part of it.
@@ -20,9 +22,17 @@ _CONTENT = {
 
 
 def export_saved_model(
-    model: keras.Model, path: Path | str, overwrite: bool = False
+    model: keras.Model,
+    path: Path | str,
+    overwrite: bool = False,
+    raw: keras.Model | LogEncoding | None = None,
 ) -> Path:
     """Writes a SavedModel with a `serve` signature for the model's inputs.
+
+    With `raw`, it has a second signature, `serve_raw`, of the raw columns of a
+    log as `raw_inputs` names them, with the same outputs. A value for which a
+    log's row would be rejected raises an `InvalidArgumentError` that names the
+    column.
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
@@ -40,13 +50,17 @@ def export_saved_model(
         path: Folder to write. TensorFlow Serving requires its name to be a
             version number, such as `dlrm/1`.
         overwrite: Whether to replace an existing SavedModel. Default: False.
+        raw: The log that the model was trained on, the encoder of its run, or
+            the result of `preprocessing`. Default: None, without `serve_raw`.
 
     Returns:
         The path of the folder.
 
     Raises:
         ValueError: If the folder already exists, if it holds something other
-            than a SavedModel, or if Keras does not run on TensorFlow.
+            than a SavedModel, or if Keras does not run on TensorFlow. Also if
+            `raw` does not give the inputs of the model, or `preprocessing`
+            raises one.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -55,10 +69,11 @@ def export_saved_model(
             "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
             f"Received: backend={keras.backend.backend()}"
         )
+    scorer = None if raw is None else RawScorer(model, raw)
     with complete_folder(
         path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        _write(model, folder)
+        _write(model, scorer, folder)
     return path
 
 
@@ -67,27 +82,34 @@ def _is_saved_model(folder: Path) -> bool:
     return _FILE in names or names <= _CONTENT
 
 
-def _write(model: keras.Model, path: Path) -> None:
+def _write(model: keras.Model, scorer: RawScorer | None, path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
-    if not any(x.ragged or x.sparse for x in inputs):
+    if scorer is None and not any(x.ragged or x.sparse for x in inputs):
         model.export(path, format="tf_saved_model", verbose=False)
         return
-    import tensorflow as tf
-
     # Keras' own signature would be dense, and its padding would be id 0.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
-    signature = keras.tree.map_structure(_spec, structure)
-    serve = tf.function(
-        lambda inputs: model(inputs),
-        input_signature=[signature],
-        autograph=False,
-    )
-    serve.get_concrete_function()  # an endpoint must have been traced
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", serve)
+    archive.add_endpoint("serve", _traced(model, structure))
+    if scorer is not None:
+        archive.track(scorer.preprocessing)
+        archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
     archive.write_out(path, verbose=False)
+
+
+def _traced(call: Any, inputs: Any) -> Any:
+    """A function of a structure of inputs, traced as an endpoint must be."""
+    import tensorflow as tf
+
+    function = tf.function(
+        lambda inputs: call(inputs),
+        input_signature=[keras.tree.map_structure(_spec, inputs)],
+        autograph=False,
+    )
+    function.get_concrete_function()
+    return function
 
 
 def _spec(x: Any) -> Any:

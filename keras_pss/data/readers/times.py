@@ -61,9 +61,9 @@ def _strptime(text: pl.Expr, form: str) -> pl.Expr:
         # Numbers side by side are told apart by their widths alone.
         width = len(form.encode()) + sum(_WIDTHS[p] - 2 for p in parts)
         text = pl.when(text.str.len_bytes() == width).then(text)
-    # Polars parses no hour without a minute.
+    # Polars parses no hour without a minute, and would read "1" + "00" as 10.
     if "%H" in form and "%M" not in form:
-        text, form = text + "00", form + "%M"
+        text, form = text + ":00", form + ":%M"
     return text.str.to_datetime(form, time_unit="us", strict=False)
 
 
