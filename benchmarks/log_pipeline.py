@@ -24,24 +24,29 @@ import timing
 
 # Runs one preparation: way, log, folder. Prints seconds and bytes.
 _PREPARE = """
-import json, resource, sys, time
+import json, sys, time
 import polars
 from keras_pss import data
 from keras_pss.data import criteo
 from keras_pss.data.readers.log_reader import LogReader
 from keras_pss.features import Schema
 
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def status(name):
+    with open("/proc/self/status") as file:
+        (line,) = [line for line in file if line.startswith(name)]
+    return 1024 * int(line.split()[1])
 
 way, log, out = sys.argv[1:]
 schema = Schema.load("criteo")
-before, start = peak(), time.perf_counter()
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # The peak begins anew, without that of the imports.
+before, start = status("VmRSS"), time.perf_counter()
 if way == "criteo":
     criteo.prepare(log, out, overwrite=True)
 else:
     data.prepare(log, out, schema, overwrite=True)
-print(json.dumps([time.perf_counter() - start, peak() - before]))
+took = time.perf_counter() - start
+print(json.dumps([took, status("VmHWM") - before]))
 """
 WAYS = ("criteo", "schema")
 
@@ -115,8 +120,10 @@ def pipelines(folder: Path, size: int, rounds: int) -> tuple[float, float]:
     rows = data.load(folder).rows("train")
     made = [way.dataset(folder, batch_size=size) for way in (criteo, data)]
     best = [0.0, 0.0]
-    for _ in range(rounds + 1):  # the first one warms up
-        for place, batches in enumerate(made):
+    turns = list(enumerate(made))
+    for _ in range(2 * rounds):
+        turns.reverse()
+        for place, batches in turns:
             start = time.perf_counter()
             for _ in batches:
                 pass

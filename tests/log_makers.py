@@ -1,4 +1,4 @@
-"""Random delimited logs, with odd fields and broken lines, and their schemas."""
+"""Random delimited logs with odd fields and broken lines, and schemas."""
 
 import random
 

@@ -4,8 +4,7 @@ from keras_pss.features.checked import Count, Ids, Text, checked
 from keras_pss.features.names import check_name
 from keras_pss.features.table_options import check_ids
 
-# Stands between the two texts of a pair; text columns cannot hold it in
-# practice, since it is a control character made for this.
+# ASCII's unit separator, which texts of a log do not hold.
 SEPARATOR = "\x1f"
 
 

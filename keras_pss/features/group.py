@@ -7,8 +7,7 @@ from keras_pss.features.checked import Text, checked
 class Group:
     """The column that says which rows belong together, such as the user.
 
-    A split can keep groups whole or leave the last rows of each one out, and
-    metrics can be measured within groups.
+    A split can keep groups whole, or leave the last rows of each one out.
 
     Args:
         column: Column of the log. It may be a feature's column as well.

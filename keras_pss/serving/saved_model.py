@@ -8,6 +8,7 @@ import keras
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_folder
 from keras_pss.serving.raw_rows.raw_scorer import RawScorer
+from keras_pss.serving.signature_names import signature_names
 
 _FILE = "saved_model.pb"
 # Content of a SavedModel; an interrupted removal may leave a part of it.
@@ -37,6 +38,10 @@ def export_saved_model(
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
     as well. The folder appears only when it is complete.
+
+    The signature has the names of the model's inputs. A character that
+    TensorFlow does not allow there becomes `_`, and of names that differ only
+    in case the second gets a suffix: `"site id"` is `site_id`.
 
     The signature has the dtypes of the model's inputs. Tensors of another
     dtype are rejected, but TensorFlow casts NumPy arrays and lists that are
@@ -84,10 +89,14 @@ def _is_saved_model(folder: Path) -> bool:
 
 def _write(model: keras.Model, scorer: RawScorer | None, path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
-    if scorer is None and not any(x.ragged or x.sparse for x in inputs):
+    names = signature_names([x.name for x in inputs])
+    dense = not any(x.ragged or x.sparse for x in inputs)
+    plain = dense and all(name == own for name, own in names.items())
+    if scorer is None and plain:
         model.export(path, format="tf_saved_model", verbose=False)
         return
-    # Keras' own signature would be dense, and its padding would be id 0.
+    # Keras' own signature would be dense, and its padding would be id 0. It
+    # would also have names that TensorFlow refuses.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
     archive = keras.export.ExportArchive()
@@ -103,16 +112,20 @@ def _traced(call: Any, inputs: Any) -> Any:
     """A function of a structure of inputs, traced as an endpoint must be."""
     import tensorflow as tf
 
+    names = signature_names([x.name for x in keras.tree.flatten(inputs)])
+    signature = keras.tree.map_structure(
+        lambda x: _spec(x, names[x.name]), inputs
+    )
     function = tf.function(
         lambda inputs: call(inputs),
-        input_signature=[keras.tree.map_structure(_spec, inputs)],
+        input_signature=[signature],
         autograph=False,
     )
     function.get_concrete_function()
     return function
 
 
-def _spec(x: Any) -> Any:
+def _spec(x: Any, name: str) -> Any:
     """The spec of an input in the signature, for any batch size."""
     import tensorflow as tf
 
@@ -123,4 +136,4 @@ def _spec(x: Any) -> Any:
         unknown = [axis for axis, size in enumerate(shape) if size is None]
         rank = max(1, unknown[-1])
         return tf.RaggedTensorSpec(shape, x.dtype, ragged_rank=rank)
-    return tf.TensorSpec(shape, x.dtype, name=x.name)
+    return tf.TensorSpec(shape, x.dtype, name=name)

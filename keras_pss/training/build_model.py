@@ -78,16 +78,8 @@ def embedding_parts(
     """The embedding layers of the run's model, by argument name.
 
     Raises:
-        ValueError: If the method has no size within the budget, or a filter
-            is asked for tables with names.
+        ValueError: If the method has no size within the budget.
     """
-    if log is not None and limits is not None:
-        raise ValueError(
-            "`min_count` of a run filters single ids, and this log has lists "
-            "or shared tables. Set `min_count` of the features in the schema, "
-            "and prepare the data again. "
-            f"Received: min_count={config.min_count}"
-        )
     wanted = signature(MODELS[config.model]).parameters
     widths = {"embeddings": config.dim, "wide": 1, "mlp_embeddings": config.dim}
     widths = {name: width for name, width in widths.items() if name in wanted}

@@ -194,6 +194,13 @@ def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
     """Ids that the frequency filter keeps, by column; None without it."""
     if config.min_count == 1:
         return None
+    if data.has_named_tables:
+        raise ValueError(
+            "`min_count` of a run filters single ids, and this log has lists "
+            "or shared tables. Set `min_count` of the features in the schema, "
+            "and prepare the data again. "
+            f"Received: min_count={config.min_count}"
+        )
     columns = range(len(data.cardinalities))
     counts = [data.counts(column) for column in columns]
     return FrequencyFilter.limits(counts, config.min_count)

@@ -77,25 +77,34 @@ def predict(
         )
     encoding = encoder_folder.load(run / ENCODER_FILE)
     score = _scorer(load_model(run), encoding)
-    keys = [f"key:{name}" for name in encoding.schema.keys]
     columns = {name: pl.String for name in encoding.schema.keys}
     count = 0
+    failed: list[Exception] = []
 
     def scored(*_: Any) -> Iterator[pl.DataFrame]:
         nonlocal count
-        for rows in _blocks(sources, encoding, on_rejects, progress):
-            found = rows.select(keys).rename(dict(zip(keys, columns)))
-            count += len(rows)
-            yield found.with_columns(pl.Series(PROBABILITY, score(rows)))
+        try:
+            for rows in _blocks(sources, encoding, on_rejects, progress):
+                keys = {name: rows[f"key:{name}"] for name in columns}
+                count += len(rows)
+                yield pl.DataFrame({**keys, PROBABILITY: score(rows)})
+        except Exception as error:
+            failed.append(error)
+            raise
 
     lazy = register_io_source(
         scored, schema={**columns, PROBABILITY: pl.Float32}
     )
     with complete_file(out, overwrite) as part:
-        if out.suffix == ".csv":
-            lazy.sink_csv(part)
-        else:
-            lazy.sink_parquet(part)
+        try:
+            if out.suffix == ".csv":
+                lazy.sink_csv(part)
+            else:
+                lazy.sink_parquet(part)
+        except pl.exceptions.PolarsError:
+            if failed:  # Polars wraps what a source raises
+                raise failed[0] from None
+            raise
     return count
 
 

@@ -71,6 +71,7 @@ class Tables:
     """Rows as far as sizes go."""
 
     cardinalities = (1000, 2000)
+    has_named_tables = False
 
     def counts(self, column):
         return np.arange(self.cardinalities[column], 0, -1)

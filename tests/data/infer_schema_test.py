@@ -95,8 +95,8 @@ def write(path, kind):
         ("log.txt", ";"),
         ("log.data", ", "),
         ("log.dat", "::"),
-        ("log.parquet", "parquet"),
-        ("log.arrow", "ipc"),
+        ("log[1].parquet", "parquet"),
+        ("log[1].arrow", "ipc"),
         ("log.json", "ndjson"),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_report_says_why(tmp_path):
     assert rows["user_id"].decision == "categorical integer, group"
     assert rows["weekdays"].distinct == 7
     assert len(rows["city"].examples) == 3
-    shown = str(report)
+    shown = " ".join(str(report).split())
     assert "1,500 rows read, separator ',', with a header" in shown
     for row in report.columns:
         assert row.column[:8] in shown
@@ -199,6 +199,9 @@ def column(tmp_path, values, name="x", rows=1):
         (["1|2", "2|3", "nan"], MultiCategorical(
             "x", dtype="integer", separator="|", max_length=2)),
         (["1|NA", "2|1"], MultiCategorical("x", separator="|", max_length=2)),
+        (["a\x02b", "b\x02a"], MultiCategorical(
+            "x", separator="\x02", max_length=2)),
+        (["B0012345", "B0054321"], Categorical("x")),
         (["true", "false"], Categorical("x")),
         ([str(i) for i in range(-99, 99)],
             Dense("x", dtype="integer", transform="standard")),
@@ -221,6 +224,24 @@ def test_names_decide_where_values_do_not(tmp_path):
     assert row.why == "the name says a quantity; standardized"
     schema, _ = column(tmp_path, [str(i**4) for i in range(99)] * 2, "shopId")
     assert schema.features == (Categorical("shopId", dtype="integer"),)
+
+
+def test_ids_of_users_are_no_keys_though_each_comes_once(tmp_path):
+    values = [f"u{i}" for i in range(1500)]
+    schema, _ = column(tmp_path, values, "customer_id")
+    assert schema.features == (Categorical("customer_id"),)
+    schema, _ = table(
+        tmp_path,
+        "click;x;y\n"
+        + "\n".join(f"{i % 2};{v};a" for i, v in enumerate(values)),
+    )
+    assert schema.keys == ("x",)
+    assert schema.features == (Categorical("y"),)
+
+
+def test_constants_are_said_to_be_so(tmp_path):
+    _, row = column(tmp_path, ["7", "7", "7"])
+    assert row.why == "the same value in each row of the sample"
 
 
 def test_a_median_fills_integers(tmp_path):
@@ -406,6 +427,16 @@ def test_tables_are_shared_by_values_and_names(tmp_path):
     assert schema["film_id"].table == "film_id"
     assert schema["friend_user_id"].table == schema["user_id"].table
     assert "100% of its values are in" in report.columns[2].why
+
+
+def test_a_history_shares_the_items_table(tmp_path):
+    draw = random.Random(2)
+    ids = [[draw.randint(1, 300) for _ in range(4)] for _ in range(999)]
+    lines = [f"{i[0] % 2},{i[1]},{i[2]} {i[3]},{i[1] % 200}" for i in ids]
+    text = "click,itemid,hist,shopid\n" + "\n".join(lines)
+    schema, _ = table(tmp_path, text)
+    assert schema["hist"].table == "itemid"
+    assert schema["shopid"].table == "shopid"
 
 
 def test_presets_are_recognized(tmp_path):

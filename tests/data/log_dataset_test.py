@@ -130,7 +130,10 @@ def test_shuffling_keeps_rows_together(folder):
         assert not np.array_equal(epoch["categorical"], plain["categorical"])
         again = np.argsort(epoch["categorical"][:, 0])
         for key, values in plain.items():
-            np.testing.assert_array_equal(epoch[key][again], values[order])
+            # A logarithm's last bit depends on its place in the batch.
+            np.testing.assert_allclose(
+                epoch[key][again], values[order], 1e-5, 1e-6
+            )
     assert not np.array_equal(epochs[0]["dense"], epochs[1]["dense"])
 
 

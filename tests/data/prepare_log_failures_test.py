@@ -62,7 +62,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch, place, error):
     old.verify()
 
 
-def test_existing_output(tmp_path, prepared):
+def test_existing_output(tmp_path):
     out = tmp_path / "out"
     prepare_values(blocks(FRAME, 2), out, SCHEMA)
     with pytest.raises(FileExistsError, match=r"`out`.*new or empty.*already"):

@@ -6,12 +6,18 @@ import numpy as np
 import polars as pl
 import pytest
 from log_frames import blocks
-from prepared_oracle import expected
 from log_schema import SCHEMA, as_frame, made_rows
+from prepared_oracle import expected
 
 from keras_pss.data import load
 from keras_pss.data.storage.prepare_log import prepare_values
-from keras_pss.features import Categorical, MultiCategorical, Schema, Split
+from keras_pss.features import (
+    Categorical,
+    Dense,
+    MultiCategorical,
+    Schema,
+    Split,
+)
 
 ROWS = 400
 
@@ -209,3 +215,44 @@ def test_the_folder_holds_nothing_else(folder):
     assert names == shards | tables | {"metadata.json", "vocabulary.parquet"}
     content = json.loads((folder.directory / "metadata.json").read_text())
     assert (content["format"], content["version"]) == ("keras_pss.log", 2)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "options", "dtype", "words"),
+    [
+        ([2**31 - 1, None], {}, "int32", [2**31 - 1, 0]),
+        ([1, 2**31], {}, "float32", [1, 2**31]),
+        ([-(2**63), 2**63 - 1], {}, "float32", [-(2.0**63), 2.0**63]),
+        ([2**40, -5], {"minimum": 0, "maximum": 9}, "int32", [9, 0]),
+        ([2**40, 3], {"maximum": 1e300}, "float32", [2**40, 3]),
+        ([None, 3], {"missing": 1e30}, "float32", [1e30, 3]),
+        ([None, 7], {"missing": -1}, "int32", [-1, 7]),
+    ],
+)
+def test_integers_that_fit_stay_integers(
+    tmp_path, numbers, options, dtype, words
+):
+    frame = pl.DataFrame({"a": numbers}, schema={"a": pl.Int64})
+    schema = Schema(
+        [Dense("a", dtype="integer", **options)],
+        split=Split(test=0, validation=0),
+    )
+    # The column becomes float32 in its second block.
+    data = prepare_values(blocks(frame, 1), tmp_path / "out", schema)
+    found = data.column("train", "a")
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.array(words, dtype))
+
+
+def test_numbers_beyond_float32(tmp_path):
+    frame = pl.DataFrame({"a": [1e300, -1e300, None], "b": [None, None, None]})
+    schema = Schema(
+        [Dense("a"), Dense("b", missing="mean", transform="standard")],
+        split=Split(test=0, validation=0),
+    )
+    data = prepare_values(blocks(frame, 2), tmp_path / "out", schema)
+    largest = np.finfo(np.float32).max
+    assert data.column("train", "a").tolist() == [largest, -largest, 0]
+    # Without any number, the mean is 0.
+    assert data.column("train", "b").tolist() == [0, 0, 0]
+    data.verify()

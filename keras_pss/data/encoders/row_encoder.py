@@ -50,8 +50,8 @@ class RowEncoder:
             dense = [self._numbers(f, rows) for f in self._schema.dense]
             features["dense"] = np.concatenate(dense, axis=1)
         if self._schema.single:
-            ids = [self._ids(f, rows[f.name]) for f in self._schema.single]
-            features["categorical"] = np.stack(ids, axis=1)
+            each = [self._ids(f, rows[f.name]) for f in self._schema.single]
+            features["categorical"] = np.stack(each, axis=1)
         for feature in self._schema.multi:
             lists, width = rows[feature.name], feature.max_length
             ids = self._ids(feature, elements(lists))
@@ -78,11 +78,11 @@ class RowEncoder:
         missing = feature.missing
         if missing != "mean":
             numbers = np.where(np.isnan(numbers), float(missing), numbers)
-        numbers = as_float32(_clipped(feature, numbers))
-        if missing != "mean":
-            return numbers
-        mean = self._encoding.statistics[feature.name]["missing"]
-        return np.where(np.isnan(numbers), as_float32(np.array(mean)), numbers)
+        filled: Float32Array = as_float32(_clipped(feature, numbers))
+        if missing == "mean":
+            mean = np.array(self._encoding.statistics[feature.name]["missing"])
+            filled = np.where(np.isnan(filled), as_float32(mean), filled)
+        return filled
 
 
 def _floats(values: "pl.Series") -> npt.NDArray[np.float64]:

@@ -20,8 +20,9 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NUMERALS = r"^[0-9eE+.,:;|^ TZ-]+$"
 _LEADING_ZERO = r"^[+-]?0\d"
 _HEX = r"^[0-9a-fA-F]{8}$"
-# Between the elements of a list; a blank only between plain identifiers.
-SEPARATORS = ("|", "^", ";", ",", " ")
+# Between the elements of a list; a blank only between plain identifiers. Hive
+# writes control characters.
+SEPARATORS = ("|", "^", ";", "\x01", "\x02", "\x03", ",", " ")
 _MOST = 0.5  # share of the rows that hold the separator
 
 
@@ -130,8 +131,11 @@ class Column:
 
     @cached_property
     def is_hex(self) -> bool:
-        """Whether all values are eight hexadecimal digits, not all decimal."""
-        letters = self.present.str.contains("[a-fA-F]")
+        """Whether all values are eight hexadecimal digits, not all decimal.
+
+        A letter in front of a number, as of an article, is no such digit.
+        """
+        letters = self.present.str.contains("^.+[a-fA-F]")
         return self._all(_HEX) and bool(letters.any())
 
     @cached_property
@@ -230,4 +234,9 @@ def _without_nan(values: pl.Series) -> pl.Series:
 def words(name: str) -> set[str]:
     """The words of a column's name: `siteId` and `site_ids` hold `site`."""
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
-    return {part.lower().removesuffix("s") for part in parts}
+    return {_stem(part.lower()) for part in parts}
+
+
+def _stem(word: str) -> str:
+    word = word.removesuffix("s")
+    return word.removesuffix("id") if len(word) > 4 else word

@@ -68,6 +68,13 @@ def decide(column: Column, name: str) -> Choice:
         return Choice("empty", None, "no value in the sample")
     if (key := _key(column)) is not None:
         return key
+    choice = _of_values(column, name)
+    if column.distinct == 1 and not column.missing:
+        return choice._replace(why="the same value in each row of the sample")
+    return choice
+
+
+def _of_values(column: Column, name: str) -> Choice:
     if column.is_hex:
         why = "eight hexadecimal digits"
         return Choice("hex", _category(column, name, "hex"), why)
@@ -91,7 +98,9 @@ def _key(column: Column) -> Choice | None:
     # A time, a measurement or a text may be different in each row as well.
     plain = not column.present.str.contains(r"\s").any()
     many = column.present.len() >= _KEY_ROWS and plain
-    if named or (many and not _QUANTITY.search(column.name)):
+    # A user may come once in the sample.
+    other = _QUANTITY.search(column.name) or _ID.search(column.name)
+    if named or (many and not other):
         return Choice(
             "key", None, "another value in each row: only copied", is_key=True
         )

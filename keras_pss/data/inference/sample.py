@@ -42,6 +42,15 @@ class Sample:
     notes: list[str] = field(default_factory=list)
     preset: str = ""
 
+    @property
+    def in_words(self) -> str:
+        """How the file is written."""
+        form = self.format
+        if not self.text:
+            return form.kind
+        header = "with a header" if form.header else "without a header"
+        return f"separator {form.separator!r}, {header}"
+
 
 def read_sample(path: Path, label: str | None, rows: int) -> Sample:
     """Reads the first rows of a file.
@@ -61,7 +70,8 @@ def read_sample(path: Path, label: str | None, rows: int) -> Sample:
         found = pl.scan_parquet(path, glob=False).head(rows).collect()
         return Sample(found, Format("parquet"), text=False)
     if head.startswith(b"ARROW1"):
-        found = pl.scan_ipc(path, glob=False).head(rows).collect()
+        with open(path, "rb") as file:
+            found = pl.read_ipc(file, n_rows=rows)
         return Sample(found, Format("ipc"), text=False)
     form = recognize(path)
     if form is not None and form.fix.startswith(("Rename", "Unpack")):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 # Where two divide the lines equally well, the first one wins.
-SEPARATORS = ("\t", "::", ", ", ",", ";", "|")
+SEPARATORS = ("\t", "\x01", "::", ", ", ",", ";", "|")
 QUOTE = '"'
 _LINES = 200
 _REGULAR = 0.9  # share of the lines with the same number of columns
@@ -46,8 +46,8 @@ def layout_of(lines: Sequence[str], label: str | None = None) -> Layout | None:
             continue
         if len(_fields(lines[0], separator)) != width:
             continue  # it divides the lists within the rows, not the header
-        # Tabs and double colons are written for nothing else.
-        found = separator in SEPARATORS[:2], width, separator
+        # These are written for nothing else.
+        found = separator in SEPARATORS[:3], width, separator
         if best is None or found[:2] > best[:2]:
             best = found
     if best is None:

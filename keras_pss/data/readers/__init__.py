@@ -1,4 +1,5 @@
 """From bytes to parsed blocks of rows, with each broken row kept aside.
 
-What only one log knows is in that log's room.
+`LogReader` reads any log by its schema; what only one log knows is in that
+log's room.
 """

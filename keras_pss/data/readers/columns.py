@@ -84,8 +84,8 @@ class Column:
             wrong = found != needed
             yield wrong.any(), pl.when(wrong).then(pl.lit(WRONG_LENGTH))
         if isinstance(self.length, str):
-            kept = _beside(value, pl.col(self.length))
-            some = kept.list.drop_nulls().list.len() < kept.list.len()
+            kept = _beside(value, pl.col(self.length)).list.drop_nulls()
+            some = kept.list.len() < _sizes(pl.col(self.length))
             yield some.any(), pl.when(some).then(pl.lit(NOT_A_NUMBER))
         if not self.listed:
             cast = self.cast(raw, dtype)
@@ -94,7 +94,7 @@ class Column:
         cast = self.cast(pl.element(), dtype)
         reasons = raw.list.eval(cast.failures(pl.element()))
         yield (
-            _num_values(value) < _num_values(raw),
+            _sizes(value).sum() < _sizes(raw).sum(),
             reasons.list.drop_nulls().list.first(),
         )
 
@@ -112,14 +112,19 @@ class Column:
         return replace(self, cast=cast)
 
 
-def _num_values(lists: pl.Expr) -> pl.Expr:
-    return lists.list.drop_nulls().list.len().sum()
+def _sizes(lists: pl.Expr) -> pl.Expr:
+    """Numbers of elements that are not missing."""
+    return lists.list.drop_nulls().list.len()
 
 
 def _beside(weights: pl.Expr, values: pl.Expr) -> pl.Expr:
-    """The weights of the elements that are not missing."""
-    there = values.list.eval(pl.element().is_not_null().arg_true())
-    return weights.list.gather(there, null_on_oob=True)
+    """The weights, null where the element is missing."""
+    # Filters within lists panic in Polars 2.1 if a block has one row.
+    there = pl.when(pl.element().is_not_null()).then(1.0)
+    alike = weights.list.len() == values.list.len()
+    return pl.when(alike).then(weights) * pl.when(alike).then(
+        values.list.eval(there)
+    )
 
 
 def columns(schema: Schema, labelled: bool) -> list[Column]:
@@ -258,12 +263,12 @@ def _single(
 def _cut(feature: MultiCategorical) -> Iterator[tuple[str, pl.Expr]]:
     """Lists without missing elements, not longer than declared."""
     values = pl.col(feature.name)
-    names = {feature.name: values.list.drop_nulls()}
+    names = {feature.name: values}
     if feature.weights is not None:
         name = feature.name + WEIGHTS
         names[name] = _beside(pl.col(name), values)
     for name, lists in names.items():
-        lists = lists.fill_null([])
+        lists = lists.list.drop_nulls().fill_null([])
         if feature.keep == "first":
             yield name, lists.list.head(feature.max_length)
         else:

@@ -156,8 +156,8 @@ def _unknown(source: Source, name: str, data: bytes) -> ValueError:
     except ValueError:
         known = []
     return ValueError(
-        "`sources` must have every column of the schema. No object of "
-        f"{source.path} has {name!r}.{did_you_mean(name, known)} "
+        "`sources` must have every column of the schema. The objects of "
+        f"{source.path} have no {name!r}.{did_you_mean(name, known)} "
         f"Received: the columns {shown(known)}"
     )
 

@@ -15,7 +15,7 @@ from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.columns import Column
 from keras_pss.data.readers.lines import broken_piece
 from keras_pss.data.readers.reasons import MANY_VALUES, NOT_EXAMPLE
-from keras_pss.data.readers.source import Source, checksum
+from keras_pss.data.readers.source import ArchiveError, Source
 from keras_pss.data.readers.types import check_types, typed_rows
 from keras_pss.features import Schema
 
@@ -55,23 +55,29 @@ class TFRecord:
         """
         kinds: dict[str, str] = {}
         names: dict[str, None] = {}
+        size, broken = 0, ""
         for records in self._batches(source):
             if isinstance(records, str):
-                source.complete = False
-                data = records.encode()
-                yield partial(
-                    broken_piece, list(self.listed), data, BAD_ARCHIVE
-                )
+                broken = records
                 break
             self._find_kinds(records, kinds, names)
             self._check(source, kinds, kinds)
-            source.bytes_read += sum(len(r) + _OVERHEAD for r in records)
-            source.bytes_read = min(source.bytes_read, source.size)
+            size += sum(len(record) + _OVERHEAD for record in records)
+            source.bytes_read = min(size, source.size)
             yield partial(self._parse, records, dict(kinds))
         if names:
             self._check(source, kinds, names)
-        source.sha256 = checksum(source.path)
-        source.bytes_read = source.size
+        source.bytes_read = 0
+        try:
+            # TensorFlow leaves a record that is cut off out without a word.
+            if size != sum(map(len, source.chunks())):
+                broken = broken or "ends within a record"
+        except ArchiveError as error:
+            broken = str(error)
+        if broken:
+            source.complete = False
+            listed, data = list(self.listed), broken.encode()
+            yield partial(broken_piece, listed, data, BAD_ARCHIVE)
 
     def _batches(self, source: Source) -> Iterator[list[bytes] | str]:
         """Records, and at last what is wrong with a damaged file."""
@@ -203,7 +209,7 @@ class TFRecord:
             values, splits = lists[name]
             pairs = zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)
             if listed:
-                rows: list[Any] = [values[a:b] for a, b in pairs]
+                rows: list[Any] = [values[a:b] or None for a, b in pairs]
             else:
                 rows = [values[a] if b > a else None for a, b in pairs]
             dtype = self._type(name, kinds[name])

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from polars.exceptions import ComputeError
 
 from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.columns import Column
+from keras_pss.data.readers.framing import decodes
 from keras_pss.data.readers.reasons import NOT_UTF8
 from keras_pss.features import Schema
 from keras_pss.messages import did_you_mean, shown
@@ -83,41 +86,46 @@ def typed_rows(rows: pl.DataFrame) -> Raw:
 
     Texts that are not UTF-8 are rejected.
     """
-    casts, failed = [], []
-    for name, dtype in rows.schema.items():
-        column = pl.col(name)
-        plain = _plain(dtype)
-        value = column.cast(plain, strict=False)
-        casts.append(value)
-        if dtype == pl.Binary:
-            failed.append((name, value.is_null() & column.is_not_null()))
-        elif isinstance(dtype, pl.List) and dtype.inner == pl.Binary:
-            counts = [c.list.drop_nulls().list.len() for c in (value, column)]
-            failed.append((name, counts[0] < counts[1]))
-    values = rows.select(casts)
-    values = values.with_columns(
-        pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)).name.keep()
-    )
 
     def source(row: int) -> bytes:
         return json.dumps(rows.row(row, named=True), default=str).encode()
 
-    raw = Raw(values, rows.height, source)
-    if not failed:
-        return raw
-    masks = rows.select(**dict(failed))
-    bad = masks.select(pl.any_horizontal(pl.all()).fill_null(False)).to_series()
-    if not bad.any():
-        return raw
-    for row in bad.arg_true():
-        wrong = masks.row(row, named=True)
-        name = next(n for n, fails in wrong.items() if fails)
-        raw.broken.append(rejected(row, NOT_UTF8, source(row), name))
-    good = (~bad).arg_true()
-    raw.rows = values.filter(~bad)
-    raw.numbers = good.to_numpy().astype("int64")
-    raw.source = lambda row: source(good[row])
+    raw = Raw(rows, rows.height, source)
+    try:
+        raw.rows = _plain_rows(rows)
+    except ComputeError:
+        broken = _undecodable(rows)
+        good = [i for i in range(rows.height) if i not in broken]
+        raw.rows = _plain_rows(rows[good])
+        raw.numbers = np.array(good, np.int64)
+        raw.source = lambda row: source(good[row])
+        raw.broken = [
+            rejected(i, NOT_UTF8, source(i), name)
+            for i, name in sorted(broken.items())
+        ]
     return raw
+
+
+def _plain_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    plain = rows.select(
+        pl.col(name).cast(_plain(dtype), strict=not dtype.is_numeric())
+        for name, dtype in rows.schema.items()
+    )
+    text = pl.col(pl.String)
+    return plain.with_columns(pl.when(text != "").then(text).name.keep())
+
+
+def _undecodable(rows: pl.DataFrame) -> dict[int, str]:
+    """The rows with bytes that are not UTF-8, and the first such column."""
+    found: dict[int, str] = {}
+    for name, dtype in rows.schema.items():
+        if dtype not in (pl.Binary, pl.List(pl.Binary)):
+            continue
+        for row, value in enumerate(rows[name].to_list()):
+            parts = value if isinstance(value, list) else [value]
+            if not all(part is None or decodes(part) for part in parts):
+                found.setdefault(row, name)
+    return found
 
 
 def _plain(dtype: pl.DataType) -> pl.DataType:

@@ -45,7 +45,8 @@ class Caster:
 
     def __call__(self, raw: Raw) -> Values:
         """The valid rows of a block and all of its rejects, in order."""
-        frame = raw.rows.select(self._cleaning(tuple(raw.rows.dtypes)))
+        rows = raw.rows.select(self.names)
+        frame = rows.select(self._cleaning(tuple(rows.dtypes)))
         canonical = self._canonical(frame)
         casting = self._casting(tuple(frame.dtypes), canonical)
         frame = frame.lazy().with_columns(casting.values).collect()

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_pss.arrays import open_arrays
 from keras_pss.data.criteo.schema import CATEGORIES
 from keras_pss.data.encoders.vocabulary import Vocabulary
+from keras_pss.data.storage import metadata
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.prepared import Prepared, load
 from keras_pss.data.storage.prepared_folder import PreparedFolder
@@ -59,12 +61,10 @@ class CriteoFolder(PreparedFolder):
 
         if self.metadata["tables"].get(table, {}).get("oov") is None:
             return super()._vocabulary(table)  # which raises
-        column = CATEGORIES.index(table)
-        encoder: Any = self.prepared.encoder()
-        return Vocabulary(
-            _hexadecimal(pl.Series(encoder.values[column])),
-            encoder.counts[column],
-        )
+        with open_arrays(self.directory / metadata.VOCABULARY) as arrays:
+            values = arrays[f"values_{table}"]
+            counts = arrays[f"counts_{table}"]
+        return Vocabulary(_hexadecimal(pl.Series(values)), counts)
 
     def verify(self) -> None:
         self.prepared.verify()

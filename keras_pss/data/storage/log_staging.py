@@ -38,7 +38,7 @@ class LogStaging:
     """Appends blocks of values to column files, then gives their words.
 
     Disk: about the size of the records, and 8 bytes per row for the time.
-    Memory: the distinct texts, and a few MB.
+    Memory: the distinct texts, and about 100 MB for the blocks that wait.
 
     Args:
         directory: An existing folder, in which a file per column is created.
@@ -158,8 +158,6 @@ class LogStaging:
     def close(self) -> None:
         """Ends writing. Required before reading; may be called again."""
         self._stage()
-        for file in self._files():
-            file.close()
 
     def remove(self) -> None:
         """Deletes the files."""

@@ -261,7 +261,13 @@ def _checked_dense(dense: Any) -> dict[str, int]:
     if dense is None:
         return {}
     if isinstance(dense, list | tuple):
-        dense = dict.fromkeys(dense, 1)
+        names = [text("dense", name) for name in dense]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "`dense` must have each name once. "
+                f"Received: dense={shown(dense)}"
+            )
+        dense = dict.fromkeys(names, 1)
     if not isinstance(dense, Mapping):
         raise ValueError(
             "`dense` must be a list of names of dense features, or a dict of "

@@ -1,11 +1,11 @@
 """The raw columns that a model of a schema reads."""
 
-import re
 from dataclasses import dataclass
 
 from keras_pss.features import Dense, MultiCategorical, Schema
 from keras_pss.features.cross import Cross
 from keras_pss.messages import shown
+from keras_pss.serving.signature_names import signature_names
 
 _EPOCHS = ("epoch_s", "epoch_ms")
 _SCALARS = {"text", "number", "epoch"}
@@ -84,7 +84,7 @@ def raw_inputs(schema: Schema) -> tuple[RawInput, ...]:
     columns = [column for column in schema.columns if column in kinds]
     return tuple(
         _input(column, name, kinds[column], sizes.get(column))
-        for column, name in zip(columns, _names(columns), strict=True)
+        for column, name in signature_names(columns).items()
     )
 
 
@@ -101,19 +101,3 @@ def _input(
     kind = kinds.pop() if len(kinds) == 1 else mixed
     shape = () if scalar else (size,)
     return RawInput(column, name, kind, shape)
-
-
-def _names(columns: list[str]) -> list[str]:
-    """Names for TensorFlow, which does not tell upper from lower case."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for column in columns:
-        name = re.sub("[^A-Za-z0-9_]", "_", column)
-        if not re.match("[A-Za-z]", name):
-            name = f"column_{name}"
-        base, number = name, 2
-        while name.lower() in taken:
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name.lower())
-        names.append(name)
-    return names

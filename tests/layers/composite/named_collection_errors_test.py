@@ -60,6 +60,9 @@ WRONG = {
     r"`dense` must be a positive integer.*dense=0": (
         lambda: collection(dense={"price": 0})
     ),
+    r"`dense` must have each name once.*\['x', 'x'\]": (
+        lambda: collection(dense=["x", "x"])
+    ),
     r"must differ.*\['a'\] twice": lambda: collection(dense=["a"]),
     r"must differ.*\['categorical'\] twice": (
         lambda: collection({"categorical": 5})

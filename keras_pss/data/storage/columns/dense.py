@@ -61,9 +61,9 @@ class DenseColumn(RecordColumn):
         import polars as pl
 
         low, high = self._feature.minimum, self._feature.maximum
-        filled = values.fill_null(int(self._feature.missing)).clip(
-            None if low is None else int(low),
-            None if high is None else int(high),
+        filled = values.fill_null(_as_int64(self._feature.missing)).clip(
+            None if low is None else _as_int64(low),
+            None if high is None else _as_int64(high),
         )
         narrow = filled.cast(pl.Int32, strict=False)
         return None if narrow.null_count() else narrow.to_numpy()
@@ -126,3 +126,8 @@ class DenseColumn(RecordColumn):
             found["mean"] = mean.tolist()
             found["deviation"] = deviation.tolist()
         return found
+
+
+def _as_int64(number: float | str) -> int:
+    """A whole number; too large ones become the largest of 64 bits."""
+    return max(-(2**63), min(int(number), 2**63 - 1))

@@ -8,12 +8,14 @@ import numpy as np
 from keras_pss.data.storage.splits import RowNumbers
 from keras_pss.data.storage.staging import blocks_of
 
-_BUFFER = 1 << 18
 _BLOCK_ROWS = 1 << 17
+_MOST_SPARSE = 16  # rows read in vain for each row that is wanted
 
 
 class StagedFile:
-    """Appends arrays to a file, then reads rows back.
+    """Appends arrays to a file, and reads rows back.
+
+    The file is open only in between, as a log may have thousands of columns.
 
     Args:
         path: A new file.
@@ -25,55 +27,55 @@ class StagedFile:
     def __init__(self, path: Path, dtype: str, width: int | None = None):
         self.dtype = np.dtype(dtype)
         self._path = path
-        self._shape = (-1,) if width is None else (-1, width)
-        self._file = path.open("wb", buffering=_BUFFER)
-        self._rows: np.ndarray | None = None
+        self._shape = () if width is None else (width,)
+        path.touch(exist_ok=False)
 
     def append(self, values: np.ndarray) -> None:
         """Adds rows, which are cast to the dtype."""
         values = np.ascontiguousarray(values, self.dtype)
-        self._file.write(values.reshape(-1).view(np.uint8).data)
+        with open(self._path, "ab") as file:
+            file.write(values.reshape(-1).view(np.uint8).data)
 
     def widen(self, dtype: str) -> None:
         """Casts all rows, those to come as well, to a dtype of equal size."""
-        self._file.flush()
-        held = np.memmap(self._path, self.dtype, "r+") if self.size else None
-        self.dtype = np.dtype(dtype)
-        if held is not None:
-            for start in range(0, len(held), _BLOCK_ROWS):
-                block = held[start : start + _BLOCK_ROWS]
-                block[:] = block.astype(self.dtype).view(block.dtype)
-            held.flush()
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self._file.tell() if self._rows is None else self._rows.nbytes
-
-    def close(self) -> None:
-        """Ends writing. Required before reading; may be called again."""
-        if self._file.closed:
-            return
-        self._file.close()
-        # An empty file cannot be mapped.
-        if self._path.stat().st_size:
-            mapped = np.asarray(np.memmap(self._path, self.dtype, "r"))
-        else:
-            mapped = np.zeros(0, self.dtype)
-        self._rows = mapped.reshape(self._shape)
+        before, self.dtype = self.dtype, np.dtype(dtype)
+        if not self._path.stat().st_size:
+            return  # An empty file cannot be mapped.
+        held = np.memmap(self._path, before, "r+")
+        for start in range(0, len(held), _BLOCK_ROWS):
+            block = held[start : start + _BLOCK_ROWS]
+            block[:] = block.astype(self.dtype).view(before)
 
     def remove(self) -> None:
         """Deletes the file."""
-        self.close()
-        self._rows = None
         self._path.unlink(missing_ok=True)
 
     def read(self, rows: RowNumbers) -> np.ndarray:
-        """Values of some rows."""
-        assert self._rows is not None, "close() comes first"
+        """Values of some rows, whose numbers ascend."""
+        if not len(rows):
+            return np.empty((0, *self._shape), self.dtype)
+        first, stop = int(rows[0]), int(rows[-1]) + 1
         if isinstance(rows, range):
-            return self._rows[rows.start : rows.stop]
-        return self._rows[rows]
+            return self._span(first, stop)
+        if stop - first <= _MOST_SPARSE * len(rows):
+            return self._span(first, stop)[rows - first]
+        # Not kept: mapped pages would count as memory of the process.
+        mapped = np.memmap(self._path, self.dtype, "r")
+        return np.asarray(mapped.reshape(-1, *self._shape)[rows])
+
+    def _span(self, start: int, stop: int) -> np.ndarray:
+        values = np.empty((stop - start, *self._shape), self.dtype)
+        view = values.reshape(-1).view(np.uint8).data
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(start * values[0].nbytes)
+            while view:
+                count = file.readinto(view)
+                if not count:
+                    raise EOFError(
+                        f"{self._path} has no rows {start} to {stop}"
+                    )
+                view = view[count:]
+        return values
 
     def blocks(self, rows: RowNumbers) -> Iterator[np.ndarray]:
         """Values of some rows, a block at a time."""
