@@ -36,7 +36,7 @@ def schema(*features, **kwargs):
 
 def timed(form, *features):
     parts = ("hour", "weekday", "weekend")
-    return schema(timestamp=Timestamp("x", form, features=parts), *features)
+    return schema(*features, timestamp=Timestamp("x", form, features=parts))
 
 
 def lists(**kwargs):
@@ -140,7 +140,7 @@ def compare(made, frame, schema):
         features = {name: x.numpy() for name, x in features.items()}
         same(features, host(log, found.rows))
     for row in wrong[:2]:
-        with pytest.raises(tf.errors.InvalidArgumentError, match="'[xw]'"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"'[xw]'"):
             raw(sent(frame[[row]], schema))
 
 
@@ -250,15 +250,23 @@ def test_lists_with_weights(models, keep, dtype):
 
 @pytest.mark.parametrize(
     ("x", "w"),
-    [("a|b", "1"), ("a", "1|2"), ("", "1"), ("a", ""), ("a", "x"), ("a", "inf")]
-    + [
+    [
+        ("a|b", "1"),
+        ("a", "1|2"),
+        ("", "1"),
+        ("a", ""),
+        ("a", "x"),
+        ("a", "inf"),
         ("a|b", "1|"),
         ("|b", "|1"),
         ("a|", "1|x"),
         (" |b", "1|2"),
         ("a|b", "1| "),
-    ]
-    + [("a|NA", "1|NA"), ("NA", ""), ("NA|b", "NA|2"), ("a|b", "1|1e400")],
+        ("a|NA", "1|NA"),
+        ("NA", ""),
+        ("NA|b", "NA|2"),
+        ("a|b", "1|1e400"),
+    ],
 )
 def test_split_weights(models, x, w):
     one = schema(lists(separator="|", weights="w"), format=CLEANED)
@@ -268,7 +276,7 @@ def test_split_weights(models, x, w):
     log, raw = made
     found = values(frame, one)
     if found.rejects:
-        with pytest.raises(tf.errors.InvalidArgumentError, match="'[xw]'"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"'[xw]'"):
             raw(sent(frame, one))
         return
     features = {k: v.numpy() for k, v in raw(sent(frame, one)).items()}

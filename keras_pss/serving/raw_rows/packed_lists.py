@@ -52,7 +52,7 @@ class PackedLists(RawLayer):
         )
         weights = checked(
             weights,
-            tf.math.is_finite(weights) | ~there,
+            ~(tf.math.is_inf(weights) | (tf.math.is_nan(weights) & there)),
             f"Weights of column {self.column!r} must be numbers.",
         )
         return (
