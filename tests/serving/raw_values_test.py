@@ -4,6 +4,7 @@ The oracle is what prepares logs: the casts of `data.readers`, and the encoder
 of new rows.
 """
 
+import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
@@ -22,6 +23,7 @@ from keras_pss.features import (
     Timestamp,
 )
 from keras_pss.serving import preprocessing
+from keras_pss.serving.raw_rows.bucket_ids import least
 
 pytestmark = pytest.mark.tf_only
 
@@ -194,7 +196,10 @@ def test_numbers(models, name):
     near = st.integers(-3, 3) | st.sampled_from(
         [2**24 + 1, 2**53 + 1, -(2**63)]
     )
-    numbers = near.map(float) | st.floats(allow_subnormal=False) | st.none()
+    # TensorFlow takes the subnormal numbers of float64 for 0.
+    tiny = st.floats(-1e-38, 1e-38, allow_subnormal=False)
+    numbers = near.map(float) | st.floats(allow_subnormal=False) | tiny
+    numbers |= st.none()
 
     @settings(max_examples=40, deadline=None)
     @given(st.lists(numbers, min_size=1, max_size=20))
@@ -281,3 +286,14 @@ def test_split_weights(models, x, w):
         return
     features = {k: v.numpy() for k, v in raw(sent(frame, one)).items()}
     same(features, host(log, found.rows))
+
+
+def test_borders_round_as_float32():
+    """The least number of a bucket, and the one before it."""
+    values = [0.0, 1e-45, 1.0, 1 + 2**-23, -1.0, 2.0**24 + 2, 3.4e38, 1e-38]
+    borders = np.array([*values, -np.finfo(np.float32).max], np.float32)
+    found = least(borders)
+    assert (found.astype(np.float32) >= borders)[:-1].all()
+    before = np.nextafter(found, -np.inf)[:-1].astype(np.float32)
+    assert (before < borders[:-1]).all()
+    assert found[-1] == -np.inf

@@ -145,13 +145,7 @@ class ClippedNumbers(RawLayer):
         if self.missing is not None:
             missing = tf.constant(self.missing, tf.float64)
             numbers = tf.where(tf.math.is_nan(numbers), missing, numbers)
-        # Comparisons with NaN are false, so it stays.
-        if self.minimum is not None:
-            low = tf.constant(self.minimum, tf.float64)
-            numbers = tf.where(numbers < low, low, numbers)
-        if self.maximum is not None:
-            high = tf.constant(self.maximum, tf.float64)
-            numbers = tf.where(numbers > high, high, numbers)
+        numbers = clipped(numbers, self.minimum, self.maximum)
         numbers = as_float32(numbers)
         if self.fill is None:
             return numbers
@@ -170,6 +164,20 @@ class ClippedNumbers(RawLayer):
             "maximum": self.maximum,
             "fill": None if self.fill is None else list(self.fill),
         }
+
+
+def clipped(numbers: Any, low: float | None, high: float | None) -> Any:
+    """Numbers float64 within limits; NaN stays."""
+    import tensorflow as tf
+
+    # Comparisons with NaN are false.
+    if low is not None:
+        limit = tf.constant(low, tf.float64)
+        numbers = tf.where(numbers < limit, limit, numbers)
+    if high is not None:
+        limit = tf.constant(high, tf.float64)
+        numbers = tf.where(numbers > limit, limit, numbers)
+    return numbers
 
 
 def _nan() -> Any:

@@ -194,10 +194,9 @@ class _Features:
         """Ids int32 (batch,)."""
         if isinstance(feature, Dense):
             borders = self._encoding.statistics[feature.name]["borders"]
-            numbers = self._new(
-                ClippedNumbers, None, feature.minimum, feature.maximum
-            )(self._numbers(feature))
-            return self._new(BucketIds, borders)(numbers)
+            limits = feature.minimum, feature.maximum
+            layer = self._new(BucketIds, borders, *limits)
+            return layer(self._numbers(feature))
         return self._ids(feature, self._category(feature))
 
     def _ids(self, feature: Any, texts: Any) -> Any:
