@@ -68,7 +68,7 @@ class CanonicalText(RawLayer):
         texts = checked(
             texts,
             tf.strings.regex_full_match(texts, f"(?:{_HEX})?"),
-            f"Column {self.column!r} must hold 1 to 8 hexadecimal digits.",
+            f"Column `{self.column}` must hold 1 to 8 hexadecimal digits.",
         )
         digits = tf.strings.substr(
             tf.strings.join([_NO_HEX, tf.strings.lower(texts)]), -8, 8
@@ -96,7 +96,7 @@ def integer_text(texts: Any, column: str) -> Any:
     texts = checked(
         texts,
         tf.strings.regex_full_match(texts, f"(?:{INTEGER})?"),
-        f"Column {column!r} must hold integers of 64 bits.",
+        f"Column `{column}` must hold integers of 64 bits.",
     )
     texts = tf.strings.regex_replace(texts, "^([+]|(-))?0*([0-9])", r"\2\3")
     return tf.where(texts == "-0", "0", texts)

@@ -45,7 +45,7 @@ def column_values(raw: RawInput, values: Any, schema: Schema) -> np.ndarray:
     for number, row in enumerate(rows):
         if len(row) > width or (size is not None and 0 < len(row) < size):
             raise ValueError(
-                f"Column {raw.column!r} must hold {size} numbers a row. "
+                f"Column `{raw.column}` must hold {size} numbers a row. "
                 f"Received: {len(row)} in row {number}"
             )
     padded = [row + [padding] * (width - len(row)) for row in rows]
@@ -62,7 +62,7 @@ def _array(raw: RawInput, values: list[Any]) -> np.ndarray:
 def _elements(raw: RawInput, row: Any) -> Iterable[Any]:
     if isinstance(row, str | bytes) or not isinstance(row, Iterable):
         raise ValueError(
-            f"Column {raw.column!r} must hold a list in each row. "
+            f"Column `{raw.column}` must hold a list in each row. "
             f"Received: {row!r}"
         )
     return row
@@ -159,6 +159,6 @@ def _utc(value: datetime) -> datetime:
 
 def _refuse(raw: RawInput, what: str, value: Any) -> None:
     raise ValueError(
-        f"Column {raw.column!r} must hold {what}. "
+        f"Column `{raw.column}` must hold {what}. "
         f"Received: {value!r}, {type(value).__name__}"
     )

@@ -52,7 +52,7 @@ class Numbers(RawLayer):
             values = checked(
                 values,
                 tf.shape(values)[1] == self.size,
-                f"Column {self.column!r} must hold {self.size} numbers a row.",
+                f"Column `{self.column}` must hold {self.size} numbers a row.",
                 tf.shape(values)[1],
             )
         if self.integer:
@@ -93,7 +93,7 @@ class Numbers(RawLayer):
 
     def _rule(self) -> str:
         what = "integers of 64 bits" if self.integer else "finite numbers"
-        return f"Column {self.column!r} must hold {what}."
+        return f"Column `{self.column}` must hold {what}."
 
     def compute_output_spec(self, values: Any) -> Any:
         if self.size is not None:

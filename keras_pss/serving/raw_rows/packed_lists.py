@@ -47,13 +47,13 @@ class PackedLists(RawLayer):
         weights = checked(
             weights,
             same,
-            f"Weights of column {self.column!r} must have its shape.",
+            f"Weights of column `{self.column}` must have its shape.",
             tf.shape(weights),
         )
         weights = checked(
             weights,
             ~(tf.math.is_inf(weights) | (tf.math.is_nan(weights) & there)),
-            f"Weights of column {self.column!r} must be numbers.",
+            f"Weights of column `{self.column}` must be numbers.",
         )
         return (
             self._packed(texts, there, ""),

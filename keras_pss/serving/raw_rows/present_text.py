@@ -42,7 +42,7 @@ class PresentText(RawLayer):
         texts = checked(
             texts,
             tf.strings.regex_full_match(texts, _UTF8),
-            f"Column {self.column!r} must be UTF-8.",
+            f"Column `{self.column}` must be UTF-8.",
         )
         if self.strip:
             texts = tf.strings.regex_replace(texts, _AROUND, "")

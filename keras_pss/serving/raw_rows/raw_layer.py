@@ -43,7 +43,8 @@ def checked(values: Any, valid: Any, rule: str, found: Any = None) -> Any:
     import tensorflow as tf
 
     found = values if found is None else found
-    wrong = tf.boolean_mask(found, ~valid)[:1]
+    first = tf.where(tf.reshape(~valid, [-1]))[:1, 0]
+    wrong = tf.gather(tf.reshape(found, [-1]), first)
     message = f"{rule} Received:"
     check = tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])
     with tf.control_dependencies([] if check is None else [check]):

@@ -63,7 +63,7 @@ class SameLengths(RawLayer):
         self.column = column
 
     def call(self, weights: Any, lengths: Any, others: Any) -> Any:
-        rule = f"Column {self.column!r} must hold one weight an element."
+        rule = f"Column `{self.column}` must hold one weight an element."
         return checked(weights, lengths == others, rule, lengths)
 
     def compute_output_spec(

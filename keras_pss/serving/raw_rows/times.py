@@ -111,7 +111,7 @@ class Seconds(RawLayer):
 
     def _rule(self) -> str:
         form = "ISO 8601" if self.format is None else repr(self.format)
-        return f"Column {self.column!r} must hold times as {form}."
+        return f"Column `{self.column}` must hold times as {form}."
 
     def compute_output_spec(self, times: Any) -> Any:
         return spec(times, "int64")
