@@ -166,6 +166,16 @@ def test_the_package_loads_no_framework_but_keras_own(backend):
     assert ("tensorflow" in own) == (backend == "tensorflow")
 
 
+@pytest.mark.tf_only
+def test_an_export_needs_no_packages_of_logs():
+    code = "import sys; sys.modules.update(pydantic=None, polars=None); "
+    subprocess.run(
+        [sys.executable, "-c", code + "import keras_pss.serving"],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        check=True,
+    )
+
+
 def test_public_names_are_there():
     import keras_pss
 

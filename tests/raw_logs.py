@@ -22,7 +22,7 @@ from keras_pss.features import (
     Timestamp,
 )
 from keras_pss.ops.dense_transform import transform_dense
-from keras_pss.serving import raw_inputs
+from keras_pss.serving.raw_rows import raw_inputs
 
 # Texts that some tables confuse: NUL, newlines, numbers, marks, other planes.
 TEXTS = ["a", "", "NA", "-1", "[UNK]", "007", " a", "a\0", "a\0b", "a\n", "é"]

@@ -1,14 +1,16 @@
 """Exports SavedModels for TensorFlow Serving and plain TensorFlow."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_folder
-from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 from keras_pss.serving.signature_names import signature_names
+
+if TYPE_CHECKING:
+    from keras_pss.data.storage.log_encoding import LogEncoding
+    from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
 _FILE = "saved_model.pb"
 # Content of a SavedModel; an interrupted removal may leave a part of it.
@@ -26,12 +28,12 @@ def export_saved_model(
     model: keras.Model,
     path: Path | str,
     overwrite: bool = False,
-    raw: keras.Model | LogEncoding | None = None,
+    raw: "keras.Model | LogEncoding | None" = None,
 ) -> Path:
     """Writes a SavedModel with a `serve` signature for the model's inputs.
 
-    With `raw`, it has a second signature, `serve_raw`, of the raw columns of a
-    log as `raw_inputs` names them, with the same outputs. A value for which a
+    With `raw`, it has a second signature, `serve_raw`, with the same outputs
+    and the raw columns of a log, as `raw_rows.raw_inputs` names them. A value for which a
     log's row would be rejected raises an `InvalidArgumentError` that names the
     column.
 
@@ -56,7 +58,8 @@ def export_saved_model(
             version number, such as `dlrm/1`.
         overwrite: Whether to replace an existing SavedModel. Default: False.
         raw: The log that the model was trained on, the encoder of its run, or
-            the result of `preprocessing`. Default: None, without `serve_raw`.
+            the result of `raw_rows.preprocessing`. Default: None, without
+            `serve_raw`.
 
     Returns:
         The path of the folder.
@@ -74,7 +77,12 @@ def export_saved_model(
             "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
             f"Received: backend={keras.backend.backend()}"
         )
-    scorer = None if raw is None else RawScorer(model, raw)
+    scorer = None
+    if raw is not None:
+        # Logs need packages that models alone do not need.
+        from keras_pss.serving.raw_rows.raw_scorer import RawScorer
+
+        scorer = RawScorer(model, raw)
     with complete_folder(
         path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
@@ -87,7 +95,7 @@ def _is_saved_model(folder: Path) -> bool:
     return _FILE in names or names <= _CONTENT
 
 
-def _write(model: keras.Model, scorer: RawScorer | None, path: Path) -> None:
+def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
     names = signature_names([x.name for x in inputs])
     dense = not any(x.ragged or x.sparse for x in inputs)

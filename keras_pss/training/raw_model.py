@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_pss.data.storage import encoder_folder
-from keras_pss.serving.raw_model import RawModel
+from keras_pss.serving.raw_rows.raw_model import RawModel
 from keras_pss.training.run import ENCODER_FILE, load_model
 
 

@@ -13,7 +13,7 @@ from keras_pss.features import (
     Schema,
     Timestamp,
 )
-from keras_pss.serving import raw_inputs
+from keras_pss.serving.raw_rows import raw_inputs
 from keras_pss.serving.raw_rows.column_values import column_values
 
 pytestmark = pytest.mark.tf_only

@@ -1,5 +1,6 @@
 """Raw rows of a whole log, through every form in which a model is kept."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -13,13 +14,9 @@ import tensorflow as tf
 
 import keras_pss
 from keras_pss.features import Categorical, Dense, Label, Schema, Timestamp
-from keras_pss.serving import (
-    RawModel,
-    export_saved_model,
-    preprocessing,
-    raw_inputs,
-)
-from keras_pss.serving.raw_rows import preprocessing as limits
+from keras_pss.serving import export_saved_model
+from keras_pss.serving.raw_rows import RawModel, preprocessing, raw_inputs
+from keras_pss.serving.raw_rows.times import Seconds
 
 pytestmark = pytest.mark.tf_only
 
@@ -197,6 +194,7 @@ def test_raw_must_give_the_inputs_of_the_model(raw, tmp_path):
 
 
 def test_large_vocabularies(log, monkeypatch, caplog):
+    limits = importlib.import_module(preprocessing.__module__)
     monkeypatch.setattr(limits, "MANY_TEXTS", 3)
     preprocessing(log)
     assert "The table text has " in caplog.text
@@ -240,7 +238,7 @@ def test_inputs():
 @pytest.mark.parametrize("form", ["%Y-%m", "%d %b %Y", "%Y %y %j", "%s", "%H%"])
 def test_times_that_tensorflow_cannot_read(form, tmp_path):
     with pytest.raises(ValueError, match="`format` of the timestamp must hold"):
-        limits.Seconds("at", form)
+        Seconds("at", form)
 
 
 def test_columns_may_have_the_names_of_layers(tmp_path):

@@ -22,7 +22,7 @@ from keras_pss.features import (
     Schema,
     Timestamp,
 )
-from keras_pss.serving import preprocessing
+from keras_pss.serving.raw_rows import preprocessing
 from keras_pss.serving.raw_rows.bucket_ids import least
 
 pytestmark = pytest.mark.tf_only
@@ -142,7 +142,7 @@ def compare(made, frame, schema):
         features = {name: x.numpy() for name, x in features.items()}
         same(features, host(log, found.rows))
     for row in wrong[:2]:
-        with pytest.raises(tf.errors.InvalidArgumentError, match="`[xw]`"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"`[xw]`"):
             raw(sent(frame[[row]], schema))
 
 
@@ -281,7 +281,7 @@ def test_split_weights(models, x, w):
     log, raw = made
     found = values(frame, one)
     if found.rejects:
-        with pytest.raises(tf.errors.InvalidArgumentError, match="`[xw]`"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"`[xw]`"):
             raw(sent(frame, one))
         return
     features = {k: v.numpy() for k, v in raw(sent(frame, one)).items()}

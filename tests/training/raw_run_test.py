@@ -9,7 +9,7 @@ import shop_log
 import tensorflow as tf
 
 from keras_pss import data
-from keras_pss.serving import raw_inputs
+from keras_pss.serving.raw_rows import raw_inputs
 from keras_pss.serving.raw_rows.column_values import column_values
 from keras_pss.training import raw_model
 from keras_pss.training.config import RunConfig

@@ -63,7 +63,7 @@ def preprocessing(encoding: LogEncoding) -> keras.Model:
 
     ```python
     from keras_pss.data import load
-    from keras_pss.serving import preprocessing
+    from keras_pss.serving.raw_rows import preprocessing
 
     raw = preprocessing(load("prepared"))
     raw({"item": tf.constant(["a", "b"]), "price": tf.constant([1.0, 2.0])})
