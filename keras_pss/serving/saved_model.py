@@ -33,9 +33,9 @@ def export_saved_model(
     """Writes a SavedModel with a `serve` signature for the model's inputs.
 
     With `raw`, it has a second signature, `serve_raw`, with the same outputs
-    and the raw columns of a log, as `raw_rows.raw_inputs` names them. A value for which a
-    log's row would be rejected raises an `InvalidArgumentError` that names the
-    column.
+    and the raw columns of a log, as `raw_rows.raw_inputs` names them. A value
+    for which a log's row would be rejected raises an `InvalidArgumentError`
+    that names the column.
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
