@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from keras_pss.data.readers.reasons import BAD_INTEGER, NOT_WHOLE
+from keras_pss.data.readers.reasons import BAD_INTEGER, NOT_WHOLE, TOO_LARGE
 from keras_pss.data.readers.types import typed_rows
 from keras_pss.data.readers.values import Caster
 from keras_pss.features import MultiCategorical, Schema, Timestamp
@@ -27,6 +27,16 @@ def test_a_wrong_element_beside_an_empty_list(case, order):
     found = Caster(Schema([feature]), False)(typed_rows(frame))
     assert [reject.reason for reject in found.rejects] == [reason]
     assert found.rows["x"].to_list() == [[]]
+
+
+@pytest.mark.parametrize("late", [9 * 10**12, -9 * 10**12, 9e12])
+def test_times_that_have_no_hour(late):
+    time = Timestamp("at", "epoch_s", features=("hour",))
+    found = Caster(Schema([], timestamp=time), False)(
+        typed_rows(pl.DataFrame({"at": [late, late // 9]}))
+    )
+    assert [reject.reason for reject in found.rejects] == [TOO_LARGE]
+    assert found.rows["hour"].null_count() == 0
 
 
 def test_an_hour_of_one_digit_without_minutes():

@@ -14,7 +14,7 @@ _MICROSECONDS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 _ISO = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _ISO_ZONE = "%Y-%m-%d %H:%M:%S%.f%z"
 _WIDTHS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHMS", 2)
-_LIMIT = 2**63 - 1
+_LIMIT = 8_200_000_000_000_000_000  # later times have no hour in Polars
 
 
 def time(raw: pl.Expr, dtype: pl.DataType, rule: Timestamp) -> Cast:
@@ -48,7 +48,8 @@ def time_feature(moment: pl.Expr, name: str) -> pl.Expr:
 def _epoch(raw: pl.Expr, dtype: pl.DataType, unit: int) -> Cast:
     if dtype.is_float():
         value = (raw * unit).round().cast(pl.Int64, strict=False)
-        return Cast(value, pl.lit(TOO_LARGE))
+        inside = value.is_between(-_LIMIT, _LIMIT)
+        return Cast(pl.when(inside).then(value), pl.lit(TOO_LARGE))
     cast = integer(raw, dtype)
     limit = _LIMIT // unit
     inside = cast.value.is_between(-limit, limit)

@@ -7,11 +7,11 @@ import keras
 from keras_pss.serving.raw_rows.raw_layer import RawLayer, checked, spec
 
 # What Unicode calls white space, as Polars strips it.
-_BLANK = (
+BLANK = (
     r"[\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}"
     r"\x{205F}\x{3000}]"
 )
-_AROUND = f"^{_BLANK}+|{_BLANK}+$"
+_AROUND = f"^{BLANK}+|{BLANK}+$"
 _UTF8 = r"[\x{0}-\x{D7FF}\x{E000}-\x{10FFFF}]*"
 
 

@@ -4,14 +4,18 @@ import re
 from typing import NamedTuple
 
 from keras_pss.messages import shown
+from keras_pss.serving.raw_rows.present_text import BLANK
 
 _WIDTHS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHMS", 2)
 _LONG = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
-_DIGITS = "[0-9]{1,2}"
+# Numbers may have blanks before them, and years a sign.
+_YEAR = f"{BLANK}*([0-9]{{1,4}}|[+-][0-9]{{1,6}})"
+_DIGITS = f"{BLANK}*([0-9]{{1,2}})"
+_FRACTION = "(?:[.][0-9]+)?"
+_ZONE = f"{BLANK}*([+-][0-9]{{2}}:?[0-9]{{2}}|Z)"
 _ISO = (
-    f"([0-9]{{1,4}})-({_DIGITS})-({_DIGITS})"
-    f"(?:[ T]({_DIGITS}):({_DIGITS})"
-    f"(?::({_DIGITS})(?:[.][0-9]{{1,9}})?(Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?)?"
+    f"{_YEAR}-{_DIGITS}-{_DIGITS}(?:[ T]{_DIGITS}:{_DIGITS}"
+    f"(?::{_DIGITS}{_FRACTION}(?:{_ZONE})?)?)?"
 )
 
 
@@ -53,10 +57,9 @@ def time_pattern(form: str | None) -> TimePattern:
         elif name == "%":
             pattern.append("%")
         elif name == ".f":
-            pattern.append("(?:[.][0-9]{1,9})?")
+            pattern.append(_FRACTION)
         elif name in _WIDTHS:
-            least = _WIDTHS[name] if exact else 1
-            pattern.append(f"([0-9]{{{least},{_WIDTHS[name]}}})")
+            pattern.append(_number(name, exact))
             groups.append(name)
         else:
             _refuse(form, f"{part!r}, which TensorFlow cannot read")
@@ -67,6 +70,13 @@ def time_pattern(form: str | None) -> TimePattern:
     if len(year) != 1 or not day:
         _refuse(form, "no whole date")
     return TimePattern("".join(pattern), tuple(groups))
+
+
+def _number(name: str, exact: bool) -> str:
+    width = _WIDTHS[name]
+    if exact:
+        return f"([0-9]{{{width}}})"
+    return _YEAR if name == "Y" else f"{BLANK}*([0-9]{{1,{width}}})"
 
 
 def _refuse(form: str, what: str) -> None:

@@ -9,7 +9,8 @@ from keras_pss.serving.raw_rows.raw_layer import RawLayer, checked, spec
 from keras_pss.serving.raw_rows.time_format import time_pattern
 
 _PER_SECOND = {"epoch_s": 1, "epoch_ms": 1000}
-_LIMIT = 2**63 - 1  # microseconds
+_LIMIT = 8_200_000_000_000_000_000  # microseconds, as the readers have it
+_YEARS = -262_143, 262_142  # of Polars
 _DAY = 86_400
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -21,8 +22,8 @@ class Seconds(RawLayer):
     Args:
         column: Column of the log, for messages.
         format: `"epoch_s"`, `"epoch_ms"`, a format of strptime, or None for
-            ISO 8601. Numbers may have fewer digits than their part, unless
-            two parts have nothing between them.
+            ISO 8601. Numbers may have fewer digits than their part and blanks
+            before them, unless two parts have nothing between them.
 
     Call arguments:
         times: Texts, or int64 for `"epoch_s"` and `"epoch_ms"`.
@@ -80,8 +81,10 @@ class Seconds(RawLayer):
             if name not in groups:
                 return tf.fill(tf.shape(texts), tf.constant(default, tf.int64))
             # An optional group that is not there is empty.
-            digits = tf.strings.join(["0", group(name)])
-            return tf.strings.to_number(digits, tf.int64)
+            sign = tf.where(_begins(group(name), "-"), _int64(-1), _int64(1))
+            digits = tf.strings.regex_replace(group(name), "^[+-]", "")
+            digits = tf.strings.join(["0", digits])
+            return sign * tf.strings.to_number(digits, tf.int64)
 
         year = value("Y", 0)
         if "y" in groups:
@@ -90,6 +93,7 @@ class Seconds(RawLayer):
         hour, minute = value("H", 0), value("M", 0)
         second = value("S", 0)
         valid = (hour < 24) & (minute < 60) & (second <= 60)
+        valid &= (year >= _YEARS[0]) & (year <= _YEARS[1])
         if "j" in groups:
             of_year = value("j", 1)
             valid &= (of_year >= 1) & (of_year <= 365 + _leap(year))
@@ -157,6 +161,12 @@ class TimePart(RawLayer):
         return {**super().get_config(), "part": self.part}
 
 
+def _begins(texts: Any, mark: str) -> Any:
+    import tensorflow as tf
+
+    return tf.strings.substr(texts, 0, 1) == mark
+
+
 def _int64(value: int) -> Any:
     import tensorflow as tf
 
@@ -192,6 +202,5 @@ def _offset(zone: Any) -> tuple[Any, Any]:
     digits = tf.strings.join(["0000", digits])
     number = tf.strings.to_number(tf.strings.substr(digits, -4, 4), tf.int64)
     hours, minutes = number // 100, number % 100
-    sign = tf.where(tf.strings.substr(zone, 0, 1) == "-", -1, 1)
-    seconds = tf.cast(sign, tf.int64) * (hours * 3600 + minutes * 60)
-    return seconds, (hours < 24) & (minutes < 60)
+    sign = tf.where(_begins(zone, "-"), _int64(-1), _int64(1))
+    return sign * (hours * 3600 + minutes * 60), (hours < 24) & (minutes < 60)
