@@ -51,6 +51,13 @@ def model(log):
     return keras_pss.models.DCN(tables, hidden_units=(4,))
 
 
+@pytest.fixture(scope="module")
+def exported(model, log, tmp_path_factory):
+    return export_saved_model(
+        model, tmp_path_factory.mktemp("m") / "1", raw=log
+    )
+
+
 def numpy(outputs):
     return {name: x.numpy() for name, x in outputs.items()}
 
@@ -113,9 +120,8 @@ else:
 
 
 def test_tensorflow_alone_scores_raw_rows(
-    model, raw, frame, features, tmp_path
+    model, exported, frame, features, tmp_path
 ):
-    path = export_saved_model(model, tmp_path / "m", raw=raw)
     sent = {k: x.numpy() for k, x in raw_logs.sent(frame).items()}
     np.savez(tmp_path / "sent.npz", **sent)
     done = subprocess.run(
@@ -123,7 +129,7 @@ def test_tensorflow_alone_scores_raw_rows(
             sys.executable,
             "-c",
             SCRIPT,
-            path,
+            exported,
             tmp_path / "sent.npz",
             tmp_path / "found.npy",
         ],
@@ -138,9 +144,8 @@ def test_tensorflow_alone_scores_raw_rows(
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_both_signatures(model, log, frame, features, tmp_path):
-    path = export_saved_model(model, tmp_path / "m", raw=log)
-    loaded = tf.saved_model.load(str(path))
+def test_both_signatures(exported, frame, features):
+    loaded = tf.saved_model.load(str(exported))
     assert set(loaded.signatures) == {"serve", "serve_raw", "serving_default"}
     assert loaded.signatures["serving_default"].structured_input_signature == (
         loaded.signatures["serve"].structured_input_signature
@@ -191,6 +196,12 @@ def test_raw_must_give_the_inputs_of_the_model(raw, tmp_path):
         with pytest.raises(ValueError, match="`model` must take the features"):
             export_saved_model(model, tmp_path / "m", raw=raw)
     assert not list(tmp_path.iterdir())
+
+
+def test_only_tensorflow_has_texts(log, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"which only TensorFlow has.*jax"):
+        preprocessing(log)
 
 
 def test_large_vocabularies(log, monkeypatch, caplog):
