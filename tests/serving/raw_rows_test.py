@@ -253,7 +253,7 @@ def test_times_that_tensorflow_cannot_read(form, tmp_path):
 
 
 def test_columns_may_have_the_names_of_layers(tmp_path):
-    """Of Keras' automatic ones, too."""
+    """Keras gives some of them by itself."""
     names = ["raw_rows", "numbers", "text_ids", "Text_ids", "present_text"]
     schema = Schema([Categorical(n) for n in names], label=Label("click"))
     frame = pl.DataFrame({n: ["a", "b"] * 9 for n in names})
