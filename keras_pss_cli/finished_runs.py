@@ -114,12 +114,14 @@ def export(
     check_run(run)
     load()
     from keras_pss.serving.saved_model import export_saved_model
-    from keras_pss.training.run import load_model
+    from keras_pss.training.raw_rows import raw_rows
+    from keras_pss.training.run import ENCODER_FILE, load_model
 
     model = load_model(run)
     for mode in (name for name, asked in modes.items() if asked):
         for layer in model.layers:
             if hasattr(layer, "memory_report"):
                 layer.quantize(mode)
-    export_saved_model(model, out, overwrite=overwrite)
+    raw = raw_rows(run / ENCODER_FILE)
+    export_saved_model(model, out, overwrite=overwrite, raw=raw)
     typer.echo(f"SavedModel in {out}")

@@ -52,7 +52,17 @@ ALLOWED = {
         "serving",
         "version",
     },
-    "serving": {"files", "layers", "models", "ops", "version"},
+    # Raw rows are encoded as the rows that `data` has prepared.
+    "serving": {
+        "data",
+        "features",
+        "files",
+        "layers",
+        "messages",
+        "models",
+        "ops",
+        "version",
+    },
     "comparison": {
         "data",
         "files",
@@ -154,6 +164,16 @@ def test_the_package_loads_no_framework_but_keras_own(backend):
     packages = {name.split(".")[0] for name in added}
     assert packages <= {"keras_pss"} | set(sys.stdlib_module_names)
     assert ("tensorflow" in own) == (backend == "tensorflow")
+
+
+@pytest.mark.tf_only
+def test_an_export_needs_no_packages_of_logs():
+    code = "import sys; sys.modules.update(pydantic=None, polars=None); "
+    subprocess.run(
+        [sys.executable, "-c", code + "import keras_pss.serving"],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        check=True,
+    )
 
 
 def test_public_names_are_there():

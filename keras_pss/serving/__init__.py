@@ -1,4 +1,4 @@
-"""Exports models for serving."""
+"""Exports models for serving; `raw_rows` serves the raw columns of a log."""
 
 from keras_pss.serving.saved_model import (
     export_saved_model as export_saved_model,

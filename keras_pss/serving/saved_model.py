@@ -1,13 +1,16 @@
 """Exports SavedModels for TensorFlow Serving and plain TensorFlow."""
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_pss.files import complete_folder
+from keras_pss.serving.signature_names import signature_names
+
+if TYPE_CHECKING:
+    from keras_pss.data.storage.log_encoding import LogEncoding
+    from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
 _FILE = "saved_model.pb"
 # Content of a SavedModel; an interrupted removal may leave a part of it.
@@ -22,9 +25,17 @@ _CONTENT = {
 
 
 def export_saved_model(
-    model: keras.Model, path: Path | str, overwrite: bool = False
+    model: keras.Model,
+    path: Path | str,
+    overwrite: bool = False,
+    raw: "keras.Model | LogEncoding | None" = None,
 ) -> Path:
     """Writes a SavedModel with a `serve` signature for the model's inputs.
+
+    With `raw`, it has a second signature, `serve_raw`, with the same outputs
+    and the raw columns of a log, as `raw_rows.raw_inputs` names them. A value
+    for which a log's row would be rejected raises an `InvalidArgumentError`
+    that names the column.
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
@@ -46,13 +57,18 @@ def export_saved_model(
         path: Folder to write. TensorFlow Serving requires its name to be a
             version number, such as `dlrm/1`.
         overwrite: Whether to replace an existing SavedModel. Default: False.
+        raw: The log that the model was trained on, the encoder of its run, or
+            the result of `raw_rows.preprocessing`. Default: None, without
+            `serve_raw`.
 
     Returns:
         The path of the folder.
 
     Raises:
         ValueError: If the folder already exists, if it holds something other
-            than a SavedModel, or if Keras does not run on TensorFlow.
+            than a SavedModel, or if Keras does not run on TensorFlow. Also if
+            `raw` does not give the inputs of the model, or `preprocessing`
+            raises one.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -61,10 +77,16 @@ def export_saved_model(
             "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
             f"Received: backend={keras.backend.backend()}"
         )
+    scorer = None
+    if raw is not None:
+        # Logs need packages that models alone do not need.
+        from keras_pss.serving.raw_rows.raw_scorer import RawScorer
+
+        scorer = RawScorer(model, raw)
     with complete_folder(
         path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        _write(model, folder)
+        _write(model, scorer, folder)
     return path
 
 
@@ -73,48 +95,42 @@ def _is_saved_model(folder: Path) -> bool:
     return _FILE in names or names <= _CONTENT
 
 
-def _write(model: keras.Model, path: Path) -> None:
+def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
-    names = _signature_names([x.name for x in inputs])
+    names = signature_names([x.name for x in inputs])
     dense = not any(x.ragged or x.sparse for x in inputs)
-    if dense and all(name == own for name, own in names.items()):
+    plain = dense and all(name == own for name, own in names.items())
+    if scorer is None and plain:
         model.export(path, format="tf_saved_model", verbose=False)
         return
-    import tensorflow as tf
-
     # Keras' own signature would be dense, and its padding would be id 0. It
     # would also have names that TensorFlow refuses.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
-    signature = keras.tree.map_structure(
-        lambda x: _spec(x, names[x.name]), structure
-    )
-    serve = tf.function(
-        lambda inputs: model(inputs),
-        input_signature=[signature],
-        autograph=False,
-    )
-    serve.get_concrete_function()  # an endpoint must have been traced
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", serve)
+    archive.add_endpoint("serve", _traced(model, structure))
+    if scorer is not None:
+        archive.track(scorer.preprocessing)
+        archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
     archive.write_out(path, verbose=False)
 
 
-def _signature_names(names: Sequence[str]) -> dict[str, str]:
-    """Names in a signature by the names of the inputs."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        safe = re.sub(r"\W", "_", name, flags=re.ASCII)
-        if not safe[0].isalnum():
-            safe = f"input{safe}"
-        # TensorFlow does not distinguish upper and lower case.
-        while safe.lower() in taken:
-            safe = f"{safe}_1"
-        taken.add(safe.lower())
-        found[name] = safe
-    return found
+def _traced(call: Any, inputs: Any) -> Any:
+    """A function of a structure of inputs, traced as an endpoint must be."""
+    import tensorflow as tf
+
+    names = signature_names([x.name for x in keras.tree.flatten(inputs)])
+    signature = keras.tree.map_structure(
+        lambda x: _spec(x, names[x.name]), inputs
+    )
+    function = tf.function(
+        lambda inputs: call(inputs),
+        input_signature=[signature],
+        autograph=False,
+    )
+    function.get_concrete_function()
+    return function
 
 
 def _spec(x: Any, name: str) -> Any:

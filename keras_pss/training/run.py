@@ -25,6 +25,7 @@ from keras_pss.training.build_model import dtype_policy, methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
+from keras_pss.training.raw_rows import raw_rows
 from keras_pss.training.scorer import EVALUATION_BATCH, forward
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def train(
     Writes to `out`: `run.json` (first: the settings), `report.json` (last, so
     that its presence means that the run is complete), `model.keras` and
     `saved_model/` of the best checkpoint, the id `encoder`, `tensorboard/` logs
-    and `plots/`. During training, `out` also holds the state.
+    and `plots/`. During training, `out` also holds the state. With a log of a
+    schema, `saved_model/` takes raw rows as well; see `export_saved_model`.
 
     Args:
         data: The log that `prepare` or `load` of `keras_pss.data` or of
@@ -98,7 +100,12 @@ def train(
     metrics = Metrics.of(labels, probabilities)
     with complete_file(out / MODEL_FILE) as part:
         fitted.model.save(part)
-    export_saved_model(fitted.model, out / "saved_model", overwrite=True)
+    export_saved_model(
+        fitted.model,
+        out / "saved_model",
+        overwrite=True,
+        raw=raw_rows(out / ENCODER_FILE),
+    )
     report = {
         **(notes or {}),
         **report_of(rows, config, fitted),

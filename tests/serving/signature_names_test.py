@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.serving.saved_model import _signature_names
+from keras_pss.serving.signature_names import signature_names
 
 pytestmark = pytest.mark.tf_only
 NAMES = ["site id", "größe", "größe_weights", "A", "a", "x.y", "x_y", "-1"]
 
 
 def test_names_are_unique_whatever_their_case():
-    assert _signature_names(NAMES) == {
+    assert signature_names(NAMES) == {
         "site id": "site_id",
         "größe": "gr__e",
         "größe_weights": "gr__e_weights",
@@ -32,7 +32,7 @@ def test_an_export_has_an_input_for_each_name(tmp_path):
     model = keras_pss.models.Model(inputs, total)
     keras_pss.serving.export_saved_model(model, tmp_path / "1")
     loaded = tf.saved_model.load(tmp_path / "1")
-    names = _signature_names(NAMES)
+    names = signature_names(NAMES)
     given = {
         name: tf.constant([[float(place)]]) for place, name in enumerate(NAMES)
     }

@@ -43,9 +43,9 @@ class Cast(NamedTuple):
 
 def text(raw: pl.Expr, dtype: pl.DataType) -> Cast:
     """Texts as they are; numbers as decimal integers."""
-    value = raw.cast(pl.String)
+    value = _as_text(raw)
     if dtype.is_float():
-        value = _whole(raw).cast(pl.Int64, strict=False).cast(pl.String)
+        value = _as_text(_whole(raw).cast(pl.Int64, strict=False))
     return Cast(value, pl.lit(NOT_WHOLE))
 
 
@@ -88,13 +88,18 @@ def category(
         return text(raw, dtype)
     if kind == "integer":
         cast = integer(raw, dtype)
-        return cast._replace(value=cast.value.cast(pl.String))
+        return cast._replace(value=_as_text(cast.value))
     value = raw
     if not canonical:
         value = pl.when(raw.str.contains(_HEX)).then(
             raw.str.to_lowercase().str.zfill(8)
         )
     return Cast(value, pl.lit(BAD_HEX))
+
+
+def _as_text(value: pl.Expr) -> pl.Expr:
+    # A strict cast of nulls panics in lists of which some are empty.
+    return value.cast(pl.String, strict=False)
 
 
 def _whole(raw: pl.Expr) -> pl.Expr:

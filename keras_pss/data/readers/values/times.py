@@ -14,7 +14,7 @@ _MICROSECONDS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 _ISO = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _ISO_ZONE = "%Y-%m-%d %H:%M:%S%.f%z"
 _WIDTHS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHMS", 2)
-_LIMIT = 2**63 - 1
+_LIMIT = 8_200_000_000_000_000_000  # later times have no hour in Polars
 
 
 def time(raw: pl.Expr, dtype: pl.DataType, rule: Timestamp) -> Cast:
@@ -48,7 +48,8 @@ def time_feature(moment: pl.Expr, name: str) -> pl.Expr:
 def _epoch(raw: pl.Expr, dtype: pl.DataType, unit: int) -> Cast:
     if dtype.is_float():
         value = (raw * unit).round().cast(pl.Int64, strict=False)
-        return Cast(value, pl.lit(TOO_LARGE))
+        inside = value.is_between(-_LIMIT, _LIMIT)
+        return Cast(pl.when(inside).then(value), pl.lit(TOO_LARGE))
     cast = integer(raw, dtype)
     limit = _LIMIT // unit
     inside = cast.value.is_between(-limit, limit)
@@ -61,9 +62,9 @@ def _strptime(text: pl.Expr, form: str) -> pl.Expr:
         # Numbers side by side are told apart by their widths alone.
         width = len(form.encode()) + sum(_WIDTHS[p] - 2 for p in parts)
         text = pl.when(text.str.len_bytes() == width).then(text)
-    # Polars parses no hour without a minute.
+    # Polars parses no hour without a minute, and would read "1" + "00" as 10.
     if "%H" in form and "%M" not in form:
-        text, form = text + "00", form + "%M"
+        text, form = text + ":00", form + ":%M"
     return text.str.to_datetime(form, time_unit="us", strict=False)
 
 

@@ -1,0 +1,34 @@
+"""Raw rows of a run."""
+
+import logging
+from pathlib import Path
+
+import keras
+
+from keras_pss.data.storage import encoder_folder
+from keras_pss.serving.raw_rows.preprocessing import preprocessing
+
+logger = logging.getLogger(__name__)
+
+
+def raw_rows(encoder: Path) -> keras.Model | None:
+    """The preprocessing of raw rows by a run's encoder.
+
+    Args:
+        encoder: The encoder of a run.
+
+    Returns:
+        The model, or None if the log has no schema. Also None, with a
+        warning, if raw rows cannot be served: a run does not fail for that.
+
+    Raises:
+        ValueError: If the encoder is damaged.
+    """
+    if not encoder.is_dir():
+        return None
+    encoding = encoder_folder.load(encoder)
+    try:
+        return preprocessing(encoding)
+    except ValueError as error:
+        logger.warning("The SavedModel takes no raw rows: %s", error)
+        return None

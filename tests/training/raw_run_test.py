@@ -1,0 +1,102 @@
+"""A run takes raw rows: in its SavedModel, in an export, and in Python."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import shop_log
+import tensorflow as tf
+
+from keras_pss import data
+from keras_pss.serving.raw_rows import raw_inputs
+from keras_pss.serving.raw_rows.column_values import column_values
+from keras_pss.training import raw_model
+from keras_pss.training.config import RunConfig
+from keras_pss.training.predict import predict
+from keras_pss.training.raw_rows import raw_rows
+from keras_pss.training.run import train
+from keras_pss_cli.finished_runs import export
+
+pytestmark = pytest.mark.tf_only
+
+CONFIG = RunConfig(
+    model="dcnv2",
+    model_options={"hidden_units": [8]},
+    method="robe",
+    budget="2x",
+    min_rows=25,
+    dim=4,
+    epochs=1,
+    batch_size=128,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    path = shop_log.write(folder / "shop.csv", 800)
+    log = data.prepare(path, folder / "prepared", shop_log.SCHEMA)
+    train(log, CONFIG, folder / "run", verbose=0)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def rows(run):
+    """New rows, and the probabilities that `predict` gives."""
+    new = shop_log.write(run.parent / "new.csv", 200, seed=1)
+    predict(run, new, run.parent / "found.parquet")
+    found = pl.read_parquet(run.parent / "found.parquet")
+    return pl.read_csv(new), found["probability"].to_numpy()
+
+
+def served(path, frame):
+    loaded = tf.saved_model.load(str(path))
+    assert {"serve", "serve_raw"} <= set(loaded.signatures)
+    schema = shop_log.SCHEMA
+    given = {
+        raw.name: tf.constant(
+            column_values(raw, frame[raw.column], schema), raw.dtype
+        )
+        for raw in raw_inputs(schema)
+    }
+    (found,) = loaded.signatures["serve_raw"](**given).values()
+    return found.numpy()[:, 0]
+
+
+def test_the_saved_model_takes_raw_rows(run, rows):
+    frame, wanted = rows
+    found = served(run / "saved_model", frame)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_python_takes_raw_rows(run, rows):
+    frame, wanted = rows
+    score = raw_model(run)
+    np.testing.assert_allclose(score(frame), wanted, atol=1e-6)
+    np.testing.assert_allclose(
+        score({name: frame[name].to_list() for name in score.columns}),
+        wanted,
+        atol=1e-6,
+    )
+
+
+def test_a_quantized_export_takes_raw_rows(run, rows, tmp_path):
+    frame, wanted = rows
+    export(run, tmp_path / "m", int8=True)
+    found = served(tmp_path / "m", frame)
+    assert 0 < np.abs(found - wanted).max() < 0.05
+
+
+def test_a_run_does_not_fail_for_raw_rows(run, caplog, tmp_path):
+    text = (run / "encoder" / "encoder.json").read_text()
+    content = json.loads(text)
+    content["schema"]["timestamp"]["format"] = "%d %b %Y %H"
+    for file in (run / "encoder").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "encoder.json").write_text(json.dumps(content))
+    assert raw_rows(tmp_path) is None
+    assert "takes no raw rows: `format` of the timestamp" in caplog.text
+    assert raw_rows(run / "encoder.npz") is None
+    with pytest.raises(ValueError, match="run on a log with a schema"):
+        raw_model(tmp_path)
