@@ -8,8 +8,8 @@ import tensorflow as tf
 from log_frames import Frames
 
 from keras_pss.data.encoders.row_encoder import RowEncoder
-from keras_pss.data.readers.types import typed_rows
-from keras_pss.data.readers.values import Caster
+from keras_pss.data.readers.formats.types import typed_rows
+from keras_pss.data.readers.values.caster import Caster
 from keras_pss.data.storage.prepare_log import prepare_values
 from keras_pss.features import (
     Categorical,

@@ -3,9 +3,9 @@
 import polars as pl
 import pytest
 
+from keras_pss.data.readers.formats.types import typed_rows
 from keras_pss.data.readers.reasons import BAD_INTEGER, NOT_WHOLE, TOO_LARGE
-from keras_pss.data.readers.types import typed_rows
-from keras_pss.data.readers.values import Caster
+from keras_pss.data.readers.values.caster import Caster
 from keras_pss.features import MultiCategorical, Schema, Timestamp
 
 CASES = {
