@@ -105,13 +105,13 @@ def private_names_of_keras():
 def imports_keras(tree):
     """Whether a module imports Keras."""
     for node in ast.walk(tree):
-        names = [alias.name for alias in getattr(node, "names", [])]
-        module = getattr(node, "module", None) or ""
-        if isinstance(node, ast.Import) and "keras" in names:
-            return True
-        if isinstance(node, ast.ImportFrom) and (
-            module.split(".")[0] == "keras"
-        ):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            continue
+        if any(name.split(".")[0] == "keras" for name in modules):
             return True
     return False
 
