@@ -62,7 +62,11 @@ def test_text_that_is_refused(tmp_path, data, message):
         ("a.csv", b"ARROW1\0\0", "must be text.*a.csv, which is Arrow"),
         ("a.csv", b'{"a": 1}\n', "must be text.*, which is JSON lines"),
         ("a.jsonl", b"PAR1", "must be JSON lines.*, which is Parquet"),
-        ("a.csv", gzip.compress(b"a\n1\n"), "Rename it to a.csv.gz. Receive"),
+        (
+            "a.csv",
+            gzip.compress(b"a\n1\n", mtime=0),
+            "Rename it to a.csv.gz. Receive",
+        ),
         ("a.csv.gz", b"a\n1\n", "Rename it to a.csv. Received"),
         ("a.csv", b"PK\x03\x04", "Unpack it first"),
         ("a.csv", b"x,y\n1,2\n", r"has no 'a'. If no line names the columns"),
