@@ -66,7 +66,9 @@ def multi(draw, name):
 def dense(draw, name):
     transform = draw(st.sampled_from(["none", "standard", "log1p", "buckets"]))
     if transform == "buckets":
-        return Dense(name, transform="buckets", num_buckets=draw(COUNTS) + 1)
+        return Dense(
+            name, transform="buckets", num_buckets=max(2, draw(COUNTS))
+        )
     low = 0.0 if transform == "log1p" else draw(st.none() | NUMBERS)
     missing = draw(st.just("mean") | NUMBERS)
     if missing != "mean" and low is not None:
