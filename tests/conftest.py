@@ -19,15 +19,25 @@ SHARED = ("run", "whole", "done", "folder")
 # Slow on JAX, which takes minutes to compile them, and quick elsewhere.
 SLOW_ON_JAX = (
     "contract_saving_test.py",
+    "embedding_bag_gradients_test.py",
     "embedding_bag_saving_test.py",
     "golden_test.py",
     "hot_rows_counting_test.py",
     "hot_rows_refresh_test.py",
     "hot_rows_saving_test.py",
+    "hot_rows_test.py",
+    "lookup_gradients_test.py",
+    "measured_moments_test.py",
+    "named_collection_saving_test.py",
+    "named_models_test.py",
     "packing_test.py",
+    "partly_packed_test.py",
+    "quantized_embedding_test.py",
+    "refresh_hot_rows_test.py",
     "rounding_test.py",
     "sharing_test.py",
     "table_scale_test.py",
+    "tensor_train_test.py",
     "wrong_arguments_test.py",
 )
 # Bytes of a process from which on JAX gives up what it compiled.
