@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from schema_parts import CITY, ITEM, PAIR, PRICE, TIME, VIEWED
 
 from keras_pss.features import (
     Categorical,
@@ -16,22 +17,6 @@ from keras_pss.features import (
     Split,
     Timestamp,
 )
-
-CITY = Categorical("city")
-ITEM = Categorical("item", "item_id", "integer")
-VIEWED = MultiCategorical(
-    "viewed",
-    dtype="integer",
-    table="item",
-    separator=" ",
-    max_length=3,
-    weights="seconds",
-)
-PRICE = Dense("price", transform="log1p")
-AGE = Dense("age", transform="buckets", num_buckets=4)
-PAIR = Cross("pair", ("city", "item"))
-TIME = Timestamp("at", features=("hour", "weekend"))
-
 
 LONG = "x" * 1000
 NAMES = (

@@ -4,6 +4,7 @@ import pickle
 from copy import deepcopy
 
 import pytest
+from schema_parts import AGE, CITY, ITEM, PAIR, PRICE, TIME, VIEWED
 
 from keras_pss.features import (
     Categorical,
@@ -11,27 +12,10 @@ from keras_pss.features import (
     Dense,
     Group,
     Label,
-    MultiCategorical,
     Schema,
     Split,
     TimeFeature,
-    Timestamp,
 )
-
-CITY = Categorical("city")
-ITEM = Categorical("item", "item_id", "integer")
-VIEWED = MultiCategorical(
-    "viewed",
-    dtype="integer",
-    table="item",
-    separator=" ",
-    max_length=3,
-    weights="seconds",
-)
-PRICE = Dense("price", transform="log1p")
-AGE = Dense("age", transform="buckets", num_buckets=4)
-PAIR = Cross("pair", ("city", "item"))
-TIME = Timestamp("at", features=("hour", "weekend"))
 
 
 def shop():

@@ -32,7 +32,7 @@ _SOME = 0.1
 
 
 @dataclass
-class Column:
+class ColumnSample:
     """One column of a sample.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, cast
 
 import polars as pl
 
-from keras_pss.data.inference.column import Column
+from keras_pss.data.inference.column import ColumnSample
 from keras_pss.features import Categorical, Dense, MultiCategorical
 from keras_pss.features.feature import Feature
 
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
     is_key: bool = False
 
 
-def decide(column: Column, name: str) -> Choice:
+def decide(column: ColumnSample, name: str) -> Choice:
     """What a column becomes that is neither label nor time.
 
     Args:
@@ -74,7 +74,7 @@ def decide(column: Column, name: str) -> Choice:
     return choice
 
 
-def _of_values(column: Column, name: str) -> Choice:
+def _of_values(column: ColumnSample, name: str) -> Choice:
     if column.is_hex:
         why = "eight hexadecimal digits"
         return Choice("hex", _category(column, name, "hex"), why)
@@ -88,7 +88,7 @@ def _of_values(column: Column, name: str) -> Choice:
     return _of_texts(column, name)
 
 
-def _key(column: Column) -> Choice | None:
+def _key(column: ColumnSample) -> Choice | None:
     """A column that names the row, such as the id of an impression."""
     whole = column.is_integer or not column.is_number
     unique = column.distinct == column.present.len() and not column.missing
@@ -107,7 +107,7 @@ def _key(column: Column) -> Choice | None:
     return None
 
 
-def _of_integers(column: Column, name: str) -> Choice:
+def _of_integers(column: ColumnSample, name: str) -> Choice:
     category = _category(column, name, "integer")
     if _ID.search(column.name):
         return Choice("integer", category, "the name says an id or a code")
@@ -130,12 +130,12 @@ def _of_integers(column: Column, name: str) -> Choice:
     )
 
 
-def _of_floats(column: Column, name: str) -> Choice:
+def _of_floats(column: ColumnSample, name: str) -> Choice:
     feature, how = _number(column, name, "float")
     return Choice("float", feature, f"numbers; {how}")
 
 
-def _number(column: Column, name: str, dtype: str) -> tuple[Dense, str]:
+def _number(column: ColumnSample, name: str, dtype: str) -> tuple[Dense, str]:
     """A dense feature with the transform that suits the values."""
     integer = dtype == "integer"
     kind: Literal["integer", "float"] = "integer" if integer else "float"
@@ -162,7 +162,7 @@ def _number(column: Column, name: str, dtype: str) -> tuple[Dense, str]:
     return feature, "standardized"
 
 
-def _of_texts(column: Column, name: str) -> Choice:
+def _of_texts(column: ColumnSample, name: str) -> Choice:
     if column.present.str.contains(r"^\s*[\[{].*[\]}]\s*$").all():
         why = "text in brackets: write the elements with a separator"
         return Choice("nested", None, why)
@@ -181,7 +181,7 @@ def _of_texts(column: Column, name: str) -> Choice:
     return Choice("text", _category(column, name, "string"), why)
 
 
-def _of_lists(column: Column, name: str) -> Choice:
+def _of_lists(column: ColumnSample, name: str) -> Choice:
     lengths = column.raw.list.len().drop_nulls() if column.raw.len() else None
     floats = column.texts.drop_nulls()
     fractions = floats.str.contains(r"\.").any() and column.is_number
@@ -199,10 +199,12 @@ def _of_lists(column: Column, name: str) -> Choice:
     return _of_elements(column, name, None)
 
 
-def _of_elements(column: Column, name: str, separator: str | None) -> Choice:
+def _of_elements(
+    column: ColumnSample, name: str, separator: str | None
+) -> Choice:
     """A list of categories, cut where few rows are longer."""
     lists = column.lists(separator)
-    parts = Column(name, lists.explode())
+    parts = ColumnSample(name, lists.explode())
     if parts.is_number and not parts.is_integer and not parts.has_leading_zeros:
         why = "lists of numbers with fractions, as weights are"
         return Choice("list", None, why)
@@ -227,5 +229,5 @@ def _of_elements(column: Column, name: str, separator: str | None) -> Choice:
     return Choice("list", feature, why)
 
 
-def _category(column: Column, name: str, dtype: str) -> Categorical:
+def _category(column: ColumnSample, name: str, dtype: str) -> Categorical:
     return Categorical(name, column.name, dtype)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_pss.data.inference.sample import Sample, read_sample
+from keras_pss.data.inference.sample import LogSample, read_sample
 from keras_pss.data.readers.recognize import (
     CRITEO,
     SCHEMA,
@@ -75,7 +75,7 @@ def describe(path: Path) -> Form | None:
     return Form("", _in_words(sample), fix)
 
 
-def _in_words(sample: Sample) -> str:
+def _in_words(sample: LogSample) -> str:
     form, width = sample.format, sample.rows.width
     if not sample.text:
         return f"{_KINDS[form.kind]} of {width} fields"

@@ -10,13 +10,13 @@ from typing import cast
 
 import polars as pl
 
-from keras_pss.data.inference.column import Column
+from keras_pss.data.inference.column import ColumnSample
 from keras_pss.data.inference.decide import Choice, decide
 from keras_pss.data.inference.label import Found, find_label
 from keras_pss.data.inference.report import ColumnReport, Report
-from keras_pss.data.inference.sample import Sample
+from keras_pss.data.inference.sample import LogSample
 from keras_pss.data.inference.tables import shared_tables
-from keras_pss.data.inference.times import Moments, moments
+from keras_pss.data.inference.times import TimeValues, moments
 from keras_pss.features import (
     Categorical,
     Format,
@@ -46,18 +46,18 @@ class Draft:
         label: The label's column, if the user gave it.
     """
 
-    sample: Sample
+    sample: LogSample
     label_name: str | None
-    columns: dict[str, Column] = field(init=False)
+    columns: dict[str, ColumnSample] = field(init=False)
     choices: dict[str, Choice] = field(init=False, default_factory=dict)
     notes: list[str] = field(init=False)
     label: Found | None = field(init=False)
-    time: tuple[str, Moments] | None = field(init=False)
+    time: tuple[str, TimeValues] | None = field(init=False)
     user: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         rows = self.sample.rows
-        self.columns = {n: Column(n, rows[n]) for n in rows.columns}
+        self.columns = {n: ColumnSample(n, rows[n]) for n in rows.columns}
         self.notes = list(self.sample.notes)
         self.label = find_label(self.columns, self.label_name)
         self.time = self._find_time()
@@ -105,7 +105,7 @@ class Draft:
         label = self.label and self.label.label.column
         return name == label or (self.time is not None and name == self.time[0])
 
-    def _find_time(self) -> tuple[str, Moments] | None:
+    def _find_time(self) -> tuple[str, TimeValues] | None:
         for name, column in self.columns.items():
             typed = column.raw.dtype.is_temporal()
             if column.is_list or column.is_nested or not name.strip():

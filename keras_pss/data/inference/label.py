@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from keras_pss.data.inference.column import Column
+from keras_pss.data.inference.column import ColumnSample
 from keras_pss.features import Label
 from keras_pss.messages import did_you_mean, shown
 
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 def find_label(
-    columns: Mapping[str, Column], label: str | None
+    columns: Mapping[str, ColumnSample], label: str | None
 ) -> Found | None:
     """The label; None if none is given and no column looks like one.
 
@@ -78,7 +78,7 @@ def find_label(
     return None
 
 
-def rule(column: Column) -> Found | None:
+def rule(column: ColumnSample) -> Found | None:
     """How the values of a column become 0 and 1; None if nothing says it."""
     if column.is_list or column.is_nested:
         return None
@@ -112,7 +112,7 @@ def _threshold(high: float, median: float) -> float:
     return median
 
 
-def _of_two(column: Column) -> Found:
+def _of_two(column: ColumnSample) -> Found:
     """Two texts: a word for yes, or else the rarer one, means 1."""
     common, rare = column.counts["text"]
     known = [t for t in (common, rare) if t.strip().lower() in _POSITIVE]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from keras_pss.data.inference.sniff import QUOTE, Layout, layout_of
+from keras_pss.data.inference.sniff import QUOTE, TextLayout, layout_of
 from keras_pss.data.readers.recognize import RECORDS, recognize
 from keras_pss.data.readers.source import ArchiveError, Source
 from keras_pss.features import Cross, Format, Schema
@@ -24,7 +24,7 @@ _BOM = "\ufeff"
 
 
 @dataclass
-class Sample:
+class LogSample:
     """The first rows of a file.
 
     Args:
@@ -52,7 +52,7 @@ class Sample:
         return f"separator {form.separator!r}, {header}"
 
 
-def read_sample(path: Path, label: str | None, rows: int) -> Sample:
+def read_sample(path: Path, label: str | None, rows: int) -> LogSample:
     """Reads the first rows of a file.
 
     Raises:
@@ -74,16 +74,16 @@ def read_sample(path: Path, label: str | None, rows: int) -> Sample:
         ) from None
 
 
-def _of_any(path: Path, label: str | None, rows: int) -> Sample:
+def _of_any(path: Path, label: str | None, rows: int) -> LogSample:
     with open(path, "rb") as file:
         head = file.read(8)
     if head.startswith(b"PAR1"):
         found = pl.scan_parquet(path, glob=False).head(rows).collect()
-        return Sample(found, Format("parquet"), text=False)
+        return LogSample(found, Format("parquet"), text=False)
     if head.startswith(b"ARROW1"):
         with open(path, "rb") as file:
             found = pl.read_ipc(file, n_rows=rows)
-        return Sample(found, Format("ipc"), text=False)
+        return LogSample(found, Format("ipc"), text=False)
     form = recognize(path)
     if form is not None and form.fix.startswith(("Rename", "Unpack", RECORDS)):
         raise ValueError(
@@ -93,7 +93,7 @@ def _of_any(path: Path, label: str | None, rows: int) -> Sample:
     return _of_lines(path, label, rows)
 
 
-def _of_lines(path: Path, label: str | None, rows: int) -> Sample:
+def _of_lines(path: Path, label: str | None, rows: int) -> LogSample:
     notes: list[str] = []
     lines = list(islice(_lines(path, notes), rows + 1))
     lines = [line for line in lines if line.strip()]
@@ -106,7 +106,7 @@ def _of_lines(path: Path, label: str | None, rows: int) -> Sample:
         found = pl.read_ndjson(
             io.StringIO("\n".join(lines)), infer_schema_length=None
         )
-        return Sample(found, Format("ndjson"), text=False, notes=notes)
+        return LogSample(found, Format("ndjson"), text=False, notes=notes)
     # A quoted field may hold line breaks.
     layout = layout_of(lines, label)
     if layout is None and (records := _records(lines)):
@@ -151,10 +151,10 @@ def _text(line: bytes, first: bool) -> str:
 def _divided(
     path: Path,
     lines: list[str],
-    layout: Layout,
+    layout: TextLayout,
     label: str | None,
     notes: list[str],
-) -> Sample:
+) -> LogSample:
     names = layout.header
     preset = _preset(layout, lines)
     if names is not None and len(set(names)) < len(names):
@@ -178,7 +178,7 @@ def _divided(
     rows = _table(lines[1:] if names else lines, layout, columns)
     if any("\ufffd" in line for line in lines):
         notes.append("Some bytes are not UTF-8.")
-    return Sample(rows, form, text=True, notes=notes, preset=preset)
+    return LogSample(rows, form, text=True, notes=notes, preset=preset)
 
 
 def _names(width: int, preset: str) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _names(width: int, preset: str) -> tuple[str, ...]:
     return tuple(f"column_{index + 1}" for index in range(width))
 
 
-def _preset(layout: Layout, lines: list[str]) -> str:
+def _preset(layout: TextLayout, lines: list[str]) -> str:
     """The preset that describes such files, or ""."""
     for name in Schema.presets():
         schema = Schema.load(name)
@@ -214,7 +214,7 @@ def _fits(schema: Schema, lines: list[str]) -> bool:
 
 
 def _table(
-    lines: list[str], layout: Layout, names: tuple[str, ...]
+    lines: list[str], layout: TextLayout, names: tuple[str, ...]
 ) -> pl.DataFrame:
     """Lines as columns of text; what a short line lacks is empty."""
     # The separator as one character, which CSV needs.

@@ -13,7 +13,7 @@ _REGULAR = 0.9  # share of the lines with the same number of columns
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 
-class Layout(NamedTuple):
+class TextLayout(NamedTuple):
     """How lines are divided.
 
     Attributes:
@@ -29,7 +29,9 @@ class Layout(NamedTuple):
     width: int
 
 
-def layout_of(lines: Sequence[str], label: str | None = None) -> Layout | None:
+def layout_of(
+    lines: Sequence[str], label: str | None = None
+) -> TextLayout | None:
     """How lines of text are divided; None if no separator divides them.
 
     Args:
@@ -54,7 +56,7 @@ def layout_of(lines: Sequence[str], label: str | None = None) -> Layout | None:
         return None
     _, width, separator = best
     rows = [_fields(line, separator) for line in lines]
-    return Layout(
+    return TextLayout(
         separator,
         _quote(lines, separator),
         tuple(rows[0]) if _is_header(rows, label) else None,

@@ -26,7 +26,7 @@ _HINT = re.compile(
 )
 
 
-class Moments(NamedTuple):
+class TimeValues(NamedTuple):
     """A column of times.
 
     Attributes:
@@ -42,7 +42,7 @@ class Moments(NamedTuple):
     why: str
 
 
-def moments(name: str, values: pl.Series) -> Moments | None:
+def moments(name: str, values: pl.Series) -> TimeValues | None:
     """Whether a column holds times.
 
     Digits may be anything, so they are taken for times only if the column's
@@ -57,19 +57,19 @@ def moments(name: str, values: pl.Series) -> Moments | None:
         return None
     if values.dtype.is_temporal():
         hours = values.dtype != pl.Date
-        return Moments(None, hours, values.is_sorted(), "typed as times")
+        return TimeValues(None, hours, values.is_sorted(), "typed as times")
     if values.str.contains(_ISO).all():
         hours = bool((values.str.len_chars() > 10).any())
-        return Moments(None, hours, values.is_sorted(), "ISO 8601")
+        return TimeValues(None, hours, values.is_sorted(), "ISO 8601")
     if (form := _slashed(values)) is not None:
-        return Moments(form, "%H" in form, False, f"dates as {form}")
+        return TimeValues(form, "%H" in form, False, f"dates as {form}")
     return _digits(values) if _HINT.search(name) else None
 
 
-def _digits(values: pl.Series) -> Moments | None:
+def _digits(values: pl.Series) -> TimeValues | None:
     for form, pattern in _DIGITS:
         if values.str.contains(pattern).all():
-            return Moments(
+            return TimeValues(
                 form, "%H" in form, values.is_sorted(), f"digits as {form}"
             )
     numbers = values.cast(pl.Int64, strict=False)
@@ -81,7 +81,7 @@ def _digits(values: pl.Series) -> Moments | None:
     ):
         low, high = (each * unit for each in _SECONDS)
         if numbers.is_between(low, high).all():
-            return Moments(
+            return TimeValues(
                 form, True, numbers.is_sorted(), f"{what} since 1970"
             )
     return None

@@ -41,7 +41,7 @@ _RULES = {
 }
 
 
-class Format(NamedTuple):
+class RatingsFormat(NamedTuple):
     """How lines of a file are cut.
 
     Attributes:
@@ -57,9 +57,9 @@ class Format(NamedTuple):
 
 RATED = ("user", "movie", "rating", "timestamp")
 FORMATS = (
-    Format(b"user_id,movie_id,like", b",", ("user", "movie", "like")),
-    Format(b"userId,movieId,rating,timestamp", b",", RATED),
-    Format(b"", b"::", RATED),
+    RatingsFormat(b"user_id,movie_id,like", b",", ("user", "movie", "like")),
+    RatingsFormat(b"userId,movieId,rating,timestamp", b",", RATED),
+    RatingsFormat(b"", b"::", RATED),
 )
 
 
@@ -117,7 +117,7 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[Columns]:
         yield parse(b"", FORMATS[0])
 
 
-def _format(path: Path, first: bytes) -> Format:
+def _format(path: Path, first: bytes) -> RatingsFormat:
     for form in FORMATS:
         if first == form.header or (not form.header and b"::" in first):
             return form
@@ -133,7 +133,7 @@ def _format(path: Path, first: bytes) -> Format:
 
 
 def parse(
-    data: bytes, form: Format, file: str = "", first_line: int = 1
+    data: bytes, form: RatingsFormat, file: str = "", first_line: int = 1
 ) -> Columns:
     """Parses whole lines without a header.
 
@@ -173,7 +173,7 @@ def parse(
 
 
 def _cut(
-    data: bytes, form: Format
+    data: bytes, form: RatingsFormat
 ) -> tuple[fields.Bytes, Int64Array, Int64Array, bool]:
     """Where the fields of the leading well-cut lines lie.
 
