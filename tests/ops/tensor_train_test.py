@@ -160,7 +160,8 @@ def test_rounded_shapes_are_nearly_as_small_as_the_searched(
     assert math.prod(rounded) >= rows
     searched = core_factors.min_params_row_shape(rows, columns, rank, ring)
     least, found = (np.dot(cost, shape) for shape in (searched, rounded))
-    assert found <= 1.05 * least
+    # With few rows, a single digit costs more than that.
+    assert found <= 1.05 * least or found <= least + max(cost)
 
 
 @pytest.mark.parametrize("cores", [13, 24, 32])
