@@ -186,3 +186,45 @@ def test_rows_without_labels(tmp_path):
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     cut = b"\n".join(line.partition(b"\t")[2] for line in lines if line)
     assert check(tmp_path / "b.tsv", schema, cut, labelled=False) == rows
+
+
+_NUMBERS = st.text("0123456789+-. \te_", max_size=5) | st.integers(
+    -(2**64), 2**64
+).map(str)
+
+
+@given(texts=st.lists(_NUMBERS, max_size=8), separator=st.sampled_from(",\t;"))
+@example(texts=["1", " 2", "3"], separator=",")
+@example(texts=["1", "3\t"], separator=";")
+@example(texts=["-1", "+2", "-0", "", str(2**63)], separator="\t")
+@settings(max_examples=200, deadline=None)
+def test_integers_are_exact_or_rejected(tmp_path_factory, texts, separator):
+    schema = Schema(
+        [Dense("size", dtype="integer"), Categorical("x", dtype="hex")],
+        format=Format(
+            separator=separator, quote=None, header=False, columns=("x", "size")
+        ),
+    )
+    texts = [text.replace(separator, "") for text in texts]
+    lines = [f"0000ab{n:02}{separator}{text}\n" for n, text in enumerate(texts)]
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    check(path, schema, "".join(lines).encode())
+
+
+@given(texts=st.lists(st.text("0123456789abcdefA-", max_size=9), max_size=8))
+@example(texts=["-1234567"])
+@example(texts=["12345678", "1234567A"])
+@settings(max_examples=200, deadline=None)
+def test_hexadecimal_texts_are_canonical(tmp_path_factory, texts):
+    """Minus signs of numbers beside them are not taken for theirs."""
+    schema = Schema(
+        [
+            Dense("a", "number", dtype="integer"),
+            Dense("b", "number", dtype="integer"),
+            Categorical("x", dtype="hex"),
+        ],
+        format=Format(quote=None, header=False, columns=("x", "number")),
+    )
+    data = "".join(f"{text},{n - 1}\n" for n, text in enumerate(texts))
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    check(path, schema, data.encode())

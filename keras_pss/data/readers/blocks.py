@@ -56,6 +56,8 @@ class Raw:
             block. None if each line is a row.
         broken: The rows that have no values at all, as `Reject` without a
             file whose line counts from 1 in this block.
+        text: The text that the rows are fields of, without quotes or other
+            signs of its format than separators, or None.
     """
 
     rows: pl.DataFrame
@@ -63,6 +65,7 @@ class Raw:
     source: Callable[[int], bytes]
     numbers: Int64Array | None = None
     broken: list[Reject] = field(default_factory=list)
+    text: bytes | None = None
 
     def reject(self, row: int, reason: str, column: str) -> Reject:
         """The row at an index as a reject."""

@@ -132,7 +132,11 @@ class LogReader:
             label = schema.label
             optional = None if self.labelled or label is None else label.column
             return Delimited(
-                schema.format, cast.names, optional, self.block_bytes
+                schema.format,
+                cast.names,
+                optional,
+                self.block_bytes,
+                cast.integers,
             ).blocks(source)
         if kind == "ndjson":
             return NDJSON(cast.columns, self.block_bytes).blocks(source)

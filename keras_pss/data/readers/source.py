@@ -238,7 +238,7 @@ def whole_lines(
                 chunk, skipping = chunk[end:], False
             cut = chunk.rfind(b"\n") + 1
             if cut:
-                yield Piece(carry + chunk[:cut])
+                yield Piece(b"".join((carry, memoryview(chunk)[:cut])))
                 carry = chunk[cut:]
             else:
                 carry += chunk

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,8 @@ class Delimited:
         wanted: Names of the columns that are read.
         optional: Column that files without a header may lack, or None.
         block_bytes: Size of a block in bytes.
+        integers: Names of columns that only numbers of 64 bits are made of,
+            which are read as such where all of a block's fields are some.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Delimited:
         wanted: Sequence[str],
         optional: str | None,
         block_bytes: int,
+        integers: Sequence[str] = (),
     ):
         if form.quote is not None and not form.quote.isascii():
             raise ValueError(
@@ -65,6 +69,9 @@ class Delimited:
         self.wanted = tuple(wanted)
         self.optional = optional
         self.block_bytes = block_bytes
+        # Other texts may mean a missing number.
+        only_empty = set(form.missing) <= {""}
+        self.integers = frozenset(integers if only_empty else ())
         self.dialect = Dialect(
             form.separator.encode(), (form.quote or "").encode()
         )
@@ -155,7 +162,7 @@ class Delimited:
     ) -> Raw:
         if framed is None:
             dialect, text = self.dialect.plain(data)
-            rows = _regular_rows(text, dialect, layout)
+            rows = self._regular_rows(text, dialect, layout)
             if rows is not None:
                 height = rows.height
                 numbers = np.arange(skipped, height + skipped)
@@ -164,6 +171,7 @@ class Delimited:
                     height + skipped,
                     line_source(data),
                     numbers if skipped else None,
+                    text=text,
                 )
             framed = dialect, dialect.frame(text, layout.width)
         dialect, found = framed
@@ -179,6 +187,27 @@ class Delimited:
                 for line, reason in found.broken
             ],
         )
+
+    def _regular_rows(
+        self, text: bytes, dialect: Dialect, layout: Layout
+    ) -> pl.DataFrame | None:
+        """Rows of text without quotes; None if a line of it is broken."""
+        if not decodes(text):
+            return None
+        lines = _count(text, _NEWLINE)
+        marks = _count(text, dialect.mark[0])
+        # If no line is too long, which is an error, none is too short either.
+        if marks != lines * (layout.width - 1):
+            return None
+        if self.integers and not _has_blanks(text, dialect.mark):
+            try:
+                return _rows(text, dialect, layout, lines, self.integers)
+            except PolarsError:
+                self.integers = frozenset()  # the next blocks are alike
+        try:
+            return _rows(text, dialect, layout, lines)
+        except PolarsError:
+            return None
 
 
 def _layout(
@@ -211,21 +240,9 @@ def _layout(
     return Layout(len(names), places)
 
 
-def _regular_rows(
-    text: bytes, dialect: Dialect, layout: Layout
-) -> pl.DataFrame | None:
-    """Rows of text without quotes; None if a line of it is broken."""
-    if not decodes(text):
-        return None
-    lines = _count(text, _NEWLINE)
-    marks = _count(text, dialect.mark[0])
-    # If no line is too long, which is an error, none is too short either.
-    if marks != lines * (layout.width - 1):
-        return None
-    try:
-        return _rows(text, dialect, layout, lines)
-    except PolarsError:
-        return None
+def _has_blanks(text: bytes, mark: bytes) -> bool:
+    """Whether Polars might skip some bytes around a number."""
+    return any(byte in text for byte in (b" ", b"\t", b"\r") if byte != mark)
 
 
 def _count(text: bytes, byte: int) -> int:
@@ -237,18 +254,34 @@ def _count(text: bytes, byte: int) -> int:
 
 
 def _rows(
-    text: bytes, dialect: Dialect, layout: Layout, height: int
+    text: bytes,
+    dialect: Dialect,
+    layout: Layout,
+    height: int,
+    integers: Collection[str] = (),
 ) -> pl.DataFrame:
-    """The wanted columns of regular text, null where a field is empty."""
+    """The wanted columns of regular text, null where a field is empty.
+
+    Raises:
+        PolarsError: If a line is too long, or one of the columns `integers`
+            has something else.
+    """
     quoted = bool(dialect.quote) and dialect.quote in text
-    names = [str(i) for i in range(layout.width)]
+    types: dict[str, Any] = dict.fromkeys(
+        map(str, range(layout.width)), pl.String
+    )
+    types.update(
+        (str(place), pl.Int64)
+        for name, place in layout.wanted.items()
+        if name in integers
+    )
     if not text:
         return pl.DataFrame(schema=dict.fromkeys(layout.wanted, pl.String))
     rows = pl.read_csv(
         # Polars drops a byte order mark, which stands for itself here.
         b"\xef\xbb\xbf" + text if text.startswith(b"\xef\xbb\xbf") else text,
         has_header=False,
-        schema=dict.fromkeys(names, pl.String),
+        schema=types,
         separator=dialect.mark.decode(),
         quote_char=dialect.quote.decode() if quoted else None,
     )
@@ -260,6 +293,9 @@ def _rows(
     columns = {}
     for name, place in layout.wanted.items():
         column = pl.col(str(place))
+        if name in integers:
+            columns[name] = column
+            continue
         if quoted:
             column = column.replace("", None)
         for mark, original in dialect.replaced:

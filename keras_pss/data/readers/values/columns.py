@@ -48,7 +48,8 @@ class Column:
         required: Why a row without a value is rejected, or "".
         length: Length of all lists, or the name of the column whose lists
             are as long, or None.
-        kind: `"text"`, `"hex"`, `"number"`, `"label"` or `"time"`.
+        kind: `"text"`, `"hex"`, `"integer"`, `"number"`, `"label"` or
+            `"time"`.
     """
 
     name: str
@@ -196,7 +197,7 @@ def _dense(feature: Dense) -> Column:
         casts.integer if integers else casts.number,
         listed=listed,
         length=feature.size if listed else None,
-        kind="number",
+        kind="integer" if integers else "number",
     )
 
 

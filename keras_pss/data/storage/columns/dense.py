@@ -61,10 +61,12 @@ class DenseColumn(RecordColumn):
         import polars as pl
 
         low, high = self._feature.minimum, self._feature.maximum
-        filled = values.fill_null(_as_int64(self._feature.missing)).clip(
-            None if low is None else _as_int64(low),
-            None if high is None else _as_int64(high),
-        )
+        filled = values.fill_null(_as_int64(self._feature.missing))
+        if low is not None or high is not None:
+            filled = filled.clip(
+                None if low is None else _as_int64(low),
+                None if high is None else _as_int64(high),
+            )
         narrow = filled.cast(pl.Int32, strict=False)
         return None if narrow.null_count() else narrow.to_numpy()
 
