@@ -217,7 +217,7 @@ def open_click_log(path: Path) -> ClickLog:
     if path.is_dir():
         return as_click_log(load(path))
     if is_ratings(path) and path.is_file():
-        return LikesLog(movielens.load(path), source=path)
+        return LikesLog(movielens.load(path))
     raise ValueError(
         "Data must be a folder written by `keras-pss prepare`, or MovieLens "
         f"ratings (.dat or .csv, may be compressed). Received: {path}"
