@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from drafts import column, table
 
-from keras_pss.data.infer_schema import infer_schema
+from keras_pss.data.infer_schema import infer
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -215,7 +215,7 @@ def test_distinct_counts_the_elements_of_lists(tmp_path, divided):
         columns = {"genres": rows, "shares": [*weights[1:], [0.25, 0.5]]}
     frame = pl.DataFrame({**columns, "city": [f"x{i % 7}" for i in range(60)]})
     frame.write_csv(path) if divided else frame.write_parquet(path)
-    _, report = infer_schema(path)
+    _, report = infer(path)
     found = {row.column: row.distinct for row in report.columns}
     assert found == {"genres": 5, "shares": 3, "city": 7}
     decided = {row.column: row.decision for row in report.columns}
