@@ -1,33 +1,32 @@
 """What a prepared folder's schema has otherwise than a recipe's."""
 
-from typing import Any
-
 from keras_pss.features import Schema
 
 
+def same_features(schema: Schema, other: Schema | None) -> bool:
+    """Whether rows of two schemas give a model the same features."""
+    return other is not None and _features(schema) == _features(other)
+
+
 def schema_differences(found: Schema, wanted: Schema) -> list[str]:
-    """Differences in the split and the fields of features.
+    """Differences in the split and in the fields of features.
 
     Args:
         found: The schema of a prepared folder.
-        wanted: The schema of a recipe, for the same columns.
+        wanted: The schema of a recipe.
 
     Returns:
         Texts such as "min_count=2 of 21 features, such as C1, the recipe has
-        1".
+        1". An empty list if the features are others, which a recipe refuses.
     """
+    if not same_features(found, wanted):
+        return []
     texts = []
     if found.split != wanted.split:
         splits = [each.to_dict().get("split", {}) for each in (found, wanted)]
         texts.append(f"split={splits[0]}, the recipe has {splits[1]}")
-    others: dict[str, Any] = {
-        feature.name: feature for feature in wanted.features
-    }
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for feature in found.features:
-        other = others.get(feature.name)
-        if other is None or type(other) is not type(feature):
-            continue  # the run itself needs equal columns
+    for feature, other in zip(found.features, wanted.features, strict=True):
         for name, value in vars(feature).items():
             if value != getattr(other, name):
                 key = name, repr(value), repr(getattr(other, name))
@@ -38,3 +37,8 @@ def schema_differences(found: Schema, wanted: Schema) -> list[str]:
             of = f"{len(names)} features, such as {of}"
         texts.append(f"{name}={before} of {of}, the recipe has {now}")
     return texts
+
+
+def _features(schema: Schema) -> list[tuple[str, str]]:
+    features = (*schema.features, *schema.time_features)
+    return [(type(feature).__name__, feature.name) for feature in features]

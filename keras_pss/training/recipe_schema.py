@@ -43,13 +43,3 @@ def _counted(feature: Any, min_count: int) -> Any:
     if "min_count" not in names or feature.ids != "vocabulary":
         return feature
     return replace(feature, min_count=min_count)
-
-
-def same_features(schema: Schema, other: Schema | None) -> bool:
-    """Whether rows of two schemas have the same columns of a model."""
-    return other is not None and _columns(schema) == _columns(other)
-
-
-def _columns(schema: Schema) -> list[tuple[str, str]]:
-    features = (*schema.features, *schema.time_features)
-    return [(type(feature).__name__, feature.name) for feature in features]

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.schema_differences import same_features
 from keras_pss.features import Schema
 from keras_pss.named_toml import names_in, read_named
 from keras_pss.training.config import RunConfig
-from keras_pss.training.recipe_schema import SETTINGS, same_features, schema_of
+from keras_pss.training.recipe_schema import SETTINGS, schema_of
 
 FOLDER = "recipes"
 DATA = ("criteo", "movielens")
