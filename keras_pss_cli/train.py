@@ -54,10 +54,12 @@ def recipes(
         ("data", recipe.log),
         ("notes", recipe.notes),
         ("paper", _numbers(recipe.paper)),
+        ("schema", recipe.schema and recipe.schema.title),
         ("prepare", json.dumps(recipe.prepare)),
         ("run", json.dumps(recipe.run)),
     ):
-        console.print(f"{what}: {text}", highlight=False, markup=False)
+        if text is not None:
+            console.print(f"{what}: {text}", highlight=False, markup=False)
 
 
 def train(
@@ -108,7 +110,7 @@ def train(
     chosen = known.load(recipe) if recipe else None
     config = chosen.config(**changes) if chosen else RunConfig.of(changes)
     with goes_on("The same command with --resume resumes the run."):
-        prepare = chosen.prepare if chosen else None
+        prepare = chosen.settings if chosen else None
         found = find(data, out, rows, scale, prepare, schema)
         log = open_click_log(found.path)
         if chosen:

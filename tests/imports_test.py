@@ -40,6 +40,7 @@ ALLOWED = {
         "arrays",
         "callbacks",
         "data",
+        "features",
         "files",
         "layers",
         "messages",

@@ -12,6 +12,7 @@ from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.folder_log import FolderLog
 from keras_pss.data.pipelines.prepared_log import PreparedLog
+from keras_pss.data.schema_differences import schema_differences
 from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepare_log import prepare
 from keras_pss.data.storage.prepared_folder import PreparedFolder
@@ -70,7 +71,8 @@ def locate(
         rows: Number of generated rows. Default: 300,000.
         scale: Scale of the cardinalities of the generated rows; see
             `synthetic.generate`. Default: 0.01.
-        settings: Keyword arguments of `criteo.prepare`. Default: none.
+        settings: Keyword arguments of `criteo.prepare`; or `schema`, a
+            recipe's schema as a dictionary, for any log. Default: none.
         progress: Called as `progress(done, total, stage)` while rows are
             generated and prepared. Default: None.
         schema: The schema of files that are not Criteo's: the path of a TOML
@@ -87,6 +89,11 @@ def locate(
         raise ValueError(
             "`schema` applies only to files that are not prepared yet. Leave "
             f"it out. Received: schema={str(schema)!r}, data={str(data)!r}"
+        )
+    if str(data) == SYNTHETIC and "schema" in (settings or {}):
+        raise ValueError(
+            "`data` must be files of the recipe's log: generated rows are in "
+            f"Criteo's format. Received: data={str(data)!r}"
         )
     if str(data) == SYNTHETIC:
         made = {"rows": rows or ROWS, "scale": scale or SCALE}
@@ -111,8 +118,9 @@ def locate(
             differences=_differences(source, settings or {}),
         )
     if schema is not None:
-        files = all_files(source) if source.is_dir() else [source]
         settings = {"schema": Schema.load(schema).to_dict()}
+    if "schema" in (settings or {}):
+        files = all_files(source) if source.is_dir() else [source]
     else:
         files = logs(source) if source.is_dir() else [source]
         if is_ratings(files[0]):
@@ -217,7 +225,7 @@ def open_click_log(path: Path) -> ClickLog:
     if path.is_dir():
         return as_click_log(load(path))
     if is_ratings(path) and path.is_file():
-        return LikesLog(movielens.load(path), source=path)
+        return LikesLog(movielens.load(path))
     raise ValueError(
         "Data must be a folder written by `keras-pss prepare`, or MovieLens "
         f"ratings (.dat or .csv, may be compressed). Received: {path}"
@@ -245,6 +253,12 @@ def _fingerprint(path: Path) -> list[Any]:
 
 def _differences(folder: Path, settings: dict[str, Any]) -> list[str]:
     """Settings of a prepared folder that differ from those of a recipe."""
+    if "schema" in settings:
+        wanted = Schema.from_dict(settings["schema"])
+        return [
+            f"{folder} was prepared with {difference}"
+            for difference in schema_differences(load(folder).schema, wanted)
+        ]
     content = json.loads((folder / "metadata.json").read_text())
     split = content.get("split", {})
     found = {

@@ -2,8 +2,11 @@
 
 A recipe is a TOML file in `keras_pss/recipes/`, or a file of the user:
 
-    title, data ("criteo" or "movielens"), log, source, notes
-    [prepare]        arguments of `criteo.prepare`
+    title, log, source, notes
+    data             "criteo" or "movielens"; or in its place
+    schema           a preset, such as "avazu", or the path of a schema
+    [prepare]        arguments of `criteo.prepare`; with a schema, `min_count`
+                     of its features, and `split` in place of its split
     [run]            settings of `RunConfig`
     [variants.NAME]  run = {...}, which overrides [run];
                      paper = {"what" = number}
@@ -16,12 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.schema_differences import same_features
+from keras_pss.features import Schema
 from keras_pss.named_toml import names_in, read_named
 from keras_pss.training.config import RunConfig
+from keras_pss.training.recipe_schema import SETTINGS, schema_of
 
 FOLDER = "recipes"
 DATA = ("criteo", "movielens")
-_HEAD = ("title", "data", "log", "source", "notes", "prepare", "run")
+_TEXTS = ("title", "data", "schema", "log", "source", "notes")
+_HEAD = (*_TEXTS, "prepare", "run")
 _PREPARE = (
     "ids",
     "min_count",
@@ -40,13 +47,15 @@ class Recipe:
     Attributes:
         name: `"file/variant"`.
         title: One line that says what is run.
-        data: `"criteo"` or `"movielens"`.
+        data: `"criteo"`, `"movielens"` or, with a schema, `"any"`.
         log: The files that it needs.
         source: The paper.
         notes: What differs from the paper, and what its numbers mean.
-        prepare: Arguments of `criteo.prepare`.
+        prepare: Arguments of `criteo.prepare`, or changes of the schema.
         run: Settings of a run.
         paper: The paper's results, to compare with.
+        schema: The schema of its log, with these changes; None for the logs
+            of Criteo and MovieLens.
     """
 
     name: str
@@ -58,6 +67,14 @@ class Recipe:
     prepare: dict[str, Any]
     run: dict[str, Any]
     paper: dict[str, float]
+    schema: Schema | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How `keras_pss.data.locate` prepares its log."""
+        if self.schema is None:
+            return self.prepare
+        return {"schema": self.schema.to_dict()}
 
     def config(self, **changes: Any) -> RunConfig:
         """The run's hyperparameters, with the user's changes."""
@@ -69,7 +86,10 @@ class Recipe:
 
     def check_log(self, log: ClickLog) -> None:
         """Raises a ValueError if the recipe is for another kind of log."""
-        if log.kind != self.data:
+        fits = log.kind == self.data
+        if self.schema is not None:
+            fits = same_features(self.schema, log.schema)
+        if not fits:
             raise ValueError(
                 f"The recipe {self.name} is for {self.log}. Give that as "
                 f"`data`, or choose another `recipe`. Received: {log.name}, "
@@ -137,16 +157,26 @@ def load(name: str) -> Recipe:
     recipe = Recipe(
         name=f"{stem}/{variant}",
         title=content["title"],
-        data=content["data"],
+        data=content.get("data", "any"),
         log=content.get("log", ""),
         source=content.get("source", ""),
         notes=" ".join(content.get("notes", "").split()),
         prepare=content.get("prepare", {}),
         run={k: None if v == "none" else v for k, v in run.items()},
         paper=chosen.get("paper", {}),
+        schema=_schema(stem, content),
     )
     recipe.config()  # or an error
     return recipe
+
+
+def _schema(stem: str, content: dict[str, Any]) -> Schema | None:
+    if "schema" not in content:
+        return None
+    try:
+        return schema_of(content["schema"], content.get("prepare", {}))
+    except ValueError as error:
+        raise ValueError(f"{stem}: {error}") from None
 
 
 def _read(stem: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -171,18 +201,25 @@ def _check(
     for name in ("prepare", "run"):
         if not isinstance(content.get(name, {}), dict):
             raise wrong(f"[{name}] must be a table", content[name])
-    for name in ("title", "log", "source", "notes"):
+    for name in ("title", "schema", "log", "source", "notes"):
         if not isinstance(content.get(name, ""), str):
             raise wrong(f"`{name}` must be a string", content[name])
     if not content.get("title"):
         raise wrong("`title` must say what is run", content.get("title"))
-    if content.get("data") not in DATA:
+    known: tuple[str, ...] = _PREPARE
+    if "schema" in content:
+        known = SETTINGS
+        if "data" in content:
+            raise wrong("`schema` takes the place of `data`", content["data"])
+    elif content.get("data") not in DATA:
         raise wrong(
-            f"`data` must be one of {', '.join(DATA)}", content.get("data")
+            f"`data` must be one of {', '.join(DATA)}; for other logs, name "
+            "their `schema`",
+            content.get("data"),
         )
     for name in content.get("prepare", {}):
-        if name not in _PREPARE:
-            raise wrong(f"[prepare] takes {', '.join(_PREPARE)}", name)
+        if name not in known:
+            raise wrong(f"[prepare] takes {', '.join(known)}", name)
     if not isinstance(variants, dict) or not variants:
         raise wrong("`variants` must be a table of tables", variants)
     for variant, chosen in variants.items():

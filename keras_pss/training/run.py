@@ -11,6 +11,8 @@ import keras
 
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
+from keras_pss.data.movielens.likes_files import likes_dataset
+from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.pipelines.tsv_batches import log_rejects
@@ -172,9 +174,13 @@ def evaluate(
 
     Args:
         run: Folder of a finished run.
-        sources: Files of the log that the run was trained on, plain or
-            compressed.
+        sources: Files like those of the run's log, plain or compressed.
         batch_size: Number of rows per batch.
+
+    Raises:
+        ValueError: If a file is of another format; or, with MovieLens'
+            ratings, if a line is broken or a user or movie is new, for which
+            the model has no embedding.
     """
     run = Path(run)
     model = load_model(run)
@@ -203,12 +209,15 @@ def _of_files(run: Path, sources: list[Path], batch_size: int) -> Any:
             batch_size=batch_size,
             on_rejects=log_rejects,
         )
+    if encoder.is_file() and LikesIds.are_in(encoder):
+        return likes_dataset(sources, encoder, batch_size)
     if encoder.is_file():
         known = criteo.load_encoder(encoder)
         return criteo.tsv_dataset(sources, known, batch_size=batch_size)
     raise ValueError(
-        "`run` must be a run on a log with a schema or in Criteo's format, "
-        f"with an {ENCODER_FILE}. Received: run={run}"
+        f"`run` must hold its ids, as the {ENCODER_FILE}. Copy the run whole. "
+        "Runs on MovieLens' ratings of older versions saved none: train again. "
+        f"Received: run={run}"
     )
 
 

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.tf_only
         ),
         (
             "train --data data --out r --recipe x",
-            "A recipe must be one of criteo_kaggle_1000x",
+            "A recipe must be one of avazu_x4_001, avazu_x4_002, criteo",
         ),
         (
             "train --data data --out run --resume --dim 8",
@@ -62,6 +62,14 @@ pytestmark = pytest.mark.tf_only
         (
             "train --data data --out r --recipe movielens_ncf/full",
             "The recipe movielens_ncf/full is for ratings.dat",
+        ),
+        (
+            "train --data data --out r --recipe avazu_x4_001/dcn",
+            "The recipe avazu_x4_001/dcn is for train of the Kaggle comp",
+        ),
+        (
+            "train --data synthetic --out r --recipe avazu_x4_001/dcn",
+            "--data must be files of the recipe's log",
         ),
         ("train --data later.tsv --out made --resume", "from another log"),
         ("compare --data data --out c --report-only", "at least one finished"),

@@ -2,9 +2,12 @@
 
 import random
 
+import numpy as np
+import polars as pl
 import pytest
 from drafts import column, table
 
+from keras_pss.data.infer_schema import infer
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -191,3 +194,29 @@ def test_rows_that_will_be_refused_are_noted(tmp_path):
     assert "1.0% of the rows have no time and will" in report.notes[0]
     schema, _ = table(tmp_path, "click;at;x\n0;;1\n" + "\n".join(lines[:9]))
     assert schema.timestamp is None
+
+
+@pytest.mark.parametrize("divided", [True, False])
+def test_distinct_counts_the_elements_of_lists(tmp_path, divided):
+    draws = np.random.default_rng(0)
+    rows = [
+        sorted(draws.choice(["a b", "c", "d", "e", "f"], 3, replace=False))
+        for _ in range(60)
+    ]
+    weights = [[0.25, 0.5, 1.5] for _ in rows]
+    if divided:
+        path = tmp_path / "log.csv"
+        columns = {
+            "genres": ["|".join(row) for row in rows],
+            "shares": ["|".join(map(str, row)) for row in weights],
+        }
+    else:
+        path = tmp_path / "log.parquet"
+        columns = {"genres": rows, "shares": [*weights[1:], [0.25, 0.5]]}
+    frame = pl.DataFrame({**columns, "city": [f"x{i % 7}" for i in range(60)]})
+    frame.write_csv(path) if divided else frame.write_parquet(path)
+    _, report = infer(path)
+    found = {row.column: row.distinct for row in report.columns}
+    assert found == {"genres": 5, "shares": 3, "city": 7}
+    decided = {row.column: row.decision for row in report.columns}
+    assert decided["genres"] == "multi"

@@ -81,6 +81,88 @@ def test_a_file_of_another_kind_is_named(tmp_path, name, data, message):
         read(path, schema)
 
 
+JSON = b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'
+TABS = b"a\tb\n1\tx\n2\ty\n"
+
+
+@pytest.mark.parametrize("pack", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("kind", "data", "message"),
+    [
+        ("csv", JSON, "Set kind = 'ndjson' there.*which is JSON lines, one"),
+        ("csv", b"\xef\xbb\xbf \n" + JSON, "Set kind = 'ndjson' there"),
+        ("csv", b' {"a":1}\r\n', "Set kind = 'ndjson' there"),
+        ("bare", JSON, "must be text with sep.*Set kind = 'ndjson' there"),
+        ("parquet", JSON, "must be Parquet.*Set kind = 'ndjson' there"),
+        ("ipc", TABS, r"must be Arrow.*kind = 'csv' and separator = '\\t' the"),
+        (
+            "ndjson",
+            TABS,
+            "must be JSON lines, as the schema's.*Set kind = 'csv' and "
+            r"separator = '\\t' there.*2 columns separated by tabs, with a",
+        ),
+        ("ndjson", b"1;x\n2;y\n", "separator = ';', header = false and `col"),
+        ("ndjson", b"[" + JSON, "but not of one object a line"),
+        ("ndjson", b'{\n  "a": 1\n}\n', r"jq -c . FILE .*but not of one obj"),
+        (
+            "csv",
+            b'[{"a": 1}, {"a": 2}]',
+            r"jq -c '.\[\]' FILE .*not of one obj",
+        ),
+    ],
+)
+def test_json_is_not_taken_for_columns(tmp_path, kind, data, message, pack):
+    path = tmp_path / f"log.txt{pack}"
+    path.write_bytes(gzip.compress(data) if pack else data)
+    form = Format("csv" if kind == "bare" else kind)
+    if kind == "bare":
+        form = Format("csv", header=False, columns=["a", "b"])
+    if pack and kind in ("parquet", "ipc"):
+        message = "."  # not text before it is unpacked
+    schema = Schema([Categorical("a")], format=form)
+    with pytest.raises(ValueError, match=message):
+        read(path, schema)
+
+
+def test_what_a_files_name_says_may_be_wrong(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(TABS)
+    with pytest.raises(ValueError, match=r"name says\. Set kind = 'csv'"):
+        read(path, Schema([Categorical("a")]))
+    form = Format("csv", separator="\t")  # as the message says
+    assert read(path, Schema([Categorical("a")], format=form)) == 2
+    path = tmp_path / "log.csv"
+    path.write_bytes(JSON)
+    with pytest.raises(ValueError, match="Set kind = 'ndjson' there"):
+        read(path, Schema([Categorical("a")]))
+    form = Format("ndjson")
+    assert read(path, Schema([Categorical("a")], format=form)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "rows"),
+    [
+        # Some broken lines are rows to set aside.
+        ("ndjson", b'a,b\n{"a": 1}\n', 1),
+        ("ndjson", b'{"a": 1\n{"a": 2}\n', 1),
+        ("csv", b'{"a": 1},{"b": 2}\n' + JSON, 3),
+        ("one", JSON, 2),
+    ],
+)
+def test_lines_that_have_not_all_one_form(tmp_path, kind, data, rows):
+    path = tmp_path / "log.txt"
+    path.write_bytes(data)
+    form = Format("ndjson")
+    if kind == "csv":
+        form = Format("csv", header=False, columns=["a", "b"], quote=None)
+    if kind == "one":
+        form = Format(
+            "csv", header=False, columns=["a"], quote=None, separator="\t"
+        )
+    reader = LogReader(path, Schema([Categorical("a")], format=form))
+    assert sum(map(len, reader)) == rows
+
+
 def test_lines_without_a_header_may_begin_with_a_brace(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b'{"a":1},2\n')

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import hashlib
 import lzma
 import re
 from pathlib import Path
@@ -24,7 +25,8 @@ RATINGS = b"userId,movieId,rating,timestamp"
 
 
 def number(text):
-    return int(text) if re.fullmatch(rb"[0-9]{1,16}", text) else None
+    found = int(text) if re.fullmatch(rb"[+-]?[0-9]+", text) else -1
+    return found if 0 <= found < 2**63 else None
 
 
 def rating(text):
@@ -33,13 +35,19 @@ def rating(text):
 
 
 def like(text):
-    return {b"0": 0, b"1": 1}.get(text)
+    return {b"0": 0, b"0.0": 0, b"1": 1}.get(text)
+
+
+def seconds(text):
+    """Microseconds, of years that Polars knows."""
+    found = int(text) if re.fullmatch(rb"[+-]?[0-9]+", text) else 10**20
+    return found * 1_000_000 if abs(found) <= 8_200_000_000_000 else None
 
 
 PARSERS = {
     LIKES: (b",", (number, number, like)),
-    RATINGS: (b",", (number, number, rating, number)),
-    b"": (b"::", (number, number, rating, number)),
+    RATINGS: (b",", (number, number, rating, seconds)),
+    b"": (b"::", (number, number, rating, seconds)),
 }
 
 
@@ -48,7 +56,7 @@ def oracle(lines, header):
     separator, parsers = PARSERS[header]
     rows = []
     for count, line in enumerate(lines, 2 if header else 1):
-        texts = line.removesuffix(b"\r").split(separator)
+        texts = line.rstrip(b"\r").split(separator)
         if len(texts) != len(parsers):
             return count
         values = [p(text) for p, text in zip(parsers, texts, strict=True)]
@@ -64,7 +72,7 @@ odd = st.one_of(
         b"|10000000000000000|00000000000000000|1 | 1|1:2|:|1\r|\r|\xd9\xa1"
         b"|978300760|0x1|1,2|a|nan|5.0.|10|1/5|/|;|:5|4:|4.50".split(b"|")
     ),
-    st.binary(max_size=6).map(lambda b: b.replace(b"\n", b"")),
+    st.binary(max_size=6).map(lambda b: re.sub(b'[\n"]', b"", b)),
 )
 
 
@@ -75,6 +83,7 @@ def files(draw):
     good = {
         number: st.integers(0, 40).map(lambda i: b"%d" % i),
         rating: st.sampled_from([b"0.5", b"1", b"3.5", b"4", b"4.0", b"5"]),
+        seconds: st.integers(0, 40).map(lambda i: b"%d" % i),
         like: st.sampled_from([b"0", b"1"]),
     }
     lines = []
@@ -110,13 +119,16 @@ def test_parser_equals_oracle(tmp_path_factory, made):
         with pytest.raises(ValueError, match=r"fuzz:1: the first line must"):
             ratings.read(path, block_bytes)
     elif isinstance(expected, int):
-        with pytest.raises(ValueError, match=rf"fuzz:{expected}: must be"):
+        broken = rf"fuzz:{expected}: (must be|wrong number|not UTF-8)|returns"
+        with pytest.raises(ValueError, match=broken):
             ratings.read(path, block_bytes)
     elif not expected:
         with pytest.raises(ValueError, match="holds no interactions"):
             ratings.read(path, block_bytes)
     else:
-        rows = np.column_stack(ratings.read(path, block_bytes))
+        columns, sha256 = ratings.read(path, block_bytes)
+        assert sha256 == hashlib.sha256(content).hexdigest()
+        rows = np.column_stack(columns)
         np.testing.assert_array_equal(rows, expected)
 
 
@@ -129,7 +141,7 @@ def test_any_bytes_give_rows_or_a_value_error(
     for start in (b"", b"1::1::4::9", LIKES + b"\n", RATINGS + b"\r\n"):
         path.write_bytes(start + content)
         with contextlib.suppress(ValueError):
-            columns = ratings.read(path, block_bytes)
+            columns, _ = ratings.read(path, block_bytes)
             assert len({len(column) for column in columns}) == 1
 
 
@@ -194,21 +206,47 @@ def test_formats_and_archives_agree(log, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "rule"),
+    ("line", "rule", "received"),
     [
-        (b"1,2", "',' between 3 columns user, movie, like"),
-        (b"1,2,3", "like: 0 or 1"),
-        (b"-1,2,1", "user: 1 to 16 decimal digits"),
-        (b"1,,1", "movie: 1 to 16 decimal digits"),
+        (b"1,2", "wrong number of fields: write as many", "b'1,2'"),
+        (b"1,2,3", "must be like: 0 or 1", "b'1,2,3'"),
+        (b"1,2,", "must be like: 0 or 1", "b'1,2,'"),
+        (b"x,2,1", "must be user_id: an integer of at", "b'x,2,1'"),
+        (b"-1,2,1", "must be user_id: an integer of at", "user_id='-1'"),
+        (b"1,,1", "must be movie_id: an integer of at", "movie_id=''"),
+        (b"1,\xff,1", "not UTF-8: save the file as UTF-8", r"b'1,\xff,1'"),
     ],
 )
-def test_errors_name_file_line_rule_and_content(tmp_path, line, rule):
+def test_errors_name_file_line_rule_and_content(tmp_path, line, rule, received):
     path = tmp_path / "likes.csv"
     path.write_bytes(b"\n".join([LIKES, b"1,2,1", line, b"1,3"]))
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         movielens.load(path)
-    assert str(caught.value).startswith(f"{path}:3: must be {rule}. Received")
-    assert repr(line) in str(caught.value)
+    text = str(caught.value)
+    assert text.startswith(f"{path}:3: {rule}")
+    assert f" Received: {received}. Mend or remove the line;" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("1::2::4.25::3", "must be rating: 0.5 to 5 in steps of 0.5"),
+        ("1::2::8::3", "must be rating: 0.5 to 5 in steps of 0.5"),
+        ("1::2::4::", "must be timestamp: seconds since 1970"),
+        ("1::2::4::2003-01-02", "must be timestamp: seconds since 1970"),
+    ],
+)
+def test_another_scale_of_ratings_or_times_is_an_error(tmp_path, line, rule):
+    path = tmp_path / "ratings.dat"
+    path.write_text(f"1::2::4::3\n{line}\n")
+    with pytest.raises(ValueError, match=f"dat:2: {rule}"):
+        movielens.load(path)
+
+
+def test_the_rows_know_their_file(log):
+    found = movielens.load(log)
+    digest = hashlib.sha256(log.read_bytes()).hexdigest()
+    assert found.source == (log.name, digest)
 
 
 def test_files_that_cannot_be_read(tmp_path):

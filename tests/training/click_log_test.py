@@ -1,6 +1,7 @@
 """Click logs of every kind as a run reads them."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from runs import changed
 
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log, open_click_log
+from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run import evaluate, train
 
@@ -25,8 +27,6 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     content = (tmp_path / "likes.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
-    with pytest.raises(ValueError, match="a schema or in Criteo's format"):
-        evaluate(tmp_path / "run", [])
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):
         train(
             rows,
@@ -36,13 +36,98 @@ def test_likes_of_movies_train_too(likes, tmp_path):
 
 
 @pytest.fixture
+def likes_run(likes, tmp_path):
+    config = RunConfig(
+        model="neuralcf", method="full", epochs=3, batch_size=64, dim=4
+    )
+    train(likes, config, tmp_path / "run", verbose=0)
+    return tmp_path / "run"
+
+
+def rated(part):
+    """Lines of ratings.dat, without the rows' order in the log."""
+    users, items = part.user_ids[part.users], part.item_ids[part.items]
+    return [
+        f"{user}::{item}::{4 if like else 3.5}::{1_000_000_000 - row}\n"
+        for row, (user, item, like) in enumerate(
+            zip(users, items, part.labels, strict=True)
+        )
+    ]
+
+
+def told(caplog):
+    """What the package says, without TensorFlow's words about tracing."""
+    records = [r for r in caplog.records if r.name.startswith("keras_pss")]
+    return [record.getMessage() for record in records]
+
+
+def test_a_run_on_likes_scores_other_files(likes, likes_run, tmp_path, caplog):
+    """Its test rows, whose files number fewer users and movies."""
+    report = json.loads((likes_run / "report.json").read_text())
+    lines = rated(likes.parts["test"])
+    for first in (len(lines), 50):
+        paths = [tmp_path / "a.dat", tmp_path / "b.dat"]
+        paths[0].write_text("".join(lines[:first]))
+        paths[1].write_text("".join(lines[first:]))
+        paths = [path for path in paths if path.read_text()]
+        found = evaluate(likes_run, paths).as_dict()
+        for name in ("rows", "auc", "logloss", "calibration"):
+            assert found[name] == pytest.approx(report[name], rel=1e-5), name
+    assert not told(caplog)
+    found = evaluate(likes_run, [tmp_path / "likes.csv"]).as_dict()
+    assert found["rows"] == 60 * 30
+    (warning,) = told(caplog)
+    assert "likes.csv is the file likes.csv that the run was" in warning
+
+
+def test_rows_that_a_run_on_likes_cannot_score(likes, likes_run, tmp_path):
+    lines = rated(likes.parts["test"])
+    path = tmp_path / "new.dat"
+    for line, new in (
+        ("6::2::4::1\n", "user 6"),
+        ("9999::2::4::1\n", "user 9999"),
+        ("5::4::4::1\n", "movie 4"),
+    ):
+        path.write_text("".join([*lines, line]))
+        with pytest.raises(ValueError, match=f"1 of 181 rows.*as {new}$"):
+            evaluate(likes_run, [path])
+    path.write_text("5::2::4::1\n5::2::6::1\n")
+    with pytest.raises(ValueError, match=r"new.dat:2: must be rating"):
+        evaluate(likes_run, [path])
+    with pytest.raises(ValueError, match="`sources` must name at least one"):
+        evaluate(likes_run, [])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", None])
+def test_a_run_on_likes_needs_its_ids(likes, likes_run, tmp_path, content):
+    (tmp_path / "test.dat").write_text("".join(rated(likes.parts["test"])))
+    if content is None:  # as older versions left it
+        (likes_run / "encoder").unlink()
+    else:
+        (likes_run / "encoder").write_bytes(content)
+    with pytest.raises(ValueError, match=r"must (hold its ids|be a file)"):
+        evaluate(likes_run, [tmp_path / "test.dat"])
+
+
+def test_damaged_ids_are_refused(tmp_path):
+    path = tmp_path / "encoder"
+    for users in ([1.5], [2, 1], [], [[1]]):
+        dtype = None if users == [1.5] else np.int64
+        LikesIds(np.array(users, dtype), np.array([1])).save(path)
+        assert LikesIds.are_in(path)
+        with pytest.raises(ValueError, match="must be the ids of a run on M"):
+            LikesIds.load(path)
+
+
+@pytest.fixture
 def likes(tmp_path):
     """A file of likes that movies and users agree on."""
     random = np.random.RandomState(0)
     lines = ["user_id,movie_id,like"]
     for user in range(60):
         for movie in random.permutation(40)[:30]:
-            lines.append(f"{user},{movie},{(user + movie) % 3 // 2}")
+            like = (user + movie) % 3 // 2
+            lines.append(f"{user * 7 + 5},{movie * 3 + 2},{like}")
     (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
     return open_click_log(tmp_path / "likes.csv")
 

@@ -103,6 +103,14 @@ class ColumnSample:
         return self.counts.height
 
     @property
+    def distinct_elements(self) -> int:
+        """Number of different elements of lists, divided or as they are."""
+        if self.is_list:
+            return self.distinct
+        elements = self.lists(self.separator).explode()
+        return ColumnSample(self.name, elements).distinct
+
+    @property
     def missing(self) -> float:
         """Share of the rows without a value."""
         if self.is_list:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keras_pss.data.inference.sample import LogSample, read_sample
+from keras_pss.data.inference.sniff import in_words
 from keras_pss.data.readers.recognize import (
     CRITEO,
     SCHEMA,
@@ -14,13 +15,6 @@ from keras_pss.data.readers.recognize import (
 from keras_pss.features import Schema
 
 _ROWS = 100
-_SEPARATORS = {
-    "\t": "tabs",
-    ",": "commas",
-    ", ": "commas and blanks",
-    ";": "semicolons",
-    "|": "bars",
-}
 _KINDS = {"ndjson": "JSON lines"}
 
 
@@ -79,6 +73,4 @@ def _in_words(sample: LogSample) -> str:
     form, width = sample.format, sample.rows.width
     if not sample.text:
         return f"{_KINDS[form.kind]} of {width} fields"
-    separator = _SEPARATORS.get(form.separator, repr(form.separator))
-    header = "with a header" if form.header else "without a header"
-    return f"{width} columns separated by {separator}, {header}"
+    return in_words(width, form.separator, form.header)

@@ -251,12 +251,18 @@ class Draft:
             yield ColumnReport(
                 name,
                 kind,
-                0 if nested else column.distinct,
+                0 if nested else self._distinct(name),
                 0.0 if nested else column.missing,
                 () if nested else column.examples,
                 decision,
                 why,
             )
+
+    def _distinct(self, name: str) -> int:
+        column, choice = self.columns[name], self.choices.get(name)
+        if choice is not None and choice.kind in ("list", "weights"):
+            return column.distinct_elements
+        return column.distinct
 
     def _decision(self, name: str) -> tuple[str, str, str]:
         if self.label is not None and name == self.label.label.column:

@@ -8,6 +8,13 @@ from typing import NamedTuple
 # Where two divide the lines equally well, the first one wins.
 SEPARATORS = ("\t", "\x01", "::", ", ", ",", ";", "|")
 QUOTE = '"'
+_WORDS = {
+    "\t": "tabs",
+    ",": "commas",
+    ", ": "commas and blanks",
+    ";": "semicolons",
+    "|": "bars",
+}
 _LINES = 200
 _REGULAR = 0.9  # share of the lines with the same number of columns
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -27,6 +34,18 @@ class TextLayout(NamedTuple):
     quote: str | None
     header: tuple[str, ...] | None
     width: int
+
+    @property
+    def in_words(self) -> str:
+        """Such as "24 columns separated by commas, with a header"."""
+        return in_words(self.width, self.separator, self.header is not None)
+
+
+def in_words(width: int, separator: str, header: bool) -> str:
+    """How lines are divided, for messages."""
+    divided = _WORDS.get(separator, repr(separator))
+    named = "with a header" if header else "without a header"
+    return f"{width} columns separated by {divided}, {named}"
 
 
 def layout_of(

@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_pss.data.movielens import ratings
-from keras_pss.data.movielens.interactions import Interactions, Split
+from keras_pss.data.movielens.interactions import (
+    Interactions,
+    SourceFile,
+    Split,
+)
 
 __all__ = ["Interactions", "Split", "load"]
 
@@ -42,7 +46,8 @@ def load(path: str | Path) -> Interactions:
     References: Harper and Konstan, "The MovieLens datasets: history and
     context" (ACM TiiS 2015).
     """
-    read = ratings.read(Path(path))
+    path = Path(path)
+    read, sha256 = ratings.read(path)
     user_ids, users = np.unique(read.users, return_inverse=True)
     item_ids, items = np.unique(read.items, return_inverse=True)
     order = np.lexsort((read.times, users))  # stable
@@ -52,4 +57,5 @@ def load(path: str | Path) -> Interactions:
         labels=read.likes[order],
         user_ids=user_ids,
         item_ids=item_ids,
+        source=SourceFile(path.name, sha256),
     )

@@ -12,6 +12,18 @@ Int64Array = npt.NDArray[np.int64]
 RowMask = npt.NDArray[np.bool_]
 
 
+class SourceFile(NamedTuple):
+    """A file by its name and content.
+
+    Attributes:
+        name: Name without its folder.
+        sha256: SHA-256 of the file as it lies.
+    """
+
+    name: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Interactions:
     """Interactions of users with items, sorted by user, then by time.
@@ -22,6 +34,7 @@ class Interactions:
         labels: int32 (n,), 1 for a like.
         user_ids: int64 (num_users,), ascending; the source's id of each user.
         item_ids: int64 (num_items,), ascending; the source's id of each item.
+        source: The file that they were read from. Default: None, unknown.
     """
 
     users: Int32Array
@@ -29,6 +42,7 @@ class Interactions:
     labels: Int32Array
     user_ids: Int64Array
     item_ids: Int64Array
+    source: SourceFile | None = None
 
     def __len__(self) -> int:
         return len(self.users)

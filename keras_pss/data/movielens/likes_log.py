@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.data import movielens
+from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.record_batches import prefetched
-from keras_pss.data.readers.source import checksum
 
 
 class LikesLog(ClickLog):
@@ -18,7 +18,6 @@ class LikesLog(ClickLog):
     Args:
         likes: The result of `movielens.load`.
         last: Interactions to hold out; see `Interactions.split`.
-        source: The file that the likes were read from, if known.
     """
 
     kind = "movielens"
@@ -28,9 +27,9 @@ class LikesLog(ClickLog):
         self,
         likes: movielens.Interactions,
         last: int | float = 0.1,
-        source: Path | None = None,
     ) -> None:
-        self.source = source
+        self.source = likes.source
+        self.ids = LikesIds(likes.user_ids, likes.item_ids)
         self.name = "the interactions"
         self.cardinalities = (likes.num_users, likes.num_items)
         self.parts = likes.split(last)._asdict()
@@ -79,10 +78,10 @@ class LikesLog(ClickLog):
     def sources(self) -> list[dict[str, str]]:
         if self.source is None:
             return []
-        return [{"name": self.source.name, "sha256": checksum(self.source)}]
+        return [self.source._asdict()]
 
     def save_ids(self, path: Path) -> None:
-        pass  # The source's ids in ascending order define the ids.
+        self.ids.save(path)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

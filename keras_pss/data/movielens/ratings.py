@@ -1,73 +1,47 @@
-"""MovieLens' text formats to arrays; the first broken line is an error.
+"""Reads MovieLens' files; the first broken line is an error.
 
 Three formats, told apart by their first line: `user::movie::rating::time`
 without a header (1M, 10M), CSV with the header
 `userId,movieId,rating,timestamp` (20M, 25M, 32M), and CSV with the header
-`user_id,movie_id,like` in time order. All columns are parsed eight bytes at a
-time, by the functions that read click logs.
+`user_id,movie_id,like` in time order.
 """
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from keras_pss.data.inference.describe import describe
-from keras_pss.data.readers import text_fields as fields
-from keras_pss.data.readers.block import FIXES
+from keras_pss.data.readers.block import FIXES, Reject
+from keras_pss.data.readers.log_reader import BLOCK_BYTES, LogReader
 from keras_pss.data.readers.source import Source, whole_lines
+from keras_pss.features import Categorical, Format, Label, Schema
 
 Int64Array = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
-BLOCK_BYTES = 1 << 20
-LIKE_FROM = 8  # half stars: a rating of 4 and above is a like
+LIKE_FROM = 4
 
-# An id or time has up to two words of eight digits, and both are loaded
-# backwards from its end.
-_DIGITS = 16
-_PADDING = _DIGITS
-_NEWLINE, _RETURN = ord("\n"), ord("\r")
-
-_NUMBER = f"1 to {_DIGITS} decimal digits"
+_LIKES = b"user_id,movie_id,like"
+_RATINGS = b"userId,movieId,rating,timestamp"
+_BOM = b"\xef\xbb\xbf"
+_FIRST_BYTES = 1 << 12
+_NUMBER = "an integer of at least 0"
 _RULES = {
-    "user": _NUMBER,
-    "movie": _NUMBER,
-    "timestamp": _NUMBER,
+    **dict.fromkeys(("user_id", "userId", "movie_id", "movieId"), _NUMBER),
     "rating": "0.5 to 5 in steps of 0.5",
+    "timestamp": "seconds since 1970, an integer",
     "like": "0 or 1",
 }
-
-
-class RatingsFormat(NamedTuple):
-    """How lines of a file are cut.
-
-    Attributes:
-        header: The first line, empty where there is none.
-        separator: Between columns.
-        columns: What stands in them.
-    """
-
-    header: bytes
-    separator: bytes
-    columns: tuple[str, ...]
-
-
-RATED = ("user", "movie", "rating", "timestamp")
-FORMATS = (
-    RatingsFormat(b"user_id,movie_id,like", b",", ("user", "movie", "like")),
-    RatingsFormat(b"userId,movieId,rating,timestamp", b",", RATED),
-    RatingsFormat(b"", b"::", RATED),
-)
 
 
 class Columns(NamedTuple):
     """Rows in the file's order.
 
     `users` and `items` int64 (n,), `likes` int32 (n,), `times` int64 (n,) in
-    seconds, or zeros where the file is in time order already.
+    microseconds, or zeros where the file is in time order already.
     """
 
     users: Int64Array
@@ -76,181 +50,123 @@ class Columns(NamedTuple):
     times: Int64Array
 
 
-def read(path: Path, block_bytes: int = BLOCK_BYTES) -> Columns:
+def read(path: Path, block_bytes: int = BLOCK_BYTES) -> tuple[Columns, str]:
     """Reads a file: plain, `.gz`, `.xz` or `.zst`.
 
     Args:
         path: The file.
         block_bytes: Size in bytes of the blocks of text parsed at a time.
 
+    Returns:
+        Its rows, and its SHA-256.
+
     Raises:
         ValueError: For a broken line, an unknown format, a broken archive, or
             a file without interactions; it names file, line and rule.
         OSError: If the file cannot be read.
     """
-    blocks = list(_blocks(path, block_bytes))
-    columns = Columns(*map(np.concatenate, zip(*blocks, strict=True)))
-    if not len(columns.users):
+    schema = _schema(path)
+    reader = LogReader(path, schema, block_bytes=block_bytes)
+    blocks, line = [], 1
+    for block in reader:
+        # Each line is a row, except the header and those that are refused.
+        first = line + (schema.format.header and line == 1)
+        broken = block.rejects[0] if block.rejects else None
+        whole = len(block) if broken is None else broken.line - first
+        blocks.append(_columns(block.rows.head(whole), schema, path, first))
+        if broken is not None:
+            raise _of_line(broken)
+        line += block.lines
+    if not any(len(block.users) for block in blocks):
         raise ValueError(
             f"{path} holds no interactions. Check whether it is complete."
         )
-    return columns
+    columns = Columns(*map(np.concatenate, zip(*blocks, strict=True)))
+    return columns, reader.sources[0].sha256
 
 
-def _blocks(path: Path, block_bytes: int) -> Iterator[Columns]:
-    line = 1  # of the next piece's first
-    form = None
-    for data, reason in whole_lines(Source(path).chunks(), block_bytes):
-        if reason:
-            raise ValueError(
-                f"{path}:{line}: {reason}: {FIXES[reason]}. "
-                f"Received: {data[:200]!r}"
-            )
-        if form is None:
-            first, _, rest = data.partition(b"\n")
-            form = _format(path, first.removesuffix(b"\r"))
-            if form.header:
-                data, line = rest, 2
-        yield parse(data, form, str(path), line)
-        line += data.count(b"\n")
-    if form is None:
-        yield parse(b"", FORMATS[0])
+def _schema(path: Path) -> Schema:
+    """The schema of a file, told by its first line."""
+    first = _first_line(path)
+    if first in (_LIKES, None):  # an empty file is one of any format
+        return Schema(
+            [Categorical(n, dtype="integer") for n in ("user_id", "movie_id")],
+            label=Label("like"),
+            format=Format("csv"),
+        )
+    if first == _RATINGS:
+        return replace(Schema.load("movielens"), label=_likes())
+    if b"::" in first:
+        return replace(Schema.load("movielens_1m"), label=_likes())
+    raise _unknown(path, first)
 
 
-def _format(path: Path, first: bytes) -> RatingsFormat:
-    for form in FORMATS:
-        if first == form.header or (not form.header and b"::" in first):
-            return form
-    known = "', '".join(form.header.decode() for form in FORMATS[:-1])
-    found = describe(path)
-    fix = "Give MovieLens' ratings.dat or ratings.csv, or add the header."
-    if found is not None:
-        fix = f"This is {found.what}. {found.fix or 'Name it log.tsv.'}"
-    raise ValueError(
-        f"{path}:1: the first line must be one of '{known}', or columns "
-        f"'user::movie::rating::timestamp'. {fix} Received: {first[:200]!r}"
+def _first_line(path: Path) -> bytes | None:
+    for data, _ in whole_lines(Source(path).chunks(), _FIRST_BYTES):
+        line = data.partition(b"\n")[0].removesuffix(b"\r")
+        return line.removeprefix(_BOM)
+    return None
+
+
+def _likes() -> Label:
+    """Ratings as likes, and no others: 4 of 10 would not mean a like."""
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    for half_stars in range(1, 11):
+        stars = half_stars / 2
+        texts[stars >= LIKE_FROM] += {f"{stars:g}", f"{stars:.1f}"}
+    return Label(
+        "rating", positive=tuple(texts[True]), negative=tuple(texts[False])
     )
 
 
-def parse(
-    data: bytes, form: RatingsFormat, file: str = "", first_line: int = 1
+def _columns(
+    rows: pl.DataFrame, schema: Schema, path: Path, first_line: int
 ) -> Columns:
-    """Parses whole lines without a header.
-
-    Args:
-        data: Lines that end with `\\n` or `\\r\\n`; the last one may lack it.
-        form: Their format.
-        file: What errors call the file.
-        first_line: The first line's number in it.
+    """Values of a block as arrays.
 
     Raises:
-        ValueError: For the first line that breaks a rule.
+        ValueError: For an id that is missing or negative.
     """
-    text, starts, ends, complete = _cut(data, form)
-    broken: dict[str, BoolArray] = {}
-    numbers = {}
-    for column, name in enumerate(form.columns):
-        parser = {"rating": _ratings, "like": _likes}.get(name, _numbers)
-        numbers[name], broken[name] = parser(
-            text, starts[:, column], ends[:, column]
-        )
-    any_broken = np.logical_or.reduce(list(broken.values()))
-    if any_broken.any():
-        row = int(any_broken.argmax())
-        name = next(name for name in form.columns if broken[name][row])
-        raise _error(data, row, file, first_line, f"{name}: {_RULES[name]}")
-    if not complete:
-        row = len(starts)
-        rule = f"{form.separator.decode()!r} between {len(form.columns)} "
-        rule += f"columns {', '.join(form.columns)}"
-        raise _error(data, row, file, first_line, rule)
-    rated = "rating" in numbers
-    likes = numbers["rating"] >= LIKE_FROM if rated else numbers["like"]
-    times = numbers.get("timestamp", np.zeros(len(starts), np.int64))
-    return Columns(
-        numbers["user"], numbers["movie"], likes.astype(np.int32), times
-    )
+    ids = []
+    for feature in schema.single:
+        texts = rows[feature.name]
+        values = texts.cast(pl.Int64, strict=False).fill_null(-1).to_numpy()
+        for row in np.flatnonzero(values < 0)[:1].tolist():
+            raise _broken(
+                f"{path}:{first_line + row}",
+                f"must be {feature.name}: {_NUMBER}",
+                f"{feature.name}={texts[row]!r}",
+            )
+        ids.append(values)
+    likes = rows["label"].cast(pl.Int32).to_numpy()
+    times = np.zeros(len(rows), np.int64)
+    if schema.timestamp is not None:
+        times = rows["time"].to_numpy()
+    users, items = ids
+    return Columns(users, items, likes, times)
 
 
-def _cut(
-    data: bytes, form: RatingsFormat
-) -> tuple[fields.Bytes, Int64Array, Int64Array, bool]:
-    """Where the fields of the leading well-cut lines lie.
-
-    Returns:
-        The text with padding; starts and ends of the fields in it, (n,
-        columns) each; and whether all lines were well cut.
-    """
-    end = b"\n" if data and not data.endswith(b"\n") else b""
-    text = np.frombuffer(
-        bytes(_PADDING) + data + end + bytes(_PADDING), np.uint8
-    )
-    width = len(form.separator)
-    # "::" is two separators with nothing between them.
-    per_line = width * (len(form.columns) - 1) + 1
-    is_separator = (text == form.separator[0]) | (text == _NEWLINE)
-    separators = np.flatnonzero(is_separator)
-    newlines = np.flatnonzero(text[separators] == _NEWLINE)
-    whole = np.diff(newlines, prepend=-1) == per_line
-    count = len(whole) if whole.all() else int(whole.argmin())
-    ends = separators[: count * per_line].reshape(count, per_line)
-    if width > 1 and count:
-        inner = ends[:, 1:-1:2] - ends[:, :-1:2] == 1
-        good = inner.all(axis=1)
-        count = count if good.all() else int(good.argmin())
-        ends = ends[:count]
-    starts = np.empty((count, len(form.columns)), np.int64)
-    starts[:1, 0] = _PADDING
-    starts[1:, 0] = ends[:-1, -1] + 1
-    starts[:, 1:] = ends[:, width - 1 : -1 : width] + 1
-    ends = ends[:, ::width].copy()
-    # A carriage return before the newline belongs to it.
-    ends[:, -1] -= (text[ends[:, -1] - 1] == _RETURN) & (
-        ends[:, -1] > starts[:, -1]
-    )
-    return text, starts, ends, count == len(whole)
+def _of_line(reject: Reject) -> ValueError:
+    rule = f"{reject.reason}: {FIXES[reject.reason]}"
+    if reject.column in _RULES:
+        rule = f"must be {reject.column}: {_RULES[reject.column]}"
+    where = f"{reject.file}:{reject.line}"
+    return _broken(where, rule, repr(reject.raw[:200]))
 
 
-def _numbers(
-    text: fields.Bytes, starts: Int64Array, ends: Int64Array
-) -> tuple[Int64Array, BoolArray]:
-    """Unsigned numbers of up to 16 digits, and which fields are not that."""
-    lengths = ends - starts
-    low, bad = fields.parse_decimal(
-        fields.load(text, ends, np.minimum(lengths, 8))
-    )
-    high, also_bad = fields.parse_decimal(
-        fields.load(text, ends - 8, np.clip(lengths - 8, 0, 8))
-    )
-    bad |= also_bad | (lengths < 1) | (lengths > _DIGITS)
-    return high.astype(np.int64) * 100_000_000 + low, bad
-
-
-def _ratings(
-    text: fields.Bytes, starts: Int64Array, ends: Int64Array
-) -> tuple[Int64Array, BoolArray]:
-    """Ratings in half stars, and which fields are none."""
-    lengths = ends - starts
-    stars = text[starts].astype(np.int64) - ord("0")
-    point, tenths = text[starts + 1], text[starts + 2]
-    halves = 2 * stars + ((lengths == 3) & (tenths == ord("5")))
-    fraction = (tenths == ord("0")) | (tenths == ord("5"))
-    shaped = (lengths == 1) | ((lengths == 3) & (point == ord(".")) & fraction)
-    return halves, ~shaped | (stars < 0) | (halves < 1) | (halves > 10)
-
-
-def _likes(
-    text: fields.Bytes, starts: Int64Array, ends: Int64Array
-) -> tuple[Int64Array, BoolArray]:
-    likes = text[starts].astype(np.int64) - ord("0")
-    return likes, (ends - starts != 1) | (likes < 0) | (likes > 1)
-
-
-def _error(
-    data: bytes, row: int, file: str, first_line: int, rule: str
-) -> ValueError:
-    raw = data.split(b"\n", row + 1)[row].removesuffix(b"\r")
+def _broken(where: str, rule: str, received: str) -> ValueError:
     return ValueError(
-        f"{file}:{first_line + row}: must be {rule}. Received: "
-        f"{raw[:200]!r}. Mend or remove the line; none is left out silently."
+        f"{where}: {rule}. Received: {received}. Mend or remove the line; none "
+        "is left out silently."
+    )
+
+
+def _unknown(path: Path, first: bytes) -> ValueError:
+    fix = "Give MovieLens' ratings.dat or ratings.csv, or add the header."
+    if (found := describe(path)) is not None:
+        fix = f"This is {found.what}. {found.fix or 'Name it log.tsv.'}"
+    return ValueError(
+        f"{path}:1: the first line must be one of '{_LIKES.decode()}', "
+        f"'{_RATINGS.decode()}', or columns 'user::movie::rating::timestamp'. "
+        f"{fix} Received: {first[:200]!r}"
     )

@@ -64,7 +64,7 @@ def recognize(path: Path) -> Form | None:
         return found
     if path.suffix.lower() in _MAGIC and not _is_archive(path, head):
         return None
-    lines = _first_lines(path)
+    lines = first_lines(path)
     return _of_lines(lines) if lines else None
 
 
@@ -140,7 +140,7 @@ def _of_lines(lines: list[bytes]) -> Form | None:
     return None
 
 
-def _first_lines(path: Path) -> list[bytes]:
+def first_lines(path: Path) -> list[bytes]:
     """Some whole lines, decompressed; without those that are empty."""
     chunks = Source(path).chunks()
     text, ended = b"", False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_pss.data.readers.formats.text_form import text_form
 from keras_pss.data.readers.recognize import packed
 from keras_pss.features import Format
 
@@ -20,7 +21,7 @@ _NAMES = {
 }
 _ARCHIVES = (".gz", ".xz", ".zst")
 _WORDS = {
-    "csv": "text",
+    "csv": "text with separators",
     "ndjson": "JSON lines",
     "parquet": "Parquet",
     "ipc": "Arrow",
@@ -62,17 +63,34 @@ def check_kind(path: Path, kind: str, form: Format) -> None:
             f"`sources` must be files that can be read. {found.fix} "
             f"Received: {path}, {found.what}"
         )
-    other = _kind_by_content(path, json=kind == "csv" and form.header)
-    if other in (kind, ""):
+    other = _kind_by_content(path)
+    if other not in (kind, ""):
+        raise _of_another_kind(
+            path,
+            kind,
+            _WORDS[other],
+            f"Set kind = {other!r} there, or give another file.",
+        )
+    if other or kind == "tfrecord" or _one_column(form):
         return
-    raise ValueError(
+    text = text_form(path)
+    if text is not None and text.kind != kind:
+        raise _of_another_kind(path, kind, text.what, text.fix)
+
+
+def _of_another_kind(path: Path, kind: str, what: str, fix: str) -> ValueError:
+    return ValueError(
         f"`sources` must be {_WORDS[kind]}, as the schema's [format] or the "
-        f"file's name says. Set kind = {other!r} there, or give another file. "
-        f"Received: {path}, which is {_WORDS[other]}"
+        f"file's name says. {fix} Received: {path}, which is {what}"
     )
 
 
-def _kind_by_content(path: Path, json: bool = False) -> str:
+def _one_column(form: Format) -> bool:
+    """Whether a line may be anything."""
+    return form.columns is not None and len(form.columns) == 1
+
+
+def _kind_by_content(path: Path) -> str:
     """The kind that the first bytes of a file show, or ""."""
     if not path.is_file():
         return ""
@@ -81,4 +99,4 @@ def _kind_by_content(path: Path, json: bool = False) -> str:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    return "ndjson" if json and head.startswith(b'{"') else ""
+    return ""
