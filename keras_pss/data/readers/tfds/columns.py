@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -69,17 +71,18 @@ def frames(
     if not read:  # the rows must come from somewhere
         flat = (n for n, dtype in column_types(source).items() if dtype)
         read = {next(name for name in flat if name in features): True}
-    batches = source.builder.as_dataset(
-        split=source.split,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(read),
-        # One file after the other; a log is read once.
-        read_config=tfds.ReadConfig(
-            interleave_cycle_length=1, try_autocache=False
-        ),
-    ).ragged_batch(block_rows)
+    with _quiet():
+        rows_of_tensors = source.builder.as_dataset(
+            split=source.split,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(read),
+            # One file after the other; a log is read once.
+            read_config=tfds.ReadConfig(
+                interleave_cycle_length=1, try_autocache=False
+            ),
+        )
     missing = MISSING.get(source.builder.name)
-    for batch in batches:
+    for batch in rows_of_tensors.ragged_batch(block_rows):
         rows = pl.DataFrame(
             [_series(name, batch[name], features[name]) for name in read]
         )
@@ -94,16 +97,31 @@ def frames(
         yield rows.select(names)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops the warnings of TFDS about calls that are its own."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return "FeatureConnector" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(is_ours)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_ours)
+
+
 def _type(feature: Any) -> Any:
     import tensorflow_datasets as tfds
 
-    if isinstance(feature, tfds.features.Dataset | tfds.features.Optional):
+    if isinstance(feature, tfds.features.Dataset):
         return None
     info = feature.get_tensor_info()
     if not isinstance(info, tfds.features.TensorInfo) or len(info.shape) > 1:
         return None
     dtype = _TYPES.get(info.tf_dtype.name)
-    if dtype is None:
+    if dtype is None or getattr(info, "optional", False):
         return None
     inner = pl.String() if _class_names(feature) else dtype()
     return pl.List(inner) if info.shape else inner

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_pss.features import Schema, Split
+from keras_pss.features import Format, Schema, Split
 from keras_pss.messages import shown
 
 PREFIX = "tfds:"
@@ -117,8 +117,10 @@ def schema_of(source: str) -> Schema:
             f"'{source}' --out schema.toml`. Received: {source!r}"
         )
     schema = Schema.load(PRESETS[found.builder.name])
-    split = split_of(found.splits)
-    return schema if split is None else replace(schema, split=split)
+    # How the files are written that the dataset was made from is no matter.
+    form = Format(missing=schema.format.missing, strip=schema.format.strip)
+    split = split_of(found.splits) or schema.split
+    return replace(schema, split=split, format=form)
 
 
 def _builder(name: str) -> Any:
