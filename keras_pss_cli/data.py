@@ -12,8 +12,8 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(
         help="Columns, features, label and splits of the files: a TOML file, "
-        "or a preset; see `keras-pss schema`. Default: Criteo's log, or that of "
-        "a dataset of keras_pss.data.tfds."
+        "or a preset; see `keras-pss schema`. Default: Criteo's log, or the "
+        "preset of a dataset of keras_pss.data.tfds."
     ),
 ]
 

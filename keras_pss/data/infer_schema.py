@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_pss.data.inference.dataset_sample import read_dataset_sample
 from keras_pss.data.inference.draft import Draft
 from keras_pss.data.inference.report import ColumnReport, Report
-from keras_pss.data.inference.dataset_sample import read_dataset_sample
 from keras_pss.data.inference.sample import read_sample
 from keras_pss.data.readers.tfds.names import is_tfds
 from keras_pss.features import Schema

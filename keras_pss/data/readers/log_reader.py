@@ -50,7 +50,7 @@ class LogReader:
 
     Raises:
         BrokenRowError: While iterating, if `strict` and a row is rejected.
-        ValueError, FileNotFoundError: See `as_sources` and `open_dataset`. While
+        ValueError, FileNotFoundError: See `as_sources`, `open_dataset`. While
             iterating, if a file lacks a column or is another kind of file.
 
     Example:

@@ -174,6 +174,7 @@ def _labels(ids: pl.Series, names: list[str] | None) -> pl.Series:
     """Class labels by their names, null where there is none (-1)."""
     listed = isinstance(ids.dtype, pl.List)
     value = pl.element() if listed else pl.col(ids.name)
+    known: pl.Expr
     if names is None:
         known = pl.when(value >= 0).then(value)
     else:
