@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def locate(
                 f"it out. Received: {name}={value}, data={str(data)!r}"
             )
     if is_tfds(data):
-        return _dataset(str(data), out, schema, progress)
+        return _dataset(str(data), out, schema, settings or {}, progress)
     if not source.exists():
         raise ValueError(
             f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
@@ -159,9 +159,10 @@ def _dataset(
     data: str,
     out: Path,
     schema: str | Path | None,
+    settings: dict[str, Any],
     progress: Progress | None,
 ) -> Located:
-    """Prepares a dataset of TFDS in `out/data`."""
+    """Prepares a dataset of TFDS in `out/data`, as its schema says."""
     known = schema_of(data) if schema is None else Schema.load(schema)
     asked = {
         "source": [
@@ -171,7 +172,13 @@ def _dataset(
         "prepare": {"schema": known.to_dict()},
     }
     _check_note(out, asked, data)
-    return _prepared(out, asked, [Path(data)], progress)
+    unused = [
+        f"{data} is prepared as its schema says, not with the recipe's "
+        f"{name}={value}"
+        for name, value in settings.items()
+    ]
+    found = _prepared(out, asked, [Path(data)], progress)
+    return replace(found, differences=unused)
 
 
 def _prepared(

@@ -80,8 +80,25 @@ def test_a_part_is_read_in_tfds_own_syntax():
         "kinds_of_features:1.2.0[train[10:12]]",
         "kinds_of_features:1.2.0[extra[:50%]]",
     ]
-    with pytest.raises(ValueError, match="must name each split once"):
-        LogReader([f"{NAME}[test]", f"{NAME}[test+train]"], SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("parts", "shared"),
+    [
+        (["[test]", "[extra+test]"], True),
+        (["[train[:50%]+train[99:]]"], True),
+        (["[train[10:12]]", "[train]"], True),
+        (["[train[:50%]+train[100:]]", "[test]"], False),
+        (["[train[3:3]+train]"], False),
+    ],
+)
+def test_no_row_is_read_twice(parts, shared):
+    names = [NAME + part for part in parts]
+    if shared:
+        with pytest.raises(ValueError, match="must name each row once"):
+            LogReader(names, SCHEMA)
+    else:
+        assert LogReader(names, SCHEMA).sources
 
 
 def test_a_dataset_is_prepared_by_its_own_splits(tmp_path):
@@ -133,7 +150,7 @@ def test_a_feature_that_cannot_be_read(name, message):
     [
         ("tfds:kinds_of_feature", "Near names: kinds_of_features"),
         ("tfds:qqqqqq", "Check its name"),
-        ("tfds:avazu/tyni", "Near names: tiny.* the configs full, tiny"),
+        ("tfds:avazu/tinny", "Near names: tiny.* the configs full, tiny"),
         ("tfds:avazu/tiny:7.0.0", "must have the version"),
         ("tfds:kinds_of_features[tran]", "has test, train, extra; slices"),
         ("tfds:", "must be named as tfds:NAME"),
@@ -175,12 +192,12 @@ def test_a_draft_takes_the_flat_features_and_the_splits():
 def test_a_run_prepares_its_dataset_once(tmp_path):
     found = locate("tfds:avazu/tiny", tmp_path)
     assert found.prepared.rows("test") == 240
-    assert found.name == (
-        "avazu/tiny:1.0.0[train] to avazu/tiny:1.0.0[test]"
-    )
+    assert found.name == ("avazu/tiny:1.0.0[train] to avazu/tiny:1.0.0[test]")
     assert locate("tfds:avazu/tiny", tmp_path).prepared is None
     with pytest.raises(ValueError, match="from another log"):
         locate("tfds:avazu/tiny[train+test]", tmp_path)
+    told = locate("tfds:avazu/tiny", tmp_path, settings={"min_count": 2})
+    assert "not with the recipe's min_count=2" in told.differences[0]
     with pytest.raises(ValueError, match="schema infer 'tfds:kinds_of_feat"):
         locate(NAME, tmp_path / "other")
 

@@ -25,6 +25,7 @@ SPLIT_COLUMN = "tfds_split"
 _NAME = re.compile(
     r"(?P<dataset>\w+(/[\w.\-+]+)?(:[\w.*]+)?)(\[(?P<splits>.+)\])?"
 )
+_ALL = " Check its name: `tfds.list_builders()` lists all."
 _FIRST = ("train", "validation", "test")
 _VALIDATION = ("validation", "valid", "val", "dev")
 
@@ -132,7 +133,7 @@ def _builder(name: str) -> Any:
         known = tfds.list_builders(with_community_datasets=False)
         raise ValueError(
             "TFDS must have the dataset."
-            f"{_near(dataset, known)} Received: {PREFIX + name!r}"
+            f"{_near(dataset, known, _ALL)} Received: {PREFIX + name!r}"
         ) from error
     except (ValueError, AssertionError) as error:
         # The class knows its configs and versions.
@@ -151,12 +152,10 @@ def _builder(name: str) -> Any:
         ) from error
 
 
-def _near(name: str, known: Sequence[str]) -> str:
+def _near(name: str, known: Sequence[str], others: str = "") -> str:
     near = get_close_matches(name, known, n=3)
-    near += [n for n in known if name and name in n and n not in near]
-    if not near:
-        return " Check its name: `tfds.list_builders()` lists all."
-    return f" Near names: {', '.join(near[:5])}."
+    near += [n for n in known if name in n and n not in near]
+    return f" Near names: {', '.join(near[:5])}." if near else others
 
 
 def _prepare(builder: Any, source: str) -> None:

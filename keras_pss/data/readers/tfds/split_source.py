@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,14 @@ class TFDSSplit(Source):
     def num_rows(self) -> int:
         return int(self._info.num_examples)
 
+    def rows_of_files(self) -> Iterator[tuple[str, range]]:
+        """The rows that are read of each file, where there are any."""
+        for part in self._info.file_instructions:
+            rows = range(part.examples_in_shard)[part.skip :]
+            rows = rows if part.take == -1 else rows[: part.take]
+            if rows:
+                yield str(part.filename), rows
+
     def checksum(self) -> str:
         """SHA-256 of the bytes of all files, one after the other."""
         digest = hashlib.sha256()
@@ -65,7 +73,7 @@ def log_sources(sources: Sources) -> list[Source]:
 
     Raises:
         ValueError, FileNotFoundError: As `as_sources` and `open_dataset`; or
-            if a split is named twice.
+            if splits overlap.
     """
     paths = [sources] if isinstance(sources, str | Path) else list(sources)
     files = [path for path in paths if not is_tfds(path)]
@@ -76,13 +84,23 @@ def log_sources(sources: Sources) -> list[Source]:
             found += split_sources(str(path))
         else:
             found.append(next(checked))
-    for source, times in Counter(str(source.path) for source in found).items():
-        if times > 1:  # its rows would be in training and test alike
-            raise ValueError(
-                "`sources` must name each split once. Received: "
-                f"{source!r} {times} times. Remove the repetition."
-            )
+    _check_overlap([s for s in found if isinstance(s, TFDSSplit)])
     return found
+
+
+def _check_overlap(splits: list[TFDSSplit]) -> None:
+    """Raises if two splits share rows, which could train and test then."""
+    read: dict[str, list[tuple[range, TFDSSplit]]] = {}
+    for split in splits:
+        for name, rows in split.rows_of_files():
+            for others, other in read.setdefault(name, []):
+                if max(rows[0], others[0]) <= min(rows[-1], others[-1]):
+                    raise ValueError(
+                        "`sources` must name each row once. Name splits or "
+                        "slices that do not overlap. Received: "
+                        f"{other.path} and {split.path}"
+                    )
+            read[name].append((rows, split))
 
 
 def split_sources(source: str) -> list[TFDSSplit]:
