@@ -3,6 +3,7 @@
 import hashlib
 import sys
 
+import polars as pl
 import pytest
 import tensorflow_datasets as tfds
 import tfds_kinds
@@ -11,6 +12,9 @@ from keras_pss import data
 from keras_pss.data.infer_schema import infer
 from keras_pss.data.locate import locate
 from keras_pss.data.readers.log_reader import LogReader
+from keras_pss.data.readers.tfds import batches
+from keras_pss.data.readers.tfds.columns import frames
+from keras_pss.data.readers.tfds.split_source import split_sources
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -209,3 +213,16 @@ def test_missing_integers_of_criteo_are_missing(log):
     (block,) = reader
     assert block.rows["I1"].null_count() > 0
     assert block.rows["I1"].min() >= -3
+
+
+def test_whole_batches_are_what_tfds_gives_row_by_row(monkeypatch):
+    names = ("count", "member", "city", "shelf", "viewed", "friends", "vector")
+    (source,) = split_sources(f"{NAME}[train[3:150]]")
+    fast = pl.concat(frames(source, names, 64))
+    monkeypatch.setattr(batches, "_is_plain", lambda feature: False)
+    slow = pl.concat(frames(source, names, 64))
+    assert fast.equals(slow)
+    assert fast.schema == slow.schema
+    assert fast.height == 147
+    # No feature needs to be asked for.
+    assert pl.concat(frames(source, ["tfds_split"], 64)).height == 147

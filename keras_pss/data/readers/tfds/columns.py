@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 
+from keras_pss.data.readers.tfds.batches import batches
 from keras_pss.data.readers.tfds.names import SPLIT_COLUMN
 from keras_pss.data.readers.tfds.split_source import TFDSSplit
 
@@ -61,28 +60,16 @@ def frames(
         names: Columns, which must be flat.
         block_rows: Number of rows of a block.
     """
-    import tensorflow_datasets as tfds
-
     from keras_pss.data.tfds import MISSING
 
     features = source.builder.info.features
     names = list(names)
-    read = {name: True for name in names if name in features}
+    read = [name for name in names if name in features]
     if not read:  # the rows must come from somewhere
         flat = (n for n, dtype in column_types(source).items() if dtype)
-        read = {next(name for name in flat if name in features): True}
-    with _quiet():
-        rows_of_tensors = source.builder.as_dataset(
-            split=source.split,
-            shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding(read),
-            # One file after the other; a log is read once.
-            read_config=tfds.ReadConfig(
-                interleave_cycle_length=1, try_autocache=False
-            ),
-        )
+        read = [next(name for name in flat if name in features)]
     missing = MISSING.get(source.builder.name)
-    for batch in rows_of_tensors.ragged_batch(block_rows):
+    for batch in batches(source, read, block_rows):
         rows = pl.DataFrame(
             [_series(name, batch[name], features[name]) for name in read]
         )
@@ -95,21 +82,6 @@ def frames(
                 pl.when(integers != missing).then(integers).name.keep()
             )
         yield rows.select(names)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drops the warnings of TFDS about calls that are its own."""
-
-    def is_ours(record: logging.LogRecord) -> bool:
-        return "FeatureConnector" not in record.getMessage()
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(is_ours)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_ours)
 
 
 def _type(feature: Any) -> Any:
