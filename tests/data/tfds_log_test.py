@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from keras_pss.data.locate import locate
 from keras_pss.data.readers.log_reader import LogReader
 from keras_pss.data.readers.tfds import batches
 from keras_pss.data.readers.tfds.columns import frames
-from keras_pss.data.readers.tfds.split_source import split_sources
+from keras_pss.data.readers.tfds.split_source import TFDSSplit, split_sources
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -226,3 +227,16 @@ def test_whole_batches_are_what_tfds_gives_row_by_row(monkeypatch):
     assert fast.height == 147
     # No feature needs to be asked for.
     assert pl.concat(frames(source, ["tfds_split"], 64)).height == 147
+
+
+@pytest.mark.parametrize("damage", [b"", b"damaged" * 9])
+def test_a_damaged_file_is_an_error(damage, tfds_dir, tmp_path):
+    builder = tfds.builder("kinds_of_features", data_dir=tmp_path)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+    (path,) = builder.info.splits["test"].filepaths
+    path.write_bytes(path.read_bytes()[:-60] + damage)
+    source = TFDSSplit(Path(f"{NAME}[test]"), builder, "test")
+    with pytest.raises(ValueError, match=r"again. Received: \d+ of 30 rows"):
+        list(frames(source, ["price"], 5))

@@ -23,7 +23,31 @@ def batches(
     Yields:
         Tensors (B,) of scalars, (B, n) of vectors of one length, and ragged
         tensors (B, None) of the other sequences.
+
+    Raises:
+        ValueError: If a file is damaged, or rows are missing.
     """
+    import tensorflow as tf
+
+    done, error = 0, ""
+    try:
+        for batch in _batches(source, names, size):
+            done += int(tf.shape(batch[names[0]])[0])
+            yield batch
+    except tf.errors.OpError as raised:
+        error = f": {raised.message.splitlines()[0]}"
+    # A record that is cut off ends a file without an error.
+    if error or done != source.num_rows:
+        raise ValueError(
+            "The dataset must be whole. Remove its folder, "
+            f"{source.builder.data_dir}, and prepare it again. Received: "
+            f"{done} of {source.num_rows} rows of {source.path}{error}"
+        )
+
+
+def _batches(
+    source: TFDSSplit, names: Sequence[str], size: int
+) -> Iterator[dict[str, Any]]:
     import tensorflow_datasets as tfds
 
     builder = source.builder
@@ -53,7 +77,7 @@ def _is_plain(feature: Any) -> bool:
 def _of_records(
     source: TFDSSplit, features: dict[str, Any], size: int
 ) -> Iterator[dict[str, Any]]:
-    """Parses whole batches: ten times as fast as TFDS, which goes by rows."""
+    """Parses whole batches: several times as fast as TFDS, row by row."""
     import tensorflow as tf
 
     infos = {name: each.get_tensor_info() for name, each in features.items()}
