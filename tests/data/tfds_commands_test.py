@@ -1,15 +1,19 @@
 """Commands and pipelines take datasets of TFDS where they take files."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import keras_pss_cli
 from keras_pss import data
+from keras_pss.data.locate import locate, open_click_log
 from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.readers.tfds.names import schema_of
 from keras_pss.features import Schema
+from keras_pss.training.config import RunConfig
+from keras_pss.training.run import evaluate, train
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.usefixtures("tfds_dir")]
 
@@ -30,6 +34,7 @@ def test_a_draft_is_printed_alone(tmp_path):
     assert schema.label.column == "click"
     assert schema.timestamp.format == "%y%m%d%H"
     assert schema.keys == ("id",)
+    assert "rows read, a dataset of TensorFlow Datasets" in printed.stderr
     assert "the preset 'avazu' and the dataset's splits" in printed.stderr
     checked = call("schema", "check", path, "tfds:avazu/tiny[test]")
     assert "0 of the first 240 lines are refused" in checked.stdout
@@ -78,3 +83,24 @@ def test_new_rows_of_a_run_come_from_a_dataset(tmp_path):
         assert (found[0][name].numpy() == wanted[0][name].numpy()).all()
     assert (found[1].numpy() == wanted[1].numpy()).all()
     assert not rejects
+
+
+def test_a_run_is_scored_on_splits_that_it_has_not_seen(tmp_path, caplog):
+    name, run = "tfds:avazu/tiny", tmp_path / "run"
+    log = locate(name, run)
+    config = RunConfig(
+        model="deepfm",
+        model_options={"hidden_units": [8]},
+        method="robe",
+        budget="2x",
+        dim=4,
+        epochs=1,
+        batch_size=480,
+    )
+    report = train(open_click_log(log.path), config, run, verbose=0)
+    caplog.clear()
+    found = evaluate(run, [Path(f"{name}[test]")])
+    assert found.auc == pytest.approx(report["auc"], abs=1e-6)
+    assert not caplog.records
+    evaluate(run, [Path(f"{name}[train[:10]]")])
+    assert "avazu/tiny:1.0.0[train] that the run was trained" in caplog.text

@@ -48,6 +48,8 @@ class LogSample:
     def in_words(self) -> str:
         """How the file is written."""
         form = self.format
+        if form.kind == "auto":
+            return "a dataset of TensorFlow Datasets"
         if not self.text:
             return form.kind
         header = "with a header" if form.header else "without a header"
