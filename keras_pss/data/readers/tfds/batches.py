@@ -110,7 +110,7 @@ def _spec(info: Any) -> Any:
         dtype = tf.float32
     if None in info.shape:
         return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
-    return tf.io.FixedLenFeature(info.shape, dtype)
+    return tf.io.FixedLenFeature(info.shape, dtype, info.default_value)
 
 
 @contextmanager
