@@ -172,10 +172,24 @@ def test_a_log_that_is_not_downloaded_says_how(tmp_path):
         LogReader("tfds:avazu/full", SCHEMA)
 
 
-def test_tfds_that_is_not_installed(monkeypatch):
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda out: LogReader(NAME, SCHEMA),
+        lambda out: infer(NAME),
+        lambda out: data.prepare(NAME, out, SCHEMA),
+        lambda out: locate(NAME, out),
+        lambda out: locate(NAME, out, schema="avazu"),
+    ],
+    ids=["read", "infer", "prepare", "locate", "locate with a schema"],
+)
+def test_tfds_that_is_not_installed(use, monkeypatch, tmp_path):
+    for name in list(sys.modules):
+        if f"{name}.".startswith("keras_pss.data.tfds."):
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ValueError, match=r"pip install 'keras-pss\[tfds\]'"):
-        LogReader(NAME, SCHEMA)
+        use(tmp_path / "out")
 
 
 def test_a_draft_takes_the_flat_features_and_the_splits():

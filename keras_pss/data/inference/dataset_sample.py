@@ -10,6 +10,7 @@ from keras_pss.data.inference.sample import LogSample
 from keras_pss.data.readers.formats.types import typed_rows
 from keras_pss.data.readers.tfds.columns import column_types, frames
 from keras_pss.data.readers.tfds.names import SPLIT_COLUMN, split_of
+from keras_pss.data.readers.tfds.own_datasets import PRESETS
 from keras_pss.data.readers.tfds.split_source import split_sources
 from keras_pss.features import Format
 
@@ -23,8 +24,6 @@ def read_dataset_sample(path: Path, rows: int) -> LogSample:
         ValueError: If the dataset does not exist, cannot be prepared, or has
             no flat feature.
     """
-    from keras_pss.data.tfds import PRESETS
-
     splits = split_sources(str(path))
     types = column_types(splits[0])
     features = splits[0].builder.info.features

@@ -15,7 +15,6 @@ from keras_pss.data.tfds import (
     criteo_kaggle_dataset_builder,
     criteo_terabyte_dataset_builder,
 )
-from keras_pss.data.tfds.criteo_rows import NO_INTEGER
 
 __all__ = ["Avazu", "CriteoKaggle", "CriteoTerabyte"]
 
@@ -23,12 +22,3 @@ __all__ = ["Avazu", "CriteoKaggle", "CriteoTerabyte"]
 Avazu = avazu_dataset_builder.Builder
 CriteoKaggle = criteo_kaggle_dataset_builder.Builder
 CriteoTerabyte = criteo_terabyte_dataset_builder.Builder
-
-# The preset that declares the features of a dataset.
-PRESETS = {
-    "avazu": "avazu",
-    "criteo_kaggle": "criteo",
-    "criteo_terabyte": "criteo",
-}
-# The number that stands for a missing one: TFDS knows no null.
-MISSING = {"criteo_kaggle": NO_INTEGER, "criteo_terabyte": NO_INTEGER}

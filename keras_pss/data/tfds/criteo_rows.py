@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from keras_pss.data.readers.tfds.own_datasets import NO_INTEGER
 from keras_pss.features import Categorical, Label, Schema
-
-NO_INTEGER = -(2**31)  # a missing one
 
 SCHEMA = Schema.load("criteo")
 INTEGERS = [feature.name for feature in SCHEMA.dense]

@@ -9,6 +9,7 @@ import polars as pl
 
 from keras_pss.data.readers.tfds.batches import batches
 from keras_pss.data.readers.tfds.names import SPLIT_COLUMN
+from keras_pss.data.readers.tfds.own_datasets import MISSING
 from keras_pss.data.readers.tfds.split_source import TFDSSplit
 
 _TYPES: dict[str, Any] = {
@@ -60,8 +61,6 @@ def frames(
         names: Columns, which must be flat.
         block_rows: Number of rows of a block.
     """
-    from keras_pss.data.tfds import MISSING
-
     features = source.builder.info.features
     names = list(names)
     read = [name for name in names if name in features]

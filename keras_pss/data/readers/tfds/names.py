@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_pss.data.readers.tfds.own_datasets import PRESETS
 from keras_pss.features import Format, Schema, Split
 from keras_pss.messages import shown
 
@@ -108,8 +109,6 @@ def schema_of(source: str) -> Schema:
     Raises:
         ValueError: If the dataset is another one.
     """
-    from keras_pss.data.tfds import PRESETS
-
     found = open_dataset(source)
     if found.builder.name not in PRESETS:
         raise ValueError(
@@ -161,8 +160,6 @@ def _near(name: str, known: Sequence[str], others: str = "") -> str:
 def _prepare(builder: Any, source: str) -> None:
     if builder.is_prepared():
         return
-    from keras_pss.data.tfds import PRESETS
-
     tfds = _tfds()
     # No copy of these is on Google's servers.
     remote = builder.name not in PRESETS
