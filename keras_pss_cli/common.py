@@ -16,13 +16,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+TFDS = "tfds:"
+
+
+def check_files(paths: list[Path]) -> list[Path]:
+    """Checks files; datasets are looked up when they are opened."""
+    for path in paths:
+        if str(path).startswith(TFDS):
+            continue
+        if not path.exists():
+            raise typer.BadParameter(f"File '{path}' does not exist.")
+        if path.is_dir():
+            raise typer.BadParameter(f"File '{path}' is a directory.")
+    return paths
+
+
 Sources = Annotated[
     list[Path],
     typer.Argument(
         help="Files in time order: Criteo TSV, or those of --schema; plain or "
-        "compressed (.gz, .xz, .zst).",
-        exists=True,
-        dir_okay=False,
+        "compressed (.gz, .xz, .zst). Or a dataset of TensorFlow Datasets, "
+        "tfds:NAME/CONFIG:VERSION[SPLITS].",
+        callback=check_files,
     ),
 ]
 Overwrite = Annotated[

@@ -28,7 +28,8 @@ def compare(
         str,
         option(
             "A folder that `prepare` wrote, a Criteo TSV file, MovieLens' "
-            "ratings, files of --schema, or 'synthetic'."
+            "ratings, files of --schema, a dataset of TensorFlow Datasets "
+            "(tfds:NAME), or 'synthetic'."
         ),
     ],
     out: Annotated[

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_pss_cli.common import Overwrite, Sources, load, progress_bar
+from keras_pss_cli.common import TFDS, Overwrite, Sources, load, progress_bar
 
 SchemaOption = Annotated[
     str | None,
     typer.Option(
         help="Columns, features, label and splits of the files: a TOML file, "
-        "or a preset; see `keras-pss schema`. Default: Criteo's log."
+        "or a preset; see `keras-pss schema`. Default: Criteo's log, or the "
+        "preset of a dataset of keras_pss.data.tfds."
     ),
 ]
 
@@ -74,19 +75,24 @@ def prepare(
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
     }
-    check_schema(schema, parquet, of_criteo)
+    dataset = next((s for s in map(str, sources) if s.startswith(TFDS)), None)
+    check_schema(schema, parquet, of_criteo, dataset)
     load()
     from keras_pss import data
+    from keras_pss.data.readers.tfds.names import schema_of
 
+    declared: Any = schema
+    if schema is None and dataset is not None:
+        declared = schema_of(dataset)
     common: dict[str, Any] = {"strict": strict, "overwrite": overwrite}
     with progress_bar() as progress:
         common["progress"] = progress
         prepared: Any
-        if schema is None:
+        if declared is None:
             prepared = data.criteo.prepare(sources, out, **of_criteo, **common)
         else:
             prepared = data.prepare(
-                sources, out, schema, parquet=parquet, **common
+                sources, out, declared, parquet=parquet, **common
             )
     show_prepared(prepared)
     if prepared.incomplete:
@@ -94,19 +100,25 @@ def prepare(
 
 
 def check_schema(
-    schema: str | None, parquet: bool, of_criteo: dict[str, Any]
+    schema: str | None,
+    parquet: bool,
+    of_criteo: dict[str, Any],
+    dataset: str | None = None,
 ) -> None:
     """Raises a ValueError for options that the schema determines."""
-    if schema is None:
+    if schema is None and dataset is None:
         if parquet:
             raise ValueError("`parquet` needs a `schema`, such as criteo.")
         return
     defaults = inspect.signature(prepare).parameters
+    how = f"`keras-pss schema show {schema}` prints it"
+    if schema is None:
+        how = f"`keras-pss schema infer {dataset}` drafts one"
     for name, value in of_criteo.items():
         if value != defaults[name].default:
             raise ValueError(
                 f"`{name}` is for Criteo's log without a schema. Set it in the "
-                f"schema instead; `keras-pss schema show {schema}` prints it. "
+                f"schema instead; {how}. "
                 f"Received: {name}={value}, schema={schema!r}"
             )
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from keras_pss_cli.common import (
     Overwrite,
+    check_files,
     check_run,
     load,
     progress_bar,
@@ -21,9 +22,9 @@ def evaluate(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="A labelled file like those of the run; repeat for more.",
-            exists=True,
-            dir_okay=False,
+            help="A labelled file like those of the run, or tfds:NAME[SPLIT]; "
+            "repeat for more.",
+            callback=check_files,
         ),
     ],
     as_json: Annotated[
@@ -51,10 +52,9 @@ def predict(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="A file like those of the run, with or without labels; "
-            "repeat for more.",
-            exists=True,
-            dir_okay=False,
+            help="A file like those of the run, with or without labels, or "
+            "tfds:NAME[SPLIT]; repeat for more.",
+            callback=check_files,
         ),
     ],
     out: Annotated[

@@ -27,7 +27,7 @@ def infer(
         Path,
         typer.Argument(
             help="Text with separators (plain, .gz, .xz, .zst), JSON lines, "
-            "Parquet or Arrow."
+            "Parquet or Arrow. Or a dataset of TensorFlow Datasets, tfds:NAME."
         ),
     ],
     label: Annotated[
@@ -65,7 +65,7 @@ def check(
     path: Declared,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A log whose first rows to read."),
+        typer.Argument(help="A log whose first rows to read, or tfds:NAME."),
     ] = None,
 ) -> None:
     """Check a schema; print what it reads, and the first rows of a log."""

@@ -68,7 +68,8 @@ def train(
         option(
             "A folder that `prepare` wrote, a Criteo TSV file, a folder with "
             "train.txt or day_0, day_1, ..., MovieLens' ratings, files of "
-            "--schema, or 'synthetic'."
+            "--schema, a dataset of TensorFlow Datasets (tfds:NAME), or "
+            "'synthetic'."
         ),
     ],
     out: Annotated[Path, option("Folder of the run.")],

@@ -135,6 +135,14 @@ def test_imports_go_one_way(path):
             ok = relative.startswith(TENSORFLOW)
             ok = ok or (folder in ("ops", "native") and not at_top)
             assert ok, f"{relative} imports TensorFlow"
+        if name.split(".")[0] == "tensorflow_datasets" or (
+            f"{name}.".startswith("keras_pss.data.tfds.")
+        ):
+            # An optional package: only who names a dataset needs it.
+            ok = relative.startswith("data/tfds/") or (
+                not at_top and relative.startswith("data/readers/tfds/")
+            )
+            assert ok, f"{relative} imports {name} before it is needed"
         if name.split(".")[0] in ("jax", "jaxlib") and at_top:
             assert relative == "native/jax_kernels.py", f"{relative}: {name}"
         assert not name.startswith("keras.src"), f"{relative}: private Keras"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_pss.data.inference.dataset_sample import read_dataset_sample
 from keras_pss.data.inference.draft import Draft
 from keras_pss.data.inference.report import ColumnReport, Report
 from keras_pss.data.inference.sample import read_sample
+from keras_pss.data.readers.tfds.names import is_tfds
 from keras_pss.features import Schema
 
 __all__ = ["ColumnReport", "Report", "infer"]
@@ -23,7 +25,8 @@ def infer(
 
     Args:
         file: Text with separators (plain, `.gz`, `.xz`, `.zst`), JSON lines,
-            Parquet or Arrow.
+            Parquet or Arrow; or the name of a dataset of TensorFlow Datasets,
+            such as `"tfds:movielens/1m-ratings"`.
         label: Column of the label. By default, the first column with a usual
             name such as `click`; a schema without one if there is none.
         rows: Number of rows that are read.
@@ -53,5 +56,8 @@ def infer(
         raise ValueError(
             f"`rows` must be an integer of at least 1. Received: rows={rows!r}"
         )
-    sample = read_sample(path, label, rows)
+    if is_tfds(path):
+        sample = read_dataset_sample(path, rows)
+    else:
+        sample = read_sample(path, label, rows)
     return Draft(sample, label).finish(path)

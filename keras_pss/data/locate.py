@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.folder_log import FolderLog
 from keras_pss.data.pipelines.prepared_log import PreparedLog
+from keras_pss.data.readers.tfds.names import is_tfds, schema_of
+from keras_pss.data.readers.tfds.split_source import split_sources
 from keras_pss.data.schema_differences import schema_differences
 from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepare_log import prepare
@@ -66,7 +68,8 @@ def locate(
     records its sources and settings, so that it is not reused for another log.
 
     Args:
-        data: `"synthetic"`, a file or folder of a log, or a prepared folder.
+        data: `"synthetic"`, a file or folder of a log, a dataset of TensorFlow
+            Datasets such as `"tfds:criteo_kaggle"`, or a prepared folder.
         out: Folder of the run.
         rows: Number of generated rows. Default: 300,000.
         scale: Scale of the cardinalities of the generated rows; see
@@ -104,10 +107,13 @@ def locate(
                 f"`{name}` applies only to data='{SYNTHETIC}'. Leave "
                 f"it out. Received: {name}={value}, data={str(data)!r}"
             )
+    if is_tfds(data):
+        return _dataset(str(data), out, schema, settings or {}, progress)
     if not source.exists():
         raise ValueError(
             f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
-            "ratings file, files of a `schema`, a folder with such files, or a "
+            "ratings file, files of a `schema`, a folder with such files, a "
+            "dataset of TensorFlow Datasets such as tfds:criteo_kaggle, or a "
             "folder written by `keras-pss prepare`. "
             f"Received: data={str(data)!r}"
         )
@@ -155,6 +161,39 @@ def _generated(
         report.bayes_auc,
         found.prepared,
     )
+
+
+def _dataset(
+    data: str,
+    out: Path,
+    schema: str | Path | None,
+    settings: dict[str, Any],
+    progress: Progress | None,
+) -> Located:
+    """Prepares a dataset of TFDS in `out/data`, as its schema says."""
+    settings = dict(settings)
+    recipe = settings.pop("schema", None)
+    if schema is not None:
+        known = Schema.load(schema)
+    elif recipe is not None:
+        known = Schema.from_dict(recipe)
+    else:
+        known = schema_of(data)
+    asked = {
+        "source": [
+            [str(split.path), split.size, split.num_rows]
+            for split in split_sources(data)
+        ],
+        "prepare": {"schema": known.to_dict()},
+    }
+    _check_note(out, asked, data)
+    unused = [
+        f"{data} is prepared as its schema says, not with the recipe's "
+        f"{name}={value}"
+        for name, value in settings.items()
+    ]
+    found = _prepared(out, asked, [Path(data)], progress)
+    return replace(found, differences=unused)
 
 
 def _prepared(

@@ -17,6 +17,8 @@ from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.pipelines.tsv_batches import log_rejects
 from keras_pss.data.readers.source import checksum
+from keras_pss.data.readers.tfds.names import SPLIT_COLUMN
+from keras_pss.data.readers.tfds.split_source import TFDSSplit, log_sources
 from keras_pss.data.storage import encoder_folder
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
@@ -239,17 +241,29 @@ def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
     """Warns of files that the run has seen; old runs did not record them."""
     report = json.loads((run / REPORT_FILE).read_text())
     known = {x["sha256"]: x["name"] for x in report.get("sources", [])}
-    for source in map(Path, sources) if known else ():
-        name = known.get(checksum(source))
+    for source in log_sources(sources) if known else ():
+        if isinstance(source, TFDSSplit):
+            name = known.get(source.checksum())
+            if _tests(run, source):
+                continue
+        else:
+            name = known.get(checksum(source.path))
         if name is not None:
             logger.warning(
                 "%s is the file %s that the run was trained on: its metrics "
                 "do not hold for new rows. Score a file with other rows; "
                 "metrics of the run's test rows are in %s.",
-                source,
+                source.path,
                 name,
                 run / REPORT_FILE,
             )
+
+
+def _tests(run: Path, source: TFDSSplit) -> bool:
+    """Whether a run on the dataset has left a split for testing."""
+    split = encoder_folder.load(run / ENCODER_FILE).schema.split
+    tested = (split.values or {}).get("test", ())
+    return split.column == SPLIT_COLUMN and source.part in tested
 
 
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:

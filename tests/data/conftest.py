@@ -1,5 +1,6 @@
 """Small logs in Criteo's format, made for the tests of a session."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,14 @@ def prepared(log, tmp_path_factory) -> criteo.Prepared:
     """`log`, prepared with a vocabulary in several shards."""
     out = tmp_path_factory.mktemp("prepared") / "out"
     return criteo.prepare(log, out, min_count=2, rows_per_shard=700)
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(tmp_path_factory) -> Iterator[Path]:
+    """An empty folder, in which TFDS looks for datasets and prepares them."""
+    from tensorflow_datasets.core import constants
+
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
+    kept, constants.DATA_DIR = constants.DATA_DIR, str(folder)
+    yield folder
+    constants.DATA_DIR = kept

@@ -17,6 +17,7 @@ from keras_pss.data.inference.report import ColumnReport, Report
 from keras_pss.data.inference.sample import LogSample
 from keras_pss.data.inference.tables import shared_tables
 from keras_pss.data.inference.times import TimeValues, moments
+from keras_pss.data.readers.tfds.names import is_tfds
 from keras_pss.features import (
     Categorical,
     Format,
@@ -90,7 +91,7 @@ class Draft:
             split=self._split(),
             format=self._format(),
             keys=tuple(n for n, c in self.choices.items() if c.is_key),
-            title=f"Draft of {path.name}",
+            title=f"Draft of {path if is_tfds(path) else path.name}",
         )
         report = Report(
             str(path),
@@ -186,6 +187,8 @@ class Draft:
         return Timestamp(name, found.format, free)
 
     def _split(self) -> Split:
+        if self.sample.split is not None:
+            return self.sample.split
         if self.time is not None:
             return Split("order" if self.time[1].ordered else "time")
         if self.user is not None:

@@ -14,7 +14,7 @@ import polars as pl
 from keras_pss.data.inference.sniff import QUOTE, TextLayout, layout_of
 from keras_pss.data.readers.recognize import RECORDS, recognize
 from keras_pss.data.readers.source import ArchiveError, Source
-from keras_pss.features import Cross, Format, Schema
+from keras_pss.features import Cross, Format, Schema, Split
 from keras_pss.messages import shown
 
 _MOST_BYTES = 1 << 28
@@ -34,6 +34,7 @@ class LogSample:
         text: Whether all columns are text that has no types of its own.
         notes: What a user should know about the file.
         preset: Name of the preset that describes such files, or "".
+        split: How the log itself divides its rows, or None.
     """
 
     rows: pl.DataFrame
@@ -41,11 +42,14 @@ class LogSample:
     text: bool
     notes: list[str] = field(default_factory=list)
     preset: str = ""
+    split: Split | None = None
 
     @property
     def in_words(self) -> str:
         """How the file is written."""
         form = self.format
+        if form.kind == "auto":
+            return "a dataset of TensorFlow Datasets"
         if not self.text:
             return form.kind
         header = "with a header" if form.header else "without a header"

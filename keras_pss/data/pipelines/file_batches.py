@@ -10,7 +10,9 @@ from keras_pss.data.pipelines.record_batches import (
     prefetched,
 )
 from keras_pss.data.readers.block import Reject
-from keras_pss.data.readers.source import Sources, as_sources
+from keras_pss.data.readers.source import Sources
+from keras_pss.data.readers.tfds.names import is_tfds
+from keras_pss.data.readers.tfds.split_source import log_sources
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.features import Schema
 from keras_pss.ops.dense_transform import transform_dense
@@ -57,7 +59,7 @@ def file_dataset(
     from keras_pss.data.readers.log_reader import LogReader
 
     check_batch_size(batch_size)
-    paths = [source.path for source in as_sources(sources)]
+    paths = [source.path for source in log_sources(sources)]
     schema, encode = encoding.schema, RowEncoder(encoding)
     _check_files(paths, schema, labelled)
 
@@ -84,7 +86,7 @@ def _check_files(paths: list[Path], schema: Schema, labelled: bool) -> None:
     from keras_pss.data.readers.log_reader import LogReader
 
     for path in paths:
-        if path.is_file():  # a pipe is read once
+        if path.is_file() or is_tfds(path):  # a pipe is read once
             blocks = iter(LogReader(path, schema, labelled=labelled))
             next(blocks, None)
             blocks.close()  # type: ignore[attr-defined]

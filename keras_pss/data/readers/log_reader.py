@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.readers.blocks import Raw, Values
@@ -12,7 +13,9 @@ from keras_pss.data.readers.formats.delimited import Delimited
 from keras_pss.data.readers.formats.kinds import check_kind, kind_of
 from keras_pss.data.readers.formats.ndjson import NDJSON
 from keras_pss.data.readers.formats.tfrecord import TFRecord
-from keras_pss.data.readers.source import Source, Sources, as_sources
+from keras_pss.data.readers.source import Source, Sources
+from keras_pss.data.readers.tfds.reader import TFDSReader
+from keras_pss.data.readers.tfds.split_source import TFDSSplit, log_sources
 from keras_pss.data.readers.threads import WORKERS, ordered_map, prefetch
 from keras_pss.data.readers.values.caster import Caster
 from keras_pss.features import Schema
@@ -31,7 +34,8 @@ class LogReader:
 
     Args:
         sources: A path or a list of paths: text (also as `.gz`, `.xz` or
-            `.zst`), Parquet, Arrow IPC or TFRecord.
+            `.zst`), Parquet, Arrow IPC or TFRecord; or names of datasets of
+            TensorFlow Datasets such as `"tfds:movielens/1m-ratings[train]"`.
         schema: A `Schema`.
         strict: Whether to raise at the first rejected row. Default: False.
         labelled: Whether to read what only training and evaluation need: the
@@ -46,7 +50,7 @@ class LogReader:
 
     Raises:
         BrokenRowError: While iterating, if `strict` and a row is rejected.
-        ValueError, FileNotFoundError: See `source.as_sources`. While
+        ValueError, FileNotFoundError: See `as_sources`, `open_dataset`. While
             iterating, if a file lacks a column or is another kind of file.
 
     Example:
@@ -73,7 +77,7 @@ class LogReader:
         block_rows: int = BLOCK_ROWS,
         workers: int = WORKERS,
     ):
-        self.sources = as_sources(sources)
+        self.sources = log_sources(sources)
         self.schema = schema
         self.strict = strict
         self.labelled = labelled
@@ -95,7 +99,7 @@ class LogReader:
         return sum(source.bytes_read for source in self.sources)
 
     def __iter__(self) -> Iterator[Values]:
-        self.sources = [Source(source.path) for source in self.sources]
+        self.sources = [replace(source) for source in self.sources]
         self.rejects, self.first_reject = Counter(), None
         raw = prefetch(self._raw(), depth=2 * self.workers)
         blocks = ordered_map(self._values, raw, self.workers)
@@ -126,6 +130,10 @@ class LogReader:
 
     def _blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
         schema, cast = self.schema, self._cast
+        if isinstance(source, TFDSSplit):
+            return TFDSReader(
+                schema, cast.columns, cast.names, self.block_rows
+            ).blocks(source)
         kind = kind_of(source.path, schema.format)
         check_kind(source.path, kind, schema.format)
         if kind == "csv":

@@ -62,6 +62,10 @@ class Source:
     def __post_init__(self) -> None:
         self.size = self.path.stat().st_size
 
+    @property
+    def name(self) -> str:
+        return self.path.name
+
     def chunks(self) -> Iterator[bytes]:
         """Decompressed bytes; fills in `size`, `bytes_read` and `sha256`.
 

@@ -80,7 +80,9 @@ def prepare(
     during the preparation.
 
     Args:
-        sources: A path or a list of paths in order.
+        sources: A path or a list of paths in order, or the name of a dataset
+            of TensorFlow Datasets such as `"tfds:criteo_kaggle"`, whose
+            splits are read in order.
         out: Path of a new folder.
         schema: A `Schema`, the path of its file, or the name of a preset.
         rows_per_shard: Number of rows of all shards of a split except the
@@ -298,7 +300,7 @@ def _write(
 
 def _source(source: Source) -> dict[str, Any]:
     return {
-        "name": source.path.name,
+        "name": source.name,
         "bytes": source.size,
         "sha256": source.sha256,
         "lines": source.lines,
