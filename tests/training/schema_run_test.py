@@ -9,12 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 import shop_log
+from sklearn.metrics import roc_auc_score
 
 from keras_pss import data
 from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.data.storage import encoder_folder
+from keras_pss.features import Schema
 from keras_pss.training.config import RunConfig
 from keras_pss.training.predict import predict
 from keras_pss.training.run import evaluate, load_model, train
@@ -123,6 +126,87 @@ def test_evaluate_gives_the_metrics_of_predicted_rows(run, tmp_path):
     labels = np.concatenate([y for _, y in batches])
     loss = keras.losses.BinaryCrossentropy()(labels, wanted)
     assert metrics.logloss == pytest.approx(float(loss), abs=1e-5)
+
+
+def by_hand(labels, scores, users):
+    """gAUC and the groups and rows that count, one user after the other."""
+    found = []
+    for user in set(users):
+        own = users == user
+        if len(set(labels[own])) == 2:
+            found.append((roc_auc_score(labels[own], scores[own]), own.sum()))
+    aucs, rows = zip(*found, strict=True)
+    return np.average(aucs, weights=rows), len(found), sum(rows)
+
+
+def test_the_report_has_the_auc_of_each_users_rows(log, run):
+    report = json.loads((run / "report.json").read_text())
+    model = load_model(run)
+    batches = data.dataset(log, "test")
+    scores = np.concatenate([model(x)[:, 0] for x, _ in batches])
+    labels = np.concatenate([y for _, y in batches])
+    rows = pl.read_csv(log.directory.parent / "shop.csv", infer_schema=False)
+    users = rows["user"].to_numpy()[-len(labels) :]
+    assert len(set(users)) > 10
+    gauc, groups, counted = by_hand(labels, scores, users)
+    assert report["gauc"] == pytest.approx(gauc, abs=1e-6)
+    assert report["gauc"] != report["auc"]
+    assert (report["gauc_groups"], report["gauc_rows"]) == (groups, counted)
+    numbers = log.groups("test")
+    assert numbers.dtype == np.int32
+    same = users[:, None] == users
+    np.testing.assert_array_equal(numbers[:, None] == numbers, same)
+
+
+def test_groups_of_new_rows(run, tmp_path):
+    """Blocks of several files, with users that the run has not seen."""
+    files = [
+        shop_log.write(tmp_path / f"{seed}.csv", 200, seed=seed)
+        for seed in (1, 2)
+    ]
+    text = files[1].read_text()
+    files[1].write_text(text.replace(",u1,", ",unseen,"))
+    encoding = encoder_folder.load(run / "encoder")
+    batches = file_dataset(
+        files, encoding, batch_size=70, groups=True, on_rejects=pytest.fail
+    )
+    _, labels, numbers = zip(*batches, strict=True)
+    numbers = np.concatenate(numbers)
+    users = pl.concat(pl.read_csv(f, infer_schema=False) for f in files)["user"]
+    users = users.to_numpy()
+    assert "unseen" in users
+    same = users[:, None] == users
+    np.testing.assert_array_equal(numbers[:, None] == numbers, same)
+    predict(run, files, tmp_path / "found.parquet")
+    scores = pl.read_parquet(tmp_path / "found.parquet")["probability"]
+    gauc, groups, rows = by_hand(
+        np.concatenate(labels), scores.to_numpy(), users
+    )
+    for size in (64, 2048):
+        found = evaluate(run, files, size).by_group
+        assert found.gauc == pytest.approx(gauc, abs=1e-6)
+        assert (found.groups, found.rows) == (groups, rows)
+
+
+def test_groups_are_no_inputs_of_a_model(log, run):
+    for named in (False, True):
+        element = data.dataset(log, "test", named=named).element_spec
+        assert len(element) == 2
+        assert not any("group" in name for name in element[0])
+    names = {x.name for x in load_model(run).inputs}
+    assert names == set(data.dataset(log).element_spec[0])
+
+
+def test_a_schema_without_a_group_has_no_groups(log, tmp_path):
+    content = log.schema.to_dict()
+    del content["group"]
+    schema = Schema.from_dict(content)
+    source = log.directory.parent / "shop.csv"
+    bare = data.prepare(source, tmp_path / "prepared", schema)
+    with pytest.raises(ValueError, match=r"needs a group.*prepare the data"):
+        bare.groups("test")
+    assert as_click_log(bare).groups("test") is None
+    assert as_click_log(log).groups("test") is not None
 
 
 def test_rows_without_labels_are_predicted(run, tmp_path):

@@ -61,6 +61,13 @@ class ClickLog(ABC):
     def counts(self, column: int) -> np.ndarray:
         """Count of each id of a column in all rows except the test rows."""
 
+    def groups(self, split: str) -> np.ndarray | None:
+        """Number of each row's group, in the order of `in_order`.
+
+        None if rows have no group, such as a user.
+        """
+        return None
+
     @abstractmethod
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Batches of a split in a fixed order."""

@@ -47,6 +47,11 @@ class FolderLog(ClickLog):
     def counts(self, column: int) -> np.ndarray:
         return self.folder.counts(self.folder.schema.single[column].name)
 
+    def groups(self, split: str) -> np.ndarray | None:
+        if self.folder.schema.group is None:
+            return None
+        return self.folder.groups(split)
+
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return self._in_order(split, batch_size)
 
