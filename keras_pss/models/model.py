@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_pss import keras_internals
-from keras_pss.layers.composite.named_collection import NamedCollection
+from keras_pss.layers.composite.named_features import NamedFeatures
 from keras_pss.ops.model_inputs import sources
 from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 
@@ -144,7 +144,7 @@ class Model(keras_internals.AttachedVariables, keras.Model):
             return {}
         packs: dict[str, dict[str, int]] = {}
         for layer in self.layers:
-            if not isinstance(layer, NamedCollection):
+            if not isinstance(layer, NamedFeatures):
                 continue
             for name, within in layer.packed_names().items():
                 if name not in self.input:
