@@ -78,7 +78,7 @@ def test_every_method_takes_names():
     np.testing.assert_array_equal(ops.convert_to_numpy(model(lists)), eager)
 
 
-@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+@pytest.mark.filterwarnings("ignore:Layer .* does not have")
 def test_the_layers_of_a_model_are_searched_once(monkeypatch):
     searched = []
     search = keras_pss.models.Model._packs
