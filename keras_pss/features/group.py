@@ -1,6 +1,6 @@
 """The column that says which rows belong together."""
 
-from keras_pss.features.checked import Text, checked
+from keras_pss.features.checks.checked import Text, checked
 
 
 @checked

@@ -12,7 +12,7 @@ from keras_pss.layers.base.checks import (
     shown,
     text,
 )
-from keras_pss.layers.composite.named_features import NamedFeatures
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.layers.feature_interaction.field_sum import FieldSum
 
 Tensor = Any

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_pss import keras_internals
-from keras_pss.layers.composite.named_features import NamedFeatures
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.ops.model_inputs import sources
 from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 

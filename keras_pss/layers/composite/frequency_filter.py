@@ -15,7 +15,7 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.multi_column import MultiColumn
-from keras_pss.layers.composite.named_features import NamedFeatures
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 
 Tensor = Any
 

@@ -14,15 +14,15 @@ from keras_pss.layers.base.checks import (
 )
 from keras_pss.layers.composite.allocation import TableSpec
 from keras_pss.layers.composite.embedding_collection import EmbeddingCollection
-from keras_pss.layers.composite.feature_config import FeatureConfig
-from keras_pss.layers.composite.feature_inputs import (
+from keras_pss.layers.composite.features.feature_config import FeatureConfig
+from keras_pss.layers.composite.features.feature_inputs import (
     PACKED,
     Bag,
     FeatureInputs,
 )
-from keras_pss.layers.composite.named_features import NamedFeatures
-from keras_pss.layers.composite.pooled_lookup import observed, pooled
-from keras_pss.layers.composite.table_config import TableConfig
+from keras_pss.layers.composite.features.named_features import NamedFeatures
+from keras_pss.layers.composite.features.pooled_lookup import observed, pooled
+from keras_pss.layers.composite.features.table_config import TableConfig
 from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.layers.fused.table_group import TableGroup
 

@@ -8,12 +8,15 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int, shown, text
-from keras_pss.layers.composite.feature_inputs import Bag, FeatureInputs
+from keras_pss.layers.composite.features.feature_inputs import (
+    Bag,
+    FeatureInputs,
+)
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.layers.composite.frequency_filter import (
     FrequencyFilter,
     check_rows,
 )
-from keras_pss.layers.composite.named_features import NamedFeatures
 
 Tensor = Any
 

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.composite import Composite
-from keras_pss.layers.composite.feature_config import FeatureConfig
-from keras_pss.layers.composite.feature_inputs import (
+from keras_pss.layers.composite.features.feature_config import FeatureConfig
+from keras_pss.layers.composite.features.feature_inputs import (
     PACKED,
     Bag,
     FeatureInputs,
