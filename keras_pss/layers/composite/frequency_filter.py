@@ -84,8 +84,9 @@ class FrequencyFilter(_EitherForm):
     layer = keras_pss.FrequencyFilter(tables, input_dims=[5, 3])
     layer(np.array([[4, 2]])).shape  # (1, 2, 16)
     named = keras_pss.EmbeddingCollection({"item": 3, "user": 3}, 16, "full")
-    layer = keras_pss.FrequencyFilter(named, {"item": 5, "user": 3})
-    layer({"item": np.array([4]), "user": np.array([2])}).shape  # (1, 2, 16)
+    by_name = keras_pss.FrequencyFilter(named, {"item": 5, "user": 3})
+    ids = {"item": np.array([4]), "user": np.array([2])}
+    by_name(ids).shape  # (1, 2, 16)
     ```
 
     References: Song et al., "AutoInt: automatic feature interaction learning
