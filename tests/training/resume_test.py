@@ -23,7 +23,12 @@ pytestmark = pytest.mark.tf_only
 def whole(data, tmp_path_factory):
     """A run that nothing stopped, with all that has a state of its own."""
     config = RunConfig(
-        model_options={"dropout": 0.2, "l2": 1e-5},
+        model_options={
+            "bottom_units": [8],
+            "top_units": [8],
+            "dropout": 0.2,
+            "l2": 1e-5,
+        },
         budget="20x",
         epochs=2,
         evaluations=2,
@@ -103,7 +108,8 @@ def test_a_killed_run_goes_on(data, whole, tmp_path):
     config, _, _ = whole
     command = [sys.executable, "-m", "keras_pss_cli", "train", "--resume"]
     command += ["--data", str(data / "prepared"), "--out", str(tmp_path / "r")]
-    command += ["--model-option=dropout=0.2", "--model-option=l2=1e-5"]
+    for name, value in config.model_options.items():
+        command.append(f"--model-option={name}={value}")
     for name in (
         *["budget", "epochs", "evaluations", "batch_size", "warmup_steps"],
         *["decay", "clip_norm"],

@@ -38,7 +38,13 @@ REPORT_KEYS = [
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "robe"
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(budget="20x", epochs=3, batch_size=256, patience=1)
+    config = RunConfig(
+        model_options={"bottom_units": [8], "top_units": [8]},
+        budget="20x",
+        epochs=3,
+        batch_size=256,
+        patience=1,
+    )
     report = train(prepared, config, out, verbose=0)
     return out, report
 
