@@ -28,6 +28,7 @@ test-slow: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ON_TENSORFLOW) -m "slow and not real_data"
 	$(ON_JAX) -m "slow and not real_data" $(PORTABLE)
+	$(ON_TORCH) -m "slow and not real_data" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
