@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from runs import NARROW
 
 from keras_pss.data import criteo, synthetic
 from keras_pss.training.config import RunConfig
@@ -39,7 +40,7 @@ def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "robe"
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
-        model_options={"bottom_units": [8], "top_units": [8]},
+        model_options=NARROW,
         budget="20x",
         epochs=3,
         batch_size=256,
