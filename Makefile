@@ -20,19 +20,24 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test lint
 	$(BUILD_OPS)
-	$(ON_TENSORFLOW) -m "not slow and not real_data"
-	$(ON_JAX) -m "not slow and not real_data" $(PORTABLE)
-	$(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
+	$(ONE_THREAD) $(ON_TENSORFLOW) -m "not slow and not real_data"
+	$(ONE_THREAD) $(ON_JAX) -m "not slow and not real_data" $(PORTABLE)
+	$(ONE_THREAD) $(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
 
 test-slow: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ON_TENSORFLOW) -m "slow and not real_data"
 	$(ON_JAX) -m "slow and not real_data" $(PORTABLE)
+	$(ON_TORCH) -m "slow and not real_data" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
 	$(BUILD_OPS)
-	$(ON_TENSORFLOW)
+	$(ONE_THREAD) $(ON_TENSORFLOW)
+
+# Quick tests run in parallel, and threads of each would only wait for others;
+# the slow ones have as many as a user's process.
+ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
 ON_TENSORFLOW = KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL)
 ON_TORCH = KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL)

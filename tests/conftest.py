@@ -2,26 +2,33 @@
 
 import gc
 import os
+from contextlib import suppress
+from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import hypothesis
-import keras
 import pytest
+
+# Keras is imported where it is used: it takes seconds, and the process that
+# only hands tests to others does without.
 
 # The same examples in each run: a change is to blame for what fails. Others
 # are drawn with --hypothesis-profile=default.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-if keras.backend.backend() == "jax":
+if os.environ["KERAS_BACKEND"] == "jax":
     # JAX's allocator and TensorFlow's would both want the whole machine.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 # What takes long to make: a folder's tests of one go to one process.
-SHARED = ("run", "whole", "done", "folder")
+SHARED = (
+    *("run", "whole", "done", "folder"),
+    *("exported", "features", "models"),
+)
 # Slow on JAX, which takes minutes to compile them, and quick elsewhere.
 SLOW_ON_JAX = (
     "contract_saving_test.py",
@@ -44,7 +51,6 @@ SLOW_ON_JAX = (
     "sharing_test.py",
     "table_scale_test.py",
     "tensor_train_test.py",
-    "wrong_arguments_test.py",
 )
 # Bytes of a process from which on JAX gives up what it compiled.
 MOST_MEMORY = 4 << 30
@@ -53,6 +59,7 @@ MOST_MEMORY = 4 << 30
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """Groups tests; leaves those of TensorFlow's own features to its run."""
+    backend = _backend()
     for item in items:
         shared = [
             name for name in SHARED if name in getattr(item, "fixturenames", ())
@@ -60,9 +67,14 @@ def pytest_collection_modifyitems(config, items):
         if shared:
             group = f"{item.path.parent.name}-{shared[0]}"
             item.add_marker(pytest.mark.xdist_group(group))
-        if keras.backend.backend() == "jax" and item.path.name in SLOW_ON_JAX:
+        elif backend == "jax":
+            item.add_marker(pytest.mark.xdist_group(_shapes(item)))
+        if backend == "jax" and (
+            item.path.name in SLOW_ON_JAX
+            or item.get_closest_marker("slow_on_jax")
+        ):
             item.add_marker(pytest.mark.slow)
-    if keras.backend.backend() == "tensorflow":
+    if backend == "tensorflow":
         return
     other = [item for item in items if item.get_closest_marker("tf_only")]
     config.hook.pytest_deselected(items=other)
@@ -81,6 +93,8 @@ def pytest_collection_finish(session):
 
 @pytest.fixture(autouse=True)
 def _seed():
+    import keras
+
     keras.utils.set_random_seed(2026)
     yield
     keras.utils.clear_session(free_memory=False)
@@ -90,7 +104,7 @@ def _seed():
 def _short_collections():
     """Keeps what a module left in the frameworks' caches out as well."""
     yield
-    if keras.backend.backend() == "jax" and _used() > MOST_MEMORY:
+    if _backend() == "jax" and _used() > MOST_MEMORY:
         import jax
 
         gc.unfreeze()
@@ -99,8 +113,24 @@ def _short_collections():
     gc.freeze()
 
 
+def _shapes(item):
+    """Which tests have the same shapes, which a process compiles once."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    cls = getattr(given.get("method"), "cls", None)
+    return cls.__name__ if cls else item.path.name
+
+
+def _backend():
+    import keras
+
+    return keras.backend.backend()
+
+
 def _used():
-    """Bytes of memory that the process has used at most."""
+    """Bytes of memory that the process has; the most it had, off Linux."""
     import resource
 
+    with suppress(OSError):
+        pages = Path("/proc/self/statm").read_text().split()[1]
+        return int(pages) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

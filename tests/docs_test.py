@@ -41,17 +41,19 @@ def test_docstring_examples_run(name):
     blocks = BLOCK.findall(inspect.getdoc(value))
     assert blocks, f"{name} has no example"
     for block in blocks:
-        exec(block, {"keras": keras, "keras_pss": keras_pss, "np": np})
-        for line in block.splitlines():
-            check_comment(line, block)
+        run(block, {"keras": keras, "keras_pss": keras_pss, "np": np})
 
 
-def check_comment(line, block):
-    """`expression  # value`: what the comment says is what comes."""
+def run(block, scope):
+    """Also `expression  # value`: what the comment says is what comes."""
+    exec(block, scope)
+    for line in block.splitlines():
+        check_comment(line, scope)
+
+
+def check_comment(line, scope):
     expression, mark, value = line.partition("  # ")
     if mark and re.fullmatch(r"[\d(].*", value):
-        scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
-        exec(block, scope)
         found = eval(expression, scope)
         assert str(tuple(found) if "(" in value else found) == value
 
@@ -64,9 +66,7 @@ def test_examples_of_a_page_run(page):
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks
     for block in blocks:
-        exec(block, scope)
-        for line in block.splitlines():
-            check_comment(line, block)
+        run(block, scope)
 
 
 @pytest.mark.tf_only

@@ -4,6 +4,7 @@ A formula takes a layer, for its hyperparameters, and its weights in float64,
 and returns the `(input_dim, output_dim)` table.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -103,39 +104,60 @@ def network(layer: Any, tables: Tables) -> np.ndarray:
 
 
 def robe(layer: Any, tables: Tables) -> np.ndarray:
-    """ROBE's equation, element by element."""
     memory = tables["memory"][:, 0]
-    m, d, z = len(memory), layer.output_dim, layer.block_size
-    where = {"seed": layer.seed, "table": layer.table}
+    places, signs = robe_elements(
+        (layer.input_dim, layer.output_dim),
+        len(memory),
+        layer.block_size,
+        layer.hash,
+        layer.sign,
+        layer.seed,
+        layer.table,
+    )
+    return memory[places] * signs * layer.output_scale
+
+
+@functools.cache  # a gradient needs the tables of many memories
+def robe_elements(
+    shape: tuple[int, int],
+    m: int,
+    z: int,
+    family: str,
+    sign: bool,
+    seed: int,
+    number: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """ROBE's equation, element by element: places in the memory, and signs."""
+    rows, d = shape
+    where = {"seed": seed, "table": number}
 
     def h(x: int, c: int) -> int:
-        if layer.hash == "universal":
+        if family == "universal":
             return int(universal.starts(x, m, chunk=c, **where))
         return int(pss1.starts(np.array([x]), m, chunks=(c,), **where)[0, 0])
 
     def g(x: int) -> np.ndarray:
-        if not layer.sign:
+        if not sign:
             return np.ones(d)
-        if layer.hash == "universal":
-            c = universal.constants(layer.seed, 1)
+        if family == "universal":
+            c = universal.constants(seed, 1)
             mixed = [
-                (c.table * layer.table + c.id * x + c.chunk * j + c.add)
+                (c.table * number + c.id * x + c.chunk * j + c.add)
                 % universal.PRIME
                 for j in range(d)
             ]
             return 2.0 * (np.array(mixed) % 2) - 1
         return pss1.signs(np.array([x]), d, **where)[0, 0].astype(float)
 
-    table = np.empty((layer.input_dim, d))
-    for i in range(layer.input_dim):
+    places = np.empty(shape, int)
+    for i in range(rows):
         for j in range(d):
             if z <= d:
                 at = h(i, j // z) + j % z
             else:
                 at = h(i // (z // d), 0) + i % (z // d) * d + j
-            table[i, j] = memory[at % m]
-        table[i] *= g(i)
-    return table * layer.output_scale
+            places[i, j] = at % m
+    return places, np.stack([g(i) for i in range(rows)])
 
 
 def tensor_train(layer: Any, tables: Tables) -> np.ndarray:

@@ -260,11 +260,18 @@ METHODS = [
 # One row a class, for what the base class does alike for all of its options.
 CLASSES = [method for method in METHODS if not method.variant]
 
-# Every row's formula is checked on every backend. What else depends on options
-# is on TensorFlow, and once a class elsewhere: JAX compiles each operation for
-# each shape, which takes it most of a test.
+# Every row's formula is checked on every backend, by JAX among the slow tests.
+# What else depends on options is on TensorFlow, and once a class elsewhere: JAX
+# compiles each operation for each shape, which takes it most of a test.
 ROWS = METHODS if keras.backend.backend() == "tensorflow" else CLASSES
 
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.id)
+every_method = pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(m, marks=[pytest.mark.slow_on_jax] if m.variant else [])
+        for m in METHODS
+    ],
+    ids=lambda m: m.id,
+)
 every_row = pytest.mark.parametrize("method", ROWS, ids=lambda m: m.id)
 every_class = pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)

@@ -3,19 +3,24 @@
 import gzip
 
 import pytest
-from command_line import keras_pss
+from command_line import call, keras_pss
+
+NARROW = (
+    "--budget 20x --epochs 1 --batch-size 512 --model-option bottom_units=[8] "
+    "--model-option top_units=[8]"
+)
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A log, its records and a run, all made by the command line."""
     folder = tmp_path_factory.mktemp("cli")
-    for command in (
-        "synth --out log.tsv.gz --rows 6000 --scale 0.001",
-        "prepare log.tsv.gz --out data",
-        "train --data data --out run --budget 20x --epochs 1 --batch-size 512",
+    for start, command in (
+        (call, "synth --out log.tsv.gz --rows 6000 --scale 0.001"),
+        (call, "prepare log.tsv.gz --out data"),
+        (keras_pss, f"train --data data --out run {NARROW}"),
     ):
-        done = keras_pss(*command.split(), folder=folder)
+        done = start(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
     (folder / "empty").mkdir()
     (folder / "twice").mkdir()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import keras_pss
+from command_line import call, keras_pss
 
 import keras_pss_cli
 
@@ -115,10 +115,20 @@ def test_a_mistake_is_one_line_that_says_the_fix(
     assert not (folder / "r").exists()
 
 
-def test_a_mistake_ends_the_process_with_2(folder):
-    done = keras_pss("train", "--data", "nowhere", "--out", "r", folder=folder)
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("trian", "No such command"),
+        pytest.param(  # which loads TensorFlow first
+            *["train --data nowhere --out r", "--data must be"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_mistake_ends_the_process_with_2(folder, command, message):
+    done = keras_pss(*command.split(), folder=folder)
     assert done.returncode == 2
-    assert done.stderr.startswith("keras-pss: --data must be")
+    assert done.stderr.startswith(f"keras-pss: {message}")
     assert "Traceback" not in done.stderr
 
 
@@ -198,11 +208,11 @@ def test_the_backend_is_one_that_is_installed():
 
 def test_kernels_that_cannot_be_built_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_PSS_CACHE", str(tmp_path))
-    done = keras_pss("build-ops", "--framework", "theano")
+    done = call("build-ops", "--framework", "theano")
     assert done.returncode == 2
     assert done.stderr.startswith("keras-pss: Kernels are built for tensorflow")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    done = keras_pss("build-ops", "--framework", "tensorflow")
+    done = call("build-ops", "--framework", "tensorflow")
     assert done.returncode == 2
     assert "`no-such-compiler` was not found" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
 """The commands that draft, check and show schemas."""
 
+import command_line
 import pytest
-from command_line import keras_pss
 from typer.testing import CliRunner
 
 import keras_pss_cli
@@ -66,15 +66,15 @@ def test_a_schema_of_times_alone_is_checked(tmp_path):
 
 
 def test_mistakes_are_one_line_in_the_words_of_the_options(log, tmp_path):
-    done = keras_pss("schema", "infer", log, "--label", "clik")
+    done = command_line.call("schema", "infer", log, "--label", "clik")
     assert done.returncode == 2
     assert done.stderr.startswith("keras-pss: --label must be a column of the")
     assert "Did you mean 'click'? Received: --label clik" in done.stderr
-    done = keras_pss("schema", "check", "avazu", log)
+    done = command_line.call("schema", "check", "avazu", log)
     assert done.returncode == 2
     assert done.stderr.startswith("keras-pss: FILE must have every column of")
     log.with_suffix(".toml").touch()
-    done = keras_pss(
+    done = command_line.call(
         *["schema", "infer", "log.csv", "--out", "log.toml"], folder=tmp_path
     )
     assert done.returncode == 2

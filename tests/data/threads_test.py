@@ -5,9 +5,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from keras_pss.data.readers import threads
 from keras_pss.data.readers.threads import ordered_map, prefetch
 
 
@@ -77,13 +79,14 @@ def test_closing_early_stops_the_threads_and_the_source(stream):
 
 def test_a_process_ends_with_streams_left_open():
     code = (
-        "import itertools\n"
-        "from keras_pss.data.readers.threads import ordered_map, prefetch\n"
+        "import itertools, sys\n"
+        "sys.path.insert(0, sys.argv[1])  # the package loads a framework\n"
+        "from threads import ordered_map, prefetch\n"
         "got = ordered_map(str, prefetch(itertools.count(), 4), 2)\n"
         "print(next(got))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(Path(threads.__file__).parent)],
         check=True,
         timeout=60,
         capture_output=True,

@@ -9,20 +9,21 @@ from methods import DIM, every_class
 
 
 @every_class
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64"])
-def test_integer_dtypes_give_the_same_rows(method, dtype):
+def test_integer_dtypes_give_the_same_rows(method):
     layer = method.make()
-    rows = rows_of(layer, ops.convert_to_tensor(IDS.astype(dtype)))
-    assert_rows(layer, rows, layer.materialize()[IDS])
+    expected = layer.materialize()[IDS]
+    for dtype in ("int8", "uint8", "int16", "int64"):
+        rows = rows_of(layer, ops.convert_to_tensor(IDS.astype(dtype)))
+        assert_rows(layer, rows, expected)
 
 
 @every_class
-@pytest.mark.parametrize("wrong", [-1, DIM, 2**31 - 1])
-def test_an_id_without_a_row_is_an_error(method, wrong):
+def test_an_id_without_a_row_is_an_error(method):
     layer = method.make()
-    message = rf"integers in \[0, input_dim\) = \[0, {DIM}\).*{wrong}"
-    with pytest.raises(ValueError, match=message):
-        layer(np.array([[1, wrong]], "int32"))
+    for wrong in (-1, DIM, 2**31 - 1):
+        message = rf"integers in \[0, input_dim\) = \[0, {DIM}\).*{wrong}"
+        with pytest.raises(ValueError, match=message):
+            layer(np.array([[1, wrong]], "int32"))
 
 
 @every_class

@@ -111,13 +111,15 @@ def test_a_packed_layer_is_close_and_survives_saving(method, mode, tmp_path):
     assert not model.trainable_weights
     model.save(tmp_path / "model.keras")
     after = keras.saving.load_model(tmp_path / "model.keras")
-    before = model.predict(IDS[None], verbose=0)
-    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+    (twin,) = after.layers
+    # No graphs: a fresh process predicts with each packed class.
+    before = rows_of(layer, IDS)
+    np.testing.assert_array_equal(rows_of(twin, IDS), before)
     model.save_weights(tmp_path / "model.weights.h5")
     for weight in after.weights:
         weight.assign(ops.zeros(weight.shape, weight.dtype))
     after.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
+    np.testing.assert_array_equal(rows_of(twin, IDS), before)
 
 
 @every_class
@@ -177,9 +179,10 @@ def test_quantize_refuses_what_it_cannot_do(method):
             "int4/16_from_float32",
             keras.quantizers.Int4QuantizationConfig(block_size=16),
         ),
-        (
+        pytest.param(
             "int4/-1_from_float32",
             keras.quantizers.Int4QuantizationConfig(block_size=None),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

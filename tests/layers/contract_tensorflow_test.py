@@ -6,19 +6,16 @@ import sys
 import keras
 import numpy as np
 import pytest
-from methods import CLASSES, DIM, WIDTH, every_class, every_method
+from methods import CLASSES, DIM, METHODS, WIDTH, every_class, every_method
 
 pytestmark = pytest.mark.tf_only
 
 IDS = np.random.RandomState(0).randint(0, DIM, (5, 3)).astype("int32")
 
 
-@every_method
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-def test_compiled_lookups_equal_the_table(method, jit):
+def assert_compiled_lookups_equal_the_table(layer, jit):
     import tensorflow as tf
 
-    layer = method.make()
     table = layer.materialize()
     signature = tf.TensorSpec((None, 3), "int32")
     function = tf.function(layer, jit_compile=jit, input_signature=[signature])
@@ -28,23 +25,41 @@ def test_compiled_lookups_equal_the_table(method, jit):
         )
 
 
-@every_class
-@pytest.mark.parametrize("mode", ["int8", "int4"])
-def test_compiled_lookups_of_packed_tables(method, mode):
-    import tensorflow as tf
+@every_method
+def test_lookups_in_graphs_equal_the_table(method):
+    assert_compiled_lookups_equal_the_table(method.make(), jit=False)
 
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(
+            method,
+            id=method.id,
+            marks=[pytest.mark.slow] if method.variant else [],
+        )
+        for method in METHODS
+    ],
+)
+def test_lookups_under_xla_equal_the_table(method):
+    assert_compiled_lookups_equal_the_table(method.make(), jit=True)
+
+
+@every_class
+@pytest.mark.parametrize(
+    ("mode", "jit"),
+    [
+        ("int8", False),
+        ("int4", True),
+        pytest.param("int8", True, marks=pytest.mark.slow),
+        pytest.param("int4", False, marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_lookups_of_packed_tables(method, mode, jit):
     layer = method.make()
     layer.build()
     layer.quantize(mode)
-    table = layer.materialize()
-    signature = tf.TensorSpec((None, 3), "int32")
-    for jit in (False, True):
-        function = tf.function(
-            layer, jit_compile=jit, input_signature=[signature]
-        )
-        np.testing.assert_allclose(
-            function(IDS).numpy(), table[IDS], rtol=1e-6, atol=1e-7
-        )
+    assert_compiled_lookups_equal_the_table(layer, jit)
 
 
 @every_class

@@ -25,7 +25,11 @@ class Suite(TestCase):
 # Keras' test hands `fit` a generator and is told so by `fit`.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 @pytest.mark.parametrize("method", CLASSES, ids=lambda m: m.id)
-@pytest.mark.parametrize("shape", [(4,), (2, 3)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(4,), pytest.param((2, 3), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_keras_layer_test(method, shape):
     arguments = {"input_dim": methods.DIM, "output_dim": methods.WIDTH}
     layer = method.make()

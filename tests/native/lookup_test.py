@@ -53,7 +53,7 @@ def tables_and_ids(draw):
     return tables, ids.astype("int64" if wide else "int32")
 
 
-@settings(max_examples=60 if BACKEND == "tensorflow" else 8, deadline=None)
+@settings(max_examples=60 if BACKEND == "tensorflow" else 4, deadline=None)
 @given(tables_and_ids())
 def test_rows_are_those_of_the_definition(given_):
     tables, ids = given_

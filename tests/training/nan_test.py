@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from runs import NARROW
 
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
@@ -25,7 +26,9 @@ def test_the_best_epoch_outlives_a_divergence(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "BestModel", Diverges)
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    config = RunConfig(
+        model_options=NARROW, budget="20x", epochs=3, batch_size=512
+    )
     report = train(prepared, config, tmp_path / "run", verbose=0)
     assert report["diverged"]
     # The second epoch, which diverged, is not recorded.
@@ -52,7 +55,9 @@ def broken_at(rows, step, batch_size):
 
 def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     rows = as_click_log(criteo.load(data / "prepared"))
-    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    config = RunConfig(
+        model_options=NARROW, budget="20x", epochs=3, batch_size=512
+    )
     steps = config.rounds(rows.rows("train")).epoch
     with pytest.raises(ValueError, match=r"NaN after 3 steps.*nan_batch\.npz"):
         train(broken_at(rows, 3, 512), config, tmp_path / "early", verbose=0)
@@ -88,7 +93,9 @@ class BreakWeights(keras.callbacks.Callback):
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_nan_that_validation_finds_keeps_the_last_batch(data, tmp_path, rounds):
     rows = as_click_log(criteo.load(data / "prepared"))
-    config = RunConfig(budget="20x", epochs=3, batch_size=512)
+    config = RunConfig(
+        model_options=NARROW, budget="20x", epochs=3, batch_size=512
+    )
     steps = config.rounds(rows.rows("train")).steps
 
     def run():

@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from runs import changed
+from runs import NARROW, changed
 
 from keras_pss.data import criteo
 from keras_pss.training.config import RunConfig
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.tf_only
 def whole(data, tmp_path_factory):
     """A run that nothing stopped, with all that has a state of its own."""
     config = RunConfig(
-        model_options={"dropout": 0.2, "l2": 1e-5},
+        model_options={**NARROW, "dropout": 0.2, "l2": 1e-5},
         budget="20x",
         epochs=2,
         evaluations=2,
@@ -72,7 +72,11 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("where", [0, 2, "plots"])
+@pytest.mark.parametrize(
+    "where",
+    # Before the first state, a run begins again.
+    [pytest.param(0, marks=pytest.mark.slow), 2, "plots"],
+)
 def test_a_resumed_run_is_bit_equal(where, data, whole, tmp_path, monkeypatch):
     from keras_pss.training import run as module
 
@@ -103,7 +107,8 @@ def test_a_killed_run_goes_on(data, whole, tmp_path):
     config, _, _ = whole
     command = [sys.executable, "-m", "keras_pss_cli", "train", "--resume"]
     command += ["--data", str(data / "prepared"), "--out", str(tmp_path / "r")]
-    command += ["--model-option=dropout=0.2", "--model-option=l2=1e-5"]
+    for name, value in config.model_options.items():
+        command.append(f"--model-option={name}={value}")
     for name in (
         *["budget", "epochs", "evaluations", "batch_size", "warmup_steps"],
         *["decay", "clip_norm"],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import NARROW
 
 import keras_pss
 from keras_pss.data import criteo
@@ -78,7 +79,9 @@ def test_hot_rows_are_refreshed_by_themselves(data, tmp_path):
 
 def test_open_ids_train_too(data, tmp_path):
     prepared = criteo.prepare(data / "log.tsv", tmp_path / "hashed", ids="hash")
-    config = RunConfig(budget="64KB", epochs=1, batch_size=512)
+    config = RunConfig(
+        model_options=NARROW, budget="64KB", epochs=1, batch_size=512
+    )
     report = train(prepared, config, tmp_path / "run", verbose=0)
     assert report["compression"] is None
     assert report["embedding_bytes"] <= 64_000
@@ -87,7 +90,13 @@ def test_open_ids_train_too(data, tmp_path):
 
 def test_the_frequency_filter_shares_an_id(data, tmp_path):
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(method="full", min_count=3, epochs=1, batch_size=512)
+    config = RunConfig(
+        model_options=NARROW,
+        method="full",
+        min_count=3,
+        epochs=1,
+        batch_size=512,
+    )
     report = train(prepared, config, tmp_path / "run", verbose=0)
     counts = [prepared.counts(column) for column in range(26)]
     kept = sum(1 + int((c[1:] >= 3).sum()) for c in counts)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from runs import NARROW
 
 from keras_pss.data import criteo, synthetic
 from keras_pss.training.config import RunConfig
@@ -38,7 +39,13 @@ REPORT_KEYS = [
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "robe"
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(budget="20x", epochs=3, batch_size=256, patience=1)
+    config = RunConfig(
+        model_options=NARROW,
+        budget="20x",
+        epochs=3,
+        batch_size=256,
+        patience=1,
+    )
     report = train(prepared, config, out, verbose=0)
     return out, report
 

@@ -17,6 +17,9 @@ import pytest
 import keras_pss
 from keras_pss.layers.embedding.methods import METHODS
 
+# Constructors check before any backend has a part.
+pytestmark = pytest.mark.tf_only
+
 VALUES = {
     "none": None,
     "true": True,
