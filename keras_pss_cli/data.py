@@ -23,9 +23,7 @@ def prepare(
     schema: SchemaOption = None,
     parquet: Annotated[
         bool,
-        typer.Option(
-            "--parquet", help="With --schema: write Parquet files as well."
-        ),
+        typer.Option("--parquet", help="Write Parquet files as well."),
     ] = False,
     ids: Annotated[
         str,
@@ -57,7 +55,6 @@ def prepare(
     split_seed: Annotated[
         int, typer.Option(help="Seed of --split random.")
     ] = 2020,
-    seed: Annotated[int, typer.Option(help="Seed of --ids hash.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first invalid row.")
     ] = False,
@@ -68,39 +65,33 @@ def prepare(
         "ids": ids,
         "min_count": min_count,
         "hash_buckets": hash_buckets,
-        "seed": seed,
         "split": split,
         "test_fraction": test_fraction,
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
     }
-    check_schema(schema, parquet, of_criteo)
+    if schema is not None:
+        check_schema(schema, of_criteo)
     load()
     from keras_pss import data
 
-    common: dict[str, Any] = {"strict": strict, "overwrite": overwrite}
     with progress_bar() as progress:
-        common["progress"] = progress
-        prepared: Any
-        if schema is None:
-            prepared = data.criteo.prepare(sources, out, **of_criteo, **common)
-        else:
-            prepared = data.prepare(
-                sources, out, schema, parquet=parquet, **common
-            )
+        prepared = data.prepare(
+            sources,
+            out,
+            schema or data.criteo.schema(**of_criteo),
+            strict=strict,
+            overwrite=overwrite,
+            progress=progress,
+            parquet=parquet,
+        )
     show_prepared(prepared)
     if prepared.incomplete:
         raise typer.Exit(1)  # a script must not continue with a partial log
 
 
-def check_schema(
-    schema: str | None, parquet: bool, of_criteo: dict[str, Any]
-) -> None:
+def check_schema(schema: str, of_criteo: dict[str, Any]) -> None:
     """Raises a ValueError for options that the schema determines."""
-    if schema is None:
-        if parquet:
-            raise ValueError("`parquet` needs a `schema`, such as criteo.")
-        return
     defaults = inspect.signature(prepare).parameters
     for name, value in of_criteo.items():
         if value != defaults[name].default:
@@ -166,7 +157,7 @@ def find(
 
 
 def show_prepared(prepared: Any) -> None:
-    from keras_pss.data.storage.version_1.prepare import MAX_REJECTS
+    from keras_pss.data.storage.rejects import MAX_REJECTS
 
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
     typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)

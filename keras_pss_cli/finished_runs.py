@@ -21,11 +21,17 @@ def evaluate(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="A labelled file like those of the run; repeat for more.",
+            help="A labelled file like those of the run; repeat for more. Or a "
+            "folder that `prepare` wrote, with the ids of the run.",
             exists=True,
-            dir_okay=False,
         ),
     ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="'train', 'validation' or 'test' of a folder. Default: test."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object.")
     ] = False,
@@ -33,9 +39,9 @@ def evaluate(
     """Score new rows with the model and the ids of a run."""
     check_run(run)
     load()
-    from keras_pss.training.run import evaluate as evaluate_run
+    from keras_pss.training.evaluation import evaluate as evaluate_run
 
-    metrics = evaluate_run(run, data).as_dict()
+    metrics = evaluate_run(run, data, split=split).as_dict()
     if as_json:
         typer.echo(json.dumps(metrics))
         return
@@ -66,7 +72,7 @@ def predict(
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the click probability of each row of a log with a schema."""
+    """Write the click probability of each row of a log."""
     check_run(run)
     load()
     from keras_pss.training.predict import predict as predict_rows

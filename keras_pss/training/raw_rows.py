@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from keras_pss.data.storage import encoder_folder
+from keras_pss.data.storage.open_folder import load_encoder
 from keras_pss.serving.raw_rows.preprocessing import preprocessing
 
 logger = logging.getLogger(__name__)
@@ -18,15 +18,15 @@ def raw_rows(encoder: Path) -> keras.Model | None:
         encoder: The encoder of a run.
 
     Returns:
-        The model, or None if the log has no schema. Also None, with a
+        The model, or None if there is no encoder. Also None, with a
         warning, if raw rows cannot be served: a run does not fail for that.
 
     Raises:
         ValueError: If the encoder is damaged.
     """
-    if not encoder.is_dir():
+    if not encoder.exists():
         return None
-    encoding = encoder_folder.load(encoder)
+    encoding = load_encoder(encoder)
     try:
         return preprocessing(encoding)
     except ValueError as error:

@@ -1,23 +1,18 @@
 """A training run: fit, keep the best checkpoint, test once, write a report."""
 
 import json
-import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.data.pipelines.file_batches import file_dataset
-from keras_pss.data.pipelines.tsv_batches import log_rejects
-from keras_pss.data.readers.source import checksum
-from keras_pss.data.storage import encoder_folder
+from keras_pss.data.storage import open_folder
+from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_file, read_json, write_json
-from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.planning import memory_report
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import plots
@@ -26,9 +21,6 @@ from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
 from keras_pss.training.raw_rows import raw_rows
-from keras_pss.training.scorer import EVALUATION_BATCH, forward
-
-logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
@@ -49,13 +41,13 @@ def train(
     Writes to `out`: `run.json` (first: the settings), `report.json` (last, so
     that its presence means that the run is complete), `model.keras` and
     `saved_model/` of the best checkpoint, the id `encoder`, `tensorboard/` logs
-    and `plots/`. During training, `out` also holds the state. With a log of a
-    schema, `saved_model/` takes raw rows as well; see `export_saved_model`.
+    and `plots/`. During training, `out` also holds the state. With a prepared
+    log, `saved_model/` takes raw rows as well; see `export_saved_model`.
 
     Args:
-        data: The log that `prepare` or `load` of `keras_pss.data` or of
-            `keras_pss.data.criteo`, or `movielens.load`, returned, with
-            training, validation and test rows.
+        data: The log that `prepare` or `load` of `keras_pss.data`, or
+            `movielens.load`, returned, with training, validation and test
+            rows.
         config: Hyperparameters.
         out: Folder of the run. It is created if it does not exist.
         verbose: The `verbose` argument of `model.fit`.
@@ -162,54 +154,20 @@ def report_of(
     }
 
 
-def evaluate(
-    run: Path | str, sources: list[Path], batch_size: int = EVALUATION_BATCH
-) -> Metrics:
-    """Scores labeled rows of a click log with a run's model and encoder.
+def load_encoder(run: Path | str) -> LogEncoding:
+    """What encodes rows as the training rows of a run.
 
-    A file that the run was trained on is scored with a warning: the model has
-    seen most of its rows, so the result says nothing about new ones.
-
-    Args:
-        run: Folder of a finished run.
-        sources: Files of the log that the run was trained on, plain or
-            compressed.
-        batch_size: Number of rows per batch.
+    Raises:
+        ValueError: The run has none, or it is damaged.
     """
-    run = Path(run)
-    model = load_model(run)
-    data = _of_files(run, sources, batch_size)
-    _warn_of_known(run, sources)
-    score = forward(model, data)
-    found = MetricsAccumulator()
-    rows = 0
-    for features, labels in data:
-        found.update(labels.numpy(), score(features).numpy().ravel())
-        rows += len(labels)
-    if not rows:
+    path = Path(run) / ENCODER_FILE
+    if not path.exists():
         raise ValueError(
-            f"No rows to score. Received: {', '.join(map(str, sources))}"
+            f"`run` must be a run on a prepared log, with an {ENCODER_FILE}. "
+            "Prepare the log (`keras-pss prepare`) and train again. "
+            f"Received: run={str(run)!r}"
         )
-    return found.result()
-
-
-def _of_files(run: Path, sources: list[Path], batch_size: int) -> Any:
-    """Batches of labeled rows, encoded as the run's training rows."""
-    encoder = run / ENCODER_FILE
-    if encoder.is_dir():
-        return file_dataset(
-            sources,
-            encoder_folder.load(encoder),
-            batch_size=batch_size,
-            on_rejects=log_rejects,
-        )
-    if encoder.is_file():
-        known = criteo.load_encoder(encoder)
-        return criteo.tsv_dataset(sources, known, batch_size=batch_size)
-    raise ValueError(
-        "`run` must be a run on a log with a schema or in Criteo's format, "
-        f"with an {ENCODER_FILE}. Received: run={run}"
-    )
+    return open_folder.load_encoder(path)
 
 
 def load_model(run: Path | str) -> keras.Model:
@@ -224,23 +182,6 @@ def load_model(run: Path | str) -> keras.Model:
     # Keras decides on loss scaling by the policy while a model is created.
     with dtype_policy(report.get("precision", "float32")):
         return keras.saving.load_model(run / MODEL_FILE)
-
-
-def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
-    """Warns of files that the run has seen; old runs did not record them."""
-    report = json.loads((run / REPORT_FILE).read_text())
-    known = {x["sha256"]: x["name"] for x in report.get("sources", [])}
-    for source in map(Path, sources) if known else ():
-        name = known.get(checksum(source))
-        if name is not None:
-            logger.warning(
-                "%s is the file %s that the run was trained on: its metrics "
-                "do not hold for new rows. Score a file with other rows; "
-                "metrics of the run's test rows are in %s.",
-                source,
-                name,
-                run / REPORT_FILE,
-            )
 
 
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:

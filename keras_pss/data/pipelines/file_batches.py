@@ -1,10 +1,12 @@
 """tf.data pipelines of files that were not prepared."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.pipelines.record_batches import (
     check_batch_size,
     prefetched,
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 OnRejects = Callable[[list[Reject]], None]
 
+_logger = logging.getLogger(__name__)
+
+
+def log_rejects(rejects: list[Reject]) -> None:
+    """Logs a warning with the number of broken rows and the first one."""
+    _logger.warning("%d broken rows left out: %s", len(rejects), rejects[0])
+
 
 def file_dataset(
     sources: Sources,
@@ -28,7 +37,7 @@ def file_dataset(
     batch_size: int = 2048,
     strict: bool = False,
     labelled: bool = True,
-    on_rejects: OnRejects,
+    on_rejects: OnRejects = log_rejects,
 ) -> "tf.data.Dataset":
     """Batches of the rows of files, in order, encoded as a prepared log.
 
@@ -42,7 +51,7 @@ def file_dataset(
         strict: Whether to raise at the first broken row. Default: False.
         labelled: Whether the files have labels. Default: True.
         on_rejects: Function that is called with the list of broken rows of
-            each block that has any.
+            each block that has any. Default: logs a warning.
 
     Returns:
         A prefetched dataset with elements like those of `dataset`; without
@@ -51,6 +60,15 @@ def file_dataset(
 
     Raises:
         ValueError: If a file lacks a column or is of another kind.
+
+    Example:
+
+    ```python
+    from keras_pss import data
+
+    log = data.load("prepared")
+    model.evaluate(data.file_dataset("day_8.csv", log))
+    ```
     """
     import tensorflow as tf
 
@@ -83,6 +101,7 @@ def _check_files(paths: list[Path], schema: Schema, labelled: bool) -> None:
     """Raises here what TensorFlow would bury in a traceback of its own."""
     from keras_pss.data.readers.log_reader import LogReader
 
+    check_criteo(paths, schema, labelled)
     for path in paths:
         if path.is_file():  # a pipe is read once
             blocks = iter(LogReader(path, schema, labelled=labelled))

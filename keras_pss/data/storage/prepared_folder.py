@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pss.data.storage import encoder_folder
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.verification import verify
@@ -102,6 +103,10 @@ class PreparedFolder(LogEncoding):
         ]
         values = np.concatenate(parts).view(place.dtype)
         return values[:, 0] if place.width == 1 else values
+
+    def save_encoder(self, path: Path) -> None:
+        """Writes all that new rows need; `encoder_folder.load` reads it."""
+        encoder_folder.save(self, path)
 
     def verify(self) -> None:
         """Reads every file and compares it with the metadata.
