@@ -9,7 +9,8 @@ from runs import changed
 from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log, open_click_log
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, train
+from keras_pss.training.evaluation import evaluate
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 
@@ -25,7 +26,7 @@ def test_likes_of_movies_train_too(likes, tmp_path):
     content = (tmp_path / "likes.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
-    with pytest.raises(ValueError, match="a schema or in Criteo's format"):
+    with pytest.raises(ValueError, match="a run on a prepared log"):
         evaluate(tmp_path / "run", [])
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):
         train(

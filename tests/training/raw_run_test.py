@@ -98,5 +98,5 @@ def test_a_run_does_not_fail_for_raw_rows(run, caplog, tmp_path):
     assert raw_rows(tmp_path) is None
     assert "takes no raw rows: `format` of the timestamp" in caplog.text
     assert raw_rows(run / "encoder.npz") is None
-    with pytest.raises(ValueError, match="run on a log with a schema"):
+    with pytest.raises(ValueError, match="run on a prepared log"):
         raw_model(tmp_path)

@@ -10,7 +10,8 @@ import keras_pss
 from keras_pss.data import criteo
 from keras_pss.layers.base.walk import every
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.evaluation import evaluate
+from keras_pss.training.run import load_model, train
 
 pytestmark = pytest.mark.tf_only
 
@@ -89,7 +90,7 @@ def test_the_frequency_filter_shares_an_id(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(method="full", min_count=3, epochs=1, batch_size=512)
     report = train(prepared, config, tmp_path / "run", verbose=0)
-    counts = [prepared.counts(column) for column in range(26)]
+    counts = [prepared.counts(name) for name in criteo.CATEGORIES]
     kept = sum(1 + int((c[1:] >= 3).sum()) for c in counts)
     assert report["embedding_params"] == 16 * kept
     assert report["full_params"] == 16 * sum(prepared.cardinalities)

@@ -16,8 +16,9 @@ from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.data.storage import encoder_folder
 from keras_pss.training.config import RunConfig
+from keras_pss.training.evaluation import evaluate
 from keras_pss.training.predict import predict
-from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.run import load_model, train
 
 pytestmark = pytest.mark.tf_only
 
