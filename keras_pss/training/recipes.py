@@ -3,7 +3,7 @@
 A recipe is a TOML file in `keras_pss/recipes/`, or a file of the user:
 
     title, data ("criteo" or "movielens"), log, source, notes
-    [prepare]        arguments of `criteo.prepare`
+    [prepare]        arguments of `criteo.schema`
     [run]            settings of `RunConfig`
     [variants.NAME]  run = {...}, which overrides [run];
                      paper = {"what" = number}
@@ -44,7 +44,7 @@ class Recipe:
         log: The files that it needs.
         source: The paper.
         notes: What differs from the paper, and what its numbers mean.
-        prepare: Arguments of `criteo.prepare`.
+        prepare: Arguments of `criteo.schema`.
         run: Settings of a run.
         paper: The paper's results, to compare with.
     """
