@@ -1,7 +1,7 @@
 """tf.data pipelines of files that were not prepared."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ from keras_pss.data.pipelines.record_batches import (
     prefetched,
 )
 from keras_pss.data.readers.block import Reject
+from keras_pss.data.readers.blocks import Values
 from keras_pss.data.readers.source import Sources, as_sources
+from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.features import Schema
 from keras_pss.ops.dense_transform import transform_dense
@@ -81,14 +83,19 @@ def file_dataset(
 
     def blocks() -> Iterator[Any]:
         reader = LogReader(paths, schema, strict=strict, labelled=labelled)
+        yield from ordered_map(element, valid(reader), WORKERS)
+
+    def valid(reader: Iterable[Values]) -> Iterator[Values]:
         for block in reader:
             if block.rejects:
                 on_rejects(block.rejects)
-            features = encode(block.rows)
-            if labelled:
-                yield features, block.rows["label"].to_numpy()
-            else:
-                yield features
+            yield block
+
+    def element(block: Values) -> Any:
+        features = encode(block.rows)
+        if not labelled:
+            return features
+        return features, block.rows["label"].to_numpy()
 
     made = tf.data.Dataset.from_generator(
         blocks, output_signature=_signature(encoding, labelled)
