@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +90,14 @@ class OldFolder(PreparedFolder):
 
 def _hexadecimal(values: "pl.Series") -> "pl.Series":
     """Eight lowercase digits of values, UInt32 (n,)."""
-    import polars as pl
-
-    # Two bytes have 65,536 texts, so that Python formats no value twice.
-    digits = pl.Series([f"{value:04x}" for value in range(1 << 16)])
-    numbers = values.to_numpy()
+    numbers, digits = values.to_numpy(), _digits()
     high = digits.gather(numbers >> np.uint32(16))
     return high + digits.gather(numbers & np.uint32(0xFFFF))
+
+
+@cache
+def _digits() -> "pl.Series":
+    """Texts of two bytes, so that Python formats no value twice."""
+    import polars as pl
+
+    return pl.Series([f"{value:04x}" for value in range(1 << 16)])
