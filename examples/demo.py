@@ -25,9 +25,10 @@ from rich.table import Table
 from keras_pss_cli.common import quiet
 
 with quiet():  # TensorFlow logs on import, before log levels take effect
-    from keras_pss.data import criteo, synthetic
+    from keras_pss.data import PreparedFolder, criteo, synthetic
     from keras_pss.training.config import RunConfig
-    from keras_pss.training.run import load_model, train
+    from keras_pss.training.finished.finished_run import load_model
+    from keras_pss.training.run import train
 
 RUNS = (("full", "1x"), ("robe", "100x"), ("robe", "1000x"))
 
@@ -119,7 +120,7 @@ def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
     return table
 
 
-def served_difference(data: criteo.Prepared, run: Path, out: Path) -> float:
+def served_difference(data: PreparedFolder, run: Path, out: Path) -> float:
     """Largest |Keras - SavedModel in a fresh process| over test rows."""
     test = criteo.dataset(data, "test", batch_size=4096, shuffle=False)
     rows = {k: v.numpy() for k, v in next(iter(test))[0].items()}

@@ -19,13 +19,17 @@ from rich.progress import (
 TFDS = "tfds:"
 
 
-def check_files(paths: list[Path]) -> list[Path]:
-    """Checks files; datasets are looked up when they are opened."""
+def check_paths(paths: list[Path]) -> list[Path]:
+    """Checks that paths exist; datasets are looked up when they are opened."""
     for path in paths:
-        if str(path).startswith(TFDS):
-            continue
-        if not path.exists():
+        if not str(path).startswith(TFDS) and not path.exists():
             raise typer.BadParameter(f"File '{path}' does not exist.")
+    return paths
+
+
+def check_files(paths: list[Path]) -> list[Path]:
+    """Checks files or datasets."""
+    for path in check_paths(paths):
         if path.is_dir():
             raise typer.BadParameter(f"File '{path}' is a directory.")
     return paths

@@ -24,9 +24,7 @@ def prepare(
     schema: SchemaOption = None,
     parquet: Annotated[
         bool,
-        typer.Option(
-            "--parquet", help="With --schema: write Parquet files as well."
-        ),
+        typer.Option("--parquet", help="Write Parquet files as well."),
     ] = False,
     ids: Annotated[
         str,
@@ -58,7 +56,6 @@ def prepare(
     split_seed: Annotated[
         int, typer.Option(help="Seed of --split random.")
     ] = 2020,
-    seed: Annotated[int, typer.Option(help="Seed of --ids hash.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first invalid row.")
     ] = False,
@@ -69,47 +66,42 @@ def prepare(
         "ids": ids,
         "min_count": min_count,
         "hash_buckets": hash_buckets,
-        "seed": seed,
         "split": split,
         "test_fraction": test_fraction,
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
     }
     dataset = next((s for s in map(str, sources) if s.startswith(TFDS)), None)
-    check_schema(schema, parquet, of_criteo, dataset)
+    if schema is not None or dataset is not None:
+        check_schema(schema, of_criteo, dataset)
     load()
     from keras_pss import data
     from keras_pss.data.readers.tfds.names import schema_of
 
     declared: Any = schema
-    if schema is None and dataset is not None:
-        declared = schema_of(dataset)
-    common: dict[str, Any] = {"strict": strict, "overwrite": overwrite}
+    if schema is None:
+        declared = data.criteo.schema(**of_criteo)
+        if dataset is not None:
+            declared = schema_of(dataset)
     with progress_bar() as progress:
-        common["progress"] = progress
-        prepared: Any
-        if declared is None:
-            prepared = data.criteo.prepare(sources, out, **of_criteo, **common)
-        else:
-            prepared = data.prepare(
-                sources, out, declared, parquet=parquet, **common
-            )
+        prepared = data.prepare(
+            sources,
+            out,
+            declared,
+            strict=strict,
+            overwrite=overwrite,
+            progress=progress,
+            parquet=parquet,
+        )
     show_prepared(prepared)
     if prepared.incomplete:
         raise typer.Exit(1)  # a script must not continue with a partial log
 
 
 def check_schema(
-    schema: str | None,
-    parquet: bool,
-    of_criteo: dict[str, Any],
-    dataset: str | None = None,
+    schema: str | None, of_criteo: dict[str, Any], dataset: str | None = None
 ) -> None:
     """Raises a ValueError for options that the schema determines."""
-    if schema is None and dataset is None:
-        if parquet:
-            raise ValueError("`parquet` needs a `schema`, such as criteo.")
-        return
     defaults = inspect.signature(prepare).parameters
     how = f"`keras-pss schema show {schema}` prints it"
     if schema is None:
@@ -178,7 +170,7 @@ def find(
 
 
 def show_prepared(prepared: Any) -> None:
-    from keras_pss.data.storage.version_1.prepare import MAX_REJECTS
+    from keras_pss.data.storage.rejects import MAX_REJECTS
 
     parts = [f"{prepared.rows(s):,} {s}" for s in prepared.splits]
     typer.echo(f"{prepared.directory}: {', '.join(parts)} rows", err=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 from keras_pss_cli.common import (
     Overwrite,
     check_files,
+    check_paths,
     check_run,
     load,
     progress_bar,
@@ -23,10 +24,17 @@ def evaluate(
         list[Path],
         typer.Option(
             help="A labelled file like those of the run, or tfds:NAME[SPLIT]; "
-            "repeat for more.",
-            callback=check_files,
+            "repeat for more. Or a folder that `prepare` wrote, with the ids "
+            "of the run.",
+            callback=check_paths,
         ),
     ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="'train', 'validation' or 'test' of a folder. Default: test."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object.")
     ] = False,
@@ -34,9 +42,9 @@ def evaluate(
     """Score new rows with the model and the ids of a run."""
     check_run(run)
     load()
-    from keras_pss.training.run import evaluate as evaluate_run
+    from keras_pss.training.finished.evaluation import evaluate as evaluate_run
 
-    metrics = evaluate_run(run, data).as_dict()
+    metrics = evaluate_run(run, data, split=split).as_dict()
     if as_json:
         typer.echo(json.dumps(metrics))
         return
@@ -67,10 +75,10 @@ def predict(
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the click probability of each row of a log with a schema."""
+    """Write the click probability of each row of a log."""
     check_run(run)
     load()
-    from keras_pss.training.predict import predict as predict_rows
+    from keras_pss.training.finished.predict import predict as predict_rows
 
     broken = 0
 
@@ -115,8 +123,9 @@ def export(
     check_run(run)
     load()
     from keras_pss.serving.saved_model import export_saved_model
+    from keras_pss.training.finished.finished_run import load_model
     from keras_pss.training.raw_rows import raw_rows
-    from keras_pss.training.run import ENCODER_FILE, load_model
+    from keras_pss.training.run import ENCODER_FILE
 
     model = load_model(run)
     for mode in (name for name, asked in modes.items() if asked):

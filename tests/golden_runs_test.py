@@ -3,6 +3,7 @@
 The files are in tests/golden; make_golden.py there says how they were made.
 """
 
+import gzip
 import json
 import shutil
 
@@ -13,7 +14,14 @@ from golden_files import EXACT, FOLDER, arrays, read_json
 
 from keras_pss.comparison import Grid, compare, write_report
 from keras_pss.data import criteo
-from keras_pss.training import RunConfig, evaluate, train
+from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.data.readers.log_reader import LogReader
+from keras_pss.data.storage.open_folder import load_encoder
+from keras_pss.serving.saved_model import export_saved_model
+from keras_pss.training import RunConfig, evaluate, raw_model, train
+from keras_pss.training.finished.finished_run import load_model
+from keras_pss.training.finished.predict import predict
+from keras_pss.training.raw_rows import raw_rows
 
 pytestmark = pytest.mark.tf_only
 
@@ -52,37 +60,57 @@ def test_a_prepared_folder_gives_the_same_batches(policy):
                 np.testing.assert_array_equal(features[name], expected[name])
 
 
+def records(folder):
+    """The records of all rows, in the order of the splits."""
+    shards = [path for split in folder.splits for path in folder.shards(split)]
+    parts = [np.fromfile(path, "<i4").reshape(-1, 40) for path in shards]
+    return np.concatenate(parts)
+
+
 @every_policy
 def test_an_encoder_file_gives_the_ids_of_the_shards(policy):
-    encoder = criteo.load_encoder(PREPARED / f"{policy}.encoder")
+    encoder = load_encoder(PREPARED / f"{policy}.encoder")
     data = criteo.load(PREPARED / policy)
-    assert encoder.config() == data.encoder().config()
     assert encoder.cardinalities == data.cardinalities
-    (block,) = criteo.TsvReader(LOG, block_bytes=1 << 30)
-    ids = encoder(block.categories)
-    np.testing.assert_array_equal(ids, data.encoder()(block.categories))
-    if policy == "vocabulary":  # in the order of the log
-        expected = arrays(PREPARED / "batches.npz", "vocabulary/train/0/")
-        np.testing.assert_array_equal(ids[:32], expected["categorical"])
+    (block,) = LogReader(LOG, encoder.schema)
+    ids = RowEncoder(encoder)(block.rows)["categorical"]
+    np.testing.assert_array_equal(
+        ids, RowEncoder(data)(block.rows)["categorical"]
+    )
+    expected = records(data)[:, 14:]
+    if policy == "hash":  # whose rows were split at random
+        ids, expected = (x[np.lexsort(x.T)] for x in (ids, expected))
+    np.testing.assert_array_equal(ids, expected)
 
 
 @every_policy
 def test_the_same_log_gives_the_same_folder(policy, tmp_path):
-    """Shard by shard; the metadata may say more than it did."""
+    """Byte by byte, except for the ids of another hash."""
     settings = {"min_count": 2, "rows_per_shard": 200}
     if policy == "hash":
-        settings = {"hash_buckets": 50, "seed": 3, "split": "random"}
+        settings = {"hash_buckets": 50, "split": "random"}
     old = criteo.load(PREPARED / policy)
     new = criteo.prepare(LOG, tmp_path / "new", ids=policy, **settings)
+    assert new.schema == old.schema
+    assert new.layout == old.layout
+    assert new.tables == old.tables
+    assert new.splits == old.splits
+    words = 40 if policy == "vocabulary" else 14
     for split in old.splits:
         pairs = zip(old.shards(split), new.shards(split), strict=True)
-        for one, other in pairs:
-            assert one.name == other.name
-            assert one.read_bytes() == other.read_bytes()
+        assert all(one.name == other.name for one, other in pairs)
+    np.testing.assert_array_equal(
+        records(new)[:, :words], records(old)[:, :words]
+    )
     metadata = read_json(PREPARED / policy / "metadata.json")
     again = read_json(tmp_path / "new" / "metadata.json")
-    for name in set(metadata) - {"keras_pss"}:
+    for name in ("rows_per_shard", "sources", "rejects", "strict"):
         assert again[name] == metadata[name], name
+    if policy == "vocabulary":
+        assert again["splits"] == metadata["splits"]
+        for name in criteo.CATEGORIES:
+            assert new.vocabulary(name).equals(old.vocabulary(name))
+            np.testing.assert_array_equal(new.counts(name), old.counts(name))
 
 
 def test_a_finished_run_scores_a_log():
@@ -91,6 +119,41 @@ def test_a_finished_run_scores_a_log():
     assert metrics["rows"] == expected["rows"] == 600
     for name in METRICS:
         close(metrics[name], expected[name])
+
+
+def test_a_finished_run_scores_its_folder():
+    metrics = evaluate(FOLDER / "run", PREPARED / "vocabulary").as_dict()
+    report = read_json(FOLDER / "run" / "report.json")
+    for name in METRICS:
+        close(metrics[name], report[name])
+    with pytest.raises(ValueError, match="the ids of the run"):
+        evaluate(FOLDER / "run", PREPARED / "hash")
+
+
+def test_a_finished_run_predicts_and_serves_raw_rows(tmp_path):
+    import polars as pl
+    import tensorflow as tf
+
+    assert predict(FOLDER / "run", LOG, tmp_path / "found.parquet") == 600
+    found = pl.read_parquet(tmp_path / "found.parquet")["probability"]
+    text = gzip.decompress(LOG.read_bytes())
+    rows = pl.read_csv(
+        text,
+        separator="\t",
+        has_header=False,
+        new_columns=list(criteo.COLUMNS),
+        infer_schema=False,
+    ).with_columns(pl.col(criteo.INTEGERS).cast(pl.Int64))
+    np.testing.assert_allclose(raw_model(FOLDER / "run")(rows), found, 1e-5)
+    raw = raw_rows(FOLDER / "run" / "encoder")
+    export_saved_model(load_model(FOLDER / "run"), tmp_path / "out", raw=raw)
+    served = tf.saved_model.load(str(tmp_path / "out"))
+    assert "serve_raw" in served.signatures
+
+
+def test_hashed_ids_of_version_1_take_no_raw_rows(caplog):
+    assert raw_rows(PREPARED / "hash.encoder") is None
+    assert "ids of the hash pss1, seed 3" in caplog.text
 
 
 def test_the_model_and_the_saved_model_of_a_run_agree():

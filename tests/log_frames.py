@@ -32,14 +32,3 @@ def blocks(frame: pl.DataFrame, size: int) -> Frames:
     """A frame, given in blocks of at most `size` rows."""
     starts = range(0, len(frame), size)
     return Frames(*(frame.slice(start, size) for start in starts))
-
-
-def criteo_frame(rows) -> pl.DataFrame:
-    """The values of a parsed block of Criteo rows."""
-    columns = {"label": pl.Series(rows.labels, dtype=pl.Int8)}
-    for i in range(13):
-        columns[f"I{i + 1}"] = pl.Series(rows.integers[:, i], dtype=pl.Int64)
-    for i in range(26):
-        texts = [f"{value:08x}" for value in rows.categories[:, i].tolist()]
-        columns[f"C{i + 1}"] = texts
-    return pl.DataFrame(columns)

@@ -66,7 +66,7 @@ def compare(
     its last evaluation.
 
     Args:
-        data: A folder that `criteo.prepare` wrote, or MovieLens' ratings.
+        data: A folder that `prepare` wrote, or MovieLens' ratings.
         grid: The runs to compare.
         out: Folder of the comparison. It is created if it does not exist.
         workers: Number of cells that train at the same time, each on its share

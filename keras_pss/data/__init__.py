@@ -12,6 +12,7 @@ when a log is prepared.
 """
 
 from keras_pss.data import criteo, movielens, synthetic
+from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.pipelines.log_dataset import dataset
 from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepare_log import prepare
@@ -21,6 +22,7 @@ __all__ = [
     "PreparedFolder",
     "criteo",
     "dataset",
+    "file_dataset",
     "load",
     "movielens",
     "prepare",

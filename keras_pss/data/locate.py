@@ -1,24 +1,22 @@
 """Opens click logs from names, files, folders or loaded data."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keras_pss.data import criteo, movielens, synthetic
+from keras_pss.data import movielens, synthetic
+from keras_pss.data.criteo import preset
 from keras_pss.data.log_files import all_files, is_ratings, logs
 from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.folder_log import FolderLog
-from keras_pss.data.pipelines.prepared_log import PreparedLog
 from keras_pss.data.readers.tfds.names import is_tfds, schema_of
 from keras_pss.data.readers.tfds.split_source import split_sources
 from keras_pss.data.schema_differences import schema_differences
 from keras_pss.data.storage.open_folder import load
 from keras_pss.data.storage.prepare_log import prepare
 from keras_pss.data.storage.prepared_folder import PreparedFolder
-from keras_pss.data.storage.version_1.criteo_folder import CriteoFolder
 from keras_pss.features import Schema
 from keras_pss.files import read_json, write_json
 
@@ -49,7 +47,7 @@ class Located:
     path: Path
     name: str
     best_auc: float | None = None
-    prepared: criteo.Prepared | PreparedFolder | None = None
+    prepared: PreparedFolder | None = None
     differences: list[str] = field(default_factory=list)
 
 
@@ -74,7 +72,7 @@ def locate(
         rows: Number of generated rows. Default: 300,000.
         scale: Scale of the cardinalities of the generated rows; see
             `synthetic.generate`. Default: 0.01.
-        settings: Keyword arguments of `criteo.prepare`; or `schema`, a
+        settings: Keyword arguments of `criteo.schema`; or `schema`, a
             recipe's schema as a dictionary, for any log. Default: none.
         progress: Called as `progress(done, total, stage)` while rows are
             generated and prepared. Default: None.
@@ -204,16 +202,17 @@ def _prepared(
 ) -> Located:
     """Prepares the files in `out/data` unless that was done before."""
     target = out / FOLDER
-    made: criteo.Prepared | PreparedFolder | None = None
+    made: PreparedFolder | None = None
     if not (target / "metadata.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_json(asked, out / NOTE)
         settings = asked["prepare"]
-        if "schema" in settings:
-            schema = Schema.from_dict(settings["schema"])
-            made = prepare(files, target, schema, progress=progress)
-        else:
-            made = criteo.prepare(files, target, progress=progress, **settings)
+        schema = (
+            Schema.from_dict(settings["schema"])
+            if "schema" in settings
+            else preset.schema(**settings)
+        )
+        made = prepare(files, target, schema, progress=progress)
     return Located(target, name_of(target), prepared=made)
 
 
@@ -233,8 +232,7 @@ def as_click_log(data: Any) -> ClickLog:
 
     Args:
         data: A `ClickLog`, a result of `prepare` or `load` of
-            `keras_pss.data` or of `keras_pss.data.criteo`, or MovieLens
-            `Interactions`.
+            `keras_pss.data`, or MovieLens `Interactions`.
 
     Raises:
         ValueError: If `data` has another type.
@@ -243,12 +241,8 @@ def as_click_log(data: Any) -> ClickLog:
         return data
     if isinstance(data, movielens.Interactions):
         return LikesLog(data)
-    if isinstance(data, CriteoFolder):
-        return PreparedLog(data.prepared)
     if isinstance(data, PreparedFolder):
         return FolderLog(data)
-    if isinstance(data, criteo.Prepared):
-        return PreparedLog(data)
     raise ValueError(
         "`data` must be a result of `keras_pss.data.prepare` or `load`, or of "
         f"`movielens.load`. Received: {type(data).__name__}"
@@ -298,18 +292,13 @@ def _differences(folder: Path, settings: dict[str, Any]) -> list[str]:
             f"{folder} was prepared with {difference}"
             for difference in schema_differences(load(folder).schema, wanted)
         ]
-    content = json.loads((folder / "metadata.json").read_text())
-    split = content.get("split", {})
-    found = {
-        **{k: v for k, v in content.get("ids", {}).items() if k != "policy"},
-        "ids": content.get("ids", {}).get("policy"),
-        **{k: v for k, v in split.items() if k != "policy"},
-        "split": split.get("policy"),
-        "split_seed": split.get("seed"),
-    }
+    schema = load(folder).schema
+    if not preset.is_criteo(schema):
+        return []
+    found = preset.options_of(schema)
     return [
         f"{folder} was prepared with {name}={found[name]}, the recipe has "
         f"{value}"
         for name, value in settings.items()
-        if name in found and found[name] != value
+        if found[name] != value
     ]

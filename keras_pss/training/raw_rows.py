@@ -5,7 +5,8 @@ from pathlib import Path
 
 import keras
 
-from keras_pss.data.storage import encoder_folder
+from keras_pss.data.movielens.likes_ids import LikesIds
+from keras_pss.data.storage.open_folder import load_encoder
 from keras_pss.serving.raw_rows.preprocessing import preprocessing
 
 logger = logging.getLogger(__name__)
@@ -18,15 +19,18 @@ def raw_rows(encoder: Path) -> keras.Model | None:
         encoder: The encoder of a run.
 
     Returns:
-        The model, or None if the log has no schema. Also None, with a
-        warning, if raw rows cannot be served: a run does not fail for that.
+        The model, or None if there is no encoder of a log with a schema.
+        Also None, with a warning, if raw rows cannot be served: a run does
+        not fail for that.
 
     Raises:
         ValueError: If the encoder is damaged.
     """
-    if not encoder.is_dir():
+    if not encoder.exists():
         return None
-    encoding = encoder_folder.load(encoder)
+    if encoder.is_file() and LikesIds.are_in(encoder):
+        return None
+    encoding = load_encoder(encoder)
     try:
         return preprocessing(encoding)
     except ValueError as error:

@@ -5,7 +5,7 @@ A recipe is a TOML file in `keras_pss/recipes/`, or a file of the user:
     title, log, source, notes
     data             "criteo" or "movielens"; or in its place
     schema           a preset, such as "avazu", or the path of a schema
-    [prepare]        arguments of `criteo.prepare`; with a schema, `min_count`
+    [prepare]        arguments of `criteo.schema`; with a schema, `min_count`
                      of its features, and `split` in place of its split
     [run]            settings of `RunConfig`
     [variants.NAME]  run = {...}, which overrides [run];
@@ -51,7 +51,7 @@ class Recipe:
         log: The files that it needs.
         source: The paper.
         notes: What differs from the paper, and what its numbers mean.
-        prepare: Arguments of `criteo.prepare`, or changes of the schema.
+        prepare: Arguments of `criteo.schema`, or changes of the schema.
         run: Settings of a run.
         paper: The paper's results, to compare with.
         schema: The schema of its log, with these changes; None for the logs

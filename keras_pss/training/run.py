@@ -1,38 +1,24 @@
 """A training run: fit, keep the best checkpoint, test once, write a report."""
 
 import json
-import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log
-from keras_pss.data.movielens.likes_files import likes_dataset
-from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.data.pipelines.file_batches import file_dataset
-from keras_pss.data.pipelines.tsv_batches import log_rejects
-from keras_pss.data.readers.source import checksum
-from keras_pss.data.readers.tfds.names import SPLIT_COLUMN
-from keras_pss.data.readers.tfds.split_source import TFDSSplit, log_sources
-from keras_pss.data.storage import encoder_folder
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.planning import memory_report
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import plots
-from keras_pss.training.build_model import dtype_policy, methods_of
+from keras_pss.training.build_model import methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
 from keras_pss.training.raw_rows import raw_rows
-from keras_pss.training.scorer import EVALUATION_BATCH, scored
-
-logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
@@ -53,13 +39,13 @@ def train(
     Writes to `out`: `run.json` (first: the settings), `report.json` (last, so
     that its presence means that the run is complete), `model.keras` and
     `saved_model/` of the best checkpoint, the id `encoder`, `tensorboard/` logs
-    and `plots/`. During training, `out` also holds the state. With a log of a
-    schema, `saved_model/` takes raw rows as well; see `export_saved_model`.
+    and `plots/`. During training, `out` also holds the state. With a prepared
+    log, `saved_model/` takes raw rows as well; see `export_saved_model`.
 
     Args:
-        data: The log that `prepare` or `load` of `keras_pss.data` or of
-            `keras_pss.data.criteo`, or `movielens.load`, returned, with
-            training, validation and test rows.
+        data: The log that `prepare` or `load` of `keras_pss.data`, or
+            `movielens.load`, returned, with training, validation and test
+            rows.
         config: Hyperparameters.
         out: Folder of the run. It is created if it does not exist.
         verbose: The `verbose` argument of `model.fit`.
@@ -164,106 +150,6 @@ def report_of(
         },
         "train_rows": data.rows("train"),
     }
-
-
-def evaluate(
-    run: Path | str, sources: list[Path], batch_size: int = EVALUATION_BATCH
-) -> Metrics:
-    """Scores labeled rows of a click log with a run's model and encoder.
-
-    A file that the run was trained on is scored with a warning: the model has
-    seen most of its rows, so the result says nothing about new ones.
-
-    Memory: with a group in the schema, about 70 bytes per row; the metrics
-    then include the AUC within groups.
-
-    Args:
-        run: Folder of a finished run.
-        sources: Files like those of the run's log, plain or compressed.
-        batch_size: Number of rows per batch.
-
-    Raises:
-        ValueError: If a file is of another format; or, with MovieLens'
-            ratings, if a line is broken or a user or movie is new, for which
-            the model has no embedding.
-    """
-    run = Path(run)
-    model = load_model(run)
-    data = _of_files(run, sources, batch_size)
-    _warn_of_known(run, sources)
-    found = scored(model, data)
-    if found is None:
-        raise ValueError(
-            f"No rows to score. Received: {', '.join(map(str, sources))}"
-        )
-    return found
-
-
-def _of_files(run: Path, sources: list[Path], batch_size: int) -> Any:
-    """Labeled batches, encoded as the run's training rows, with groups."""
-    encoder = run / ENCODER_FILE
-    if encoder.is_dir():
-        encoding = encoder_folder.load(encoder)
-        return file_dataset(
-            sources,
-            encoding,
-            batch_size=batch_size,
-            groups=encoding.schema.group is not None,
-            on_rejects=log_rejects,
-        )
-    if encoder.is_file() and LikesIds.are_in(encoder):
-        return likes_dataset(sources, encoder, batch_size)
-    if encoder.is_file():
-        known = criteo.load_encoder(encoder)
-        return criteo.tsv_dataset(sources, known, batch_size=batch_size)
-    raise ValueError(
-        f"`run` must hold its ids, as the {ENCODER_FILE}. Copy the run whole. "
-        "Runs on MovieLens' ratings of older versions saved none: train again. "
-        f"Received: run={run}"
-    )
-
-
-def load_model(run: Path | str) -> keras.Model:
-    """The model of a finished run, at its best checkpoint."""
-    run = Path(run)
-    if not (run / REPORT_FILE).is_file():
-        raise ValueError(
-            f"`run` must be the folder of a finished `keras-pss train`, with a "
-            f"{REPORT_FILE}. Received: run={run}"
-        )
-    report = _read(run / REPORT_FILE)
-    # Keras decides on loss scaling by the policy while a model is created.
-    with dtype_policy(report.get("precision", "float32")):
-        return keras.saving.load_model(run / MODEL_FILE)
-
-
-def _warn_of_known(run: Path, sources: Sequence[Path | str]) -> None:
-    """Warns of files that the run has seen; old runs did not record them."""
-    report = json.loads((run / REPORT_FILE).read_text())
-    known = {x["sha256"]: x["name"] for x in report.get("sources", [])}
-    for source in log_sources(sources) if known else ():
-        if isinstance(source, TFDSSplit):
-            name = known.get(source.checksum())
-            if _tests(run, source):
-                continue
-        else:
-            name = known.get(checksum(source.path))
-        if name is not None:
-            logger.warning(
-                "%s is the file %s that the run was trained on: its metrics "
-                "do not hold for new rows. Score a file with other rows; "
-                "metrics of the run's test rows are in %s.",
-                source.path,
-                name,
-                run / REPORT_FILE,
-            )
-
-
-def _tests(run: Path, source: TFDSSplit) -> bool:
-    """Whether a run on the dataset has left a split for testing."""
-    split = encoder_folder.load(run / ENCODER_FILE).schema.split
-    tested = (split.values or {}).get("test", ())
-    return split.column == SPLIT_COLUMN and source.part in tested
 
 
 def _check_folder(out: Path, asked: dict[str, Any], resume: bool) -> None:

@@ -60,7 +60,7 @@ def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
     assert report["model_options"] == {"hidden_units": [8]}
     assert (report["batch_size"], report["budget"]) == (2048, "20x")
     found = json.loads((folder / "recipe/data/metadata.json").read_text())
-    assert found["split"]["policy"] == "random"
+    assert found["schema"]["split"]["by"] == "random"
     assert found["splits"]["test"]["rows"] == 600
 
 

@@ -81,10 +81,10 @@ pytestmark = pytest.mark.tf_only
         ("export --run run --out run", "already exists"),
         ("export --run run --out run --overwrite", "a SavedModel and nothing"),
         ("prepare log.tsv.gz --out data", "--overwrite"),
-        ("prepare short.tsv --out d", "expected 40 with the label, found 2"),
+        ("prepare short.tsv --out d", "expected 40, found 2"),
         (
             "prepare short.tsv --out d --strict",
-            "expected 40 with the label, found 2",
+            "expected 40, found 2",
         ),
         ("prepare short.tsv --out d --strict", "read without --strict"),
         ("prepare comma.csv --out d", "40 columns separated by commas"),

@@ -16,7 +16,7 @@ COMMANDS = typer.main.get_group(keras_pss_cli.app).commands
         ("prepare", "read with strict=False to", "read without --strict to"),
         ("prepare", "`hash_buckets` is 1", "--hash-buckets is 1"),
         ("prepare", "with ids='hash'. Give", "with --ids hash. Give"),
-        ("prepare", "Received: seed=-1.", "Received: --seed -1."),
+        ("synth", "Received: seed=-1.", "Received: --seed -1."),
         ("prepare", "`sources` must", "SOURCES must"),
         ("prepare", "`criteo.prepare` writes", "`keras-pss prepare` writes"),
         ("export", "Received: path=run", "Received: --out run"),

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from criteo_text import parsed
 
-from keras_pss.data import criteo, synthetic
+from keras_pss.data import PreparedFolder, criteo, synthetic
 
 ROWS = 3_000
 
@@ -20,13 +21,12 @@ def log(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def rows(log):
-    """The parsed rows of `log`: labels, integers and categories."""
-    (block,) = criteo.TsvReader(log, block_bytes=1 << 30)
-    return block
+    """The rows of `log`, as the package has not read them."""
+    return parsed(log)
 
 
 @pytest.fixture(scope="session")
-def prepared(log, tmp_path_factory) -> criteo.Prepared:
+def prepared(log, tmp_path_factory) -> PreparedFolder:
     """`log`, prepared with a vocabulary in several shards."""
     out = tmp_path_factory.mktemp("prepared") / "out"
     return criteo.prepare(log, out, min_count=2, rows_per_shard=700)

@@ -1,11 +1,12 @@
-"""tf.data pipelines against the records that they read."""
+"""Pipelines of Criteo's log against the records that they read."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pss.data import criteo
-from keras_pss.data.pipelines import tf_dataset as dataset_module
+from keras_pss.data import criteo, file_dataset
+from keras_pss.data.pipelines.log_dataset import element_of
+from keras_pss.data.pipelines.record_batches import Records, record_batches
 
 pytestmark = pytest.mark.tf_only
 
@@ -46,19 +47,6 @@ def test_unshuffled_equals_records(prepared, split, batch_size):
     sizes = [len(label) for _, label in data.as_numpy_iterator()]
     assert len(sizes) == data.cardinality()
     assert all(size == batch_size for size in sizes[:-1])
-
-
-def test_elements(prepared):
-    data = criteo.dataset(str(prepared.directory), batch_size=64)
-    features, label = next(iter(data))
-    assert features["dense"].dtype == label.dtype == tf.float32
-    assert features["categorical"].dtype == tf.int32
-    assert features["dense"].shape == (64, 13)
-    assert features["categorical"].shape == (64, 26)
-    assert label.shape == (64,)
-    spec = data.element_spec
-    assert spec[0]["dense"].shape.as_list() == [None, 13]
-    assert spec[0]["categorical"].shape.as_list() == [None, 26]
 
 
 def test_shuffling_keeps_the_rows_and_repeats_by_seed(prepared):
@@ -103,11 +91,20 @@ def test_one_window_is_shuffled_exactly(prepared):
     np.testing.assert_allclose(shares, 1, atol=0.25)
 
 
-def test_windows_mix_some_shards(prepared, monkeypatch):
-    monkeypatch.setattr(dataset_module, "WINDOW_ROWS", 1400)
-    shards = len(prepared.shards("train"))
-    assert shards > 2
-    data = criteo.dataset(prepared, batch_size=90, seed=4)
+def test_windows_mix_some_shards(prepared):
+    shards = tuple(map(str, prepared.shards("train")))
+    assert len(shards) > 2
+    data = record_batches(
+        Records("train", shards, 40, prepared.rows("train"), 700),
+        element_of(prepared),
+        batch_size=90,
+        shuffle=True,
+        seed=4,
+        drop_remainder=False,
+        repeat=False,
+        skip=0,
+        window_rows=1400,
+    )
     np.testing.assert_allclose(
         ordered(table(data)), ordered(expected(records(prepared))), atol=1e-4
     )
@@ -130,79 +127,56 @@ def test_no_tuner_is_waited_for(prepared, log):
     for data in (
         criteo.dataset(prepared, repeat=True),
         criteo.dataset(prepared, "test").map(lambda x, y: y),
-        criteo.tsv_dataset(log, prepared.encoder(), batch_size=128),
+        file_dataset(log, prepared, batch_size=128),
     ):
         assert data.options().autotune.enabled is False
 
 
-def test_tsv_dataset_equals_prepared_records(prepared, log):
-    data = criteo.tsv_dataset(log, prepared.encoder(), batch_size=128)
+def test_batches_of_a_file_equal_prepared_records(prepared, log):
     plain = np.concatenate([records(prepared, s) for s in prepared.splits])
-    for _ in range(2):
-        np.testing.assert_allclose(table(data), expected(plain), rtol=1e-6)
-    sizes = [len(label) for _, label in data.as_numpy_iterator()]
-    assert set(sizes[:-1]) == {128}
+    for batch_size in (7, 128, 10_000):
+        data = file_dataset(log, prepared, batch_size=batch_size)
+        for _ in range(2):
+            np.testing.assert_allclose(table(data), expected(plain), rtol=1e-6)
+        sizes = [len(label) for _, label in data.as_numpy_iterator()]
+        assert set(sizes[:-1]) <= {batch_size}
 
 
-def test_tsv_batches_equal_tsv_dataset(prepared, log):
-    for batch_size in (7, 500, 10_000):
-        batches = list(
-            criteo.tsv_batches(log, prepared.encoder(), batch_size=batch_size)
-        )
-        assert {len(b.labels) for b in batches[:-1]} <= {batch_size}
-        rows = np.concatenate(
-            [
-                np.column_stack([b.labels, b.dense, b.categorical])
-                for b in batches
-            ]
-        )
-        data = criteo.tsv_dataset(log, prepared.encoder(), batch_size=500)
-        np.testing.assert_array_equal(rows, table(data))
-
-
-def test_rejects_of_a_tsv_dataset(prepared, log, tmp_path):
+def test_rejects_of_a_file(prepared, log, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(b"x\n" + log.read_bytes())
     seen = []
-    encoder = prepared.encoder()
-    data = criteo.tsv_dataset(
-        path, encoder, batch_size=500, on_rejects=seen.extend
-    )
+    data = file_dataset(path, prepared, batch_size=500, on_rejects=seen.extend)
     assert len(table(data)) == 3000
     assert [(r.line, r.raw) for r in seen] == [(1, b"x")]
-    strict = criteo.tsv_dataset(path, encoder, batch_size=500, strict=True)
-    with pytest.raises(tf.errors.OpError, match=r"a\.tsv:1: wrong column"):
+    strict = file_dataset(path, prepared, batch_size=500, strict=True)
+    with pytest.raises(tf.errors.OpError, match=r"a\.tsv:1: wrong number of"):
         list(strict)
 
 
 def test_rejects_are_logged_unless_taken(prepared, log, tmp_path, caplog):
     path = tmp_path / "a.tsv"
     path.write_bytes(b"x\ny\n" + log.read_bytes())
-    encoder = prepared.encoder()
-    assert len(list(criteo.tsv_batches(path, encoder, batch_size=3000))) == 1
+    assert len(list(file_dataset(path, prepared, batch_size=3000))) == 1
     (record,) = caplog.records
     message = (
-        f"2 broken rows left out: {path}:1: wrong column count (expected 40 "
-        "with the label, found 1)"
+        f"2 broken rows left out: {path}:1: wrong number of fields (expected "
+        "40, found 1)"
     )
     assert (record.levelname, record.getMessage()) == ("WARNING", message)
-    assert len(list(criteo.tsv_dataset(path, encoder, batch_size=3000))) == 1
-    assert len(caplog.records) == 2
 
 
 def test_files_without_good_rows_have_no_batches(prepared, tmp_path):
     broken, empty = tmp_path / "a.tsv", tmp_path / "b.tsv"
     broken.write_bytes(b"x\n" * 5)
     empty.touch()
-    encoder = prepared.encoder()
     for sources in (broken, empty, [empty, broken]):
-        assert not list(criteo.tsv_batches(sources, encoder, batch_size=3))
-        assert not list(criteo.tsv_dataset(sources, encoder, batch_size=3))
+        assert not list(file_dataset(sources, prepared, batch_size=3))
 
 
 def test_sources_may_be_a_generator(prepared, log):
     sources = log.parent.glob("*.tsv")
-    data = criteo.tsv_dataset(sources, prepared.encoder(), batch_size=1000)
+    data = file_dataset(sources, prepared, batch_size=1000)
     assert [len(list(data)) for _ in range(2)] == [3, 3]
 
 
@@ -210,19 +184,19 @@ def test_rows_without_labels(prepared, log, tmp_path):
     path = tmp_path / "a.tsv"
     rows = log.read_bytes().splitlines()
     path.write_bytes(b"\n".join(row[2:] for row in rows))
-    encoder = prepared.encoder()
-    data = criteo.tsv_dataset(path, encoder, batch_size=500, labelled=False)
-    whole = table(criteo.tsv_dataset(log, encoder, batch_size=500))
-    whole[:, 0] = 0
-    np.testing.assert_array_equal(table(data), whole)
+    bare = file_dataset(path, prepared, batch_size=500, labelled=False)
+    whole = file_dataset(log, prepared, batch_size=500)
+    for x, (features, _) in zip(bare, whole, strict=True):
+        for name, values in features.items():
+            np.testing.assert_array_equal(x[name], values)
 
 
-def test_errors(prepared, tmp_path):
-    with pytest.raises(ValueError, match=r"at least 1.*batch_size=0"):
-        criteo.dataset(prepared, batch_size=0)
-    with pytest.raises(ValueError, match=r"train, validation.*split='dev'"):
-        criteo.dataset(prepared, "dev")
+def test_errors_of_files(prepared, log, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"that exist"):
-        criteo.tsv_dataset(tmp_path / "x", prepared.encoder(), batch_size=1)
+        file_dataset(tmp_path / "x", prepared, batch_size=1)
     with pytest.raises(ValueError, match=r"batch_size=0"):
-        criteo.tsv_batches(tmp_path / "x", prepared.encoder(), batch_size=0)
+        file_dataset(log, prepared, batch_size=0)
+    comma = tmp_path / "comma.csv"
+    comma.write_bytes(log.read_bytes().replace(b"\t", b","))
+    with pytest.raises(ValueError, match="40 columns separated by commas"):
+        file_dataset(comma, prepared)

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from keras_pss.data.readers import reasons as why
-from keras_pss.data.readers.block import BAD_ARCHIVE
 from keras_pss.data.readers.log_reader import LogReader
+from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.features import (
     Categorical,
     Dense,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from log_makers import SCHEMAS, make_log
 from log_oracle import Oracle
 
-from keras_pss.data.readers.block import BAD_ARCHIVE, BrokenRowError
+from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.data.readers.log_reader import LogReader
+from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.features import Categorical, Dense, Format, Schema
 
 PACK = {

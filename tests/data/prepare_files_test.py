@@ -1,4 +1,4 @@
-"""From files of any schema to batches, and against `criteo.prepare`."""
+"""From files of any schema to batches."""
 
 import random
 
@@ -7,7 +7,6 @@ import pytest
 from log_schema import TEXTS
 
 from keras_pss import data
-from keras_pss.data import criteo
 from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.features import (
     Categorical,
@@ -68,56 +67,6 @@ def test_batches_of_a_csv_file(tmp_path):
     )
     assert features["categorical"].numpy().tolist() == [[1], [2], [3]]
     assert label.numpy().tolist() == [1, 0, 1]
-
-
-def broken(lines):
-    """Criteo's rows with missing fields, and broken ones among them."""
-    draw = random.Random(7)
-    for line in lines:
-        fields = line.split(b"\t")
-        for place in range(1, 40):
-            if draw.random() < 0.1:
-                fields[place] = b""
-        chance = draw.random()
-        if chance < 0.02:
-            fields[draw.randrange(14, 40)] = b"xyz"
-        elif chance < 0.04:
-            fields[draw.randrange(1, 14)] = b"1.5"
-        elif chance < 0.06:
-            fields[0] = b"2"
-        elif chance < 0.08:
-            fields.pop()
-        yield b"\t".join(fields)
-
-
-@pytest.mark.parametrize("split", ["chronological", "random"])
-def test_files_of_criteo(log, tmp_path, split):
-    source = tmp_path / "log.tsv"
-    source.write_bytes(b"\n".join(broken(log.read_bytes().splitlines())))
-    by = {"chronological": "order", "random": "random"}[split]
-    schema = Schema.load("criteo")
-    schema = Schema(
-        schema.features,
-        label=schema.label,
-        format=schema.format,
-        split=Split(by, test=0.2, validation=0.1, seed=3),
-    )
-    wanted = criteo.prepare(
-        source,
-        tmp_path / "wanted",
-        split=split,
-        test_fraction=0.2,
-        validation_fraction=0.1,
-        split_seed=3,
-    )
-    found = data.prepare(source, tmp_path / "found", schema)
-    assert sum(found.rejects.values()) == sum(wanted.rejects.values()) > 100
-    assert found.splits == wanted.splits
-    for part in wanted.splits:
-        one, other = found.shards(part), wanted.shards(part)
-        assert [p.read_bytes() for p in one] == [p.read_bytes() for p in other]
-    (one,), (other,) = found.sources, wanted.metadata["sources"]
-    assert (one["sha256"], one["rows"]) == (other["sha256"], other["rows"])
 
 
 def test_texts_that_confuse_survive(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from log_frames import Frames, blocks
 
 from keras_pss import data
-from keras_pss.data.readers.block import WRONG_COLUMNS, Reject
+from keras_pss.data.readers.block import Reject
+from keras_pss.data.readers.reasons import WRONG_FIELDS
 from keras_pss.data.storage.prepare_log import prepare_values
 from keras_pss.features import (
     Categorical,
@@ -82,26 +83,27 @@ def test_rejects_are_listed_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_REJECTS", 3)
     reader = Frames(FRAME)
     rejects = [
-        Reject("a.csv", line, WRONG_COLUMNS, "", b"x" * 5_000)
+        Reject("a.csv", line, WRONG_FIELDS, "", b"x" * 5_000)
         for line in range(2, 7)
     ]
-    reader.rejects[WRONG_COLUMNS] = 5
+    reader.rejects[WRONG_FIELDS] = 5
     found = SimpleNamespace(rows=FRAME, rejects=rejects, lines=8)
     monkeypatch.setattr(Frames, "__iter__", lambda self: iter([found]))
     made = prepare_values(reader, tmp_path / "out", SCHEMA)
-    assert made.rejects == {WRONG_COLUMNS: 5}
+    assert made.rejects == {WRONG_FIELDS: 5}
     lines = (tmp_path / "out" / "rejects.tsv").read_bytes().splitlines()
-    wanted = b"a.csv\t%d\twrong column count\t\t" + b"x" * 4096
+    wanted = b"a.csv\t%d\twrong number of fields\t\t" + b"x" * 4096
     assert lines == [wanted % number for number in (2, 3, 4)]
 
 
 def test_no_valid_rows(tmp_path):
     reader = Frames(FRAME.clear())
-    reader.rejects[WRONG_COLUMNS] = 2
-    reader.first_reject = Reject("a.csv", 1, WRONG_COLUMNS, "", b"1,2")
+    reader.rejects[WRONG_FIELDS] = 2
+    reader.first_reject = Reject("a.csv", 1, WRONG_FIELDS, "", b"1,2")
     with pytest.raises(
         ValueError,
-        match=r"`sources`.*2 rows with wrong column count, the first a\.csv:1",
+        match=r"`sources`.*2 rows with wrong number of fields, the first "
+        r"a\.csv:1",
     ):
         prepare_values(reader, tmp_path / "out", SCHEMA)
     with pytest.raises(ValueError, match=r"0 bytes and no rows"):

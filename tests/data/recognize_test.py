@@ -10,6 +10,7 @@ from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.readers.recognize import recognize
 from keras_pss.features import Schema
 
+CRITEO = Schema.load("criteo")
 ROW = "\t".join(["1", *["3"] * 13, *["0a"] * 26])
 ROWS = f"{ROW}\n".encode() * 12
 
@@ -72,23 +73,23 @@ def test_forms(name, content, what, tmp_path):
     form = recognize(path)
     if what is None:
         assert form is None
-        check_criteo([path])  # It is read, and its rows tell.
+        check_criteo([path], CRITEO)  # It is read, and its rows tell.
         return
     assert what in form.what
     if form.name == "criteo":
-        check_criteo([path])
+        check_criteo([path], CRITEO)
         return
     with pytest.raises(ValueError, match="`sources` must be rows of a label"):
-        check_criteo([path])
+        check_criteo([path], CRITEO)
     assert form.fix.endswith((".", ".tsv"))
 
 
 def test_rows_without_labels_are_what_some_read(tmp_path):
     path = tmp_path / "test.txt"
     path.write_bytes(ROWS.replace(b"1\t3", b"3"))
-    check_criteo([path], labelled=False)
+    check_criteo([path], CRITEO, labelled=False)
     with pytest.raises(ValueError, match="Give a file with labels"):
-        check_criteo([path])
+        check_criteo([path], CRITEO)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,16 @@ def test_a_table_of_other_columns_is_described(content, what, fix, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(content)
     if what is None:
-        check_criteo([path])
+        check_criteo([path], CRITEO)
         return
     with pytest.raises(ValueError, match=re.escape(what)) as raised:
-        check_criteo([path])
+        check_criteo([path], CRITEO)
     assert fix in str(raised.value)
+
+
+def test_files_of_other_schemas_are_not_looked_into(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("a,b\n1,2\n")
+    check_criteo([path], Schema.load("movielens"))
+    with pytest.raises(ValueError, match="`sources` must be rows of a label"):
+        check_criteo([path], CRITEO)

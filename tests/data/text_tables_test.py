@@ -106,6 +106,29 @@ def test_a_vocabulary_encodes_texts():
     assert found.dtype == np.int32
     assert found.tolist() == [*range(len(TEXTS), 0, -1), 0, 2]
     assert vocabulary(pl.Series([], dtype=pl.String)).tolist() == []
+    nothing = Vocabulary(pl.Series([], dtype=pl.String), np.zeros(1))
+    assert nothing(pl.Series(TEXTS)).tolist() == [0] * len(TEXTS)
+
+
+def test_texts_with_equal_hashes_have_ids_of_their_own(monkeypatch):
+    """Another seed tells them apart, and unknown ones never match."""
+    whole = pl.Series.hash
+
+    def coarse(self, seed=0):
+        return whole(self, seed) % (4 if seed < 3 else 2**20)
+
+    monkeypatch.setattr(pl.Series, "hash", coarse)
+    texts = pl.Series([f"t{i}" for i in range(50)])
+    vocabulary = Vocabulary(texts, np.zeros(51))
+    assert vocabulary(texts).tolist() == list(range(1, 51))
+    unknown = pl.Series([f"u{i}" for i in range(5_000)])
+    assert not vocabulary(unknown).any()
+
+
+def test_a_vocabulary_holds_each_text_once():
+    vocabulary = Vocabulary(pl.Series(["a", "b", "a"]), np.zeros(4))
+    with pytest.raises(ValueError, match=r"each text once.*3 texts.* 2 diff"):
+        vocabulary(pl.Series(["a"]))
 
 
 def test_borders_are_quantiles_of_known_numbers():

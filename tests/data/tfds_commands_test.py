@@ -13,7 +13,8 @@ from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.readers.tfds.names import schema_of
 from keras_pss.features import Schema
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, train
+from keras_pss.training.finished.evaluation import evaluate
+from keras_pss.training.run import train
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.usefixtures("tfds_dir")]
 

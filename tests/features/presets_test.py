@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_pss.data.criteo import schema as criteo
+from keras_pss.data.criteo import columns as criteo
 from keras_pss.features import Schema
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,9 @@ def test_criteo_has_the_columns_of_its_reader():
     assert schema.format.columns == criteo.COLUMNS
     assert schema.columns == (*schema.format.columns[1:], "label")
     assert {f.transform for f in schema.dense} == {"log1p"}
-    assert {(f.minimum, f.missing) for f in schema.dense} == {(0, 0)}
+    assert {f.missing for f in schema.dense} == {0}
+    limits = {(f.minimum, f.maximum) for f in schema.dense}
+    assert limits == {(0, 2**31 - 1)}  # so that a record holds 32-bit integers
     assert {f.dtype for f in schema.single} == {"hex"}
 
 

@@ -1,6 +1,7 @@
-"""Prepared logs, runs and comparisons; see make_golden.py.
+"""Runs and comparisons; see make_golden.py.
 
-Nothing here names the machine that made it.
+The folders and encoders in `prepared` are those of version 1, which is only
+read. Nothing here names the machine that made it.
 """
 
 import json
@@ -15,44 +16,12 @@ import numpy as np
 from golden_files import FOLDER
 
 from keras_pss.comparison import Grid, compare
-from keras_pss.data import criteo, synthetic
+from keras_pss.data import criteo
 from keras_pss.training import RunConfig, evaluate, train
 
 MACHINE = {"cpu": "any", "cores": 1}
 NARROW = {"bottom_units": [6], "top_units": [5]}
 LOG = "log.tsv.gz"
-
-
-def prepared() -> None:
-    """A log with a vocabulary's ids and with hashed ones."""
-    folder = FOLDER / "prepared"
-    folder.mkdir()
-    log = folder / LOG
-    synthetic.generate(log, rows=600, scale=0.0001, seed=5)
-    criteo.prepare(log, folder / "vocabulary", min_count=2, rows_per_shard=200)
-    criteo.prepare(
-        log,
-        folder / "hash",
-        ids="hash",
-        hash_buckets=50,
-        seed=3,
-        split="random",
-    )
-    kept: dict[str, Any] = {}
-    for name in ("vocabulary", "hash"):
-        data = criteo.load(folder / name)
-        data.encoder().save(folder / f"{name}.encoder")
-        for split in data.splits:
-            for shuffle in (False, True):
-                batches = criteo.dataset(
-                    data, split, batch_size=32, shuffle=shuffle, seed=9
-                )
-                features, labels = next(iter(batches))
-                key = f"{name}/{split}/{shuffle:d}"
-                kept[f"{key}/labels"] = labels.numpy()
-                for feature, value in features.items():
-                    kept[f"{key}/{feature}"] = value.numpy()
-    np.savez_compressed(folder / "batches.npz", **kept)
 
 
 def rewritten(path: Path, **changes: Any) -> None:
@@ -149,7 +118,6 @@ def comparison() -> None:
 
 
 SETS = {
-    "prepared": prepared,
     "run": finished_run,
     "stopped": stopped_run,
     "comparison": comparison,

@@ -11,7 +11,8 @@ from keras_pss.data import criteo
 from keras_pss.data.locate import as_click_log, open_click_log
 from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, train
+from keras_pss.training.finished.evaluation import evaluate
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 

@@ -13,7 +13,7 @@ from keras_pss.serving.raw_rows import raw_inputs
 from keras_pss.serving.raw_rows.column_values import column_values
 from keras_pss.training import raw_model
 from keras_pss.training.config import RunConfig
-from keras_pss.training.predict import predict
+from keras_pss.training.finished.predict import predict
 from keras_pss.training.raw_rows import raw_rows
 from keras_pss.training.run import train
 from keras_pss_cli.finished_runs import export
@@ -98,5 +98,5 @@ def test_a_run_does_not_fail_for_raw_rows(run, caplog, tmp_path):
     assert raw_rows(tmp_path) is None
     assert "takes no raw rows: `format` of the timestamp" in caplog.text
     assert raw_rows(run / "encoder.npz") is None
-    with pytest.raises(ValueError, match="run on a log with a schema"):
+    with pytest.raises(ValueError, match="run on a prepared log"):
         raw_model(tmp_path)

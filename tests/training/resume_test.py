@@ -14,7 +14,8 @@ from runs import NARROW, changed
 
 from keras_pss.data import criteo
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import load_model, train
+from keras_pss.training.finished.finished_run import load_model
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 

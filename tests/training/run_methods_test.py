@@ -11,7 +11,9 @@ import keras_pss
 from keras_pss.data import criteo
 from keras_pss.layers.base.walk import every
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.finished.evaluation import evaluate
+from keras_pss.training.finished.finished_run import load_model
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 
@@ -98,7 +100,7 @@ def test_the_frequency_filter_shares_an_id(data, tmp_path):
         batch_size=512,
     )
     report = train(prepared, config, tmp_path / "run", verbose=0)
-    counts = [prepared.counts(column) for column in range(26)]
+    counts = [prepared.counts(name) for name in criteo.CATEGORIES]
     kept = sum(1 + int((c[1:] >= 3).sum()) for c in counts)
     assert report["embedding_params"] == 16 * kept
     assert report["full_params"] == 16 * sum(prepared.cardinalities)

@@ -9,7 +9,9 @@ from runs import NARROW
 
 from keras_pss.data import criteo, synthetic
 from keras_pss.training.config import RunConfig
-from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.finished.evaluation import evaluate
+from keras_pss.training.finished.finished_run import load_model
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 
@@ -117,18 +119,72 @@ def test_evaluate_uses_the_runs_own_ids(run, data):
     assert evaluate(out, [data / "later.tsv"], batch_size=77).auc == later.auc
 
 
+def told(caplog):
+    """What the package has logged, and not TensorFlow."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("keras_pss")
+    ]
+
+
 def test_evaluate_warns_of_rows_that_were_trained_on(run, data, caplog):
     out, report = run
     (source,) = report["sources"]
     assert source["name"] == "log.tsv"
     evaluate(out, [data / "later.tsv"])
-    assert caplog.messages == []
+    assert told(caplog) == []
     # Under another name, and beside a file of other rows.
     (data / "copy.tsv").write_bytes((data / "log.tsv").read_bytes())
     evaluate(out, [data / "later.tsv", data / "copy.tsv"])
-    (message,) = caplog.messages
+    (message,) = told(caplog)
     assert f"{data / 'copy.tsv'} is the file log.tsv that the run" in message
     assert "do not hold for new rows" in message
+
+
+def test_evaluate_takes_a_split_of_a_folder(run, data, caplog):
+    out, report = run
+    folder = data / "prepared"
+    tested = evaluate(out, folder)
+    assert tested.as_dict() == {name: report[name] for name in tested.as_dict()}
+    validated = evaluate(out, str(folder), split="validation")
+    assert validated.auc == report["validation_auc"]
+    assert told(caplog) == []
+    evaluate(out, folder, split="train")
+    (message,) = told(caplog)
+    assert f"The train rows of {folder} are those that the run was" in message
+
+
+def test_evaluate_warns_of_a_folder_of_the_same_files(
+    run, data, tmp_path, caplog
+):
+    """It may hold training rows in any split."""
+    out, _ = run
+    again = criteo.prepare(
+        data / "log.tsv", tmp_path / "again", rows_per_shard=900
+    )
+    assert evaluate(out, again.directory).rows == again.rows("test")
+    (message,) = told(caplog)
+    assert "has rows of the file log.tsv that the run was trained" in message
+
+
+def test_evaluate_refuses_other_ids(run, data, tmp_path):
+    out, _ = run
+    for name, options in (
+        ("counted", {"min_count": 2}),
+        ("hashed", {"ids": "hash"}),
+        ("later", {}),
+    ):
+        log = data / ("later.tsv" if name == "later" else "log.tsv")
+        other = criteo.prepare(log, tmp_path / name, **options)
+        with pytest.raises(ValueError, match=r"ids of the run.*Give the files"):
+            evaluate(out, other.directory)
+    with pytest.raises(ValueError, match=r"`split` needs a folder.*'test'"):
+        evaluate(out, [data / "log.tsv"], split="test")
+    with pytest.raises(ValueError, match=r"one folder or files.*2 paths"):
+        evaluate(out, [data / "prepared", data / "log.tsv"])
+    with pytest.raises(ValueError, match=r"one of train, .*split='dev'"):
+        evaluate(out, data / "prepared", split="dev")
 
 
 def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
@@ -138,7 +194,7 @@ def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
     kept = {k: v for k, v in report.items() if k != "sources"}
     (old / "report.json").write_text(json.dumps(kept))
     assert evaluate(old, [data / "log.tsv"]).rows == 12_000
-    assert caplog.messages == []
+    assert told(caplog) == []
 
 
 @pytest.mark.slow

@@ -20,9 +20,11 @@ from keras_pss.data.storage import encoder_folder
 from keras_pss.features import Categorical, Dense, Schema
 from keras_pss.planning import memory_report
 from keras_pss.training.config import RunConfig
+from keras_pss.training.finished.evaluation import evaluate
+from keras_pss.training.finished.finished_run import load_model
+from keras_pss.training.finished.predict import predict
 from keras_pss.training.fit import limits, model_for
-from keras_pss.training.predict import predict
-from keras_pss.training.run import evaluate, load_model, train
+from keras_pss.training.run import train
 
 pytestmark = pytest.mark.tf_only
 

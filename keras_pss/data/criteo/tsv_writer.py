@@ -5,15 +5,15 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.columns import NUM_CATEGORIES, NUM_INTEGERS
 from keras_pss.data.readers.block import Int32Array, UInt32Array
 
 MAX_INTEGER = 10**8 - 1  # eight digits
 
 _INTEGER_WIDTH = 10  # minus, eight digits, tab
 _HEX_WIDTH = 9
-_FIRST_HEX = 2 + schema.NUM_INTEGERS * _INTEGER_WIDTH
-_WIDTH = _FIRST_HEX + schema.NUM_CATEGORIES * _HEX_WIDTH
+_FIRST_HEX = 2 + NUM_INTEGERS * _INTEGER_WIDTH
+_WIDTH = _FIRST_HEX + NUM_CATEGORIES * _HEX_WIDTH
 
 
 @lru_cache

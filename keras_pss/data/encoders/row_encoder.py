@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.encoders.hashed_texts import hash_texts
 from keras_pss.data.encoders.vocabulary import Vocabulary
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.columns.buckets import bucket_ids
@@ -69,7 +68,7 @@ class RowEncoder:
             numbers = as_float32(_clipped(feature, _floats(values)))
             return bucket_ids(numbers, np.array(borders, np.float32))
         if feature.ids == "hash":
-            return hash_texts(values, feature.buckets)
+            return self._encoding.hashed(feature, values)
         return self._vocabularies[feature.table](values)
 
     def _numbers(self, feature: Dense, rows: "pl.DataFrame") -> Float32Array:

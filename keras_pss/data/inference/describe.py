@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from keras_pss.data.criteo.columns import COLUMNS
 from keras_pss.data.inference.sample import LogSample, read_sample
 from keras_pss.data.inference.sniff import in_words
 from keras_pss.data.readers.recognize import (
@@ -18,18 +19,25 @@ _ROWS = 100
 _KINDS = {"ndjson": "JSON lines"}
 
 
-def check_criteo(paths: Iterable[Path], labelled: bool = True) -> None:
-    """Raises where a file is plainly something else than Criteo's rows.
+def check_criteo(
+    paths: Iterable[Path], schema: Schema, labelled: bool = True
+) -> None:
+    """Raises where a schema reads Criteo's rows and a file holds others.
+
+    Such files have no header, whose columns would tell.
 
     Args:
-        paths: Files that are there.
+        paths: Files, or pipes, which are not looked into.
+        schema: What they are read with.
         labelled: Whether the rows must have a label.
 
     Raises:
         ValueError: It says what the file is, and what to do.
     """
+    if schema.format.columns != COLUMNS:
+        return
     for path in paths:
-        form = describe(path)
+        form = describe(path) if path.is_file() else None
         if form is None or form.name == CRITEO:
             continue
         if form.name == UNLABELLED and not labelled:

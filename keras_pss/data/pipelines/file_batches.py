@@ -1,19 +1,23 @@
 """tf.data pipelines of files that were not prepared."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.encoders.growing_codes import GrowingCodes
 from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.pipelines.record_batches import (
     check_batch_size,
     prefetched,
 )
 from keras_pss.data.readers.block import Reject
+from keras_pss.data.readers.blocks import Values
 from keras_pss.data.readers.source import Sources
 from keras_pss.data.readers.tfds.names import is_tfds
 from keras_pss.data.readers.tfds.split_source import log_sources
+from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.features import Schema
 from keras_pss.ops.dense_transform import transform_dense
@@ -22,6 +26,13 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 OnRejects = Callable[[list[Reject]], None]
+
+_logger = logging.getLogger(__name__)
+
+
+def log_rejects(rejects: list[Reject]) -> None:
+    """Logs a warning with the number of broken rows and the first one."""
+    _logger.warning("%d broken rows left out: %s", len(rejects), rejects[0])
 
 
 def file_dataset(
@@ -32,7 +43,7 @@ def file_dataset(
     strict: bool = False,
     labelled: bool = True,
     groups: bool = False,
-    on_rejects: OnRejects,
+    on_rejects: OnRejects = log_rejects,
 ) -> "tf.data.Dataset":
     """Batches of the rows of files, in order, encoded as a prepared log.
 
@@ -49,7 +60,7 @@ def file_dataset(
             uint32 (B,), after the label. Keras would take it for a weight.
             Default: False.
         on_rejects: Function that is called with the list of broken rows of
-            each block that has any.
+            each block that has any. Default: logs a warning.
 
     Returns:
         A prefetched dataset with elements like those of `dataset`; without
@@ -58,6 +69,15 @@ def file_dataset(
 
     Raises:
         ValueError: If a file lacks a column or is of another kind.
+
+    Example:
+
+    ```python
+    from keras_pss import data
+
+    log = data.load("prepared")
+    model.evaluate(data.file_dataset("day_8.csv", log))
+    ```
     """
     import tensorflow as tf
 
@@ -71,18 +91,22 @@ def file_dataset(
 
     def blocks() -> Iterator[Any]:
         reader = LogReader(paths, schema, strict=strict, labelled=labelled)
+        yield from ordered_map(element, valid(reader), WORKERS)
+
+    def valid(reader: Iterable[Values]) -> Iterator[Values]:
         for block in reader:
             if block.rejects:
                 on_rejects(block.rejects)
-            features = encode(block.rows)
-            if not labelled:
-                yield features
-                continue
-            labels = block.rows["label"].to_numpy()
-            if groups:
-                yield features, labels, number(block.rows["group"])
-            else:
-                yield features, labels
+            yield block
+
+    def element(block: Values) -> Any:
+        features = encode(block.rows)
+        if not labelled:
+            return features
+        labels = block.rows["label"].to_numpy()
+        if groups:
+            return features, labels, number(block.rows["group"])
+        return features, labels
 
     made = tf.data.Dataset.from_generator(
         blocks, output_signature=_signature(encoding, labelled, groups)
@@ -95,6 +119,7 @@ def _check_files(paths: list[Path], schema: Schema, labelled: bool) -> None:
     """Raises here what TensorFlow would bury in a traceback of its own."""
     from keras_pss.data.readers.log_reader import LogReader
 
+    check_criteo(paths, schema, labelled)
     for path in paths:
         if path.is_file() or is_tfds(path):  # a pipe is read once
             blocks = iter(LogReader(path, schema, labelled=labelled))

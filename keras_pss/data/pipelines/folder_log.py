@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
-from keras_pss.data.storage import encoder_folder
+from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
-from keras_pss.features import Dense, Schema
+from keras_pss.data.storage.shard_checks import AGAIN
+from keras_pss.features import Dense
+from keras_pss.files import read_json
 
 
 class FolderLog(ClickLog):
@@ -31,7 +34,7 @@ class FolderLog(ClickLog):
         self.folder = folder
         self.schema = folder.schema
         self.tables = folder.tables
-        self.kind = "criteo" if _is_criteo(folder.schema) else "any"
+        self.kind = "criteo" if is_criteo(folder.schema) else "any"
         self.name = str(folder.directory)
         self.num_dense = sum(feature.size for feature in folder.schema.dense)
         self.cardinalities = folder.cardinalities
@@ -80,7 +83,8 @@ class FolderLog(ClickLog):
 
     def fingerprint(self) -> str:
         # The metadata includes the checksums of all records.
-        text = json.dumps(self.folder.metadata, sort_keys=True)
+        path = self.folder.directory / log_metadata.NAME
+        text = json.dumps(read_json(path, AGAIN), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def verify(self) -> None:
@@ -93,14 +97,4 @@ class FolderLog(ClickLog):
         ]
 
     def save_ids(self, path: Path) -> None:
-        encoder_folder.save(self.folder, path)
-
-
-@cache
-def _criteo() -> tuple[str, ...]:
-    return tuple(feature.name for feature in Schema.load("criteo").features)
-
-
-def _is_criteo(schema: Schema) -> bool:
-    """Whether the features are Criteo's, as recipes for its log need."""
-    return tuple(feature.name for feature in schema.features) == _criteo()
+        self.folder.save_encoder(path)

@@ -49,9 +49,14 @@ def dataset(
     - That name and `_weights`: their weights, float32 (B, max_length), padded
       with 0, if the feature has any.
 
-    The label is float32 (B,). Rows are shuffled as by `criteo.dataset`: each
-    epoch has another order, which the seed determines, and rows are mixed
-    within windows of about a million rows.
+    The label is float32 (B,).
+
+    Each epoch has another order, which the seed determines. The shards are
+    read in random order. Consecutive shards with up to 1,048,576 rows (at
+    least one shard) form a window, whose rows are permuted uniformly. So a
+    split that fits into one window is shuffled uniformly; in a larger split,
+    rows mix within windows of shards that differ in each epoch. Memory: about
+    12 bytes per word of a window's records, and the prefetched batches.
 
     Args:
         prepared: The result of `prepare` or `load`, or the path of the

@@ -73,6 +73,12 @@ class Raw:
         return rejected(number, reason, self.source(row), column)
 
 
-def rejected(number: int, reason: str, data: bytes, column: str = "") -> Reject:
+def rejected(
+    number: int,
+    reason: str,
+    data: bytes,
+    column: str = "",
+    detail: str = "",
+) -> Reject:
     """A reject of the line `number`, counted from 0 in its block."""
-    return Reject("", number + 1, reason, column, data[:MAX_RAW])
+    return Reject("", number + 1, reason, column, data[:MAX_RAW], detail)

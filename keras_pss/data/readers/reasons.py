@@ -1,5 +1,7 @@
 """Why rows of any log are rejected; rejects are counted under these words."""
 
+TOO_LONG = "line too long"
+BAD_ARCHIVE = "archive truncated or corrupt, the rest of it is missing"
 WRONG_FIELDS = "wrong number of fields"
 NOT_UTF8 = "not UTF-8"
 NOT_CLOSED = "quote is not closed"
@@ -20,6 +22,8 @@ NO_TIME = "time is missing"
 BAD_TIME = "not a time of the format"
 
 FIXES = {
+    TOO_LONG: "the file is probably no text in lines",
+    BAD_ARCHIVE: "download or compress the file again",
     WRONG_FIELDS: "write as many fields as the file has columns",
     NOT_UTF8: "save the file as UTF-8",
     NOT_CLOSED: "close the quote, or set the format's `quote` to None",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_pss.data.readers.block import BAD_ARCHIVE, TOO_LONG
+from keras_pss.data.readers.reasons import BAD_ARCHIVE, TOO_LONG
 
 Sources = str | Path | Sequence[str | Path]
 

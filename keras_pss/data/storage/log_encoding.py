@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.data.encoders import vocabulary_file
+from keras_pss.data.encoders.hashed_texts import hash_texts
 from keras_pss.data.encoders.vocabulary import Vocabulary
+from keras_pss.data.readers.block import Int32Array
 from keras_pss.features import Dense, Schema
 
 if TYPE_CHECKING:
     import polars as pl
+
+FARMHASH = "farmhash"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ class LogEncoding:
         the transform `"standard"`; `"borders"` belong to `"buckets"`.
         """
         return self.metadata["statistics"]
+
+    @property
+    def hash_family(self) -> str:
+        """Name of the hash of the features with `ids="hash"`."""
+        return FARMHASH
+
+    def hashed(self, feature: Any, texts: "pl.Series") -> Int32Array:
+        """Ids int32 (n,) of a feature with `ids="hash"`, of texts (n,)."""
+        return hash_texts(texts, feature.buckets)
 
     def transform(
         self,
@@ -144,3 +157,20 @@ class LogEncoding:
                 "ids='vocabulary'."
             )
         return self._vocabulary(feature.table).counts
+
+
+def same_ids(one: LogEncoding, other: LogEncoding) -> bool:
+    """Whether two logs give the same features to every row."""
+    if (
+        one.schema.features != other.schema.features
+        or one.schema.time_features != other.schema.time_features
+        or one.statistics != other.statistics
+        or one.tables != other.tables
+        or one.hash_family != other.hash_family
+    ):
+        return False
+    with_texts = [n for n, x in one.metadata["tables"].items() if "oov" in x]
+    return all(
+        one.vocabulary(name).equals(other.vocabulary(name))
+        for name in with_texts
+    )

@@ -75,10 +75,7 @@ def read(directory: Path) -> Checked:
         raise ValueError(
             f"{path} must be written by `prepare`: {str(error)[:1000]}. {AGAIN}"
         ) from error
-    for part in content["splits"].values():
-        for shard in part["shards"]:
-            size = shard["rows"] * layout.record_bytes
-            check_size(directory / shard["name"], size, NAME)
+    check_shards(directory, content, layout)
     if content["vocabulary"] is not None:
         size = content["vocabulary"]["bytes"]
         check_size(directory / vocabulary_file.NAME, size, NAME)
@@ -103,6 +100,16 @@ def _check(content: dict[str, Any]) -> tuple[Schema, LogLayout]:
     """Raises ValueError if the entries do not agree with each other."""
     schema = check_encoding(content)
     layout = _check_layout(schema, content.get("layout"))
+    check_rows(schema, content)
+    return schema, layout
+
+
+def check_rows(schema: Schema, content: dict[str, Any]) -> None:
+    """Checks the entries that describe the rows of a folder.
+
+    Raises:
+        ValueError: They do not agree with each other.
+    """
     rejects, splits = content.get("rejects"), content.get("splits")
     if not isinstance(rejects, dict) or not all(
         is_count(count) for count in rejects.values()
@@ -122,7 +129,16 @@ def _check(content: dict[str, Any]) -> tuple[Schema, LogLayout]:
             content.get("rows_per_shard"),
             labelled=schema.label is not None,
         )
-    return schema, layout
+
+
+def check_shards(
+    directory: Path, content: dict[str, Any], layout: LogLayout
+) -> None:
+    """Raises unless every shard exists and has the size of its rows."""
+    for part in content["splits"].values():
+        for shard in part["shards"]:
+            size = shard["rows"] * layout.record_bytes
+            check_size(directory / shard["name"], size, NAME)
 
 
 def _is_source(source: Any) -> bool:

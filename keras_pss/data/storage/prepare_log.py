@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from keras_pss.data.encoders import vocabulary_file
 from keras_pss.data.encoders.counted_texts import CountedTexts
-from keras_pss.data.inference.describe import describe
+from keras_pss.data.inference.describe import check_criteo, describe
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Source, Sources
 from keras_pss.data.readers.threads import WORKERS
@@ -126,8 +126,10 @@ def prepare(
     if not isinstance(schema, Schema):
         schema = Schema.load(schema)
     _check_rows_per_shard(rows_per_shard)
+    reader = LogReader(sources, schema, strict=strict)
+    check_criteo((source.path for source in reader.sources), schema)
     return prepare_values(
-        LogReader(sources, schema, strict=strict),
+        reader,
         Path(out),
         schema,
         rows_per_shard=rows_per_shard,

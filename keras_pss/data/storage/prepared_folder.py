@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_pss.data.readers.block import Int32Array
+from keras_pss.data.storage import encoder_folder
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.verification import verify
@@ -119,6 +120,10 @@ class PreparedFolder(LogEncoding):
                 "Add it to the schema and prepare the data again."
             )
         return self.column(split, "group", "group")
+
+    def save_encoder(self, path: Path) -> None:
+        """Writes all that new rows need; `encoder_folder.load` reads it."""
+        encoder_folder.save(self, path)
 
     def verify(self) -> None:
         """Reads every file and compares it with the metadata.

@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.columns import NUM_CATEGORIES, NUM_INTEGERS
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.synthetic.bayes import Floats, expected_auc, sigmoid
 from keras_pss.ops.hash_families import pss1
@@ -70,7 +70,7 @@ def id_scores(
     effects = np.zeros(rows)
     total = np.zeros((rows, LATENTS), np.float32)
     squares = np.zeros(rows, np.float32)
-    for column in range(schema.NUM_CATEGORIES):
+    for column in range(NUM_CATEGORIES):
         latents = LATENTS * (column in INTERACTING)
         drawn = deviates(ranks[column], seed, column, 1 + latents)
         fade = 1 / np.sqrt(1 + ranks[column] / np.float32(FADE))
@@ -87,11 +87,9 @@ def id_scores(
 def integer_scores(integers: Int32Array, missing: Bools, seed: int) -> Floats:
     """Effects of integers (n, 13) before standardization, (n,)."""
     logs = np.log1p(np.maximum(integers, 0))
-    slopes = deviates(
-        np.arange(schema.NUM_INTEGERS, dtype=np.uint32), seed, 26, 2
-    )
+    slopes = deviates(np.arange(NUM_INTEGERS, dtype=np.uint32), seed, 26, 2)
     score = np.zeros(len(integers))
-    for j in range(schema.NUM_INTEGERS):
+    for j in range(NUM_INTEGERS):
         x = logs[:, j]
         # Linear, bell-shaped and periodic in turn; all are smooth.
         shape = (x, np.exp(-np.square(x - 2) / 2), np.sin(x))[j % 3]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.criteo import schema
+from keras_pss.data.criteo.columns import NUM_CATEGORIES, NUM_INTEGERS
 from keras_pss.data.readers.block import Int32Array, UInt32Array
 from keras_pss.data.synthetic import teacher
 from keras_pss.data.synthetic.bayes import Floats, sigmoid
@@ -115,7 +115,7 @@ class World:
         logits = scale * (np.sqrt(teacher.SHARES) @ parts) + bias
         values = [
             raw_values(draw.ranks[column], self.seed, column)
-            for column in range(schema.NUM_CATEGORIES)
+            for column in range(NUM_CATEGORIES)
         ]
         return RawRows(
             (draw.luck < sigmoid(logits)).astype(np.int32),
@@ -128,14 +128,14 @@ class World:
 
     def _draw(self, key: list[int]) -> _Draw:
         random = np.random.default_rng(key)
-        ranks = np.empty((schema.NUM_CATEGORIES, BLOCK_ROWS), np.uint32)
+        ranks = np.empty((NUM_CATEGORIES, BLOCK_ROWS), np.uint32)
         absent = np.empty(ranks.shape, np.bool_)
         for column, size in enumerate(self.cardinalities):
             uniform = random.random(BLOCK_ROWS)
             ranks[column] = zipf_ranks(uniform, size, self.zipf_exponent)
             share = np.float32(_CATEGORIES_MISSING[column])
             absent[column] = random.random(BLOCK_ROWS, np.float32) < share
-        shape = (BLOCK_ROWS, schema.NUM_INTEGERS)
+        shape = (BLOCK_ROWS, NUM_INTEGERS)
         normal = random.standard_normal(shape, np.float32)
         normal = normal * np.array(_SPREADS, np.float32)
         normal += np.array(_MEANS, np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_pss.data.encoders.hashed_texts import OPEN_SIZE
-from keras_pss.data.storage.log_encoding import LogEncoding
+from keras_pss.data.storage.log_encoding import FARMHASH, LogEncoding
 from keras_pss.features import (
     Categorical,
     Dense,
@@ -56,8 +56,8 @@ def preprocessing(encoding: LogEncoding) -> keras.Model:
 
     Raises:
         ValueError: If Keras does not run on TensorFlow, the vocabularies are
-            too large for a SavedModel, or the format of the timestamp cannot
-            be read by TensorFlow.
+            too large for a SavedModel, or TensorFlow cannot read the format
+            of the timestamp or has not the hash of the ids.
 
     Example:
 
@@ -74,6 +74,12 @@ def preprocessing(encoding: LogEncoding) -> keras.Model:
             "Raw rows hold texts, which only TensorFlow has. Set "
             "KERAS_BACKEND=tensorflow. "
             f"Received: backend={keras.backend.backend()}"
+        )
+    if encoding.hash_family != FARMHASH:
+        raise ValueError(
+            "Raw rows need the hash of TensorFlow. Prepare the log again with "
+            "this version and train again. "
+            f"Received: ids of the hash {encoding.hash_family}"
         )
     return _Features(encoding).model()
 

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 from polars.exceptions import ComputeError, PolarsError
 
-from keras_pss.data.readers.block import BAD_ARCHIVE
 from keras_pss.data.readers.blocks import Raw
 from keras_pss.data.readers.formats.lines import broken_piece
 from keras_pss.data.readers.formats.types import check_types, typed_rows
+from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.data.readers.source import Source, checksum
 from keras_pss.data.readers.values.columns import Column
 from keras_pss.features import Schema

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from keras_pss.data.readers.block import TOO_LONG
 from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.formats.framing import Dialect, Framed, decodes
 from keras_pss.data.readers.formats.lines import (
@@ -19,6 +18,7 @@ from keras_pss.data.readers.formats.lines import (
     line_source,
     text_pieces,
 )
+from keras_pss.data.readers.reasons import TOO_LONG, WRONG_FIELDS
 from keras_pss.data.readers.source import Source
 from keras_pss.features import Format
 from keras_pss.messages import did_you_mean, shown
@@ -183,7 +183,12 @@ class Delimited:
             lambda row: source(int(found.numbers[row])),
             numbers,
             [
-                rejected(line + skipped, reason, source(line))
+                rejected(
+                    line + skipped,
+                    reason,
+                    source(line),
+                    detail=self._detail(reason, source(line), layout),
+                )
                 for line, reason in found.broken
             ],
         )
@@ -208,6 +213,14 @@ class Delimited:
             return _rows(text, dialect, layout, lines)
         except PolarsError:
             return None
+
+    def _detail(self, reason: str, data: bytes, layout: Layout) -> str:
+        """How many fields a row should have and has, for a message."""
+        quote = (self.form.quote or "").encode()
+        if reason != WRONG_FIELDS or (quote and quote in data):
+            return ""
+        found = data.count(self.form.separator.encode()) + 1
+        return f"expected {layout.width}, found {found}"
 
 
 def _layout(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from keras_pss.data.readers.block import BAD_ARCHIVE
 from keras_pss.data.readers.blocks import Raw, rejected
+from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.data.readers.source import Source, whole_lines
 
 _BOM = b"\xef\xbb\xbf"

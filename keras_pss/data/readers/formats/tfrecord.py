@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from keras_pss.data.readers.block import BAD_ARCHIVE, Reject
+from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.formats.lines import broken_piece
 from keras_pss.data.readers.formats.types import check_types, typed_rows
-from keras_pss.data.readers.reasons import MANY_VALUES, NOT_EXAMPLE
+from keras_pss.data.readers.reasons import (
+    BAD_ARCHIVE,
+    MANY_VALUES,
+    NOT_EXAMPLE,
+)
 from keras_pss.data.readers.source import ArchiveError, Source
 from keras_pss.data.readers.values.columns import Column
 from keras_pss.features import Schema

@@ -1,4 +1,5 @@
-"""Folders of version 1, which hold Criteo's columns and no others.
+"""Folders and encoders that `criteo.prepare` of version 1 wrote.
 
-`criteo.prepare` writes them; folders of other logs are in the room above.
+They hold Criteo's columns, and records with the bytes of today's. They are only
+read.
 """

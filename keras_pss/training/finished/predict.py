@@ -9,11 +9,13 @@ import tensorflow as tf
 from keras_pss.data.encoders.row_encoder import RowEncoder
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.source import Sources
-from keras_pss.data.storage import encoder_folder
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_file
 from keras_pss.ops.dense_transform import transform_dense
-from keras_pss.training.run import ENCODER_FILE, load_model
+from keras_pss.training.finished.finished_run import (
+    load_encoder,
+    load_model,
+)
 
 PROBABILITY = "probability"
 FORMATS = (".parquet", ".csv")
@@ -42,7 +44,7 @@ def predict(
     Memory: a few blocks of rows.
 
     Args:
-        run: Folder of a finished run on a log with a schema.
+        run: Folder of a finished run on a prepared log.
         sources: A path or a list of paths in order. Labels may be missing.
         out: File to write, `.parquet` or `.csv`. It appears when it is
             complete.
@@ -57,7 +59,7 @@ def predict(
 
     Raises:
         ValueError: If `out` ends differently or exists, or the run has no
-            schema.
+            encoder.
         BrokenRowError: If a row is broken and the schema has no keys.
     """
     import polars as pl
@@ -69,13 +71,7 @@ def predict(
             f"`out` must end in {' or '.join(FORMATS)}. "
             f"Received: out={str(out)!r}"
         )
-    if not (run / ENCODER_FILE).is_dir():
-        raise ValueError(
-            "`run` must be a run on a log with a schema. Prepare the log with "
-            f"one (--schema criteo for Criteo's) and train again. "
-            f"Received: run={str(run)!r}"
-        )
-    encoding = encoder_folder.load(run / ENCODER_FILE)
+    encoding = load_encoder(run)
     score = _scorer(load_model(run), encoding)
     columns = {name: pl.String for name in encoding.schema.keys}
     count = 0

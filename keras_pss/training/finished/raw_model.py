@@ -2,22 +2,24 @@
 
 from pathlib import Path
 
-from keras_pss.data.storage import encoder_folder
 from keras_pss.serving.raw_rows.raw_model import RawModel
-from keras_pss.training.run import ENCODER_FILE, load_model
+from keras_pss.training.finished.finished_run import (
+    load_encoder,
+    load_model,
+)
 
 
 def raw_model(run: Path | str) -> RawModel:
     """The model of a finished run, for raw columns of its log.
 
     Args:
-        run: Folder of a finished run on a log with a schema.
+        run: Folder of a finished run on a prepared log.
 
     Returns:
         A function from a dictionary or a frame of columns to probabilities.
 
     Raises:
-        ValueError: If the run has no schema, or as `RawModel` does.
+        ValueError: If the run has no encoder, or as `RawModel` does.
 
     Example:
 
@@ -29,11 +31,5 @@ def raw_model(run: Path | str) -> RawModel:
     ```
     """
     run = Path(run)
-    if not (run / ENCODER_FILE).is_dir():
-        raise ValueError(
-            "`run` must be a run on a log with a schema. Prepare the log with "
-            "one (--schema criteo for Criteo's) and train again. "
-            f"Received: run={str(run)!r}"
-        )
-    encoding = encoder_folder.load(run / ENCODER_FILE)
+    encoding = load_encoder(run)
     return RawModel(load_model(run), encoding)

@@ -1,0 +1,50 @@
+"""The model and the encoder of a finished run."""
+
+from pathlib import Path
+
+import keras
+
+from keras_pss.data.movielens.likes_ids import LikesIds
+from keras_pss.data.storage import open_folder
+from keras_pss.data.storage.log_encoding import LogEncoding
+from keras_pss.files import read_json
+from keras_pss.training.build_model import dtype_policy
+from keras_pss.training.run import ENCODER_FILE, MODEL_FILE, REPORT_FILE
+
+
+def load_encoder(run: Path | str) -> LogEncoding:
+    """What encodes rows as the training rows of a run.
+
+    Raises:
+        ValueError: The run has none, or it is damaged.
+    """
+    path = Path(run) / ENCODER_FILE
+    if not path.exists() or has_likes(path):
+        raise ValueError(
+            f"`run` must be a run on a prepared log, with an {ENCODER_FILE}. "
+            "Prepare the log (`keras-pss prepare`) and train again. "
+            f"Received: run={str(run)!r}"
+        )
+    return open_folder.load_encoder(path)
+
+
+def has_likes(encoder: Path) -> bool:
+    """Whether an encoder holds the ids of a run on MovieLens' ratings."""
+    return encoder.is_file() and LikesIds.are_in(encoder)
+
+
+def load_model(run: Path | str) -> keras.Model:
+    """The model of a finished run, at its best checkpoint."""
+    run = Path(run)
+    if not (run / REPORT_FILE).is_file():
+        raise ValueError(
+            f"`run` must be the folder of a finished `keras-pss train`, with a "
+            f"{REPORT_FILE}. Received: run={run}"
+        )
+    report = read_json(
+        run / REPORT_FILE,
+        "Copy the run again, or train again in another folder.",
+    )
+    # Keras decides on loss scaling by the policy while a model is created.
+    with dtype_policy(report.get("precision", "float32")):
+        return keras.saving.load_model(run / MODEL_FILE)
