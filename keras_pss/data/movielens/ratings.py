@@ -15,8 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from keras_pss.data.inference.describe import describe
-from keras_pss.data.readers.block import FIXES, Reject
+from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.log_reader import BLOCK_BYTES, LogReader
+from keras_pss.data.readers.reasons import FIXES
 from keras_pss.data.readers.source import Source, whole_lines
 from keras_pss.features import Categorical, Format, Label, Schema
 
