@@ -212,10 +212,16 @@ def test_a_name_that_is_no_preset_lists_them():
 
 def test_the_example_of_the_documentation_loads(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    example, split = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "shop.toml").write_text(example)
     schema = Schema.load(tmp_path / "shop.toml")
     assert [f.name for f in schema.features] == [
         *("user", "item", "viewed", "price", "user_hour")
     ]
     assert schema.tables["item"] == (schema["item"], schema["viewed"])
+    (tmp_path / "tfds.toml").write_text(
+        f"[label]\ncolumn = 'y'\n{split}\n[[feature]]\n"
+        "kind = 'categorical'\nname = 'x'\n"
+    )
+    schema = Schema.load(tmp_path / "tfds.toml")
+    assert schema.split.column == "tfds_split"

@@ -6,7 +6,7 @@ from typing import Any
 from keras_pss.data.criteo.columns import CATEGORIES, INTEGERS
 from keras_pss.data.storage import splits
 from keras_pss.features import Categorical, Schema, Split
-from keras_pss.features.checked import LARGEST_IDS
+from keras_pss.features.checks.checked import LARGEST_IDS
 
 _BY = {"chronological": "order", "random": "random", "none": "order"}
 

@@ -22,7 +22,8 @@ def load_encoder(run: Path | str) -> LogEncoding:
     if not path.exists() or has_likes(path):
         raise ValueError(
             f"`run` must be a run on a prepared log, with an {ENCODER_FILE}. "
-            "Prepare the log (`keras-pss prepare`) and train again. "
+            "Copy the run whole, or prepare the log (`keras-pss prepare`) and "
+            "train again; older runs on MovieLens' ratings saved none. "
             f"Received: run={str(run)!r}"
         )
     return open_folder.load_encoder(path)
