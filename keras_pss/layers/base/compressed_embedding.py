@@ -144,6 +144,15 @@ class CompressedEmbedding(TableLayer):
         raise NotImplementedError
 
     @classmethod
+    def smallest_together(
+        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+    ) -> int:
+        """Size of the smallest memory that several tables can share."""
+        return max(
+            cls.smallest_size(rows, output_dim, **kwargs) for rows in input_dims
+        )
+
+    @classmethod
     def arguments_within(
         cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
