@@ -41,8 +41,9 @@ def evaluate(
         return
     table = Table("metric", "value")
     for name, value in metrics.items():
-        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
-        table.add_row(name, shown)
+        if value is not None:  # gAUC where no group counts
+            real = isinstance(value, float)
+            table.add_row(name, f"{value:.4f}" if real else f"{value:,}")
     Console().print(table)
 
 

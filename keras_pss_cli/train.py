@@ -225,11 +225,13 @@ def show(report: dict[str, Any]) -> None:
     table = Table("", "test rows", title=title)
     for name, key in (
         ("AUC", "auc"),
+        ("gAUC", "gauc"),
         ("log loss", "logloss"),
         ("normalized entropy", "normalized_entropy"),
         ("calibration", "calibration"),
     ):
-        table.add_row(name, f"{report[key]:.4f}")
+        if report.get(key) is not None:
+            table.add_row(name, f"{report[key]:.4f}")
     table.add_row("embedding parameters", f"{report['embedding_params']:,}")
     if report["compression"]:
         table.add_row("compression", f"{report['compression']:,.1f}x")

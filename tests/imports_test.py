@@ -83,6 +83,14 @@ LAYERS = {
     "composite": {"base", "embedding", "fused", "initial_values"},
     "feature_interaction": {"base"},
 }
+# Rooms within a room: what is around them imports them, not they it.
+INNER = (
+    "features/checks",
+    "layers/composite/features",
+    "ops/hash_families",
+    "serving/raw_rows/layers",
+)
+MOST_FILES = 16
 # Packages of what only declares: it must load in milliseconds, anywhere.
 FEATURES = {"keras_pss", "pydantic", "tomlkit"} | set(sys.stdlib_module_names)
 TENSORFLOW = (
@@ -137,6 +145,25 @@ def test_imports_go_one_way(path):
         if name.split(".")[0] in ("jax", "jaxlib") and at_top:
             assert relative == "native/jax_kernels.py", f"{relative}: {name}"
         assert not name.startswith("keras.src"), f"{relative}: private Keras"
+
+
+@pytest.mark.parametrize("room", INNER)
+def test_inner_rooms_import_nothing_around_them(room):
+    own = f"keras_pss.{room.replace('/', '.')}."
+    around = own[: own.rindex(".", 0, -1) + 1]
+    for path in (PACKAGE / room).glob("*.py"):
+        for name, _ in imported(ast.parse(path.read_text())):
+            inside = name.startswith(own)
+            assert inside or not name.startswith(around), (path, name)
+
+
+def test_no_folder_has_more_files_than_one_can_survey():
+    crowded = {
+        str(folder): count
+        for folder in {path.parent for path in modules()}
+        if (count := len(list(folder.glob("*.py")))) > MOST_FILES
+    }
+    assert not crowded
 
 
 def loaded_by_import(backend):

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss import native
-from keras_pss.ops import robe
+from keras_pss.ops.methods import robe
 
 BACKEND = keras.backend.backend()
 

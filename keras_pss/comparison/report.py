@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -36,6 +37,10 @@ NOTES = (
     "AUC that all runs of the method and of full tables reach, which is the "
     "lowest among their best validation AUCs. The plot has one target for all "
     "methods.",
+)
+GROUP_NOTE = (
+    "gAUC: AUC among the test rows of each group, such as a user; mean over "
+    "the groups with both labels, weighted by their numbers of rows."
 )
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
@@ -102,7 +107,8 @@ def write_report(
         )
     data = data or outcome.data
     title = f"{TITLE}: {data}" if data else TITLE
-    parts = about, found, missing, drawn
+    notes = [*NOTES, GROUP_NOTE] if summary.has("gauc") else NOTES
+    parts = about, found, notes, missing, drawn
     write_text(_markdown(title, *parts), out / MARKDOWN)
     write_text(_page(title, *parts), out / PAGE)
     return out / PAGE
@@ -134,13 +140,14 @@ def _markdown(
     title: str,
     about: list[str],
     found: list[tables.ReportTable],
+    notes: Sequence[str],
     missing: list[str],
     drawn: list[Path],
 ) -> str:
     text = [f"# {title}\n", *(f"{line}\n" for line in about)]
     text += [f"![{path.stem}](plots/{path.name})\n" for path in drawn]
     text += [table.markdown() for table in found]
-    text += [f"{note}\n" for note in NOTES]
+    text += [f"{note}\n" for note in notes]
     if missing:
         text.append("## Without a result\n")
         text.append("\n".join(f"- {line}" for line in missing) + "\n")
@@ -151,6 +158,7 @@ def _page(
     title: str,
     about: list[str],
     found: list[tables.ReportTable],
+    notes: Sequence[str],
     missing: list[str],
     drawn: list[Path],
 ) -> str:
@@ -161,7 +169,7 @@ def _page(
         source = f"data:image/png;base64,{image}"
         parts.append(f'<p><img alt="{path.stem}" src="{source}"></p>')
     parts += [table.html() for table in found]
-    parts += [f"<p>{_html(note)}</p>" for note in NOTES]
+    parts += [f"<p>{_html(note)}</p>" for note in notes]
     if missing:
         items = "".join(f"<li>{_html(line)}</li>" for line in missing)
         parts.append(f"<h2>Without a result</h2><ul>{items}</ul>")

@@ -10,6 +10,8 @@ from keras_pss.comparison.summary import Row, Summary
 
 REAL = 0.05  # below it, a p-value after Holm's correction is significant
 
+# Title of a column of results that have groups.
+GAUC = "gAUC"
 HEAD = (
     "method",
     "budget",
@@ -17,6 +19,7 @@ HEAD = (
     "kB",
     "test AUC",
     "log loss",
+    GAUC,
     "AUC − full",
     "p (Holm)",
     "ms per step",
@@ -116,15 +119,17 @@ def convergence(summary: Summary) -> ReportTable:
 
 
 def of_model(summary: Summary, model: str) -> ReportTable:
-    """The table of one model."""
+    """The table of one model; with gAUC if all results have it."""
+    grouped = summary.has("gauc")
     rows = [
-        _cells(row, summary.size(row.method, row.budget))
+        _cells(row, summary.size(row.method, row.budget), grouped)
         for row in summary.of(model)
     ]
-    return ReportTable(model, HEAD, rows)
+    head = tuple(title for title in HEAD if grouped or title != GAUC)
+    return ReportTable(model, head, rows)
 
 
-def _cells(row: Row, size: str) -> tuple[str, ...]:
+def _cells(row: Row, size: str, grouped: bool) -> tuple[str, ...]:
     line = row.lines[0]
     epochs = row.epochs_to_target
     reached = sum(epochs is not None for epochs in row.target)
@@ -144,6 +149,7 @@ def _cells(row: Row, size: str) -> tuple[str, ...]:
         _kilobytes(line["embedding_bytes"]),
         _spread(row, "auc"),
         _spread(row, "logloss"),
+        *([_spread(row, "gauc")] if grouped else ()),
         difference,
         "" if row.p_value is None else probability(row.p_value),
         f"{row.mean('step_ms_median'):.1f}",

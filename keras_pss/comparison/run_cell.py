@@ -55,7 +55,7 @@ def run_cell(
         model = model_for(data, config)
         fitted = fit(model, data, config, state, verbose=0)
         labels, probabilities = fitted.scorer.whole("test")
-        metrics = Metrics.of(labels, probabilities)
+        metrics = Metrics.of(labels, probabilities, data.groups("test"))
         result = {**report_of(data, config, fitted), **metrics.as_dict()}
     except Exception as error:  # the other cells must still run
         traceback.print_exc()

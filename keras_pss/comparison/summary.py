@@ -108,6 +108,12 @@ class Summary:
     def of(self, model: str) -> list[Row]:
         return [row for row in self.rows if row.model == model]
 
+    def has(self, key: str) -> bool:
+        """Whether all results have a value of this name."""
+        return all(
+            line.get(key) is not None for row in self.rows for line in row.lines
+        )
+
     def compression(
         self, method: str, budget: str, model: str | None = None
     ) -> float | None:

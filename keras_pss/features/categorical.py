@@ -1,6 +1,6 @@
 """A feature with one category a row."""
 
-from keras_pss.features.checked import (
+from keras_pss.features.checks.checked import (
     RESOLVED,
     Count,
     Dtype,
@@ -10,8 +10,8 @@ from keras_pss.features.checked import (
     checked,
     resolve,
 )
-from keras_pss.features.names import check_name
-from keras_pss.features.table_options import check_ids
+from keras_pss.features.checks.names import check_name
+from keras_pss.features.checks.table_options import check_ids
 
 
 @checked

@@ -1,8 +1,8 @@
 """A feature whose categories are the pairs of two others."""
 
-from keras_pss.features.checked import Count, Ids, Text, checked
-from keras_pss.features.names import check_name
-from keras_pss.features.table_options import check_ids
+from keras_pss.features.checks.checked import Count, Ids, Text, checked
+from keras_pss.features.checks.names import check_name
+from keras_pss.features.checks.table_options import check_ids
 
 # ASCII's unit separator, which texts of a log do not hold.
 SEPARATOR = "\x1f"

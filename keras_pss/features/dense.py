@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from keras_pss.features.checked import (
+from keras_pss.features.checks.checked import (
     RESOLVED,
     Count,
     Number,
@@ -11,7 +11,7 @@ from keras_pss.features.checked import (
     checked,
     resolve,
 )
-from keras_pss.features.names import check_name
+from keras_pss.features.checks.names import check_name
 
 
 @checked

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keras_pss.features.checked import Flag, Text, Texts, checked
+from keras_pss.features.checks.checked import Flag, Text, Texts, checked
 from keras_pss.messages import shown
 
 Quote = Annotated[str, Field(min_length=1, max_length=1)]

@@ -1,6 +1,6 @@
 """The column that says whether a row was a click."""
 
-from keras_pss.features.checked import Number, Text, Texts, checked
+from keras_pss.features.checks.checked import Number, Text, Texts, checked
 from keras_pss.messages import shown
 
 

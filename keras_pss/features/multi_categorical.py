@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import WrapValidator
 
-from keras_pss.features.checked import (
+from keras_pss.features.checks.checked import (
     RESOLVED,
     Count,
     Dtype,
@@ -15,8 +15,8 @@ from keras_pss.features.checked import (
     or_none,
     resolve,
 )
-from keras_pss.features.names import check_name
-from keras_pss.features.table_options import check_ids
+from keras_pss.features.checks.names import check_name
+from keras_pss.features.checks.table_options import check_ids
 
 
 @checked

@@ -11,7 +11,7 @@ from pydantic import InstanceOf
 
 from keras_pss.features.as_dict import as_dict, parts_of, within
 from keras_pss.features.categorical import Categorical
-from keras_pss.features.checked import Text, Texts, checked
+from keras_pss.features.checks.checked import Text, Texts, checked
 from keras_pss.features.cross import Cross
 from keras_pss.features.dense import Dense
 from keras_pss.features.feature import Feature, Single, has_ids

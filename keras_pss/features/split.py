@@ -4,7 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keras_pss.features.checked import Count, Fraction, Text, Texts, checked
+from keras_pss.features.checks.checked import (
+    Count,
+    Fraction,
+    Text,
+    Texts,
+    checked,
+)
 from keras_pss.messages import shown
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from keras_pss.features.checked import Text, checked
+from keras_pss.features.checks.checked import Text, checked
 
 TimePart = Literal["hour", "weekday", "weekend"]
 

@@ -1,6 +1,6 @@
 """The column that says when a row happened."""
 
-from keras_pss.features.checked import Text, checked
+from keras_pss.features.checks.checked import Text, checked
 from keras_pss.features.time_feature import TimeFeature, TimePart
 
 _EPOCHS = ("epoch_s", "epoch_ms")

@@ -14,8 +14,11 @@ from keras_pss.layers.composite.embedding_bag import (
 from keras_pss.layers.composite.embedding_collection import (
     EmbeddingCollection as EmbeddingCollection,
 )
-from keras_pss.layers.composite.feature_config import (
+from keras_pss.layers.composite.features.feature_config import (
     FeatureConfig as FeatureConfig,
+)
+from keras_pss.layers.composite.features.table_config import (
+    TableConfig as TableConfig,
 )
 from keras_pss.layers.composite.frequency_filter import (
     FrequencyFilter as FrequencyFilter,
@@ -23,7 +26,6 @@ from keras_pss.layers.composite.frequency_filter import (
 from keras_pss.layers.composite.named_collection import (
     NamedCollection as NamedCollection,
 )
-from keras_pss.layers.composite.table_config import TableConfig as TableConfig
 from keras_pss.layers.embedding.methods import EXPORTS as _EXPORTS
 from keras_pss.layers.embedding.shared_memory import (
     SharedMemory as SharedMemory,

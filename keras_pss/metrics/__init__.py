@@ -1,4 +1,4 @@
-"""AUC, log loss and calibration, and significance tests of AUC differences.
+"""AUC, log loss, calibration, gAUC, and significance tests of AUC differences.
 
 All functions take labels and probabilities, never a model.
 """

@@ -10,8 +10,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.metrics.group_auc import GroupAUC
+from keras_pss.metrics.labels import checked_labels
+
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 # Distinct scores in ascending order, (n,), and the numbers of rows without and
 # with a click at each score, int64 (2, n).
 _Run = tuple[FloatArray, npt.NDArray[np.int64]]
@@ -30,6 +32,7 @@ class Metrics:
             calibrated.
         rows: Number of scored rows.
         clicks: Number of rows with a click.
+        by_group: The AUC within groups of rows; None if rows have no group.
 
     References: He et al., "Practical lessons from predicting clicks on ads
     at Facebook" (2014), section 3 (normalized entropy, calibration).
@@ -41,10 +44,22 @@ class Metrics:
     calibration: float
     rows: int
     clicks: int
+    by_group: GroupAUC | None = None
 
     @classmethod
-    def of(cls, labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Self:
+    def of(
+        cls,
+        labels: npt.ArrayLike,
+        probabilities: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
         """Scores probabilities against labels, one for each row.
+
+        Args:
+            labels: See `MetricsAccumulator.update`.
+            probabilities: See `MetricsAccumulator.update`.
+            groups: Integer for each row, equal for rows of one group.
+                Default: None.
 
         Raises:
             ValueError: If all labels are equal, or a probability is not a
@@ -52,10 +67,16 @@ class Metrics:
         """
         accumulator = MetricsAccumulator()
         accumulator.update(labels, probabilities)
-        return cls(**accumulator.result().as_dict())
+        by_group = None
+        if groups is not None:
+            by_group = GroupAUC.of(labels, probabilities, groups)
+        return cls(**accumulator.result().as_dict(), by_group=by_group)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The values by name, those of groups last, as in a report."""
+        found = asdict(self)
+        del found["by_group"]
+        return found | (self.by_group.as_dict() if self.by_group else {})
 
 
 class MetricsAccumulator:
@@ -167,20 +188,6 @@ class MetricsAccumulator:
             rows=rows,
             clicks=clicks,
         )
-
-
-def checked_labels(labels: npt.ArrayLike) -> BoolArray:
-    """Mask of the rows with a click, `(rows,)`; labels must be 0 or 1."""
-    y = np.asarray(labels).ravel()
-    clicked = y == 1
-    wrong = ~(clicked | (y == 0))
-    if wrong.any():
-        raise ValueError(
-            "`labels` must be 1 for a click and 0 for none. Received: "
-            f"{int(wrong.sum())} of {len(y)} other labels, the first "
-            f"{y[wrong][0]}"
-        )
-    return clicked
 
 
 def _distinct(scores: FloatArray, counts: npt.NDArray[np.int64]) -> _Run:

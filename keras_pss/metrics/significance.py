@@ -8,11 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata, t
 
-from keras_pss.metrics.click_metrics import (
-    BoolArray,
-    FloatArray,
-    checked_labels,
-)
+from keras_pss.metrics.click_metrics import FloatArray
+from keras_pss.metrics.labels import BoolArray, checked_labels
 
 CONFIDENCE = 0.95
 

@@ -12,7 +12,7 @@ from keras_pss.layers.base.checks import (
     shown,
     text,
 )
-from keras_pss.layers.composite.named_collection import NamedCollection
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.layers.feature_interaction.field_sum import FieldSum
 
 Tensor = Any
@@ -38,7 +38,7 @@ def inputs_of(
         ValueError: If an argument is invalid.
     """
     check_embeddings("embeddings", embeddings)
-    named = isinstance(embeddings, NamedCollection)
+    named = isinstance(embeddings, NamedFeatures)
     known = sum(embeddings.dense.values()) if named else default
     if num_dense is None:
         num_dense = known
@@ -66,7 +66,7 @@ def looked_up(embeddings: Any, inputs: dict[str, Tensor]) -> Tensor:
     If the rows of tables differ in length, those that do not have the length
     `embeddings.output_dim` are projected to it by one matrix for each table.
     """
-    if not isinstance(embeddings, NamedCollection):
+    if not isinstance(embeddings, NamedFeatures):
         return embeddings(inputs["categorical"])
     vectors = embeddings({name: inputs[name] for name in embeddings.inputs()})
     if not isinstance(vectors, dict):
@@ -89,7 +89,7 @@ def looked_up(embeddings: Any, inputs: dict[str, Tensor]) -> Tensor:
 
 def num_fields(embeddings: Any) -> int:
     """F, the number of vectors of an example."""
-    if isinstance(embeddings, NamedCollection):
+    if isinstance(embeddings, NamedFeatures):
         return len(embeddings.features)
     return len(embeddings.input_dims)
 
@@ -141,7 +141,7 @@ def check_second(name: str, second: Any, embeddings: Any) -> None:
             "`embeddings`; pass another layer. "
             f"Received: the same layer twice, {shown(second)}"
         )
-    named = [isinstance(x, NamedCollection) for x in (second, embeddings)]
+    named = [isinstance(x, NamedFeatures) for x in (second, embeddings)]
     if any(named):
         if not all(named) or second.reads() != embeddings.reads():
             raise ValueError(

@@ -1,14 +1,14 @@
 """A Functional model that takes each id exactly or raises an error."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import signature
 from typing import Any
 
 import keras
 
 from keras_pss import keras_internals
-from keras_pss.layers.composite.named_collection import NamedCollection
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.ops.model_inputs import sources
 from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 
@@ -68,9 +68,9 @@ class Model(keras_internals.AttachedVariables, keras.Model):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Before Keras compares the names with those of the model's inputs.
         if args:
-            args = (self._exact_inputs().packed(args[0]), *args[1:])
+            args = (self._exact_inputs.packed(args[0]), *args[1:])
         elif "inputs" in kwargs:
-            kwargs["inputs"] = self._exact_inputs().packed(kwargs["inputs"])
+            kwargs["inputs"] = self._exact_inputs.packed(kwargs["inputs"])
         return super().__call__(*args, **kwargs)
 
     def call(
@@ -81,7 +81,7 @@ class Model(keras_internals.AttachedVariables, keras.Model):
         **kwargs: Any,
     ) -> Any:
         return super().call(
-            self._exact_inputs()(inputs),
+            self._exact_inputs(inputs),
             training=training,
             mask=mask,
             **kwargs,
@@ -133,9 +133,11 @@ class Model(keras_internals.AttachedVariables, keras.Model):
             return method(*given.args, **given.kwargs)
 
     def _exact_data(self, data: Any, argument: str) -> Any:
-        return sources.converted(data, self._exact_inputs(), argument)
+        return sources.converted(data, self._exact_inputs, argument)
 
+    @cached_property
     def _exact_inputs(self) -> ExactInputs:
+        # The inputs and layers of a Functional model never change.
         return ExactInputs.of(self, self._packs())
 
     def _packs(self) -> dict[str, dict[str, int]]:
@@ -144,7 +146,7 @@ class Model(keras_internals.AttachedVariables, keras.Model):
             return {}
         packs: dict[str, dict[str, int]] = {}
         for layer in self.layers:
-            if not isinstance(layer, NamedCollection):
+            if not isinstance(layer, NamedFeatures):
                 continue
             for name, within in layer.packed_names().items():
                 if name not in self.input:

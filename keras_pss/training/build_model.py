@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -15,6 +16,9 @@ from keras_pss.layers.composite.twins import made_or_hashed
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.training.config import MODELS, RunConfig
 
+# Rows that the frequency filter keeps, by column or by the name of a table.
+Limits = Sequence[int] | dict[str, int]
+
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
     "adagrad": keras.optimizers.Adagrad,
@@ -26,7 +30,7 @@ def build_model(
     config: RunConfig,
     cardinalities: Sequence[int | None],
     num_dense: int = 13,
-    limits: Sequence[int] | None = None,
+    limits: Limits | None = None,
     steps: int | None = None,
     log: Any = None,
 ) -> keras.Model:
@@ -37,8 +41,8 @@ def build_model(
         cardinalities: Number of ids of each categorical column; None for an
             open vocabulary.
         num_dense: Number of dense features.
-        limits: Number of ids of each column that the frequency filter keeps.
-            Default: None, no filter.
+        limits: Number of ids of each column that the frequency filter keeps;
+            with `log`, those of each table by name. Default: None, no filter.
         steps: Number of steps in all epochs. A decay without `decay_steps`
             ends there.
         log: A log whose features have tables by name, with its `schema` and
@@ -82,7 +86,7 @@ def build_model(
 def embedding_parts(
     config: RunConfig,
     cardinalities: Sequence[int | None],
-    limits: Sequence[int] | None = None,
+    limits: Limits | None = None,
     log: Any = None,
 ) -> dict[str, Any]:
     """The embedding layers of the run's model, by argument name.
@@ -104,7 +108,9 @@ def embedding_parts(
         )
         if limits is not None:
             # A filter implies known cardinalities.
-            rows = [n or 0 for n in cardinalities]
+            rows: Any = [n or 0 for n in cardinalities]
+            if log is not None:
+                rows = dict(log.tables)
             part = FrequencyFilter(part, rows, name=f"{name}_filter")
         parts[name] = part
     return parts
@@ -113,20 +119,24 @@ def embedding_parts(
 def _collection(
     config: RunConfig,
     cardinalities: Sequence[int | None],
-    limits: Sequence[int] | None,
+    limits: Limits | None,
     name: str,
     budget: Budget | None,
     place: int,
     log: Any,
 ) -> EmbeddingCollection:
     width = 1 if name == "wide" else config.dim
-    kept = cardinalities if limits is None else limits
-    if log is not None:
-        kept = list(log.tables.values())
+    before = cardinalities if log is None else list(log.tables.values())
+    kept = before
+    if isinstance(limits, dict):
+        kept = list(limits.values())
+        log = SimpleNamespace(schema=log.schema, tables=limits)
+    elif limits is not None:
+        kept = limits
     method, options = config.method, dict(config.options)
     if limits is not None and budget is not None:
-        rows = [n for n in cardinalities if n is not None]
-        budget = budget.of_unfiltered(sum(rows) * width)
+        rows = sum(n for n in before if n is not None)
+        budget = budget.of_unfiltered(rows * width)
     if "seed" in method_class(method).option_names(options):
         options.setdefault("seed", config.seed + place)
     given = {

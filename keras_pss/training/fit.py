@@ -12,7 +12,7 @@ from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.training import checkpoint
-from keras_pss.training.build_model import build_model
+from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run_callbacks import (
     BestModel,
@@ -190,20 +190,48 @@ def fit(
     return fitted
 
 
-def limits(config: RunConfig, data: ClickLog) -> tuple[int, ...] | None:
-    """Ids that the frequency filter keeps, by column; None without it."""
+def limits(config: RunConfig, data: ClickLog) -> Limits | None:
+    """Ids that the frequency filter keeps; None without it.
+
+    Returns:
+        A number for each column, or for each table by name if the log has
+        named tables. Tables whose ids were not counted, because they are
+        hashed or buckets of numbers, keep all ids.
+
+    Raises:
+        ValueError: If no table was counted, or one is open.
+    """
     if config.min_count == 1:
         return None
+    if data.schema is None:
+        columns = range(len(data.cardinalities))
+        counts = [data.counts(column) for column in columns]
+        return FrequencyFilter.limits(counts, config.min_count)
+    counted = data.counted_tables()
+    _check_counted(config, data, counted)
+    found: dict[str, int] = {}
+    for name, rows in data.tables.items():
+        if name in counted:
+            one = [data.table_counts(name)]
+            (found[name],) = FrequencyFilter.limits(one, config.min_count)
+        elif rows is not None:
+            found[name] = rows
     if data.has_named_tables:
+        return found
+    return tuple(found[feature.table] for feature in data.schema.single)
+
+
+def _check_counted(
+    config: RunConfig, data: ClickLog, counted: Sequence[str]
+) -> None:
+    opened = [name for name, rows in data.tables.items() if rows is None]
+    if opened or not counted:
         raise ValueError(
-            "`min_count` of a run filters single ids, and this log has lists "
-            "or shared tables. Set `min_count` of the features in the schema, "
-            "and prepare the data again. "
-            f"Received: min_count={config.min_count}"
+            "`min_count` needs ids that were counted, and no open ids. Prepare "
+            "the data with ids='vocabulary', or leave `min_count` out. "
+            f"Received: min_count={config.min_count}, open tables {opened}, "
+            f"counted tables {list(counted)}"
         )
-    columns = range(len(data.cardinalities))
-    counts = [data.counts(column) for column in columns]
-    return FrequencyFilter.limits(counts, config.min_count)
 
 
 def _keep_batch(

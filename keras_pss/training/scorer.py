@@ -1,6 +1,7 @@
 """Scores the splits of a log with a model."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
+from keras_pss.metrics.group_auc import GroupAUC
 
 EVALUATION_BATCH = 2048  # larger batches exceed the CPU's cache
 
@@ -43,6 +45,35 @@ class Scorer:
         """Labels and probabilities of a whole split, `(rows,)` each."""
         labels, probabilities = zip(*self(split), strict=True)
         return np.concatenate(labels), np.concatenate(probabilities)
+
+
+def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
+    """Metrics of labeled batches, which may have groups as third elements.
+
+    None without any batch.
+
+    Memory: with groups, 9 bytes a row more than `MetricsAccumulator`, and
+    then that of `GroupAUC.of`.
+
+    Raises:
+        ValueError: If no row or every row has a click.
+    """
+    score = forward(model, batches)
+    found, rows = MetricsAccumulator(), 0
+    grouped: list[tuple[np.ndarray, ...]] = []
+    for features, labels, *groups in batches:
+        each = labels.numpy(), score(features).numpy().ravel()
+        found.update(*each)
+        rows += len(labels)
+        if groups:
+            grouped.append((each[0] == 1, each[1], groups[0].numpy()))
+    if not rows:
+        return None
+    whole = found.result()
+    if not grouped:
+        return whole
+    columns = map(np.concatenate, zip(*grouped, strict=True))
+    return replace(whole, by_group=GroupAUC.of(*columns))
 
 
 def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:

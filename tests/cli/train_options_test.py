@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss_cli import train as command
 from keras_pss_cli.train import NAMES, SETTINGS, changed
 
@@ -50,6 +51,29 @@ def test_every_setting_has_an_option_with_its_text():
 )
 def test_words_become_settings(given, settings):
     assert changed(given) == settings
+
+
+def test_gauc_is_shown_where_it_is_known(capsys):
+    labels, scores, users = [0, 1, 0, 1], [0.1, 0.4, 0.3, 0.2], [1, 1, 2, 2]
+    report = {
+        "model": "dlrm",
+        "method": "robe",
+        **Metrics.of(labels, scores, users).as_dict(),
+        "embedding_params": 10,
+        "compression": 2.0,
+        "step_ms_median": 1.0,
+        "best_epoch": 1,
+        "epochs": 1,
+    }
+    command.show(report)
+    shown = capsys.readouterr().out
+    assert "gAUC" in shown
+    assert "0.7500" in shown  # AUC
+    assert "0.5000" in shown
+    without = {k: v for k, v in report.items() if not k.startswith("gauc")}
+    for others in (without, {**report, "gauc": None}):
+        command.show(others)
+        assert "gAUC" not in capsys.readouterr().out
 
 
 def test_other_pairs_name_their_option():

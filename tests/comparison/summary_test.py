@@ -222,6 +222,23 @@ def test_tables_and_plots(outcome):
     assert tables_of.probability(0.01, starred=False) == ".010"
 
 
+def test_gauc_is_a_column_where_all_results_have_it(outcome):
+    out, given = outcome
+    assert "gAUC" not in tables_of.of_model(summarise(given, out), "dcn").head
+    for value, shown in ((None, False), (0.75, True)):
+        results = {
+            k: {**v, "gauc": 0.25 if v["seed"] == 1 else value}
+            for k, v in given.results.items()
+        }
+        chosen = dataclasses.replace(given, results=results)
+        summary = summarise(chosen, out)
+        table = tables_of.of_model(summary, "dlrm")
+        assert {len(row) for row in table.rows} == {len(table.head)}
+        assert ("gAUC" in table.head) == shown
+    column = table.head.index("gAUC")
+    assert {row[column] for row in table.rows} == {"0.5000 ± 0.3536"}
+
+
 def test_an_interval_stands_beside_the_p_of_its_own(outcome):
     out, given = outcome
     summary = summarise(given, out)

@@ -78,6 +78,27 @@ def test_every_method_takes_names():
     np.testing.assert_array_equal(ops.convert_to_numpy(model(lists)), eager)
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have")
+def test_the_layers_of_a_model_are_searched_once(monkeypatch):
+    searched = []
+    search = keras_pss.models.Model._packs
+    monkeypatch.setattr(
+        keras_pss.models.Model,
+        "_packs",
+        lambda model: searched.append(model) or search(model),
+    )
+    model, x = model_of(), named()
+    for given in (x, packed(x), x):
+        model(given)
+        model.predict(given, verbose=0)
+        model.train_on_batch(given, Y)
+    model.quantize("int8")
+    wanted = ops.convert_to_numpy(model(packed(x)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(x)), wanted)
+    assert len(searched) == 1
+    assert searched[0] is model
+
+
 def test_training_by_names_is_training_by_packed_inputs():
     histories = []
     x = named()

@@ -9,7 +9,7 @@ from kernels import BACKEND, both_ways, looked_up, numbers
 import keras_pss
 from keras_pss import native
 from keras_pss.native import dispatch as native_kernels
-from keras_pss.ops import robe
+from keras_pss.ops.methods import robe
 
 
 def gradient_of(function, value):

@@ -12,8 +12,8 @@ from kernels import BACKEND, both_ways, looked_up, numbers
 
 import keras_pss
 from keras_pss import native
-from keras_pss.ops import robe
 from keras_pss.ops.hash_families import pss1
+from keras_pss.ops.methods import robe
 
 
 @st.composite

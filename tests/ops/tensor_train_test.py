@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_pss.ops import core_factors, tensor_train
+from keras_pss.ops.methods import core_factors, tensor_train
 
 # TT-Rec, table 2: rows of Criteo Kaggle's seven largest tables.
 TABLE_2 = {

@@ -16,7 +16,7 @@ import keras_pss
 from keras_pss.features import Categorical, Dense, Label, Schema, Timestamp
 from keras_pss.serving import export_saved_model
 from keras_pss.serving.raw_rows import RawModel, preprocessing, raw_inputs
-from keras_pss.serving.raw_rows.times import Seconds
+from keras_pss.serving.raw_rows.layers.times import Seconds
 
 pytestmark = pytest.mark.tf_only
 

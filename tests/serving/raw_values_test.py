@@ -23,7 +23,7 @@ from keras_pss.features import (
     Timestamp,
 )
 from keras_pss.serving.raw_rows import preprocessing
-from keras_pss.serving.raw_rows.bucket_ids import least
+from keras_pss.serving.raw_rows.layers.bucket_ids import least
 
 pytestmark = pytest.mark.tf_only
 

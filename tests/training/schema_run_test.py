@@ -9,13 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 import shop_log
+from sklearn.metrics import roc_auc_score
 
 from keras_pss import data
 from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.file_batches import file_dataset
 from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.data.storage import encoder_folder
+from keras_pss.features import Categorical, Dense, Schema
+from keras_pss.planning import memory_report
 from keras_pss.training.config import RunConfig
+from keras_pss.training.fit import limits, model_for
 from keras_pss.training.predict import predict
 from keras_pss.training.run import evaluate, load_model, train
 
@@ -125,6 +130,87 @@ def test_evaluate_gives_the_metrics_of_predicted_rows(run, tmp_path):
     assert metrics.logloss == pytest.approx(float(loss), abs=1e-5)
 
 
+def by_hand(labels, scores, users):
+    """gAUC and the groups and rows that count, one user after the other."""
+    found = []
+    for user in set(users):
+        own = users == user
+        if len(set(labels[own])) == 2:
+            found.append((roc_auc_score(labels[own], scores[own]), own.sum()))
+    aucs, rows = zip(*found, strict=True)
+    return np.average(aucs, weights=rows), len(found), sum(rows)
+
+
+def test_the_report_has_the_auc_of_each_users_rows(log, run):
+    report = json.loads((run / "report.json").read_text())
+    model = load_model(run)
+    batches = data.dataset(log, "test")
+    scores = np.concatenate([model(x)[:, 0] for x, _ in batches])
+    labels = np.concatenate([y for _, y in batches])
+    rows = pl.read_csv(log.directory.parent / "shop.csv", infer_schema=False)
+    users = rows["user"].to_numpy()[-len(labels) :]
+    assert len(set(users)) > 10
+    gauc, groups, counted = by_hand(labels, scores, users)
+    assert report["gauc"] == pytest.approx(gauc, abs=1e-6)
+    assert report["gauc"] != report["auc"]
+    assert (report["gauc_groups"], report["gauc_rows"]) == (groups, counted)
+    numbers = log.groups("test")
+    assert numbers.dtype == np.int32
+    same = users[:, None] == users
+    np.testing.assert_array_equal(numbers[:, None] == numbers, same)
+
+
+def test_groups_of_new_rows(run, tmp_path):
+    """Blocks of several files, with users that the run has not seen."""
+    files = [
+        shop_log.write(tmp_path / f"{seed}.csv", 200, seed=seed)
+        for seed in (1, 2)
+    ]
+    text = files[1].read_text()
+    files[1].write_text(text.replace(",u1,", ",unseen,"))
+    encoding = encoder_folder.load(run / "encoder")
+    batches = file_dataset(
+        files, encoding, batch_size=70, groups=True, on_rejects=pytest.fail
+    )
+    _, labels, numbers = zip(*batches, strict=True)
+    numbers = np.concatenate(numbers)
+    users = pl.concat(pl.read_csv(f, infer_schema=False) for f in files)["user"]
+    users = users.to_numpy()
+    assert "unseen" in users
+    same = users[:, None] == users
+    np.testing.assert_array_equal(numbers[:, None] == numbers, same)
+    predict(run, files, tmp_path / "found.parquet")
+    scores = pl.read_parquet(tmp_path / "found.parquet")["probability"]
+    gauc, groups, rows = by_hand(
+        np.concatenate(labels), scores.to_numpy(), users
+    )
+    for size in (64, 2048):
+        found = evaluate(run, files, size).by_group
+        assert found.gauc == pytest.approx(gauc, abs=1e-6)
+        assert (found.groups, found.rows) == (groups, rows)
+
+
+def test_groups_are_no_inputs_of_a_model(log, run):
+    for named in (False, True):
+        element = data.dataset(log, "test", named=named).element_spec
+        assert len(element) == 2
+        assert not any("group" in name for name in element[0])
+    names = {x.name for x in load_model(run).inputs}
+    assert names == set(data.dataset(log).element_spec[0])
+
+
+def test_a_schema_without_a_group_has_no_groups(log, tmp_path):
+    content = log.schema.to_dict()
+    del content["group"]
+    schema = Schema.from_dict(content)
+    source = log.directory.parent / "shop.csv"
+    bare = data.prepare(source, tmp_path / "prepared", schema)
+    with pytest.raises(ValueError, match=r"needs a group.*prepare the data"):
+        bare.groups("test")
+    assert as_click_log(bare).groups("test") is None
+    assert as_click_log(log).groups("test") is not None
+
+
 def test_rows_without_labels_are_predicted(run, tmp_path):
     new = shop_log.write(tmp_path / "new.csv", 50, seed=1)
     bare = tmp_path / "bare.csv"
@@ -157,10 +243,105 @@ def test_mistakes_of_predict(run, log, tmp_path):
         predict(run, source, tmp_path / "there.csv")
 
 
-def test_a_filter_of_single_ids_needs_tables_without_names(log, tmp_path):
-    config = RunConfig.of({**CONFIG.as_dict(), "min_count": 3})
-    with pytest.raises(ValueError, match="Set `min_count` of the features"):
-        train(log, config, tmp_path / "run", verbose=0)
+FILTERED = RunConfig.of(
+    {**CONFIG.as_dict(), "method": "full", "min_count": 105}
+)
+
+
+@pytest.mark.parametrize(
+    ("least", "filtered"), [(23, {"user"}), (105, {"user", "item", "hour"})]
+)
+def test_a_filter_keeps_the_frequent_ids_of_each_table(log, least, filtered):
+    """By counts of the raw texts; tables that were not counted stay whole."""
+    config = RunConfig.of({**FILTERED.as_dict(), "min_count": least})
+    found = limits(config, as_click_log(log))
+    rows = pl.read_csv(log.directory.parent / "shop.csv", infer_schema=False)
+    rows = rows[: log.rows("train") + log.rows("validation")]
+    viewed = rows["viewed"].fill_null("").str.split(" ").list.head(3)
+    texts = {
+        "user": rows["user"],
+        "item": pl.concat([rows["item"], viewed.explode()]),
+        "tags": rows["tags"]
+        .fill_null("")
+        .str.split("|")
+        .list.head(2)
+        .explode(),
+        "hour": rows["at"].cast(pl.Int64) // 3600 % 24,
+    }
+    wanted = {}
+    for table, values in texts.items():
+        counts = values.filter(values.cast(str) != "").value_counts()["count"]
+        wanted[table] = 1 + (counts >= least).sum()
+    assert filtered == {k for k, n in wanted.items() if n < log.tables[k]}
+    assert found == {**wanted, "age": log.tables["age"], "user_hour": 50}
+    assert list(found) == list(log.tables)
+    assert limits(CONFIG, as_click_log(log)) is None
+
+
+def test_a_run_with_a_filter(log, tmp_path):
+    report = train(log, FILTERED, tmp_path / "run", verbose=0)
+    kept = limits(FILTERED, as_click_log(log))
+    size = FILTERED.dim + 1  # the first-order weights have one column
+    assert report["embedding_params"] == size * sum(kept.values())
+    assert report["full_params"] == size * sum(log.tables.values())
+    model = load_model(tmp_path / "run")
+    features = next(iter(data.dataset(log, "test")))[0]
+    rare = {k: v.numpy() for k, v in features.items()}
+    # The second single-valued feature is the item, as is each viewed one.
+    limit = kept["item"]
+    assert limit > 1
+    assert (rare["categorical"][:, 1] >= limit).any()
+    assert (rare["viewed"] >= limit).any()
+    shared = dict(rare)
+    for name in ("categorical", "viewed"):
+        ids = rare[name].copy()
+        own = ids[:, 1] if name == "categorical" else ids
+        own[own >= limit] = 0
+        shared[name] = ids
+    np.testing.assert_array_equal(
+        model.predict(rare, verbose=0), model.predict(shared, verbose=0)
+    )
+    new = shop_log.write(tmp_path / "new.csv", 100, seed=1)
+    assert evaluate(tmp_path / "run", [new]).rows == 100
+    assert predict(tmp_path / "run", new, tmp_path / "out.csv") == 100
+
+
+def test_a_budget_is_relative_to_the_tables_before_the_filter(log):
+    config = RunConfig.of(
+        {**CONFIG.as_dict(), "model": "dlrm", "model_options": {}}
+        | {"min_count": 30, "budget": "10x", "min_rows": None}
+    )
+    rows = as_click_log(log)
+    model = model_for(rows, config)
+    report = memory_report(model).total
+    whole = config.dim * sum(log.tables.values())
+    assert report.full_parameters == whole
+    assert 0.9 * whole / 10 < report.parameters <= whole / 10
+
+
+def test_a_filter_needs_counted_tables(log, tmp_path):
+    source = log.directory.parent / "shop.csv"
+    for name, buckets, message in (
+        ("hashed", 50, r"open tables \[\], counted tables \[\]"),
+        ("opened", None, r"open tables \['tag'\], counted tables \['user'\]"),
+    ):
+        tag = Categorical("tag", "tags", ids="hash", buckets=buckets)
+        others = [] if buckets else [Categorical("user")]
+        schema = Schema([*others, tag], label=log.schema.label)
+        other = data.prepare(source, tmp_path / name, schema)
+        with pytest.raises(ValueError, match=message):
+            limits(FILTERED, as_click_log(other))
+
+
+def test_a_filter_of_a_log_without_named_tables(log, tmp_path):
+    age = Dense("age", transform="buckets", num_buckets=4)
+    schema = Schema([Categorical("user"), age], label=log.schema.label)
+    source = log.directory.parent / "shop.csv"
+    other = data.prepare(source, tmp_path / "prepared", schema)
+    kept = limits(FILTERED, as_click_log(other))
+    assert kept == (limits(FILTERED, as_click_log(log))["user"], 5)
+    model = model_for(as_click_log(other), FILTERED)
+    assert model(next(iter(data.dataset(other)))[0]).shape[1] == 1
 
 
 def test_a_row_without_a_key_must_not_be_broken(run, tmp_path):

@@ -26,8 +26,8 @@ from keras_pss.features import (
     Split,
     Timestamp,
 )
+from keras_pss.features.checks.names import RESERVED
 from keras_pss.features.feature import Feature
-from keras_pss.features.names import RESERVED
 from keras_pss.features.time_feature import TimePart
 
 _USERS = ("user", "uid", "msno", "member", "visitor", "customer", "session")

@@ -47,6 +47,9 @@ class LikesLog(ClickLog):
             "for rare values, which MovieLens ids are not. Leave it out."
         )
 
+    def groups(self, split: str) -> np.ndarray:
+        return self.parts[split].users
+
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         part = self.parts[split]
         rows = tf.data.Dataset.from_tensor_slices(

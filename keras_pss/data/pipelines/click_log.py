@@ -61,6 +61,21 @@ class ClickLog(ABC):
     def counts(self, column: int) -> np.ndarray:
         """Count of each id of a column in all rows except the test rows."""
 
+    def counted_tables(self) -> tuple[str, ...]:
+        """Names of the schema's tables whose ids descend by their counts."""
+        return ()
+
+    def table_counts(self, table: str) -> np.ndarray:
+        """Count of each id of a counted table, over all of its features."""
+        raise NotImplementedError
+
+    def groups(self, split: str) -> np.ndarray | None:
+        """Number of each row's group, in the order of `in_order`.
+
+        None if rows have no group, such as a user.
+        """
+        return None
+
     @abstractmethod
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         """Batches of a split in a fixed order."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_pss.data.encoders.growing_codes import GrowingCodes
 from keras_pss.data.encoders.row_encoder import RowEncoder
 from keras_pss.data.pipelines.record_batches import (
     check_batch_size,
@@ -28,6 +29,7 @@ def file_dataset(
     batch_size: int = 2048,
     strict: bool = False,
     labelled: bool = True,
+    groups: bool = False,
     on_rejects: OnRejects,
 ) -> "tf.data.Dataset":
     """Batches of the rows of files, in order, encoded as a prepared log.
@@ -41,6 +43,9 @@ def file_dataset(
             Default: 2048.
         strict: Whether to raise at the first broken row. Default: False.
         labelled: Whether the files have labels. Default: True.
+        groups: Whether elements have the number of each row's group,
+            uint32 (B,), after the label. Keras would take it for a weight.
+            Default: False.
         on_rejects: Function that is called with the list of broken rows of
             each block that has any.
 
@@ -59,6 +64,7 @@ def file_dataset(
     check_batch_size(batch_size)
     paths = [source.path for source in as_sources(sources)]
     schema, encode = encoding.schema, RowEncoder(encoding)
+    number = GrowingCodes()
     _check_files(paths, schema, labelled)
 
     def blocks() -> Iterator[Any]:
@@ -67,13 +73,17 @@ def file_dataset(
             if block.rejects:
                 on_rejects(block.rejects)
             features = encode(block.rows)
-            if labelled:
-                yield features, block.rows["label"].to_numpy()
-            else:
+            if not labelled:
                 yield features
+                continue
+            labels = block.rows["label"].to_numpy()
+            if groups:
+                yield features, labels, number(block.rows["group"])
+            else:
+                yield features, labels
 
     made = tf.data.Dataset.from_generator(
-        blocks, output_signature=_signature(encoding, labelled)
+        blocks, output_signature=_signature(encoding, labelled, groups)
     )
     batches = made.rebatch(batch_size)
     return prefetched(batches.map(_transformed(encoding)))
@@ -90,7 +100,7 @@ def _check_files(paths: list[Path], schema: Schema, labelled: bool) -> None:
             blocks.close()  # type: ignore[attr-defined]
 
 
-def _signature(encoding: LogEncoding, labelled: bool) -> Any:
+def _signature(encoding: LogEncoding, labelled: bool, groups: bool) -> Any:
     import tensorflow as tf
 
     schema = encoding.schema
@@ -109,20 +119,24 @@ def _signature(encoding: LogEncoding, labelled: bool) -> Any:
     }
     if not labelled:
         return features
-    return features, tf.TensorSpec((None,), tf.int8)
+    label = tf.TensorSpec((None,), tf.int8)
+    if not groups:
+        return features, label
+    return features, label, tf.TensorSpec((None,), tf.uint32)
 
 
 def _transformed(encoding: LogEncoding) -> Callable[..., Any]:
     """Applies the transform of dense features, and casts labels."""
 
-    def apply(features: dict[str, Any], *label: Any) -> Any:
+    def apply(features: dict[str, Any], *others: Any) -> Any:
         import tensorflow as tf
 
         if "dense" in features:
             dense = transform_dense(features["dense"], *encoding.transform())
             features = {**features, "dense": dense}
-        if not label:
+        if not others:
             return features
-        return features, tf.cast(label[0], tf.float32)
+        label, *groups = others
+        return features, tf.cast(label, tf.float32), *groups
 
     return apply

@@ -12,7 +12,7 @@ from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
 from keras_pss.data.storage import encoder_folder
 from keras_pss.data.storage.prepared_folder import PreparedFolder
-from keras_pss.features import Schema
+from keras_pss.features import Dense, Schema
 
 
 class FolderLog(ClickLog):
@@ -46,6 +46,21 @@ class FolderLog(ClickLog):
 
     def counts(self, column: int) -> np.ndarray:
         return self.folder.counts(self.folder.schema.single[column].name)
+
+    def counted_tables(self) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, (first, *_) in self.folder.schema.tables.items()
+            if not isinstance(first, Dense) and first.ids == "vocabulary"
+        )
+
+    def table_counts(self, table: str) -> np.ndarray:
+        return self.folder.counts(self.folder.schema.tables[table][0].name)
+
+    def groups(self, split: str) -> np.ndarray | None:
+        if self.folder.schema.group is None:
+            return None
+        return self.folder.groups(split)
 
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return self._in_order(split, batch_size)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.verification import verify
@@ -102,6 +103,22 @@ class PreparedFolder(LogEncoding):
         ]
         values = np.concatenate(parts).view(place.dtype)
         return values[:, 0] if place.width == 1 else values
+
+    def groups(self, split: str) -> Int32Array:
+        """Number of the group of each row of a split, in order.
+
+        Groups are numbered 0, 1, 2, ... over all splits. A pipeline does not
+        yield them, so that no model reads them.
+
+        Raises:
+            ValueError: The schema has no group, or the split does not exist.
+        """
+        if self.schema.group is None:
+            raise ValueError(
+                "`groups` needs a group. Received: a schema without one. "
+                "Add it to the schema and prepare the data again."
+            )
+        return self.column(split, "group", "group")
 
     def verify(self) -> None:
         """Reads every file and compares it with the metadata.

@@ -54,7 +54,13 @@ class Composite(Packable, Holder):
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
     ) -> None:
-        """Packs every part; see `TableLayer.quantize`."""
+        """Packs every part; see `TableLayer.quantize`.
+
+        Keras' `model.quantize` does not call this method of a layer with
+        parts. It packs the parts one by one, so its `filters` decide for each
+        part by the part's own name, such as `"shared"`. To exclude this layer,
+        exclude its parts.
+        """
         self.check_quantization(mode, config)
         for part in self.parts():
             if part.quantization_mode is None:

@@ -10,7 +10,7 @@ from keras_pss.layers.base.checks import (
     positive_ints,
     shown,
 )
-from keras_pss.ops import core_factors, tensor_train
+from keras_pss.ops.methods import core_factors, tensor_train
 
 Core = tuple[int, int, int, int]
 

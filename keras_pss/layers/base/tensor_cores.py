@@ -12,7 +12,7 @@ from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
-from keras_pss.ops import tensor_train
+from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 

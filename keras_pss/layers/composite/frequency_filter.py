@@ -1,7 +1,7 @@
 """Maps all rare ids to one id, a baseline for compressed embeddings."""
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self, cast, overload
 
 import keras
 import numpy as np
@@ -15,35 +15,57 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.multi_column import MultiColumn
-from keras_pss.layers.composite.named_collection import NamedCollection
+from keras_pss.layers.composite.features.named_features import NamedFeatures
 
 Tensor = Any
 
 
+class _EitherForm(MultiColumn):
+    """Chooses the class by the form of the collection.
+
+    A base class, so that the signature of `FrequencyFilter` remains that of
+    its `__init__`.
+    """
+
+    def __new__(cls, embeddings: Any = None, *args: Any, **kwargs: Any) -> Self:
+        if cls is FrequencyFilter and isinstance(embeddings, NamedFeatures):
+            # Its module imports this one.
+            from keras_pss.layers.composite import named_filter
+
+            named = cast(type[Self], named_filter.NamedFilter)
+            return super().__new__(named, embeddings, *args, **kwargs)
+        return super().__new__(cls, embeddings, *args, **kwargs)
+
+
 @keras.saving.register_keras_serializable("keras_pss")
-class FrequencyFilter(MultiColumn):
+class FrequencyFilter(_EitherForm):
     """Keeps only frequent ids; all rare ids share the row of id 0.
 
         E_f[i] = embeddings_f[i]   if i < limits_f,   else embeddings_f[0]
 
-    for column f, with `limits = embeddings.input_dims`. The ids of each
+    for table f, with `limits = embeddings.input_dims`. The ids of each
     vocabulary must be sorted by frequency, with id 0 for out-of-vocabulary
     values. The layer has the effect of a smaller vocabulary without preparing
     the data again. It is the baseline that a compressed embedding has to beat.
+
+    If the tables have names, a limit applies to all features of its table, and
+    to each id of multi-hot features; padding remains padding.
 
     Args:
         embeddings: A collection for the frequent ids, such as
             `keras_pss.EmbeddingCollection(limits, ...)`, built or not.
         input_dims: Number of ids of each column before the filter, at least
-            the number of rows of the collection's table.
+            the number of rows of the collection's table. A dict by the names
+            of the tables if they have names.
         **kwargs: `name`, `trainable` and `dtype`. The dtype defaults to the
             collection's.
 
     Call arguments:
         inputs: Integer ids in [0, input_dims); column f has the ids of table
-            f.
+            f. For tables with names, a dict, as the collection takes.
 
-    Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`.
+    Input shape: `(..., F)`. Output shape: `(..., F, output_dim)`. With names,
+    those of the collection.
 
     Memory: only the parameters of the collection.
 
@@ -61,6 +83,10 @@ class FrequencyFilter(MultiColumn):
     tables = keras_pss.EmbeddingCollection(limits, 16, "full")
     layer = keras_pss.FrequencyFilter(tables, input_dims=[5, 3])
     layer(np.array([[4, 2]])).shape  # (1, 2, 16)
+    named = keras_pss.EmbeddingCollection({"item": 3, "user": 3}, 16, "full")
+    by_name = keras_pss.FrequencyFilter(named, {"item": 5, "user": 3})
+    ids = {"item": np.array([4]), "user": np.array([2])}
+    by_name(ids).shape  # (1, 2, 16)
     ```
 
     References: Song et al., "AutoInt: automatic feature interaction learning
@@ -71,14 +97,11 @@ class FrequencyFilter(MultiColumn):
     nested = ("embeddings",)
 
     def __init__(
-        self, embeddings: Any, input_dims: Sequence[int], **kwargs: Any
+        self,
+        embeddings: Any,
+        input_dims: Sequence[int] | Mapping[str, int],
+        **kwargs: Any,
     ) -> None:
-        if isinstance(embeddings, NamedCollection):
-            raise ValueError(
-                "`embeddings` must have tables by position, since the filter "
-                "takes packed ids: pass a list of `input_dims`. "
-                f"Received: embeddings={shown(embeddings)}"
-            )
         for attribute in ("input_dims", "output_dim", "parts"):
             if not hasattr(embeddings, attribute):
                 raise ValueError(
@@ -88,49 +111,59 @@ class FrequencyFilter(MultiColumn):
                 )
         super().__init__(**{"dtype": embeddings.dtype_policy, **kwargs})
         self.embeddings = embeddings
-        self.input_dims = _checked_dims(input_dims, embeddings.input_dims)
         self.output_dim = embeddings.output_dim
         self.autocast = False
+        self._create(input_dims)
         self.hold_nested()
 
+    def _create(self, input_dims: Any) -> None:
+        """Checks the argument that depends on the form of the collection."""
+        self.input_dims = _checked_dims(input_dims, self.embeddings.input_dims)
+
+    @overload
+    @staticmethod
+    def limits(
+        counts: Mapping[str, npt.ArrayLike], min_count: int
+    ) -> dict[str, int]: ...
+
+    @overload
     @staticmethod
     def limits(
         counts: Sequence[npt.ArrayLike], min_count: int
-    ) -> tuple[int, ...]:
+    ) -> tuple[int, ...]: ...
+
+    @staticmethod
+    def limits(
+        counts: Sequence[npt.ArrayLike] | Mapping[str, npt.ArrayLike],
+        min_count: int,
+    ) -> tuple[int, ...] | dict[str, int]:
         """Number of rows of each table if rare ids share id 0.
 
         Args:
             counts: One array for each column, the number of occurrences of
                 each id, in descending order from id 1 on, such as
-                `prepared.counts(column)`. Id 0 is always kept.
+                `prepared.counts(column)`. Id 0 is always kept. Or a dict of
+                arrays by the names of tables.
             min_count: Integer; ids with fewer occurrences are rare.
 
         Returns:
-            Tuple of integers: for each column, 1 + the number of ids from 1 on
-            that occur at least `min_count` times.
+            Tuple of integers, or a dict of them by name: for each column or
+            table, 1 + the number of ids from 1 on that occur at least
+            `min_count` times.
 
         Raises:
             ValueError: If the ids of a column are not sorted by frequency.
         """
         positive_int("min_count", min_count)
-        rows = []
-        for column, given in enumerate(counts):
-            seen = np.asarray(given)
-            if seen.ndim != 1 or not len(seen):
-                raise ValueError(
-                    "`counts` must have a number for each id of a column. "
-                    f"Received: counts[{column}] of shape {seen.shape}"
-                )
-            rising = np.flatnonzero(seen[2:] > seen[1:-1])
-            if len(rising):
-                after = rising[0] + 2
-                raise ValueError(
-                    "`counts` must descend from id 1 on. Sort the ids by "
-                    f"frequency. Received: counts[{column}][{after}]="
-                    f"{seen[after]} after {seen[after - 1]}"
-                )
-            rows.append(1 + int((seen[1:] >= min_count).sum()))
-        return tuple(rows)
+        if isinstance(counts, Mapping):
+            return {
+                name: _limit(name, given, min_count)
+                for name, given in counts.items()
+            }
+        return tuple(
+            _limit(column, given, min_count)
+            for column, given in enumerate(counts)
+        )
 
     def twin(self, output_dim: int | None = None, name: str = "twin") -> Self:
         """Creates separate tables; see `EmbeddingCollection.twin`."""
@@ -150,10 +183,42 @@ class FrequencyFilter(MultiColumn):
         return {**super().get_config(), "input_dims": self.input_dims}
 
 
+def _limit(place: Any, counts: npt.ArrayLike, min_count: int) -> int:
+    seen = np.asarray(counts)
+    if seen.ndim != 1 or not len(seen):
+        raise ValueError(
+            "`counts` must have a number for each id of a column. "
+            f"Received: counts[{place!r}] of shape {seen.shape}"
+        )
+    rising = np.flatnonzero(seen[2:] > seen[1:-1])
+    if len(rising):
+        after = rising[0] + 2
+        raise ValueError(
+            "`counts` must descend from id 1 on. Sort the ids by frequency. "
+            f"Received: counts[{place!r}][{after}]={seen[after]} after "
+            f"{seen[after - 1]}"
+        )
+    return 1 + int((seen[1:] >= min_count).sum())
+
+
 def _checked_dims(
-    input_dims: Sequence[int], limits: Sequence[int | None]
+    input_dims: Any, limits: Sequence[int | None]
 ) -> tuple[int, ...]:
     dims = positive_ints("input_dims", input_dims, LARGEST_DIM)
+    check_rows(dims, dims, limits)
+    return dims
+
+
+def check_rows(
+    input_dims: Any, dims: Collection[int], limits: Collection[int | None]
+) -> None:
+    """Raises a ValueError unless each table has at least the rows it keeps.
+
+    Args:
+        input_dims: The argument of the filter, for the message.
+        dims: Number of ids of each table before the filter.
+        limits: Number of rows of each table; None for an open one.
+    """
     if len(dims) != len(limits) or any(
         kept is None or kept > rows
         for rows, kept in zip(dims, limits, strict=True)
@@ -161,7 +226,6 @@ def _checked_dims(
         raise ValueError(
             "`input_dims` must have one number for each table of "
             "`embeddings`, at least the number of rows of that table, and no "
-            "table may have an open vocabulary. "
-            f"Received: input_dims={dims} over tables of {tuple(limits)} rows"
+            "table may have an open vocabulary. Received: "
+            f"input_dims={input_dims} over tables of {tuple(limits)} rows"
         )
-    return dims

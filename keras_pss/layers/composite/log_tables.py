@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_pss.layers.base.checks import shown
-from keras_pss.layers.composite.feature_config import FeatureConfig
-from keras_pss.layers.composite.table_config import TableConfig
+from keras_pss.layers.composite.features.feature_config import FeatureConfig
+from keras_pss.layers.composite.features.table_config import TableConfig
 
 
 def arguments(log: Any) -> dict[str, Any]:

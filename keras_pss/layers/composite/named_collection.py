@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_pss.layers.base.checks import (
     LARGEST_DIM,
@@ -13,13 +12,17 @@ from keras_pss.layers.base.checks import (
     shown,
     text,
 )
-from keras_pss.layers.base.composite import Composite
 from keras_pss.layers.composite.allocation import TableSpec
 from keras_pss.layers.composite.embedding_collection import EmbeddingCollection
-from keras_pss.layers.composite.feature_config import FeatureConfig
-from keras_pss.layers.composite.feature_inputs import PACKED, FeatureInputs
-from keras_pss.layers.composite.pooled_lookup import observed, pooled
-from keras_pss.layers.composite.table_config import TableConfig
+from keras_pss.layers.composite.features.feature_config import FeatureConfig
+from keras_pss.layers.composite.features.feature_inputs import (
+    PACKED,
+    Bag,
+    FeatureInputs,
+)
+from keras_pss.layers.composite.features.named_features import NamedFeatures
+from keras_pss.layers.composite.features.pooled_lookup import observed, pooled
+from keras_pss.layers.composite.features.table_config import TableConfig
 from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.layers.fused.table_group import TableGroup
 
@@ -27,7 +30,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class NamedCollection(EmbeddingCollection):
+class NamedCollection(NamedFeatures, EmbeddingCollection):
     """An `EmbeddingCollection` that was given tables by name.
 
     Its arguments are documented there. Uncompressed tables of one width are
@@ -51,7 +54,7 @@ class NamedCollection(EmbeddingCollection):
             name: table.output_dim or self.output_dim
             for name, table in self.input_dims.items()
         }
-        self._widths = tuple(
+        self.widths = tuple(
             widths[feature.table] for feature in self.features.values()
         )
         # Each part with the names of the features that it looks up.
@@ -107,41 +110,12 @@ class NamedCollection(EmbeddingCollection):
     def parts(self) -> list[Any]:
         return list(self.lookups)
 
-    @property
-    def same_width(self) -> bool:
-        """Whether the rows of all features have the same length."""
-        return len(set(self._widths)) == 1
+    def table_rows(self) -> dict[str, int | None]:
+        return {name: t.input_dim for name, t in self.input_dims.items()}
 
-    def inputs(self) -> dict[str, tuple[int, str]]:
-        """Length and dtype of each input of ids and weights, by name.
-
-        All single-valued features together are the input `"categorical"`.
-        """
-        return self._inputs.shapes()
-
-    def reads(self) -> Any:
-        """What another collection must share to read the same inputs."""
-        rows = {name: t.input_dim for name, t in self.input_dims.items()}
-        return dict(self.features), rows
-
-    def packed_names(self) -> dict[str, dict[str, int]]:
-        """The features within each packed input, with their lengths."""
-        packed = {
-            "dense": dict(self.dense),
-            PACKED: dict.fromkeys(self._inputs.single, 1),
-        }
-        return {name: within for name, within in packed.items() if within}
-
-    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        # Not the base class's own, which takes a single tensor.
-        inputs = self._inputs.exact(inputs, self.name)
-        return Composite.__call__(self, inputs, *args, **kwargs)
-
-    def call(
-        self, inputs: Mapping[str, Tensor], training: bool | None = None
-    ) -> Any:
-        self._inputs.check(inputs, self.name)
-        bags = self._inputs.bags(inputs, self.name)
+    def pooled(
+        self, bags: Mapping[str, Bag], training: bool | None
+    ) -> dict[str, Tensor]:
         vectors: dict[str, Tensor] = {}
         for part, names in zip(self.lookups, self._served, strict=True):
             served = [bags[name] for name in names]
@@ -150,36 +124,7 @@ class NamedCollection(EmbeddingCollection):
             combiners = [self.features[name].combiner for name in names]
             found = pooled(part, served, combiners, self.compute_dtype)
             vectors |= zip(names, found, strict=True)
-        each = [bags[name].marked(vectors[name]) for name in self.features]
-        if self.same_width:
-            return ops.concatenate(each, axis=1)
-        return {
-            name: ops.squeeze(vector, 1)
-            for name, vector in zip(self.features, each, strict=True)
-        }
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        batch = next(iter(input_shape.values()))[0]
-        if self.same_width:
-            return (batch, len(self._widths), self._widths[0])
-        return {
-            name: (batch, width)
-            for name, width in zip(self.features, self._widths, strict=True)
-        }
-
-    def compute_output_spec(
-        self, inputs: Mapping[str, Any], training: bool | None = None
-    ) -> Any:
-        self._inputs.check(inputs, self.name)
-        shapes = self.compute_output_shape(
-            {name: tuple(x.shape) for name, x in inputs.items()}
-        )
-        if self.same_width:
-            return keras.KerasTensor(shapes, dtype=self.compute_dtype)
-        return {
-            name: keras.KerasTensor(shape, dtype=self.compute_dtype)
-            for name, shape in shapes.items()
-        }
+        return vectors
 
     def full_parameters(self) -> int | None:
         specs = self.specs()

@@ -19,8 +19,9 @@ from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.base.updates import Replaced
 from keras_pss.layers.initial_values import draws, table_scale
-from keras_pss.ops import clustering, hashing, hot_ids
+from keras_pss.ops import hashing, hot_ids
 from keras_pss.ops.hash_families import pss1
+from keras_pss.ops.methods import clustering
 
 logger = logging.getLogger(__name__)
 

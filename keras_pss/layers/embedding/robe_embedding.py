@@ -23,8 +23,9 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.shared_memory import SharedMemory
 from keras_pss.layers.fused.robe_group import ROBEGroup, checked_block_size
 from keras_pss.layers.initial_values import table_scale
-from keras_pss.ops import hashing, robe
+from keras_pss.ops import hashing
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops.methods import robe
 
 Tensor = Any
 LARGEST_MEMORY = 2**31 - 1

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
-from keras_pss.ops import tensor_train
+from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 

@@ -8,7 +8,7 @@ import keras
 
 from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
-from keras_pss.ops import tensor_train
+from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 GAUGES = ("balanced", "last_core")

@@ -15,7 +15,8 @@ from keras_pss.layers.base.checks import (
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.layers.initial_values import draws, table_scale
-from keras_pss.ops import hashing, robe
+from keras_pss.ops import hashing
+from keras_pss.ops.methods import robe
 
 Tensor = Any
 

@@ -14,18 +14,18 @@ from keras_pss.features import (
     TimeFeature,
 )
 from keras_pss.features.cross import SEPARATOR
-from keras_pss.serving.raw_rows.bucket_ids import BucketIds
-from keras_pss.serving.raw_rows.canonical_text import CanonicalText
-from keras_pss.serving.raw_rows.joined_text import JoinedText
-from keras_pss.serving.raw_rows.numbers import ClippedNumbers, Numbers
-from keras_pss.serving.raw_rows.packed_ids import PaddedIds, StackedIds
-from keras_pss.serving.raw_rows.packed_lists import PackedLists
-from keras_pss.serving.raw_rows.present_text import PresentText
+from keras_pss.serving.raw_rows.layers.bucket_ids import BucketIds
+from keras_pss.serving.raw_rows.layers.canonical_text import CanonicalText
+from keras_pss.serving.raw_rows.layers.joined_text import JoinedText
+from keras_pss.serving.raw_rows.layers.numbers import ClippedNumbers, Numbers
+from keras_pss.serving.raw_rows.layers.packed_ids import PaddedIds, StackedIds
+from keras_pss.serving.raw_rows.layers.packed_lists import PackedLists
+from keras_pss.serving.raw_rows.layers.present_text import PresentText
+from keras_pss.serving.raw_rows.layers.split_text import SameLengths, SplitText
+from keras_pss.serving.raw_rows.layers.text_ids import TextIds
+from keras_pss.serving.raw_rows.layers.times import Seconds, TimePart
+from keras_pss.serving.raw_rows.layers.transformed import TransformedNumbers
 from keras_pss.serving.raw_rows.raw_inputs import raw_inputs
-from keras_pss.serving.raw_rows.split_text import SameLengths, SplitText
-from keras_pss.serving.raw_rows.text_ids import TextIds
-from keras_pss.serving.raw_rows.times import Seconds, TimePart
-from keras_pss.serving.raw_rows.transformed import TransformedNumbers
 
 logger = logging.getLogger(__name__)
 

@@ -51,6 +51,10 @@ def tables(width=4):
     return keras_pss.EmbeddingCollection([50, 60], width, "hash", "2x")
 
 
+def named_tables():
+    return keras_pss.EmbeddingCollection({"a": 50}, 4, "hash", "2x")
+
+
 def embedding():
     return keras_pss.HashedEmbedding(50, 4, num_buckets=9)
 
@@ -121,6 +125,11 @@ def cases():
         "FrequencyFilter",
         keras_pss.FrequencyFilter,
         lambda: {"embeddings": tables(), "input_dims": [50, 60]},
+    )
+    yield (
+        "NamedFilter",
+        keras_pss.FrequencyFilter,
+        lambda: {"embeddings": named_tables(), "input_dims": {"a": 50}},
     )
     for cls in (
         keras_pss.BilinearInteraction,

@@ -84,9 +84,6 @@ WRONG = {
     r"must give the size of a table: `rank`": (
         lambda: keras_pss.EmbeddingCollection({"a": 500}, 4, "tt", None)
     ),
-    r"`embeddings` must have tables by position": (
-        lambda: keras_pss.FrequencyFilter(collection(), [7, 8])
-    ),
 }
 
 

@@ -50,14 +50,12 @@ def partly_packed(name):
     for place, alone in itertools.product(range(len(layers)), (True, False)):
         layer = COMPOSITES[name]()
         chosen = list(keras_internals.all_layers(layer))[place]
-        # A composite packs all its parts.
-        others = [chosen, layer]
         ids = keras.Input(IDS.shape[1:], dtype="int32")
         model = keras.Model(ids, layer(ids))
         model.quantize(
             "int8",
-            filters=lambda each, chosen=chosen, others=others, alone=alone: (
-                each is chosen if alone else not any(each is x for x in others)
+            filters=lambda each, chosen=chosen, alone=alone: (
+                (each is chosen) == alone
             ),
         )
         yield layer, model
@@ -88,6 +86,30 @@ def test_copies_have_the_packed_parts_and_equal_bits(name, tmp_path):
         assert forms(fresh) == forms(layer)
         mixed += len({dtype for _, dtype in forms(layer)}) > 1
     assert mixed
+
+
+@every_composite
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_filters_decide_for_each_part_alone(name):
+    """Whether or not the layers that hold the part are excluded too."""
+    count = len(list(keras_internals.all_layers(COMPOSITES[name]())))
+    for place, holders in itertools.product(range(count), (True, False)):
+        layer = COMPOSITES[name]()
+        parts = list(keras_internals.all_layers(layer))
+        chosen = parts[place]
+        excluded = [chosen, *(parts[:1] if holders else [])]
+        ids = keras.Input(IDS.shape[1:], dtype="int32")
+        model = keras.Model(ids, layer(ids))
+        model.quantize(
+            "int8",
+            filters=lambda each, excluded=excluded: (
+                not any(each is x for x in excluded)
+            ),
+        )
+        for part in parts:
+            alone = len(list(keras_internals.all_layers(part))) == 1
+            packed = alone and part is not chosen
+            assert (part.quantization_mode == "int8") == packed
 
 
 @pytest.mark.parametrize("method", ["robe", "tt", "hot_rows"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import backend, ops
 
-from keras_pss.layers.composite.feature_inputs import Bag
+from keras_pss.layers.composite.features.feature_inputs import Bag
 from keras_pss.layers.fused.table_group import TableGroup
 
 Tensor = Any

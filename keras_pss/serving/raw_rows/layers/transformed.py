@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_pss.ops.dense_transform import transform_dense
-from keras_pss.serving.raw_rows.raw_layer import RawLayer, spec
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 
 
 @keras.saving.register_keras_serializable("keras_pss")

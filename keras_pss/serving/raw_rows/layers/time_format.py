@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from keras_pss.messages import shown
-from keras_pss.serving.raw_rows.present_text import BLANK
+from keras_pss.serving.raw_rows.layers.present_text import BLANK
 
 _WIDTHS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHMS", 2)
 _LONG = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.serving.raw_rows.numbers import clipped
-from keras_pss.serving.raw_rows.raw_layer import RawLayer, spec
+from keras_pss.serving.raw_rows.layers.numbers import clipped
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 
 
 @keras.saving.register_keras_serializable("keras_pss")

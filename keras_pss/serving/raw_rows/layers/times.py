@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_pss.serving.raw_rows.canonical_text import integer_text
-from keras_pss.serving.raw_rows.raw_layer import RawLayer, checked, spec
-from keras_pss.serving.raw_rows.time_format import time_pattern
+from keras_pss.serving.raw_rows.layers.canonical_text import integer_text
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, checked, spec
+from keras_pss.serving.raw_rows.layers.time_format import time_pattern
 
 _PER_SECOND = {"epoch_s": 1, "epoch_ms": 1000}
 _LIMIT = 8_200_000_000_000_000_000  # microseconds, as the readers have it

@@ -8,7 +8,7 @@ import numpy as np
 from keras import backend, ops
 
 from keras_pss.layers.base.checks import shown
-from keras_pss.layers.composite.feature_config import FeatureConfig
+from keras_pss.layers.composite.features.feature_config import FeatureConfig
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import pooling, wide_ids

@@ -1,0 +1,1 @@
+"""What the classes of a schema check of their fields."""

@@ -1,0 +1,1 @@
+"""Tables and features with names, and how the features' ids are read."""
