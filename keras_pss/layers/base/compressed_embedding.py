@@ -278,6 +278,29 @@ class CompressedEmbedding(TableLayer):
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})
 
+    @classmethod
+    def options_from_counts(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        """Options for tables of known counts, which replace the budget.
+
+        Args:
+            counts: For each table the number of occurrences of each id, in
+                descending order from id 1 on.
+            output_dim: Columns of all tables.
+            budget: Budget of all tables together.
+            options: Options that the user gave.
+
+        Returns:
+            Further options of a collection; None if the method does not
+            depend on counts.
+        """
+        return None
+
     def address(self, ids: Tensor) -> dict[str, Tensor]:
         """Row numbers in each table: `(n,)` ids to `(n, ...)` integers."""
         raise NotImplementedError

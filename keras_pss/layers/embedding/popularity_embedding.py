@@ -1,12 +1,14 @@
 """Rows by popularity: narrow rows of their own for the most frequent ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
+from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.fused.popular_ids import popular_ids
 from keras_pss.layers.fused.popular_rows import PopularRows, checked_widths
 from keras_pss.layers.fused.popularity_group import PopularityGroup
 
@@ -169,6 +171,21 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         return PopularityGroup(
             input_dims, output_dim, table_numbers=numbers, **kwargs
         )
+
+    @classmethod
+    def options_from_counts(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        if "num_rows" in options or options.get("tail", "oov") != "oov":
+            return None
+        inner_dim = options.get("inner_dim")
+        if inner_dim is not None and not isinstance(inner_dim, int):
+            return None
+        return popular_ids(counts, output_dim, budget, inner_dim=inner_dim)
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import positive_int
-from keras_pss.layers.composite.frequent_ids import frequent_rows
+from keras_pss.layers.fused.frequent_ids import frequent_rows
 
 # Ids seen fewer times overfit: their rows make click models worse.
 MIN_COUNT = 10
