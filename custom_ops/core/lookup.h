@@ -7,8 +7,8 @@
  *
  * ROBE: a row of a table consists of pieces, each of them consecutive elements
  * of one circular memory from a hashed start on. A piece is a block of ROBE, or
- * one row of a block where blocks are longer than rows. keras_pss/ops/robe.py
- * is the definition.
+ * one row of a block where blocks are longer than rows. The definition is in
+ * keras_pss/ops/methods/robe.py.
  */
 
 #ifndef KERAS_PSS_CORE_LOOKUP_H_

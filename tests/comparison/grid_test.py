@@ -71,6 +71,7 @@ class Tables:
     """Rows as far as sizes go."""
 
     cardinalities = (1000, 2000)
+    schema = None
     has_named_tables = False
 
     def counts(self, column):
