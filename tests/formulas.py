@@ -57,6 +57,33 @@ def sketch(layer: Any, tables: Tables) -> np.ndarray:
     return matrix.T @ tables["buckets"]
 
 
+def popularity(layer: Any, tables: Tables) -> np.ndarray:
+    """Id by id."""
+    n, bands = (
+        layer.input_dim,
+        list(zip(layer.num_rows, layer.inner_dim, strict=True)),
+    )
+    hashed = hashes(layer, layer.buckets)[:, 0] if layer.buckets else None
+    table = np.zeros((n, layer.output_dim))
+    for i in range(n):
+        own = i if i < sum(layer.num_rows) or hashed is not None else 0
+        first = 0
+        for band, (rows, _) in enumerate(bands):
+            ending = f"_{band}" if band else ""
+            place = own - first
+            if band == len(bands) - 1 and place >= rows:
+                place = rows + hashed[i]
+            elif place >= rows:
+                first += rows
+                continue
+            row = tables[f"rows{ending}"][place]
+            if f"projection{ending}" in tables:
+                row = row @ tables[f"projection{ending}"]
+            table[i] = row
+            break
+    return table
+
+
 def quotient_remainder(layer: Any, tables: Tables) -> np.ndarray:
     """The digits of each id by NumPy's own mixed radix."""
     rows = [len(table) for table in tables.values()]

@@ -194,6 +194,37 @@ METHODS = [
         },
     ),
     *rows(
+        keras_pss.PopularityEmbedding,
+        formulas.popularity,
+        {"num_rows": 100_000, "inner_dim": 4},
+        {
+            "popularity": ({"num_rows": 20, "inner_dim": 3}, 3 * (20 + WIDTH)),
+            "popularity_filter": (
+                {"num_rows": 20, "inner_dim": WIDTH},
+                20 * WIDTH,
+            ),
+            "popularity_bands": (
+                {"num_rows": (5, 9, 20), "inner_dim": (WIDTH, 3, 1)},
+                5 * WIDTH + 3 * (9 + WIDTH) + 20 + WIDTH,
+            ),
+            "popularity_hash": (
+                {"num_rows": 20, "inner_dim": 3, "tail": "hash", "buckets": 7},
+                3 * (27 + WIDTH),
+            ),
+            "popularity_bands_hash": (
+                {
+                    "num_rows": (4, 9),
+                    "inner_dim": (6, 2),
+                    "tail": "hash",
+                    "buckets": 5,
+                    "hash": "universal",
+                    "seed": 3,
+                },
+                6 * (4 + WIDTH) + 2 * (14 + WIDTH),
+            ),
+        },
+    ),
+    *rows(
         keras_pss.SketchEmbedding,
         formulas.sketch,
         {"num_buckets": 2_000},

@@ -33,6 +33,7 @@ def build_model(
     limits: Limits | None = None,
     steps: int | None = None,
     log: Any = None,
+    counts: Sequence[Any] | None = None,
 ) -> keras.Model:
     """The compiled model of a run, initialized from the run's seed.
 
@@ -47,6 +48,8 @@ def build_model(
             ends there.
         log: A log whose features have tables by name, with its `schema` and
             `tables`. Default: None, a table for each column.
+        counts: Counts of the ids of each column or, with `log`, each table,
+            for methods that depend on them. Default: None, unknown.
 
     Raises:
         ValueError: If no feature has ids, or the model does not fit the log.
@@ -60,7 +63,7 @@ def build_model(
         )
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
-        tables = embedding_parts(config, cardinalities, limits, log)
+        tables = embedding_parts(config, cardinalities, limits, log, counts)
         try:
             model = MODELS[config.model](
                 **tables, num_dense=num_dense, **config.model_options
@@ -88,6 +91,7 @@ def embedding_parts(
     cardinalities: Sequence[int | None],
     limits: Limits | None = None,
     log: Any = None,
+    counts: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
     """The embedding layers of the run's model, by argument name.
 
@@ -104,7 +108,7 @@ def embedding_parts(
         if whole is not None:
             budget = whole.share(width, sum(widths.values()))
         part = _collection(
-            config, cardinalities, limits, name, budget, place, log
+            config, cardinalities, limits, name, budget, place, log, counts
         )
         if limits is not None:
             # A filter implies known cardinalities.
@@ -124,6 +128,7 @@ def _collection(
     budget: Budget | None,
     place: int,
     log: Any,
+    counts: Sequence[Any] | None,
 ) -> EmbeddingCollection:
     width = 1 if name == "wide" else config.dim
     before = cardinalities if log is None else list(log.tables.values())
@@ -150,13 +155,23 @@ def _collection(
         "name": name,
     }
 
+    if counts is not None:
+        counts = [c[:n] for c, n in zip(counts, kept, strict=True)]
+
     def made(method: str, options: dict[str, Any]) -> EmbeddingCollection:
+        found, whole = None, budget
+        if counts is not None and budget is not None:
+            found = method_class(method).options_from_counts(
+                counts, width, budget, options
+            )
+        if found is not None:
+            options, whole = {**options, **found}, None
         arguments = {"options": options, **given}
         if log is not None:
             return EmbeddingCollection.for_log(
-                log, width, method, budget, **arguments
+                log, width, method, whole, **arguments
             )
-        return EmbeddingCollection(kept, width, method, budget, **arguments)
+        return EmbeddingCollection(kept, width, method, whole, **arguments)
 
     if width == config.dim:
         return made(method, options)

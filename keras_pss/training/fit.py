@@ -91,6 +91,7 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         limits(config, data),
         config.epochs * rounds.epoch,
         data if data.has_named_tables else None,
+        counts(data),
     )
 
 
@@ -219,6 +220,29 @@ def limits(config: RunConfig, data: ClickLog) -> Limits | None:
     if data.has_named_tables:
         return found
     return tuple(found[feature.table] for feature in data.schema.single)
+
+
+def counts(data: ClickLog) -> list[np.ndarray] | None:
+    """Counts of the ids of each column, or of each of the named tables.
+
+    Ids that were not counted, such as buckets of numbers, come first of all.
+
+    Returns:
+        None if the ids of no table were counted, or those of one are open.
+    """
+    counted = data.counted_tables()
+    if not counted or None in data.tables.values():
+        return None
+    first = data.rows("train") + data.rows("validation")
+    found = {
+        name: data.table_counts(name)
+        if name in counted
+        else np.full(rows or 0, first)
+        for name, rows in data.tables.items()
+    }
+    if data.has_named_tables or data.schema is None:
+        return list(found.values())
+    return [found[feature.table] for feature in data.schema.single]
 
 
 def _check_counted(

@@ -144,6 +144,15 @@ class CompressedEmbedding(TableLayer):
         raise NotImplementedError
 
     @classmethod
+    def smallest_together(
+        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+    ) -> int:
+        """Size of the smallest memory that several tables can share."""
+        return max(
+            cls.smallest_size(rows, output_dim, **kwargs) for rows in input_dims
+        )
+
+    @classmethod
     def arguments_within(
         cls, size: int, input_dim: Any, output_dim: int, **kwargs: Any
     ) -> dict[str, Any]:
@@ -268,6 +277,29 @@ class CompressedEmbedding(TableLayer):
         """Creates the largest layer within a size that is known to suffice."""
         found = cls.arguments_within(size, input_dim, output_dim, **kwargs)
         return cls(input_dim, output_dim, **{**kwargs, **found})
+
+    @classmethod
+    def options_from_counts(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        """Options for tables of known counts, which replace the budget.
+
+        Args:
+            counts: For each table the number of occurrences of each id, in
+                descending order from id 1 on.
+            output_dim: Columns of all tables.
+            budget: Budget of all tables together.
+            options: Options that the user gave.
+
+        Returns:
+            Further options of a collection; None if the method does not
+            depend on counts.
+        """
+        return None
 
     def address(self, ids: Tensor) -> dict[str, Tensor]:
         """Row numbers in each table: `(n,)` ids to `(n, ...)` integers."""

@@ -117,7 +117,11 @@ def allocate(
         return 0 if count_index else tables[table].index_size()
 
     def smallest(unit: Sequence[int]) -> int:
-        return max(tables[t].smallest() - uncounted(t) for t in unit)
+        first = tables[unit[0]]
+        together = first.cls.smallest_together(
+            [tables[t].rows for t in unit], first.width, **first.options
+        )
+        return together - uncounted(unit[0])
 
     def choice(share: float) -> tuple[set[int], int, list[int]]:
         """The full tables, their size, and the least sizes of the units."""

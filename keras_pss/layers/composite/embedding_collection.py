@@ -29,6 +29,7 @@ from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
 from keras_pss.layers.composite.part_factory import PartFactory
+from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.ops import columns
 
@@ -259,6 +260,50 @@ class EmbeddingCollection(_EitherForm):
                 "embeddings_constraint": self.embeddings_constraint,
                 "gradient": self.gradient,
             },
+        )
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Sequence[Any] | Mapping[str, Any],
+        output_dim: int,
+        budget: Budget | str | int = "1000x",
+        min_count: int = MIN_COUNT,
+        inner_dim: int | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Creates tables with rows for the most frequent ids of all columns.
+
+        The method is `"popularity"`; see `keras_pss.PopularityEmbedding`. A
+        budget first buys a row for each frequent id, then wider rows.
+
+        Args:
+            counts: For each table the number of occurrences of each id, in
+                descending order from id 1 on, such as
+                `prepared.counts(name)`; a dict for tables with names. Id 0 is
+                for out-of-vocabulary values and always has a row.
+            output_dim, budget: As in the class.
+            min_count: Integer; ids that occur less often share the row of id
+                0 of their table, whatever the budget. Defaults to 10.
+            inner_dim: Integer, the length of the rows in memory. Defaults to
+                the largest one within the budget.
+            **kwargs: Further arguments of the class.
+
+        Raises:
+            ValueError: If the ids of a table are not sorted by frequency, or
+                the budget is too small for a row of each table.
+        """
+        named = isinstance(counts, Mapping)
+        each = list(counts.values()) if isinstance(counts, Mapping) else counts
+        found = popular_ids(each, output_dim, budget, min_count, inner_dim)
+        rows = [len(column) for column in each]
+        return cls(
+            dict(zip(counts, rows, strict=True)) if named else rows,
+            output_dim,
+            "popularity",
+            None,
+            options={**kwargs.pop("options", {}), **found},
+            **kwargs,
         )
 
     @classmethod

@@ -157,11 +157,11 @@ class FrequencyFilter(_EitherForm):
         positive_int("min_count", min_count)
         if isinstance(counts, Mapping):
             return {
-                name: _limit(name, given, min_count)
+                name: frequent_rows(name, given, min_count)
                 for name, given in counts.items()
             }
         return tuple(
-            _limit(column, given, min_count)
+            frequent_rows(column, given, min_count)
             for column, given in enumerate(counts)
         )
 
@@ -181,24 +181,6 @@ class FrequencyFilter(_EitherForm):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "input_dims": self.input_dims}
-
-
-def _limit(place: Any, counts: npt.ArrayLike, min_count: int) -> int:
-    seen = np.asarray(counts)
-    if seen.ndim != 1 or not len(seen):
-        raise ValueError(
-            "`counts` must have a number for each id of a column. "
-            f"Received: counts[{place!r}] of shape {seen.shape}"
-        )
-    rising = np.flatnonzero(seen[2:] > seen[1:-1])
-    if len(rising):
-        after = rising[0] + 2
-        raise ValueError(
-            "`counts` must descend from id 1 on. Sort the ids by frequency. "
-            f"Received: counts[{place!r}][{after}]={seen[after]} after "
-            f"{seen[after - 1]}"
-        )
-    return 1 + int((seen[1:] >= min_count).sum())
 
 
 def _checked_dims(

@@ -17,6 +17,9 @@ from keras_pss.layers.embedding.memcom_embedding import MEMComEmbedding
 from keras_pss.layers.embedding.mixed_dimension_embedding import (
     MixedDimensionEmbedding,
 )
+from keras_pss.layers.embedding.popularity_embedding import (
+    PopularityEmbedding,
+)
 from keras_pss.layers.embedding.qr_embedding import QREmbedding
 from keras_pss.layers.embedding.quantized_embedding import QuantizedEmbedding
 from keras_pss.layers.embedding.robe_embedding import ROBEEmbedding
@@ -41,6 +44,7 @@ METHODS: dict[str, type[CompressedEmbedding]] = {
     "quantized": QuantizedEmbedding,
     "deep_hash": DeepHashEmbedding,
     "clustered": ClusteredEmbedding,
+    "popularity": PopularityEmbedding,
     "hot_rows": HotRows,
 }
 # The classes that `keras_pss.layers` and `keras_pss` export, by name.
@@ -114,9 +118,9 @@ def embedding(
         output_dim: Integer d, the length of a row.
         method: `"full"`, `"robe"`, `"tt"`, `"qr"`, `"hash"`, `"fpd"`,
             `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
-            `"quantized"`, `"deep_hash"`, `"clustered"` or `"hot_rows"`. The
-            last takes the method of its embedding as `inner`, which defaults
-            to `"tt"`. Defaults to `"robe"`.
+            `"quantized"`, `"deep_hash"`, `"clustered"`, `"popularity"` or
+            `"hot_rows"`. The last takes the method of its embedding as
+            `inner`, which defaults to `"tt"`. Defaults to `"robe"`.
         budget: Upper bound on everything that the served layer stores, index
             tables included: a ratio such as `"1000x"` (the default, a
             thousandth of the table's parameters), an int (parameters, four

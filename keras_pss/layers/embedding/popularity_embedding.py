@@ -1,0 +1,313 @@
+"""Rows by popularity: narrow rows of their own for the most frequent ids."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import shown
+from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.fused.popular_ids import popular_ids
+from keras_pss.layers.fused.popular_rows import PopularRows, checked_widths
+from keras_pss.layers.fused.popularity_group import PopularityGroup
+
+Tensor = Any
+
+# Without counts, one id of this many is taken to be frequent enough for a row.
+# (Click logs: those seen ten times or more are a tenth to a thirtieth.)
+_IDS_PER_ROW = 16
+# Share of the numbers of each band except the last, in those that are left.
+_BAND_SHARE = 0.3
+
+
+@keras.saving.register_keras_serializable("keras_pss")
+class PopularityEmbedding(PopularRows, CompressedEmbedding):
+    """Frequent ids have narrow rows of their own; the others share rows.
+
+        E[i] = W[i] P   if i < r,   else W[0] P
+
+    with W of shape (r, k) and P of shape (k, d). The ids must be sorted by
+    frequency, from id 1 on, with id 0 for out-of-vocabulary values, as the
+    vocabularies of `keras_pss.data.prepare` are. With k = d there is no P,
+    and the layer is a frequency filter.
+
+    With several bands, the most frequent ids have wider rows than the next
+    ones, and each band has a matrix of its own:
+
+        E[i] = W_b[i - s_b] P_b   for the ids s_b <= i < s_(b+1) of band b
+
+    In an `EmbeddingCollection` the ids of all tables are ranked together, and
+    all tables share P. `EmbeddingCollection.from_counts` finds the rows of
+    each table.
+
+    Args:
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer: Initializer of the uncompressed `(n, d)` table.
+            Defaults to `"uniform"`.
+        embeddings_regularizer: Regularizer of W and P.
+        embeddings_constraint: Constraint of W and P.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
+        num_rows: Integer r, the number of ids with a row of their own, id 0
+            included; or a list of one number for each band.
+        inner_dim: Integer k, the length of a row of W; or a list of falling
+            numbers, one for each band. Defaults to 1.
+        tail: What the other ids share: `"oov"`, the row of id 0 (the
+            default), or `"hash"`, hashed rows of the last band. One row is
+            better where rare ids say little, as in Criteo's log.
+        buckets: Integer, the number of hashed rows. Defaults to 0; at least 1
+            with `tail="hash"`.
+        hash: Hash family, `"pss1"` (the default) or `"universal"`.
+        seed: Integer seed of the hash function. It does not affect
+            initialization. Defaults to 0.
+        **kwargs: Further arguments of the layer, such as `gradient`, `name`,
+            `dtype` and `trainable`.
+
+    Call arguments, input and output shape: see `CompressedEmbedding`.
+
+    Memory: `num_rows * inner_dim` parameters, `inner_dim * output_dim` for
+    the matrix of each band that is narrower than `output_dim`, and
+    `buckets * inner_dim` for hashed rows.
+
+    Example:
+
+    ```python
+    layer = keras_pss.PopularityEmbedding(
+        1_000_000, 16, num_rows=50_000, inner_dim=2
+    )
+    layer(np.array([[3, 999_999]])).shape  # (1, 2, 16)
+    layer.count_params()  # 100032
+    ```
+
+    References: Baevski and Auli, "Adaptive input representations for neural
+    language modeling" (ICLR 2019), section 3 (bands); Ginart et al., "Mixed
+    dimension embeddings with application to memory-efficient recommendation
+    systems" (ISIT 2021). A single row for all rare ids is the frequency
+    filter of Zhu et al., "Open benchmarking for click-through rate
+    prediction" (CIKM 2021).
+    """
+
+    one_memory = True
+    sized_by = "num_rows"
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        *,
+        num_rows: int | Sequence[int],
+        inner_dim: int | Sequence[int] = 1,
+        tail: str = "oov",
+        buckets: int = 0,
+        hash: str = "pss1",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.num_rows = _as_tuple("num_rows", num_rows)
+        self._set_bands(
+            [input_dim],
+            [self.num_rows],
+            inner_dim,
+            tail,
+            buckets,
+            [0],
+            None,
+            hash,
+            seed,
+        )
+
+    @classmethod
+    def smallest_size(
+        cls, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> int:
+        return cls.smallest_together([input_dim], output_dim, **kwargs)
+
+    @classmethod
+    def smallest_together(
+        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+    ) -> int:
+        widths = checked_widths(kwargs.get("inner_dim") or 1, output_dim)
+        hashed = kwargs.get("buckets") or kwargs.get("tail") == "hash"
+        # The first band has the row of id 0 of each table.
+        rows = [len(input_dims), *[1] * (len(widths) - 1)]
+        rows[-1] += int(hashed)
+        return _matrices(widths, output_dim) + _dot(rows, widths)
+
+    @classmethod
+    def arguments_within(
+        cls, size: int, input_dim: int, output_dim: int, **kwargs: Any
+    ) -> dict[str, Any]:
+        found = rows_within(size, [input_dim], output_dim, **kwargs)
+        return {**found, "num_rows": found["num_rows"][0]}
+
+    @classmethod
+    def fuse(
+        cls,
+        input_dims: Sequence[Any],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> PopularityGroup:
+        if size is not None:
+            kwargs |= rows_within(size, input_dims, output_dim, **kwargs)
+        else:
+            kwargs["num_rows"] = _each(kwargs["num_rows"], input_dims, numbers)
+        return PopularityGroup(
+            input_dims, output_dim, table_numbers=numbers, **kwargs
+        )
+
+    @classmethod
+    def options_from_counts(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        if "num_rows" in options or options.get("tail", "oov") != "oov":
+            return None
+        inner_dim = options.get("inner_dim")
+        if inner_dim is not None and not isinstance(inner_dim, int):
+            return None
+        return popular_ids(counts, output_dim, budget, inner_dim=inner_dim)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        return self.project(self.latent(ids))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_rows": self.num_rows,
+            "inner_dim": self.inner_dim,
+            "tail": self.tail,
+            "buckets": self.buckets,
+            "hash": self.hash,
+            "seed": self.seed,
+        }
+
+
+def rows_within(
+    size: int,
+    input_dims: Sequence[int],
+    output_dim: int,
+    inner_dim: Any = None,
+    tail: str = "oov",
+    buckets: int | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Arguments of the largest layer of some tables, without their counts.
+
+    All tables keep the same number of ids, as far as they have so many. With
+    hashed rows whose number is not given, these are half of the numbers.
+
+    Args:
+        size: Integer, the parameters of all tables together.
+        input_dims: Rows of each table.
+        output_dim: Integer d, the columns of all tables.
+        inner_dim: Integer or the numbers of all bands. Defaults to the
+            largest one that leaves a row for one of sixteen ids.
+        tail, buckets: As in `PopularityEmbedding`.
+        **kwargs: Ignored.
+    """
+    total, tables = sum(input_dims), len(input_dims)
+    hashed = tail == "hash"
+    if inner_dim is None:
+        inner_dim = max(1, min(output_dim, _IDS_PER_ROW * size // total))
+        fewest = tables + (buckets or int(hashed))
+        while inner_dim > 1 and (
+            _matrices([inner_dim], output_dim) + fewest * inner_dim > size
+        ):
+            inner_dim -= 1
+    widths = checked_widths(inner_dim, output_dim)
+    left = size - _matrices(widths, output_dim)
+    if hashed and not buckets:
+        buckets = max(1, left // (2 * widths[-1]))
+    # What the bands after each one need at least.
+    least = [0] * (len(widths) - 1) + [(buckets or 0) * widths[-1]]
+    for band in range(len(widths) - 2, -1, -1):
+        least[band] = least[band + 1] + widths[band + 1]
+    room = list(input_dims)
+    bands = []
+    for band, width in enumerate(widths):
+        free = left - least[band]
+        if band < len(widths) - 1:
+            free = int(_BAND_SHARE * free)
+        count = max(tables if band == 0 else 1, free // width)
+        rows = _alike(min(count, sum(room)), room)
+        room = [has - row for has, row in zip(room, rows, strict=True)]
+        left -= sum(rows) * width
+        bands.append(rows)
+    kept = [band for band, rows in enumerate(bands) if sum(rows)]
+    return {
+        "num_rows": tuple(zip(*[bands[band] for band in kept], strict=True)),
+        "inner_dim": tuple(widths[band] for band in kept),
+        "buckets": buckets or 0,
+    }
+
+
+def _alike(total: int, room: Sequence[int]) -> list[int]:
+    """Divides a total into nearly equal parts, none above its room."""
+    parts = [0] * len(room)
+    smallest_first = sorted(range(len(room)), key=lambda k: room[k])
+    for place, k in enumerate(smallest_first):
+        share = total // (len(room) - place)
+        parts[k] = min(room[k], share)
+        total -= parts[k]
+    return parts
+
+
+def _each(
+    num_rows: Any, input_dims: Sequence[int], numbers: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """The rows of each band for each of some tables of a collection.
+
+    Args:
+        num_rows: An integer for all tables, or one entry for each table.
+        input_dims: Rows of each of the tables.
+        numbers: Their indices in the collection.
+    """
+    if isinstance(num_rows, int):
+        return [(min(num_rows, rows),) for rows in input_dims]
+    if len(num_rows) <= max(numbers):
+        raise ValueError(
+            "`num_rows` of a collection must be an integer, or have one entry "
+            f"for each table. Received: {len(num_rows)} entries for at least "
+            f"{max(numbers) + 1} tables"
+        )
+    return [_as_tuple("num_rows", num_rows[number]) for number in numbers]
+
+
+def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(
+            f"`{name}` must be an integer, or a list of one for each band. "
+            f"Received: {name}={shown(value)}"
+        )
+    return tuple(value)
+
+
+def _matrices(widths: Sequence[int], output_dim: int) -> int:
+    """Parameters of the matrices of all bands."""
+    return sum(k * output_dim for k in widths if k < output_dim)
+
+
+def _dot(rows: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(n * k for n, k in zip(rows, widths, strict=True))

@@ -1,0 +1,185 @@
+"""Rows for the most frequent ids of all tables of a collection."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+
+import keras_pss
+from keras_pss.layers.base.budget import InfeasibleBudget
+from keras_pss.layers.fused.popular_ids import popular_ids
+
+WIDTH = 4
+COUNTS = [[9, 80, 40, 12, 10, 9, 1], [0, 200, 11, 2], [5, 30, 30, 30]]
+
+
+def ids_of(counts, rows=50, seed=0):
+    draw = np.random.RandomState(seed)
+    return np.stack([draw.randint(0, len(c), rows) for c in counts], axis=1)
+
+
+def expected(collection, counts, ids):
+    """Rows of each id, from the definition."""
+    (group,) = collection.parts()
+    kept = collection.options["num_rows"]
+    table = ops.convert_to_numpy(group.rows_table)
+    out = np.zeros((*ids.shape, collection.output_dim))
+    for column in range(len(counts)):
+        first = sum(kept[:column])
+        for place, i in enumerate(ids[:, column]):
+            own = i if i < kept[column] else 0
+            out[place, column] = table[first + own] @ (
+                ops.convert_to_numpy(group.projection_table)
+                if collection.options["inner_dim"] < collection.output_dim
+                else np.eye(collection.output_dim)
+            )
+    return out
+
+
+@pytest.mark.parametrize("budget", [100, 22, 12, 9])
+def test_rows_equal_their_definition(budget):
+    layer = keras_pss.EmbeddingCollection.from_counts(COUNTS, WIDTH, budget)
+    ids = ids_of(COUNTS)
+    found = ops.convert_to_numpy(layer(ids))
+    np.testing.assert_allclose(found, expected(layer, COUNTS, ids), rtol=1e-6)
+    assert layer.count_params() <= budget
+
+
+def test_a_budget_buys_frequent_ids_then_wider_rows():
+    def of(budget):
+        found = popular_ids(COUNTS, WIDTH, budget)
+        return found["num_rows"], found["inner_dim"]
+
+    # Ten numbers for 1 + 4, 1 + 2 and 1 + 3 ids seen ten times or more.
+    frequent = (5, 3, 4)
+    assert of(12 * 4) == (frequent, 4)
+    assert of(12 * 4 - 1) == (frequent, 2)  # three need a matrix of 12 numbers
+    assert of(12 * 2 + 8) == (frequent, 2)
+    assert of(12 + 4) == (frequent, 1)
+    # From here on the most frequent ids of all tables are left.
+    assert of(11 + 4) == ((4, 3, 4), 1)
+    assert of(7 + 4) == ((3, 2, 2), 1)
+    assert of(3 + 4) == ((1, 1, 1), 1)
+    with pytest.raises(InfeasibleBudget, match=r"at least 7 parameters"):
+        of(6)
+
+
+def test_other_limits():
+    assert popular_ids(COUNTS, WIDTH, 100, min_count=41)["num_rows"] == (
+        2,
+        2,
+        1,
+    )
+    found = popular_ids(COUNTS, WIDTH, "1x", inner_dim=2)
+    assert found == {"num_rows": (5, 3, 4), "inner_dim": 2}
+
+
+@given(
+    counts=st.lists(
+        st.lists(st.integers(0, 30), min_size=1, max_size=20),
+        min_size=1,
+        max_size=4,
+    ),
+    width=st.integers(1, 6),
+    budget=st.integers(1, 200),
+)
+def test_the_most_frequent_ids_have_rows(counts, width, budget):
+    counts = [[c[0], *sorted(c[1:], reverse=True)] for c in counts]
+    try:
+        found = popular_ids(counts, width, budget)
+    except InfeasibleBudget:
+        assert budget < len(counts) + (width > 1) * width
+        return
+    rows, inner = found["num_rows"], found["inner_dim"]
+    size = sum(rows) * inner + (inner < width) * inner * width
+    assert size <= budget
+    kept = [c for col, n in zip(counts, rows, strict=True) for c in col[1:n]]
+    left = [c for col, n in zip(counts, rows, strict=True) for c in col[n:]]
+    assert min(kept, default=10) >= 10
+    frequent = [c for c in left if c >= 10]
+    if frequent:  # no row is left for them, and they are the rarest
+        assert inner == 1
+        assert size == budget
+        assert max(frequent) <= min(kept, default=30)
+
+
+def test_tables_with_names_share_rows_among_features():
+    counts = {"item": COUNTS[0], "user": COUNTS[1]}
+    layer = keras_pss.EmbeddingCollection.from_counts(
+        counts,
+        WIDTH,
+        60,
+        features={
+            "item": "item",
+            "user": "user",
+            "seen": keras_pss.FeatureConfig("item", length=3),
+        },
+    )
+    items = np.arange(7)
+    seen = np.stack([items, (items + 3) % 7, np.full(7, -1)], axis=1)
+    found = layer({"item": items, "user": items % 4, "seen": seen})
+    rows = ops.convert_to_numpy(found)
+    np.testing.assert_allclose(
+        rows[:, 2], (rows[:, 0] + rows[(items + 3) % 7, 0]) / 2, rtol=1e-5
+    )
+    np.testing.assert_array_equal(rows[5, 0], rows[0, 0])  # rare
+
+
+@pytest.mark.parametrize("tail", ["oov", "hash"])
+def test_without_counts_tables_keep_equal_numbers_of_ids(tail):
+    layer = keras_pss.EmbeddingCollection(
+        [1_000, 40, 3], 8, "popularity", "20x", options={"tail": tail}
+    )
+    layer.build((None, 3))
+    (_, group) = layer.parts()
+    rows = group._bands.limits[0]
+    assert max(rows) - min(rows) <= 1
+    assert layer.count_params() <= 1_043 * 8 // 20
+    assert bool(group.buckets) == (tail == "hash")
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_model_is_saved_and_packed(tmp_path, mode):
+    layer = keras_pss.EmbeddingCollection.from_counts(COUNTS, WIDTH, 40)
+    model = keras_pss.models.Model(
+        inputs := keras.Input((3,), dtype="int32"), layer(inputs)
+    )
+    ids = ids_of(COUNTS)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    before = ops.convert_to_numpy(model(ids))
+    np.testing.assert_array_equal(ops.convert_to_numpy(loaded(ids)), before)
+    layer.quantize(mode)
+    packed = ops.convert_to_numpy(layer(ids))
+    atol = np.abs(before).max() / {"int8": 60, "int4": 3}[mode]
+    np.testing.assert_allclose(packed, before, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_rows": 0}, "`num_rows` must be a positive integer"),
+        ({"num_rows": 9}, "`num_rows` must be a positive integer of at most 8"),
+        ({"num_rows": (3, 6), "inner_dim": (2, 1)}, "over all bands"),
+        ({"num_rows": (3, 2)}, "one number for each band"),
+        ({"num_rows": ()}, "a list of one for each band"),
+        ({"inner_dim": (1, 2)}, "`inner_dim` must fall"),
+        ({"tail": "hash"}, "`buckets` is the number of hashed rows"),
+        ({"buckets": 3}, "`buckets` is the number of hashed rows"),
+        ({"tail": "robe"}, "`tail` must be"),
+    ],
+)
+def test_wrong_arguments(change, message):
+    with pytest.raises(ValueError, match=message):
+        keras_pss.PopularityEmbedding(8, WIDTH, **{"num_rows": 4, **change})
+
+
+def test_unsorted_counts_are_refused():
+    with pytest.raises(ValueError, match=r"counts\[1\]\[3\]=7 after 5"):
+        popular_ids([[0, 3], [0, 9, 5, 7]], WIDTH, 40)
+    with pytest.raises(ValueError, match="one entry for each table"):
+        keras_pss.EmbeddingCollection(
+            [9, 9], 4, "popularity", None, options={"num_rows": [3]}
+        )
