@@ -27,9 +27,6 @@ from keras_pss.layers.composite.named_collection import (
     NamedCollection as NamedCollection,
 )
 from keras_pss.layers.embedding.methods import EXPORTS as _EXPORTS
-from keras_pss.layers.embedding.shared_memory import (
-    SharedMemory as SharedMemory,
-)
 from keras_pss.layers.feature_interaction.bi_interaction import (
     BiInteraction as BiInteraction,
 )
@@ -57,6 +54,9 @@ from keras_pss.layers.feature_interaction.squeeze_excitation import (
 )
 from keras_pss.layers.feature_interaction.vector_cross import (
     VectorCross as VectorCross,
+)
+from keras_pss.layers.fused.shared_memory import (
+    SharedMemory as SharedMemory,
 )
 
 if _TYPE_CHECKING:

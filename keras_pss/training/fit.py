@@ -225,7 +225,8 @@ def limits(config: RunConfig, data: ClickLog) -> Limits | None:
 def counts(data: ClickLog) -> list[np.ndarray] | None:
     """Counts of the ids of each column, or of each of the named tables.
 
-    Ids that were not counted, such as buckets of numbers, come first of all.
+    Ids that were not counted, hashed ones and buckets of numbers, are taken
+    to be equally frequent.
 
     Returns:
         None if the ids of no table were counted, or those of one are open.
@@ -233,11 +234,11 @@ def counts(data: ClickLog) -> list[np.ndarray] | None:
     counted = data.counted_tables()
     if not counted or None in data.tables.values():
         return None
-    first = data.rows("train") + data.rows("validation")
+    seen = data.rows("train") + data.rows("validation")
     found = {
         name: data.table_counts(name)
         if name in counted
-        else np.full(rows or 0, first)
+        else np.full(rows or 0, seen // max(1, rows or 0))
         for name, rows in data.tables.items()
     }
     if data.has_named_tables or data.schema is None:

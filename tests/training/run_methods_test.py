@@ -22,7 +22,7 @@ REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["full", "tt", "qr", "hash"])
+@pytest.mark.parametrize("method", ["full", "tt", "qr", "hash", "popularity"])
 def test_every_method_trains(method, data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(

@@ -308,6 +308,29 @@ def test_a_run_with_a_filter(log, tmp_path):
     assert predict(tmp_path / "run", new, tmp_path / "out.csv") == 100
 
 
+def test_a_run_gives_rows_to_the_most_frequent_ids_of_all_tables(log, tmp_path):
+    config = RunConfig.of(
+        {**CONFIG.as_dict(), "method": "popularity", "budget": "10x"}
+        | {"min_rows": None}
+    )
+    report = train(log, config, tmp_path / "run", verbose=0)
+    assert report["compression"] >= 10
+    tables = as_click_log(log)
+    counts = {
+        name: tables.table_counts(name)
+        if name in tables.counted_tables()
+        else np.full(rows, (log.rows("train") + log.rows("validation")) // rows)
+        for name, rows in log.tables.items()
+    }
+    layer = load_model(tmp_path / "run").get_layer("embeddings")
+    kept = dict(zip(log.tables, layer.options["num_rows"], strict=True))
+    inside = [c for t, n in kept.items() for c in counts[t][1:n]]
+    outside = [c for t, n in kept.items() for c in counts[t][n:]]
+    assert min(inside) >= max(*outside, 10)
+    new = shop_log.write(tmp_path / "new.csv", 100, seed=1)
+    assert evaluate(tmp_path / "run", [new]).rows == 100
+
+
 def test_a_budget_is_relative_to_the_tables_before_the_filter(log):
     config = RunConfig.of(
         {**CONFIG.as_dict(), "model": "dlrm", "model_options": {}}

@@ -301,6 +301,16 @@ class CompressedEmbedding(TableLayer):
         """
         return None
 
+    @classmethod
+    def options_of_width(
+        cls, options: Mapping[str, Any], output_dim: int
+    ) -> dict[str, Any] | None:
+        """Options that set the size of tables of another width.
+
+        None if the method's options say nothing about other widths.
+        """
+        return None
+
     def address(self, ids: Tensor) -> dict[str, Tensor]:
         """Row numbers in each table: `(n,)` ids to `(n, ...)` integers."""
         raise NotImplementedError

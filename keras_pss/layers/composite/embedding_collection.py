@@ -29,8 +29,8 @@ from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
 from keras_pss.layers.composite.part_factory import PartFactory
-from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.embedding.methods import checked_options, method_class
+from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.ops import columns
 
 Tensor = Any

@@ -28,8 +28,12 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
             collection.embeddings_initializer, _SEEDS_APART
         ),
     }
+    options = reseeded(collection.method, collection.options)
+    narrow = None
     if output_dim is not None:
-        config["budget"] = _budget(collection, specs, output_dim)
+        narrow = _narrow(collection, specs, options, output_dim)
+        if narrow is None:
+            config["budget"] = _budget(collection, specs, output_dim)
 
     def made(method: str, options: dict[str, Any]) -> Any:
         own = {"method": method, "options": options}
@@ -41,9 +45,8 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
             }
         return type(collection)(**{**config, **own})
 
-    options = reseeded(collection.method, collection.options)
-    if output_dim is None:
-        return made(collection.method, options)
+    if output_dim is None or narrow is not None:
+        return made(collection.method, narrow or options)
     seed = options.get("seed", 1)
     return made_or_hashed(made, collection.method, options, seed, name)
 
@@ -105,6 +108,19 @@ def _table(
     if own["options"] is not None:
         own["options"] = reseeded(own["method"] or method, own["options"])
     return own
+
+
+def _narrow(
+    collection: Any, specs: Any, options: Mapping[str, Any], width: int
+) -> dict[str, Any] | None:
+    """Options for tables of another width, where they set the size."""
+    if collection.budget is not None or any(
+        spec.method != collection.method
+        or dict(spec.options) != dict(collection.options)
+        for spec in specs
+    ):
+        return None
+    return method_class(collection.method).options_of_width(options, width)
 
 
 def _budget(collection: Any, specs: Any, width: int) -> Budget | None:

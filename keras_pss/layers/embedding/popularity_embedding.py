@@ -187,6 +187,15 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             return None
         return popular_ids(counts, output_dim, budget, inner_dim=inner_dim)
 
+    @classmethod
+    def options_of_width(
+        cls, options: Mapping[str, Any], output_dim: int
+    ) -> dict[str, Any] | None:
+        inner_dim = options.get("inner_dim", 1)
+        if isinstance(inner_dim, int):
+            return {**options, "inner_dim": min(inner_dim, output_dim)}
+        return None
+
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
 

@@ -20,8 +20,8 @@ from keras_pss.layers.base.checks import (
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.embedding.shared_memory import SharedMemory
 from keras_pss.layers.fused.robe_group import ROBEGroup, checked_block_size
+from keras_pss.layers.fused.shared_memory import SharedMemory
 from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing
 from keras_pss.ops import ids as ids_ops

@@ -183,3 +183,15 @@ def test_unsorted_counts_are_refused():
         keras_pss.EmbeddingCollection(
             [9, 9], 4, "popularity", None, options={"num_rows": [3]}
         )
+
+
+def test_a_model_makes_first_order_tables_of_the_same_ids():
+    tables = keras_pss.EmbeddingCollection.from_counts(COUNTS, WIDTH, 44)
+    model = keras_pss.models.DeepFM(tables, num_dense=2, hidden_units=[4])
+    ids = ids_of(COUNTS)
+    inputs = {"dense": np.zeros((50, 2), "float32"), "categorical": ids}
+    assert model(inputs).shape == (50, 1)
+    twin = tables.twin(1)
+    assert twin.options == {**tables.options, "inner_dim": 1, "seed": 1}
+    twin.build((None, 3))
+    assert twin.count_params() == sum(tables.options["num_rows"])
