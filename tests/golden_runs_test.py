@@ -180,6 +180,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert report == read_json(FOLDER / "run" / "report.json")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_it_would_have(tmp_path):
     """Its state is that after the first of four evaluations."""
     run = tmp_path / "run"

@@ -134,6 +134,7 @@ def test_it_stops_after_three_quarters():
     assert int(tables(layer)["epoch"][0, 0]) == 2
 
 
+@pytest.mark.slow
 def test_ids_that_belong_together_find_each_other():
     """Ten kinds of ids, in no order, which a hash can only mix."""
     random = np.random.RandomState(3)

@@ -134,6 +134,7 @@ def test_all_layers_are_found_and_named():
     assert not len(frozen.ids())
 
 
+@pytest.mark.slow
 @pytest.mark.tf_only
 def test_replicas_count_and_refresh_as_one():
     replicas.check("""

@@ -132,6 +132,7 @@ def test_parser_equals_oracle(tmp_path_factory, made):
         np.testing.assert_array_equal(rows, expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=80), st.integers(1, 100))
 def test_any_bytes_give_rows_or_a_value_error(

@@ -102,6 +102,7 @@ def test_a_run_is_scored_on_splits_that_it_has_not_seen(tmp_path, caplog):
     caplog.clear()
     found = evaluate(run, [Path(f"{name}[test]")])
     assert found.auc == pytest.approx(report["auc"], abs=1e-6)
-    assert not caplog.records
+    # TensorFlow may warn that it traces a function again.
+    assert not [r for r in caplog.records if r.name.startswith("keras_pss")]
     evaluate(run, [Path(f"{name}[train[:10]]")])
     assert "avazu/tiny:1.0.0[train] that the run was trained" in caplog.text

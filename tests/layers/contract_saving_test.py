@@ -36,6 +36,7 @@ def test_saved_whole_gives_equal_bits(method, tmp_path):
     np.testing.assert_array_equal(after.predict(IDS[None], verbose=0), before)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_equal_bits(tmp_path):
     """Every class and its packed twins, after `import keras_pss` alone."""
     for name in ("float", *MODES):

@@ -36,6 +36,10 @@ def batch():
     return {"dense": dense, **packed}
 
 
+# The models whose training and saving the quick tests cover.
+QUICK = ("DLRM", "DeepFM")
+
+
 def labels():
     return (np.arange(SIZE) % 2).astype("float32")
 
@@ -43,14 +47,12 @@ def labels():
 @pytest.mark.parametrize(
     ("name", "widths"),
     [
-        *((name, (None, 4, 6)) for name in MODELS),
         # Tables of one width need no projections.
-        ("DLRM", (8, 8, 8)),
-        *(
-            pytest.param(name, (8, 8, 8), marks=pytest.mark.slow)
-            for name in MODELS
-            if name != "DLRM"
-        ),
+        pytest.param(
+            name, widths, marks=() if name in QUICK else pytest.mark.slow
+        )
+        for name in MODELS
+        for widths in ((None, 4, 6), (8, 8, 8))
     ],
 )
 def test_models_train_and_are_saved(name, widths, tmp_path):

@@ -109,6 +109,7 @@ def test_errors_of_a_build_say_what_to_do(cache, monkeypatch):
         build.build("jax", cuda=False)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_failed_build_says_why_and_leaves_nothing(cache, monkeypatch):
     broken = cache / "broken"

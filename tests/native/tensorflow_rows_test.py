@@ -129,6 +129,7 @@ def test_the_sum_of_equal_rows_has_a_gradient():
     )
 
 
+@pytest.mark.slow
 def test_the_gradient_does_not_depend_on_the_threads():
     """Bits of a large gradient, with one thread and with several."""
     code = """

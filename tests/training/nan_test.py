@@ -14,6 +14,7 @@ from keras_pss.training.run import train
 pytestmark = pytest.mark.tf_only
 
 
+@pytest.mark.slow
 def test_the_best_epoch_outlives_a_divergence(data, tmp_path, monkeypatch):
     from keras_pss.training import fit as module
 
@@ -53,6 +54,7 @@ def broken_at(rows, step, batch_size):
     return rows
 
 
+@pytest.mark.slow
 def test_nan_stops_a_run_and_keeps_its_batch(data, tmp_path):
     rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(

@@ -130,6 +130,7 @@ def test_models_have_the_benchmarks_parameters(
     assert model.count_params() + more == parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["001", "002"])
 def test_avazu_is_set_as_in_the_benchmark(variant):
     schema = recipes.load(f"avazu_x4_{variant}/deepfm").schema
@@ -178,6 +179,7 @@ def avazu(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_recipe_prepares_the_log_of_its_schema(avazu, tmp_path):
     recipe = recipes.load("avazu_x4_001/dcn")
     found = locate(avazu, tmp_path / "run", settings=recipe.settings)

@@ -38,6 +38,7 @@ def whole(data, tmp_path_factory):
     return config, out, report
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_last_epoch(whole):
     """37 steps an epoch, evaluated each 19: the last round has 17."""
     config, _, report = whole
@@ -76,7 +77,11 @@ class Stop(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "where",
     # Before the first state, a run begins again.
-    [pytest.param(0, marks=pytest.mark.slow), 2, "plots"],
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        2,
+        pytest.param("plots", marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_run_is_bit_equal(where, data, whole, tmp_path, monkeypatch):
     from keras_pss.training import run as module
@@ -141,6 +146,7 @@ def test_a_run_goes_on_with_its_own_settings_and_rows(data, whole, tmp_path):
         train(again, config, out, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_saved_model_was_cut(data, whole, tmp_path):
     """As a kill between a removal and a rename left it."""
     config, out, expected = whole

@@ -79,6 +79,7 @@ def test_hot_rows_are_refreshed_by_themselves(data, tmp_path):
         assert 0 < len(layer.ids()) <= 6
 
 
+@pytest.mark.slow
 def test_open_ids_train_too(data, tmp_path):
     prepared = criteo.prepare(data / "log.tsv", tmp_path / "hashed", ids="hash")
     config = RunConfig(
@@ -90,6 +91,7 @@ def test_open_ids_train_too(data, tmp_path):
     assert evaluate(tmp_path / "run", [data / "later.tsv"]).rows == 3000
 
 
+@pytest.mark.slow
 def test_the_frequency_filter_shares_an_id(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(

@@ -127,6 +127,7 @@ def test_auto_is_sparse_for_large_tables_alone():
     assert large.gradient == "auto"
 
 
+@pytest.mark.slow
 def test_replicas_train_as_one():
     replicas.check("""
 found = []

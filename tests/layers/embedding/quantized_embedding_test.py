@@ -263,6 +263,7 @@ def test_errors_name_the_fix(arguments, message):
         QuantizedEmbedding(ROWS, WIDTH, **arguments)
 
 
+@pytest.mark.slow
 def test_grids_learn_about_as_well_as_floats():
     """A table of noisy targets, fitted by each; squared errors compared."""
     random = np.random.RandomState(5)
