@@ -1,4 +1,8 @@
-"""Opens click logs from names, files, folders or loaded data."""
+"""Opens click logs from names, files, folders or loaded data.
+
+The file is long because each kind of data that a user may name has its own
+checks.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

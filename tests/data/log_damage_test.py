@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from json_damage import outcome, places, put
 from log_frames import blocks
 from log_schema import SCHEMA, as_frame, made_rows
 
@@ -34,20 +35,6 @@ def folder(whole, tmp_path):
     return shutil.copytree(whole.directory, tmp_path / "out")
 
 
-def places(value, path=()):
-    """Paths to all values of a JSON document."""
-    yield path
-    if isinstance(value, dict | list):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places(value[key], (*path, key))
-
-
-def put(document, path, value):
-    for key in path[:-1]:
-        document = document[key]
-    document[path[-1]] = value
-
-
 def use(folder):
     """All that reads a folder's description."""
     data = load(folder)
@@ -61,14 +48,6 @@ def use(folder):
     assert data.cardinalities
     assert (data.rejects, data.incomplete) is not None
     return data
-
-
-def outcome(function, path):
-    """What a function returns, or the text of the one error that it has."""
-    try:
-        return function(path), ""
-    except (ValueError, FileNotFoundError) as error:
-        return None, str(error)
 
 
 def test_any_value_anywhere_is_refused_or_harmless(folder):

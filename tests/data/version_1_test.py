@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from criteo_text import parsed
 from golden_files import FOLDER
+from json_damage import outcome, places, put
 
 from keras_pss.arrays import DamagedArraysError, open_arrays
 from keras_pss.data import criteo, load
@@ -57,20 +58,6 @@ def values():
     return block.rows, parsed(LOG).categories
 
 
-def places(value, path=()):
-    """Paths to all values of a JSON document."""
-    yield path
-    if isinstance(value, dict | list):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places(value[key], (*path, key))
-
-
-def put(document, path, value):
-    for key in path[:-1]:
-        document = document[key]
-    document[path[-1]] = value
-
-
 def use(folder):
     """All that reads a folder's description."""
     data = load(folder)
@@ -80,14 +67,6 @@ def use(folder):
     assert data.rejects is not None
     assert data.incomplete is not None
     return data
-
-
-def outcome(function, path):
-    """What a function returns, or the text of the one error that it has."""
-    try:
-        return function(path), ""
-    except (ValueError, FileNotFoundError) as error:
-        return None, str(error)
 
 
 def test_any_value_anywhere_is_refused_or_harmless(folder):

@@ -60,10 +60,6 @@ class ColumnSample:
         inside = isinstance(inner, pl.List | pl.Array | pl.Struct)
         return isinstance(self.raw.dtype, nested) or inside
 
-    @property
-    def is_typed_float(self) -> bool:
-        return self.raw.dtype.is_float()
-
     @cached_property
     def texts(self) -> pl.Series:
         """The values as text, null where missing; of lists, their elements."""

@@ -1,4 +1,7 @@
-"""The parts of a schema that the columns of a sample suggest."""
+"""The parts of a schema that the columns of a sample suggest.
+
+The file is long because a schema has many parts, with a rule for each.
+"""
 
 from __future__ import annotations
 

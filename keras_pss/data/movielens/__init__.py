@@ -14,11 +14,11 @@ import numpy as np
 from keras_pss.data.movielens import ratings
 from keras_pss.data.movielens.interactions import (
     Interactions,
+    LikesSplit,
     SourceFile,
-    Split,
 )
 
-__all__ = ["Interactions", "Split", "load"]
+__all__ = ["Interactions", "LikesSplit", "load"]
 
 
 def load(path: str | Path) -> Interactions:

@@ -74,7 +74,7 @@ class Interactions:
         """Users and items as columns, (n, 2), the input of a collection."""
         return np.stack([self.users, self.items], axis=1)
 
-    def split(self, last: int | float = 0.1) -> "Split":
+    def split(self, last: int | float = 0.1) -> "LikesSplit":
         """Holds out the last interactions of each user.
 
         The last interactions of a user are for testing, the same number
@@ -105,7 +105,7 @@ class Interactions:
         # Position of each row from the user's end, 1 for the last row.
         place = np.cumsum(counts)[self.users] - np.arange(len(self))
         held = held[self.users]
-        return Split(
+        return LikesSplit(
             train=self._part(place > 2 * held),
             validation=self._part((place > held) & (place <= 2 * held)),
             test=self._part(place <= held),
@@ -120,7 +120,7 @@ class Interactions:
         )
 
 
-class Split(NamedTuple):
+class LikesSplit(NamedTuple):
     """Three splits of one log with the same ids."""
 
     train: Interactions

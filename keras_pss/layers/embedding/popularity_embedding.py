@@ -10,15 +10,14 @@ from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.fused.popular_ids import popular_ids
 from keras_pss.layers.fused.popular_rows import PopularRows, checked_widths
+from keras_pss.layers.fused.popular_sizes import (
+    matrix_size,
+    row_size,
+    rows_within,
+)
 from keras_pss.layers.fused.popularity_group import PopularityGroup
 
 Tensor = Any
-
-# Without counts, one id of this many is taken to be frequent enough for a row.
-# (Click logs: those seen ten times or more are a tenth to a thirtieth.)
-_IDS_PER_ROW = 16
-# Share of the numbers of each band except the last, in those that are left.
-_BAND_SHARE = 0.3
 
 
 @keras.saving.register_keras_serializable("keras_pss")
@@ -146,7 +145,7 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         # The first band has the row of id 0 of each table.
         rows = [len(input_dims), *[1] * (len(widths) - 1)]
         rows[-1] += int(hashed)
-        return _matrices(widths, output_dim) + _dot(rows, widths)
+        return matrix_size(widths, output_dim) + row_size(rows, widths)
 
     @classmethod
     def arguments_within(
@@ -211,76 +210,6 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         }
 
 
-def rows_within(
-    size: int,
-    input_dims: Sequence[int],
-    output_dim: int,
-    inner_dim: Any = None,
-    tail: str = "oov",
-    buckets: int | None = None,
-    **kwargs: Any,
-) -> dict[str, Any]:
-    """Arguments of the largest layer of some tables, without their counts.
-
-    All tables keep the same number of ids, as far as they have so many. With
-    hashed rows whose number is not given, these are half of the numbers.
-
-    Args:
-        size: Integer, the parameters of all tables together.
-        input_dims: Rows of each table.
-        output_dim: Integer d, the columns of all tables.
-        inner_dim: Integer or the numbers of all bands. Defaults to the
-            largest one that leaves a row for one of sixteen ids.
-        tail, buckets: As in `PopularityEmbedding`.
-        **kwargs: Ignored.
-    """
-    total, tables = sum(input_dims), len(input_dims)
-    hashed = tail == "hash"
-    if inner_dim is None:
-        inner_dim = max(1, min(output_dim, _IDS_PER_ROW * size // total))
-        fewest = tables + (buckets or int(hashed))
-        while inner_dim > 1 and (
-            _matrices([inner_dim], output_dim) + fewest * inner_dim > size
-        ):
-            inner_dim -= 1
-    widths = checked_widths(inner_dim, output_dim)
-    left = size - _matrices(widths, output_dim)
-    if hashed and not buckets:
-        buckets = max(1, left // (2 * widths[-1]))
-    # What the bands after each one need at least.
-    least = [0] * (len(widths) - 1) + [(buckets or 0) * widths[-1]]
-    for band in range(len(widths) - 2, -1, -1):
-        least[band] = least[band + 1] + widths[band + 1]
-    room = list(input_dims)
-    bands = []
-    for band, width in enumerate(widths):
-        free = left - least[band]
-        if band < len(widths) - 1:
-            free = int(_BAND_SHARE * free)
-        count = max(tables if band == 0 else 1, free // width)
-        rows = _alike(min(count, sum(room)), room)
-        room = [has - row for has, row in zip(room, rows, strict=True)]
-        left -= sum(rows) * width
-        bands.append(rows)
-    kept = [band for band, rows in enumerate(bands) if sum(rows)]
-    return {
-        "num_rows": tuple(zip(*[bands[band] for band in kept], strict=True)),
-        "inner_dim": tuple(widths[band] for band in kept),
-        "buckets": buckets or 0,
-    }
-
-
-def _alike(total: int, room: Sequence[int]) -> list[int]:
-    """Divides a total into nearly equal parts, none above its room."""
-    parts = [0] * len(room)
-    smallest_first = sorted(range(len(room)), key=lambda k: room[k])
-    for place, k in enumerate(smallest_first):
-        share = total // (len(room) - place)
-        parts[k] = min(room[k], share)
-        total -= parts[k]
-    return parts
-
-
 def _each(
     num_rows: Any, input_dims: Sequence[int], numbers: Sequence[int]
 ) -> list[tuple[int, ...]]:
@@ -311,12 +240,3 @@ def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
             f"Received: {name}={shown(value)}"
         )
     return tuple(value)
-
-
-def _matrices(widths: Sequence[int], output_dim: int) -> int:
-    """Parameters of the matrices of all bands."""
-    return sum(k * output_dim for k in widths if k < output_dim)
-
-
-def _dot(rows: Sequence[int], widths: Sequence[int]) -> int:
-    return sum(n * k for n, k in zip(rows, widths, strict=True))

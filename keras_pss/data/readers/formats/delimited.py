@@ -1,4 +1,8 @@
-"""Raw columns of text with separators, with or without quotes and a header."""
+"""Raw columns of text with separators, with or without quotes and a header.
+
+The file is long because it has the way of regular text, which Polars reads at
+once, beside that of other text and of headers.
+"""
 
 from __future__ import annotations
 
