@@ -13,7 +13,6 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -41,22 +40,35 @@ def compare(
         option(
             "Settings of all runs: 'small' (narrow networks, batches of 512, "
             "for about 100,000 rows on a few cores), 'paper' (the widths of "
-            "ROBE's table 8), or a TOML file; other options override it."
+            "ROBE's table 8), a TOML file, or 'auto': below a million training "
+            "rows 'small', with 3 seeds for less than 150,000 rows (within an "
+            "hour on two cores, for all methods and budgets), 2 for less than "
+            "300,000, else 1; from a million on 'paper'. Other options "
+            "override it."
         ),
-    ] = "paper",
+    ] = "auto",
     models: Annotated[
-        str | None, option("Comma-separated models, or 'all'.")
+        str | None,
+        option(
+            "Comma-separated models, or 'all'. Default: dlrm, or with --grid "
+            "auto neuralcf for a log without dense features."
+        ),
     ] = None,
     methods: Annotated[
         str | None,
         option(
             "Comma-separated methods of `train`, robe_fold, or methods with "
             "options, 'robe[block_size=4]'. full, filter (ids seen 10 times "
-            "or more), low_rank and hash are always included."
+            "or more), low_rank and hash are always included. Default: all "
+            "that a comparison has a row for."
         ),
     ] = None,
     budgets: Annotated[
-        str | None, option("Comma-separated budgets, such as 10x,100x.")
+        str | None,
+        option(
+            "Comma-separated budgets, such as 10x,100x or 18kB (served "
+            "bytes). Default: 10x,100x,1000x,10000x."
+        ),
     ] = None,
     seeds: Annotated[int | None, option("Number of runs of each cell.")] = None,
     setting: Annotated[
@@ -92,15 +104,19 @@ def compare(
     """Compare methods, sizes and models on one log, with baselines.
 
     Finished runs are kept: the same command resumes the comparison. It writes
-    results.jsonl, report.html, report.md and plots to OUT.
+    results.jsonl, report.html, report.md and plots to OUT, and rewrites the
+    report while it trains: a first picture exists within minutes.
     """
     changes: dict[str, Any] = {"run": parsed(setting or [], "--set")}
     load()
+    from keras_pss.comparison.default_grid import AUTO, grid_for
     from keras_pss.comparison.grid import load_grid
+    from keras_pss.comparison.live_report import LiveReport
     from keras_pss.comparison.report import write_report
-    from keras_pss.comparison.report_tables import averages, duration
+    from keras_pss.comparison.report_tables import averages, best, duration
     from keras_pss.comparison.runner import compare as compare_runs
     from keras_pss.comparison.summary import summarise
+    from keras_pss.data.locate import open_click_log
     from keras_pss.training.config import MODELS
 
     if models is not None:
@@ -111,18 +127,29 @@ def compare(
         changes["budgets"] = split(budgets)
     if seeds is not None:
         changes["seeds"] = seeds
-    chosen = load_grid(grid, **changes)
+    # Mistakes are told before the log is prepared, which can take long.
+    chosen = load_grid("small" if grid == AUTO else grid, **changes)
     console = Console(markup=False)
     begun = time.time()
     with goes_on("The same command resumes the comparison."):
         log = find(data, out, rows, scale, schema=schema)
-        with _Bar() as progress:
+        if grid == AUTO:
+            chosen = grid_for(open_click_log(log.path), **changes)
+        report = LiveReport(out, log.best_auc, log.name)
+        with _Bar() as bar:
+
+            def watch(outcome: Any) -> None:
+                report(outcome)
+                bar.expect(outcome)
+
             outcome = compare_runs(
-                log.path, chosen, out, workers, progress, report_only
+                log.path, chosen, out, workers, bar.advance, report_only, watch
             )
     summary = summarise(outcome, out)
     page = write_report(outcome, out, log.best_auc, summary, log.name)
-    console.print(_averages(averages(summary)))
+    for table in (averages(summary), best(summary)):
+        if table.rows:
+            console.print(_shown(table))
     for name, error in outcome.errors.items():
         console.print(f"{name}: {error}", style="red")
     console.print(
@@ -132,7 +159,7 @@ def compare(
     )
 
 
-def _averages(table: Any) -> Table:
+def _shown(table: Any) -> Table:
     shown = Table(*table.head, title=table.title)
     for row in table.rows:
         shown.add_row(*map(Text, row))
@@ -154,30 +181,55 @@ def split(text: str) -> list[str]:
 class _Bar:
     """A progress bar over cells on stderr; in a file, a line for each."""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> "_Bar":
         self.console = Console(stderr=True, markup=False, highlight=False)
         self.progress = Progress(
             TextColumn("cells"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=self.console,
             disable=not self.console.is_terminal,
         )
         self.progress.start()
         self.task = self.progress.add_task("", total=None)
-        return self.advance
+        self.last, self.told = "", False
+        return self
 
     def advance(self, done: int, total: int, line: dict[str, Any]) -> None:
         what = line.get("error") or f"AUC {line['auc']:.4f}"
-        text = f"{line['name']}: {what}"
-        self.progress.update(
-            self.task, completed=done, total=total, description=escape(text)
-        )
+        self.last = f"{line['name']}: {what}"
+        self.progress.update(self.task, completed=done, total=total)
+
+    def expect(self, outcome: Any) -> None:
+        """Tells the last cell, and how long the rest will take."""
+        from keras_pss.comparison.report_tables import duration
+
+        known = len(outcome.results)
+        total = outcome.left + known + len(outcome.errors)
+        time = f"about {duration(outcome.seconds_left)} left"
+        if not self.told:
+            self.told = True
+            self.console.print(_begin(outcome, time), soft_wrap=True)
+            return
+        text = f"{self.last}; {time}"
+        self.progress.update(self.task, description=escape(text))
         if self.progress.disable:
-            self.console.print(f"{done}/{total} {text}", soft_wrap=True)
+            self.console.print(f"{known}/{total} {text}", soft_wrap=True)
 
     def __exit__(self, *raised: object) -> None:
         self.progress.stop()
+
+
+def _begin(outcome: Any, time: str) -> str:
+    """What is said before the first cell is trained."""
+    text = f"{outcome.left} cells to train, {time}"
+    if not outcome.results:
+        text += ", a guess until the first of them are measured"
+    if outcome.infeasible:
+        text += (
+            f"; {len(outcome.infeasible)} others have no size within their "
+            "budget"
+        )
+    return text + ". The report is rewritten meanwhile."

@@ -6,29 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_pss.comparison.method_rows import (
+    BASELINES,
+    DEFAULT_METHODS,
+    FIRST,
+    ONE_SIZE,
+    method_settings,
+)
 from keras_pss.data.pipelines.click_log import ClickLog
-from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.named_toml import read_named
 from keras_pss.training.build_model import embedding_parts
 from keras_pss.training.config import MODELS, RunConfig
 from keras_pss.training.fit import limits
 
-# Settings by name of a report's row. The first four are in every report.
-METHOD_ROWS: dict[str, dict[str, Any]] = {
-    "full": {"method": "full"},
-    "filter": {"method": "full", "min_count": 10},
-    "low_rank": {"method": "mixed_dimension"},
-    "hash": {"method": "hash"},
-    "robe": {"method": "robe"},
-    "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
-}
-BASELINES = ("full", "filter", "low_rank", "hash")
-# The row that all others are compared with.
-FULL = "full"
-# Rows with one size, which no budget changes.
-ONE_SIZE = (FULL, "filter")
-DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
-DEFAULT_BUDGETS = ("10x", "100x", "1000x")
+DEFAULT_BUDGETS = ("10x", "100x", "1000x", "10000x")
 
 # Settings that differ between the cells of a grid.
 OF_CELLS = (
@@ -41,7 +32,6 @@ OF_CELLS = (
     "seed",
 )
 
-_FORM = re.compile(r"(\w+)(?:\[(.*)\])?")
 _SETTINGS = ("models", "methods", "budgets", "seeds", "run", "model_options")
 
 
@@ -80,7 +70,8 @@ class Grid:
             the ids seen ten times or more), `"low_rank"`, `"robe_fold"`, or a
             method with options, `"robe[block_size=4]"`. The baselines are
             always added.
-        budgets: Budgets for all tables of a model together.
+        budgets: Budgets for all tables of a model together: ratios such as
+            `"100x"`, bytes such as `"18kB"`, or both.
         seeds: Number of runs of each cell, with seeds 1, 2, ...
         run: Further settings of `RunConfig`, the same for all runs.
         model_options: Arguments of a model, by model string.
@@ -154,7 +145,7 @@ class Grid:
         return list(dict.fromkeys((*BASELINES, *self.methods)))
 
     def cells(self) -> list[Cell]:
-        """All runs, ordered by seed: partial results then cover all rows."""
+        """All runs in the report's order, for each seed."""
         return [
             Cell(
                 model,
@@ -168,6 +159,16 @@ class Grid:
             for row in self.rows()
             for budget in self._budgets(row)
         ]
+
+    def in_training_order(self) -> list[Cell]:
+        """All runs, ordered by seed, with those of `FIRST` rows before others.
+
+        Partial results then show first the curves that matter most, and later
+        cover all rows.
+        """
+        return sorted(
+            self.cells(), key=lambda cell: (cell.seed, cell.row not in FIRST)
+        )
 
     def _budgets(self, row: str) -> list[str]:
         return ["1x"] if row in ONE_SIZE else list(dict.fromkeys(self.budgets))
@@ -186,52 +187,23 @@ class Grid:
         return RunConfig.of(settings)
 
 
-def method_settings(row: str) -> dict[str, Any]:
-    """The settings of a run that belong to a row of the report.
+def infeasible(
+    cell: Cell, rows: ClickLog, counts: Sequence[Any] | None = None
+) -> str | None:
+    """The reason why a cell cannot be built for these rows, or None.
 
-    Raises:
-        ValueError: If it is neither a row nor a method.
+    Args:
+        cell: The cell.
+        rows: The log.
+        counts: Counts of the ids, as `training.fit.counts` returns them.
     """
-    if row in METHOD_ROWS:
-        return METHOD_ROWS[row]
-    match = _FORM.fullmatch(row)
-    if match is None or match[1] not in {*METHODS, *METHOD_ROWS}:
-        known = ", ".join(dict.fromkeys((*METHOD_ROWS, *METHODS)))
-        raise ValueError(
-            f"`methods` must be among {known}, or have options, such as "
-            f"robe[block_size=4]. Received: {row!r}"
-        )
-    base = METHOD_ROWS.get(match[1], {"method": match[1]})
-    options = dict(base.get("options", {}))
-    for pair in (match[2] or "").split(","):
-        name, equals, text = pair.partition("=")
-        if not equals:
-            if pair:
-                raise ValueError(
-                    "An option of a method must be name=value. "
-                    f"Received: {pair!r} in {row!r}"
-                )
-            continue
-        options[name.strip()] = value_of(text.strip())
-    return {**base, "options": options}
-
-
-def value_of(text: str) -> Any:
-    """The value of a JSON text; the text itself if it is not JSON."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def infeasible(cell: Cell, rows: ClickLog) -> str | None:
-    """The reason why a cell cannot be built for these rows, or None."""
     try:
         embedding_parts(
             cell.config,
             rows.cardinalities,
             limits(cell.config, rows),
             rows if rows.has_named_tables else None,
+            counts,
         )
     except ValueError as error:
         return str(error)

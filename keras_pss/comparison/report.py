@@ -12,7 +12,9 @@ from pathlib import Path
 from keras_pss.comparison import plots
 from keras_pss.comparison import report_tables as tables
 from keras_pss.comparison.runner import Outcome
-from keras_pss.comparison.summary import Summary, summarise
+from keras_pss.comparison.summaries.convergence import TOLERANCE
+from keras_pss.comparison.summaries.summary import Summary
+from keras_pss.comparison.summary import summarise
 from keras_pss.files import write_text
 
 PAGE = "report.html"
@@ -22,7 +24,18 @@ TITLE = "Quality against size"
 NOTES = (
     "Mean ± standard deviation over seeds. The validation rows choose the best "
     "checkpoint (early stopping); each run is tested once. A size in brackets "
-    "is not a budget: the method has only this size.",
+    "is not a budget: the method has only this size. No size: the method "
+    "cannot be built within this budget; the reasons are below.",
+    "kB of the embedding tables, with pointers and other index tables. "
+    "Training: parameters, gradients and the optimizer's slots. Served: what a "
+    "served model stores, which the budgets and the plots count; tables with "
+    "a storage of their own, such as int4, are packed. Int8: after "
+    "`quantize('int8')`; AUC packed is that of the packed model, where tables "
+    "are served so.",
+    "Best at each size: the highest AUC, mean over the models and seeds that "
+    "all methods have finished. Within noise: the difference from the best has "
+    "a p-value of at least .05, without correction. Methods of one size take "
+    "part where they fit.",
     "AUC − full: mean difference from full tables with the same seeds and the "
     "same test rows. p: p-value of no difference, with DeLong's variance over "
     "the test rows plus the variance over seeds, and a t distribution with "
@@ -36,7 +49,7 @@ NOTES = (
     "Epochs, and time relative to full tables: training until the validation "
     "AUC that all runs of the method and of full tables reach, which is the "
     "lowest among their best validation AUCs. The plot has one target for all "
-    "methods.",
+    f"methods, {TOLERANCE:g} below the AUC of full tables.",
 )
 GROUP_NOTE = (
     "gAUC: AUC among the test rows of each group, such as a user; mean over "
@@ -53,10 +66,15 @@ th, td { border-bottom: 1px solid #ddd; padding: .25rem .45rem;
 th { white-space: normal; vertical-align: bottom; }
 p, li { overflow-wrap: anywhere; }
 th:first-child, td:first-child { text-align: left; }
+table.words td { text-align: left; white-space: normal; vertical-align: top; }
 tbody tr:hover { background: #f4f6f8; }
 img { max-width: 100%; }
 code { background: #f4f6f8; padding: .1rem .3rem; }
 """
+
+
+# While cells are trained, a browser shows the latest report.
+RELOAD = '<meta http-equiv="refresh" content="60">'
 
 
 def write_report(
@@ -91,6 +109,7 @@ def write_report(
     summary = summary or summarise(outcome, out)
     drawn = plots.draw(summary, out / "plots", best_auc)
     found = [
+        tables.best(summary),
         tables.averages(summary),
         *(
             tables.of_model(summary, model)
@@ -110,7 +129,8 @@ def write_report(
     notes = [*NOTES, GROUP_NOTE] if summary.has("gauc") else NOTES
     parts = about, found, notes, missing, drawn
     write_text(_markdown(title, *parts), out / MARKDOWN)
-    write_text(_page(title, *parts), out / PAGE)
+    training = outcome.seconds_left is not None
+    write_text(_page(title, *parts, reload=training), out / PAGE)
     return out / PAGE
 
 
@@ -126,6 +146,7 @@ def _about(outcome: Outcome) -> list[str]:
         if model in grid.model_options
     }
     return [
+        *_progress(outcome),
         f"{len(outcome.results)} runs, {line['train_rows']:,} rows to train "
         f"on, {line['rows']:,} to test on; {tables.duration(total)} of "
         "training in all.",
@@ -134,6 +155,18 @@ def _about(outcome: Outcome) -> list[str]:
         f"{json.dumps(options)}.",
         f"Command: `{shlex.join(['keras-pss', *sys.argv[1:]])}`",
     ]
+
+
+def _progress(outcome: Outcome) -> list[str]:
+    """What an unfinished comparison still has to do."""
+    if not outcome.left:
+        return []
+    whole = outcome.left + len(outcome.results) + len(outcome.errors)
+    words = f"Unfinished: {outcome.left} of {whole} cells have no result yet"
+    if outcome.seconds_left is not None:
+        time = tables.duration(outcome.seconds_left)
+        words += f", which takes about {time} more"
+    return [f"{words}."]
 
 
 def _markdown(
@@ -161,6 +194,7 @@ def _page(
     notes: Sequence[str],
     missing: list[str],
     drawn: list[Path],
+    reload: bool = False,
 ) -> str:
     parts = [f"<h1>{escape(title)}</h1>"]
     parts += [f"<p>{_html(line)}</p>" for line in about]
@@ -175,6 +209,7 @@ def _page(
         parts.append(f"<h2>Without a result</h2><ul>{items}</ul>")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"{RELOAD if reload else ''}"
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"

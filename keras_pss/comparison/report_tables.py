@@ -4,20 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from keras_pss.comparison.grid import FULL, ONE_SIZE
+from keras_pss.comparison.method_rows import FULL, ONE_SIZE
 from keras_pss.comparison.runner import Outcome
-from keras_pss.comparison.summary import Row, Summary
+from keras_pss.comparison.summaries.row import Row
+from keras_pss.comparison.summaries.summary import Summary
+from keras_pss.metrics.significance import Difference
 
 REAL = 0.05  # below it, a p-value after Holm's correction is significant
 
 # Title of a column of results that have groups.
 GAUC = "gAUC"
+# Title of a column of results with tables that are served packed.
+PACKED = "AUC packed"
 HEAD = (
     "method",
     "budget",
     "parameters",
-    "kB",
+    "kB training",
+    "kB served",
+    "kB int8",
     "test AUC",
+    PACKED,
     "log loss",
     GAUC,
     "AUC − full",
@@ -36,20 +43,39 @@ AVERAGE_HEAD = (
     "p",
     "p (Holm)",
 )
+BEST_HEAD = (
+    "size",
+    "best",
+    "test AUC",
+    "AUC − full",
+    "within noise of the best",
+    "behind the best",
+)
+# Stands for the numbers of a method that has no size within a budget.
+NO_SIZE = "no size"
 # Title of the column of methods that have one size.
 OWN_SIZE = "own size"
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table of strings, with a head and a left-aligned first column."""
+    """A table of strings, with a head and a left-aligned first column.
+
+    Attributes:
+        title: Its title.
+        head: Titles of the columns.
+        rows: Strings of each row.
+        words: Whether columns are lists of words, which wrap, not numbers.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: bool = False
 
     def markdown(self) -> str:
-        rule = ["---", *("--:" for _ in self.head[1:])]
+        rest = "---" if self.words else "--:"
+        rule = ["---", *(rest for _ in self.head[1:])]
         lines = [self.head, rule, *self.rows]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"## {self.title}\n\n{text}\n"
@@ -59,32 +85,74 @@ class ReportTable:
             inner = "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells)
             return f"<tr>{inner}</tr>"
 
+        kind = ' class="words"' if self.words else ""
         body = "\n".join(line(row, "td") for row in self.rows)
         return (
-            f'<h2>{escape(self.title)}</h2>\n<div class="wide"><table>\n'
+            f'<h2>{escape(self.title)}</h2>\n<div class="wide"><table{kind}>\n'
             f"<thead>{line(self.head, 'th')}</thead>\n<tbody>\n{body}\n"
             "</tbody>\n</table></div>\n"
         )
 
 
+def best(summary: Summary) -> ReportTable:
+    """The best method at each size, and how the others compare with it."""
+    rows = [
+        (
+            each.budget,
+            f"{each.method} {summary.size(each.method, '1x')}"
+            if each.method in ONE_SIZE
+            else each.method,
+            f"{each.auc:.4f}",
+            "–" if each.full is None else _signed(each.full.difference),
+            _named(each.within),
+            _named(each.behind),
+        )
+        for each in summary.best
+    ]
+    models = max((each.models for each in summary.best), default=1)
+    title = "Best at each size"
+    if models > 1:
+        title += f", mean over {models} models"
+    return ReportTable(title, BEST_HEAD, rows, words=True)
+
+
+def _named(differences: dict[str, Difference]) -> str:
+    """Methods and their differences from the best one."""
+    words = (f"{k} {_signed(d.difference)}" for k, d in differences.items())
+    return ", ".join(words) or "–"
+
+
 def averages(summary: Summary) -> ReportTable:
     """The loss of AUC of each method and size, mean over models."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     most = max((len(a.models) for a in summary.averages), default=0)
-    for average in summary.averages:
-        found = average.difference
+    found = {(a.method, a.budget): a for a in summary.averages}
+    for method, budget in summary.sizes():
+        size = summary.size(method, budget)
+        if (method, budget) not in found:
+            rows.append(_without_size((method, size, ""), AVERAGE_HEAD))
+            continue
+        average = found[method, budget]
+        difference = average.difference
         rows.append(
             (
-                average.method,
-                summary.size(average.method, average.budget),
+                method,
+                size,
                 _models(average.models, most),
-                _signed(found.difference),
-                f"{_signed(found.low)} to {_signed(found.high)}",
-                probability(found.p_value, starred=False),
+                _signed(difference.difference),
+                f"{_signed(difference.low)} to {_signed(difference.high)}",
+                probability(difference.p_value, starred=False),
                 probability(average.p_value),
             )
         )
     return ReportTable("Mean over models", AVERAGE_HEAD, rows)
+
+
+def _without_size(
+    known: tuple[str, ...], head: Sequence[str]
+) -> tuple[str, ...]:
+    """The line of a method that has no size within a budget."""
+    return (*known, NO_SIZE, *[""] * (len(head) - len(known) - 1))
 
 
 def convergence(summary: Summary) -> ReportTable:
@@ -120,16 +188,27 @@ def convergence(summary: Summary) -> ReportTable:
 
 def of_model(summary: Summary, model: str) -> ReportTable:
     """The table of one model; with gAUC if all results have it."""
-    grouped = summary.has("gauc")
-    rows = [
-        _cells(row, summary.size(row.method, row.budget), grouped)
-        for row in summary.of(model)
-    ]
-    head = tuple(title for title in HEAD if grouped or title != GAUC)
-    return ReportTable(model, head, rows)
+    shown = {
+        GAUC: summary.has("gauc"),
+        PACKED: summary.has("packed_auc", everywhere=False),
+    }
+    found = {(row.method, row.budget): row for row in summary.of(model)}
+    rows = []
+    for method, budget in summary.sizes(model):
+        size = summary.size(method, budget)
+        if (method, budget) in found:
+            rows.append(_cells(found[method, budget], size))
+        else:
+            rows.append(_without_size((method, size), HEAD))
+    kept = [k for k, title in enumerate(HEAD) if shown.get(title, True)]
+    return ReportTable(
+        model,
+        [HEAD[k] for k in kept],
+        [[row[k] for k in kept] for row in rows],
+    )
 
 
-def _cells(row: Row, size: str, grouped: bool) -> tuple[str, ...]:
+def _cells(row: Row, size: str) -> tuple[str, ...]:
     line = row.lines[0]
     epochs = row.epochs_to_target
     reached = sum(epochs is not None for epochs in row.target)
@@ -146,10 +225,13 @@ def _cells(row: Row, size: str, grouped: bool) -> tuple[str, ...]:
         row.method,
         size,
         f"{line['embedding_params']:,}",
-        _kilobytes(line["embedding_bytes"]),
+        _kilobytes(line["embedding_training_bytes"]),
+        _kilobytes(row.served_bytes),
+        _kilobytes(line["embedding_bytes_int8"]),
         _spread(row, "auc"),
+        _spread(row, "packed_auc"),
         _spread(row, "logloss"),
-        *([_spread(row, "gauc")] if grouped else ()),
+        _spread(row, "gauc"),
         difference,
         "" if row.p_value is None else probability(row.p_value),
         f"{row.mean('step_ms_median'):.1f}",
@@ -159,6 +241,9 @@ def _cells(row: Row, size: str, grouped: bool) -> tuple[str, ...]:
 
 
 def _spread(row: Row, key: str) -> str:
+    """Mean and standard deviation of a value; nothing if it is unknown."""
+    if any(line.get(key) is None for line in row.lines):
+        return ""
     mean = f"{row.mean(key):.4f}"
     if len(row.lines) == 1:
         return mean

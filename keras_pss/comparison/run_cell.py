@@ -4,6 +4,7 @@ import gc
 import hashlib
 import json
 import shutil
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pss.comparison.served import served
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file, write_text
 from keras_pss.metrics.click_metrics import Metrics
@@ -43,6 +45,7 @@ def run_cell(
     Returns:
         The cell's result, or its `name` and the `error` that ended it.
     """
+    begun = time.perf_counter()
     name = settings["name"]
     config = RunConfig.of(settings["config"])
     state = out / STATES / name
@@ -56,7 +59,11 @@ def run_cell(
         fitted = fit(model, data, config, state, verbose=0)
         labels, probabilities = fitted.scorer.whole("test")
         metrics = Metrics.of(labels, probabilities, data.groups("test"))
-        result = {**report_of(data, config, fitted), **metrics.as_dict()}
+        result = {
+            **report_of(data, config, fitted),
+            **metrics.as_dict(),
+            **served(fitted.model, data),
+        }
     except Exception as error:  # the other cells must still run
         traceback.print_exc()
         if isinstance(error, ForeignState):
@@ -74,6 +81,7 @@ def run_cell(
     return {
         "name": name,
         **result,
+        "cell_seconds": time.perf_counter() - begun,
         "probabilities": path.name,
         "versions": versions(),
         "machine": machine(),

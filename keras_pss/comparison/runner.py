@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_pss.comparison.estimate import Estimate
 from keras_pss.comparison.grid import Cell, Grid, infeasible
 from keras_pss.comparison.run_cell import STATES
 from keras_pss.comparison.worker_pool import run_all
 from keras_pss.data.locate import name_of, open_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file
+from keras_pss.training.fit import counts
 from keras_pss.training.scorer import EVALUATION_BATCH
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ LABELS = "labels.npy"
 
 # Arguments: finished cells, all cells, and the result of the last one.
 Progress = Callable[[int, int, dict[str, Any]], None]
+# Argument: the results so far.
+Watch = Callable[["Outcome"], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Outcome:
         infeasible: Reasons why cells have no size within their budget, by name.
         errors: Errors that ended cells without a result, by name.
         data: Name of the log in the report.
+        left: Number of cells that can be built and have no result yet, not
+            even an error of this call.
+        seconds_left: Seconds until they are finished, an estimate; None if
+            nothing is trained.
     """
 
     grid: Grid
@@ -47,6 +55,8 @@ class Outcome:
     infeasible: dict[str, str]
     errors: dict[str, str]
     data: str = ""
+    left: int = 0
+    seconds_left: float | None = None
 
 
 def compare(
@@ -56,6 +66,7 @@ def compare(
     workers: int = 1,
     progress: Progress | None = None,
     only_report: bool = False,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Trains every cell of a grid that is not finished yet.
 
@@ -75,6 +86,8 @@ def compare(
         progress: Function that is called after each cell. Default: None.
         only_report: Whether to train nothing and to return the finished cells,
             even while another process trains. Default: False.
+        watch: Function that is called with the outcome so far, before the
+            first cell is trained and after each one. Default: None.
 
     Raises:
         ValueError: If another process trains in `out`, a shard has changed,
@@ -100,13 +113,27 @@ def compare(
             k: line["error"] for k, line in known.items() if "error" in line
         }
         # Retry cells that failed: there may be more memory now.
-        left = [cell for cell in cells if cell.name not in done]
+        left = {cell.name: cell for cell in cells if cell.name not in done}
+        estimate = Estimate(rows, cells, workers)
+
+        def so_far(training: bool) -> Outcome:
+            seconds = estimate.seconds_left(left, done) if training else None
+            return Outcome(
+                grid,
+                dict(done),
+                reasons,
+                dict(errors),
+                name_of(data),
+                len(left),
+                seconds,
+            )
 
         def finished(line: dict[str, Any]) -> None:
             name = line["name"]
             line = {**line, **wanted[name]}
             _append(out / RESULTS, line)
             errors.pop(name, None)
+            left.pop(name)
             if "error" in line:
                 errors[name] = line["error"]
             else:
@@ -114,10 +141,17 @@ def compare(
                 shutil.rmtree(out / STATES / name, ignore_errors=True)
             if progress:
                 progress(len(done), len(cells), line)
+            if watch:
+                watch(so_far(training=True))
 
         if not only_report:
+            if watch and left:
+                watch(so_far(training=True))
             run_all(
-                [{"name": c.name, "config": c.config.as_dict()} for c in left],
+                [
+                    {"name": name, "config": cell.config.as_dict()}
+                    for name, cell in left.items()
+                ],
                 data,
                 out,
                 workers,
@@ -125,7 +159,7 @@ def compare(
             )
             if not errors:
                 _tidy(out)
-    return Outcome(grid, done, reasons, errors, name_of(data))
+        return so_far(training=False)
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -152,13 +186,14 @@ def _feasible(grid: Grid, rows: ClickLog) -> tuple[list[Cell], dict[str, str]]:
     """Cells that can be built, and the reasons why others cannot."""
     cells: list[Cell] = []
     reasons: dict[str, str] = {}
-    for cell in grid.cells():
+    seen = counts(rows)
+    for cell in grid.in_training_order():
         # Feasibility does not depend on the seed.
         alike = cell.name.removesuffix(str(cell.seed))
         if cell.seed > 1:
             reason = reasons.get(f"{alike}1")
         else:
-            reason = infeasible(cell, rows)
+            reason = infeasible(cell, rows, seen)
         if reason is None:
             cells.append(cell)
         else:

@@ -2,139 +2,27 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from keras_pss.comparison.convergence import (
-    Convergence,
+from keras_pss.comparison.method_rows import FULL
+from keras_pss.comparison.run_cell import PROBABILITIES
+from keras_pss.comparison.runner import LABELS, Outcome
+from keras_pss.comparison.summaries.convergence import (
     convergences,
     reached_at,
 )
-from keras_pss.comparison.grid import FULL, ONE_SIZE
-from keras_pss.comparison.run_cell import PROBABILITIES
-from keras_pss.comparison.runner import LABELS, Outcome
+from keras_pss.comparison.summaries.ranking import Seeds, best_rows
+from keras_pss.comparison.summaries.row import Row
+from keras_pss.comparison.summaries.summary import Average, Summary
 from keras_pss.metrics.holm import holm
-from keras_pss.metrics.significance import Components, Difference
-
-
-@dataclass(frozen=True)
-class Row:
-    """The runs of one model, method and budget.
-
-    Attributes:
-        model, budget: As in a `Cell`.
-        method: The row's name, as in a `Cell`.
-        lines: Results, one per seed.
-        difference: AUC minus that of full tables, over the seeds that both
-            have; None for full tables, or without such a seed.
-        p_value: p-value of no difference, after Holm's correction over the
-            rows of all models; None without a difference.
-        target: Epochs until the AUC of full tables, one per seed; None if it
-            was not reached.
-        relative_time: Training time until that AUC, divided by that of full
-            tables, over the seeds that both have; None if a run did not reach
-            it.
-    """
-
-    model: str
-    method: str
-    budget: str
-    lines: list[dict[str, Any]]
-    difference: Difference | None
-    p_value: float | None
-    target: list[float | None]
-    relative_time: float | None
-
-    def mean(self, key: str) -> float:
-        return statistics.mean(line[key] for line in self.lines)
-
-    def deviation(self, key: str) -> float:
-        values = [line[key] for line in self.lines]
-        return statistics.stdev(values) if len(values) > 1 else 0.0
-
-    @property
-    def epochs_to_target(self) -> float | None:
-        """Mean of `target` over the seeds; None if a run did not reach it."""
-        reached = [epochs for epochs in self.target if epochs is not None]
-        if len(reached) < len(self.lines):
-            return None
-        return statistics.mean(reached)
-
-
-@dataclass(frozen=True)
-class Average:
-    """A method and budget over all models that have finished it.
-
-    Attributes:
-        method, budget: As in a `Row`.
-        models: The models averaged.
-        difference: Mean of the models' differences from their full tables.
-        p_value: p-value of no difference, after Holm's correction over the
-            averages.
-    """
-
-    method: str
-    budget: str
-    models: list[str]
-    difference: Difference
-    p_value: float
-
+from keras_pss.metrics.significance import Components
 
 Found = TypeVar("Found", Row, Average)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The rows of all models in the grid's order, and statistics over them.
-
-    Attributes:
-        rows: One for each model, method and budget.
-        averages: One for each method and budget.
-        convergences: Convergence until the AUC that all sizes of the method
-            and full tables reach.
-        common: Convergence until the AUC that all runs of the model reach, so
-            that methods can be compared.
-    """
-
-    rows: list[Row]
-    averages: list[Average]
-    convergences: list[Convergence]
-    common: list[Convergence]
-
-    def of(self, model: str) -> list[Row]:
-        return [row for row in self.rows if row.model == model]
-
-    def has(self, key: str) -> bool:
-        """Whether all results have a value of this name."""
-        return all(
-            line.get(key) is not None for row in self.rows for line in row.lines
-        )
-
-    def compression(
-        self, method: str, budget: str, model: str | None = None
-    ) -> float | None:
-        """The compression, mean over models; None for open vocabularies."""
-        rows = self.rows if model is None else self.of(model)
-        found = [
-            row.lines[0]["compression"]
-            for row in rows
-            if (row.method, row.budget) == (method, budget)
-        ]
-        known = [value for value in found if value is not None]
-        return statistics.mean(known) if known else None
-
-    def size(self, method: str, budget: str) -> str:
-        """The budget, or in brackets the size of a method that has only one."""
-        if method == FULL:
-            return ""
-        if method not in ONE_SIZE:
-            return budget
-        factor = self.compression(method, budget)
-        return "–" if factor is None else f"({factor:.3g}x)"
 
 
 def summarise(outcome: Outcome, out: Path) -> Summary:
@@ -161,6 +49,15 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
         folder = out / PROBABILITIES
         paths = [folder / line["probabilities"] for line in lines]
         return Components.of(labels, np.stack([np.load(p) for p in paths]))
+
+    def of_models(found: Sequence[Row], seeds: Seeds) -> Components:
+        """The mean over models of one method, for a `Best`."""
+        return Components.mean(
+            [
+                components([x for x in row.lines if x["seed"] in seeds])
+                for row in found
+            ]
+        )
 
     @cache
     def of_full(model: str, seeds: tuple[int, ...]) -> Components:
@@ -191,6 +88,13 @@ def summarise(outcome: Outcome, out: Path) -> Summary:
         _corrected(averages),
         convergences(rows, common=False),
         convergences(rows, common=True),
+        list(dict.fromkeys(key[1:] for key in groups)),
+        [
+            (cell.model, cell.row, cell.budget)
+            for cell in outcome.grid.cells()
+            if cell.name in outcome.infeasible and cell.seed == 1
+        ],
+        best_rows(outcome.grid.budgets, rows, of_models),
     )
 
 
