@@ -41,9 +41,9 @@ def compare(
             "Settings of all runs: 'small' (narrow networks, batches of 512, "
             "for about 100,000 rows on a few cores), 'paper' (the widths of "
             "ROBE's table 8), a TOML file, or 'auto': below a million training "
-            "rows 'small', with 3 seeds for less than 150,000 rows (within an "
+            "rows 'small', with 3 seeds for less than 200,000 rows (within an "
             "hour on two cores, for all methods and budgets), 2 for less than "
-            "300,000, else 1; from a million on 'paper'. Other options "
+            "400,000, else 1; from a million on 'paper'. Other options "
             "override it."
         ),
     ] = "auto",

@@ -10,7 +10,7 @@ AUTO = "auto"
 # ones suffice.
 SMALL_ROWS = 1_000_000
 # Seeds by training rows: an hour on two cores with every default row and size.
-SEEDS = ((150_000, 3), (300_000, 2), (SMALL_ROWS, 1))
+SEEDS = ((200_000, 3), (400_000, 2), (SMALL_ROWS, 1))
 
 
 def grid_for(rows: ClickLog, **changes: Any) -> Grid:
@@ -24,7 +24,7 @@ def grid_for(rows: ClickLog, **changes: Any) -> Grid:
 
     Returns:
         Below a million training rows `"small"`, with three seeds for less than
-        150,000 rows, two for less than 300,000 and one beyond; else
+        200,000 rows, two for less than 400,000 and one beyond; else
         `"paper"`. The model is DLRM, or NeuralCF for a log without dense
         features.
     """

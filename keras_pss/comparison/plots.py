@@ -1,6 +1,7 @@
 """Plots of a comparison: quality and convergence against size."""
 
 import math
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FixedLocator,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from keras_pss.comparison.method_rows import FIRST, FULL
 from keras_pss.comparison.summaries.convergence import (
@@ -20,6 +27,12 @@ from keras_pss.comparison.summaries.convergence import (
 from keras_pss.comparison.summaries.summary import Summary
 
 _MARKERS = "osD^v<>P*X"
+_BOLD = {"linewidth": 2.4, "markersize": 6, "zorder": 3}
+_THIN = {"linewidth": 1.1, "markersize": 4.5, "zorder": 2, "alpha": 0.85}
+# Losses of AUC below it are on a linear scale, larger ones on a logarithmic
+# one: what a good method loses is a tenth of what a poor one does.
+_SMALL_LOSS = 0.003
+_LOSSES = (-0.1, -0.05, -0.02, -0.01, -0.005, -0.002, 0, 0.002, 0.005, 0.01)
 
 
 def draw(
@@ -57,25 +70,29 @@ def draw(
 
 def _styles(summary: Summary) -> Iterator[tuple[str, dict[str, Any]]]:
     """A color and a marker for each method, the same in all plots."""
-    methods = dict.fromkeys(row.method for row in summary.rows)
+    found = dict.fromkeys(row.method for row in summary.rows)
+    methods = [method for method in found if method != FULL]
+    # A person looks for the first rows among many others.
+    bold = [method for method in methods if method in FIRST]
     colors = [
         color
         for name in ("tab10", "Dark2")
         for color in matplotlib.color_sequences[name]
     ]
-    for place, method in enumerate(m for m in methods if m != FULL):
+    places = {
+        m: k for k, m in enumerate(sorted(methods, key=lambda m: m not in bold))
+    }
+    for method in methods:
+        place = places[method]
         yield (
             method,
             {
                 "color": colors[place % len(colors)],
                 "marker": _MARKERS[place % len(_MARKERS)],
                 "label": method,
-                "markersize": 5,
                 "capsize": 2,
                 "elinewidth": 0.8,
-                # A person looks for these rows among many others.
-                "linewidth": 2.2 if method in FIRST else 1.2,
-                "zorder": 3 if method in FIRST else 2,
+                **(_BOLD if method in bold else _THIN),
             },
         )
 
@@ -91,7 +108,9 @@ def _models(
     figure, panels = plt.subplots(
         down,
         across,
-        figsize=(1.5 + 3.2 * across, 0.8 + 2.9 * down),
+        figsize=(8, 5)
+        if len(models) == 1
+        else (1.5 + 3.2 * across, 0.8 + 2.9 * down),
         layout="constrained",
         squeeze=False,
     )
@@ -147,7 +166,7 @@ def _possible(panel: Any, best_auc: float) -> None:
 def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     if not summary.averages:
         return None
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     # Means over fewer models are not comparable.
     most = max(len(average.models) for average in summary.averages)
     whole = [a for a in summary.averages if len(a.models) == most]
@@ -169,8 +188,35 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
         ylabel="test AUC − full, mean over models\n(bars: 95 %, each alone)",
     )
     _logarithmic(axes)
+    axes.set_yscale("symlog", linthresh=_SMALL_LOSS, linscale=1)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(FixedLocator(_LOSSES))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3f}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(low, high)
+    _without_size(axes, summary)
     _legend(figure, axes)
     return figure
+
+
+def _without_size(axes: Any, summary: Summary) -> None:
+    """Names the methods and budgets that have no size, below the axis."""
+    found: dict[str, list[str]] = {}
+    for _, method, budget in summary.infeasible:
+        budgets = found.setdefault(method, [])
+        if budget not in budgets:
+            budgets.append(budget)
+    if not found:
+        return
+    words = "; ".join(f"{k} {', '.join(v)}" for k, v in found.items())
+    text = textwrap.fill(f"No size within the budget: {words}.", 100)
+    axes.text(
+        *(0, -0.14, text),
+        transform=axes.transAxes,
+        va="top",
+        fontsize="small",
+        color="0.3",
+    )
 
 
 def _convergence(summary: Summary, styles: dict[str, Any]) -> Any:

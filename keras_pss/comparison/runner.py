@@ -44,8 +44,8 @@ class Outcome:
         infeasible: Reasons why cells have no size within their budget, by name.
         errors: Errors that ended cells without a result, by name.
         data: Name of the log in the report.
-        left: Number of cells that can be built and have no result yet, not
-            even an error of this call.
+        left: Number of cells that can be built and have neither a result nor
+            an error yet.
         seconds_left: Seconds until they are finished, an estimate; None if
             nothing is trained.
     """
@@ -117,15 +117,16 @@ def compare(
         estimate = Estimate(rows, cells, workers)
 
         def so_far(training: bool) -> Outcome:
-            seconds = estimate.seconds_left(left, done) if training else None
+            # A cell that failed in an earlier call is tried again.
+            waiting = [n for n in left if training or n not in errors]
             return Outcome(
                 grid,
                 dict(done),
                 reasons,
-                dict(errors),
+                {k: e for k, e in errors.items() if k not in waiting},
                 name_of(data),
-                len(left),
-                seconds,
+                len(waiting),
+                estimate.seconds_left(waiting, done) if training else None,
             )
 
         def finished(line: dict[str, Any]) -> None:

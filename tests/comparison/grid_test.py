@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_pss.comparison.grid import (
+from keras_pss.comparison.default_grid import grid_for
+from keras_pss.comparison.grid import Grid, infeasible, load_grid
+from keras_pss.comparison.method_rows import (
     BASELINES,
+    DEFAULT_METHODS,
     METHOD_ROWS,
-    Grid,
-    infeasible,
-    load_grid,
     method_settings,
 )
 from keras_pss.layers.embedding.methods import METHODS
@@ -44,6 +44,34 @@ def test_baselines_are_always_there_and_seeds_go_first():
     assert len({cell.name for cell in cells}) == len(cells)
 
 
+def test_a_first_picture_is_trained_before_other_rows():
+    grid = Grid(["dlrm", "dcn"], ["popularity", "tt", "robe"], ["10x"], 2)
+    cells = grid.in_training_order()
+    assert sorted(c.name for c in cells) == sorted(c.name for c in grid.cells())
+    first = ("full", "hash", "popularity", "robe")
+    rest = ("filter", "low_rank", "tt")
+    assert [(c.seed, c.model, c.row) for c in cells] == [
+        (seed, model, row)
+        for seed in (1, 2)
+        for rows in (first, rest)
+        for model in ("dlrm", "dcn")
+        for row in rows
+    ]
+
+
+def test_default_rows_and_sizes():
+    grid = Grid()
+    assert grid.rows() == list(METHOD_ROWS) == list(DEFAULT_METHODS)
+    assert {"clustered", "popularity"} <= set(grid.rows())
+    assert grid.rows()[: len(BASELINES)] == list(BASELINES)
+    assert {c.budget for c in grid.cells() if c.row == "popularity"} == {
+        *("10x", "100x", "1000x", "10000x")
+    }
+    bytes_too = Grid(["dlrm"], ["popularity"], ["10x", "18kB"], 1)
+    cells = {c.name: c for c in bytes_too.cells()}
+    assert cells["dlrm-popularity-18kB-1"].config.budget == "18kB"
+
+
 def test_settings_of_a_cell():
     grid = Grid(
         ["deepfm"],
@@ -70,12 +98,17 @@ def test_settings_of_a_cell():
 class Tables:
     """Rows as far as sizes go."""
 
+    num_dense = 13
+    train = 100_000
     cardinalities = (1000, 2000)
     schema = None
     has_named_tables = False
 
     def counts(self, column):
         return np.arange(self.cardinalities[column], 0, -1)
+
+    def rows(self, split):
+        return self.train
 
 
 class Open(Tables):
@@ -96,12 +129,55 @@ def test_a_method_without_a_size_says_why():
             assert "needs a vocabulary" in infeasible(cell, Open())
 
 
+def test_a_method_that_needs_counts_has_them():
+    """Rows of the counted ids fit, where rows of all ids would not."""
+    rows = Tables()
+    counts = [rows.counts(column) for column in (0, 1)]
+    (cell,) = [
+        cell
+        for cell in Grid(["dlrm"], ["popularity"], ["1000x"], 1).cells()
+        if cell.row == "popularity"
+    ]
+    assert infeasible(cell, rows, counts) is None
+    (cell,) = [
+        cell
+        for cell in Grid(["dlrm"], ["popularity"], ["24000x"], 1).cells()
+        if cell.row == "popularity"
+    ]
+    assert "needs a budget of at least" in infeasible(cell, rows, counts)
+
+
+@pytest.mark.parametrize(
+    ("train", "seeds", "batch"),
+    [
+        (199_999, 3, 512),
+        (200_000, 2, 512),
+        (400_000, 1, 512),
+        (999_999, 1, 512),
+        (1_000_000, 3, 2048),
+    ],
+)
+def test_the_default_grid_suits_the_number_of_rows(train, seeds, batch):
+    rows = Tables()
+    rows.train = train
+    grid = grid_for(rows)
+    assert (grid.seeds, list(grid.models)) == (seeds, ["dlrm"])
+    assert grid.cells()[0].config.batch_size == batch
+    # What the user asks for comes first.
+    grid = grid_for(rows, seeds=5, models=["dcn"], run={"batch_size": 64})
+    assert (grid.seeds, list(grid.models)) == (5, ["dcn"])
+    assert grid.cells()[0].config.batch_size == 64
+    rows.num_dense = 0
+    assert grid_for(rows).models == ["neuralcf"]
+
+
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_grids_of_the_package(name):
     grid = load_grid(name, models=list(MODELS), run={"epochs": 1})
     assert {cell.config.epochs for cell in grid.cells()} == {1}
-    # 4 baselines with 1, 1, 3 and 3 sizes, and 5 methods with 3.
-    assert len(grid.cells()) == len(MODELS) * (8 + 5 * 3) * 3
+    # Full tables and the filter have one size, the other rows four.
+    rows = 2 + (len(METHOD_ROWS) - 2) * 4
+    assert len(grid.cells()) == len(MODELS) * rows * 3
 
 
 def test_a_grid_of_ones_own(tmp_path):

@@ -10,6 +10,7 @@ from keras_pss.comparison import Grid, plots
 from keras_pss.comparison import report_tables as tables_of
 from keras_pss.comparison.plots import draw
 from keras_pss.comparison.runner import Outcome
+from keras_pss.comparison.summaries.convergence import TOLERANCE
 from keras_pss.comparison.summary import summarise
 
 pytestmark = pytest.mark.tf_only
@@ -30,9 +31,11 @@ def line(cell, out, strength, curve, step=2.0):
         "auc": roc_auc_score(LABELS, probabilities),
         "logloss": 0.5,
         "validation_auc": max(curve),
-        "compression": 1.0 if cell.budget == "1x" else 10.0,
-        "embedding_params": 100,
-        "embedding_bytes": 400,
+        "full_params": 1000,
+        "embedding_params": 1000 if cell.budget == "1x" else 100,
+        "embedding_bytes": 4000 if cell.budget == "1x" else 400,
+        "embedding_bytes_int8": 150,
+        "embedding_training_bytes": 1600,
         "step_ms_median": step,
         "probabilities": f"{cell.name}.npy",
         "history": {
@@ -62,7 +65,7 @@ def outcome(tmp_path):
         strength = {"full": 2.0, "robe": 1.9, "hash": 0.5}[cell.row]
         step = 10.0 * cell.seed if cell.row == "full" else 2.0
         results[cell.name] = line(cell, tmp_path, strength, curve, step)
-    infeasible = {"dlrm-low_rank-10x-1": "too small"}
+    infeasible = {f"dlrm-low_rank-10x-{seed}": "too small" for seed in (1, 2)}
     return tmp_path, Outcome(grid, results, infeasible, {"dcn-x": "died"})
 
 
@@ -170,7 +173,11 @@ def test_means_over_models(outcome):
         )
     )
     table = tables_of.averages(summary)
-    assert [row[2] for row in table.rows] == ["1: dlrm", "2"]
+    # Low rank has no result for DLRM because it has no size there.
+    assert [row[:4] for row in table.rows if row[3] == "no size"] == [
+        ("low_rank", "10x", "", "no size")
+    ]
+    assert [row[2] for row in table.rows][1:] == ["1: dlrm", "2"]
 
 
 def test_convergence(outcome):
@@ -185,31 +192,37 @@ def test_convergence(outcome):
     hashed = found["dlrm", "hash"]
     assert hashed.target == 0.6
     assert hashed.epochs == {"full": 0.5, "10x": 1.5}
-    # In the plot, all methods of a model run to one target.
-    common = [c for c in summary.common if c.model == "dlrm"]
-    assert {c.method for c in common} == {"hash", "robe"}
-    assert {c.target for c in common} == {0.6}
-    assert common[0].epochs == {"full": 0.5, "10x": 1.5}
-    assert common[1].epochs == {"full": 0.5, "10x": 1.0}
+    # In the plot, all methods of a model run to one target, and one that does
+    # not reach it does not move it.
+    common = {c.method: c for c in summary.common if c.model == "dlrm"}
+    assert {c.target for c in common.values()} == {0.8 - TOLERANCE}
+    assert common["hash"].epochs == {"full": 1.0}
+    assert common["robe"].epochs == {"full": 1.0, "10x": 1.5}
+    assert common["robe"].times["10x"] == pytest.approx(6 / 30)
 
 
 def test_tables_and_plots(outcome):
     out, given = outcome
     summary = summarise(given, out)
     table = tables_of.of_model(summary, "dlrm")
-    assert [row[0] for row in table.rows] == ["full", "hash", "robe"]
-    hashed = dict(zip(table.head, table.rows[1], strict=True))
+    assert [row[0] for row in table.rows] == [
+        *("full", "low_rank", "hash", "robe")
+    ]
+    assert {len(row) for row in table.rows} == {len(table.head)}
+    hashed = dict(zip(table.head, table.rows[2], strict=True))
     assert hashed["epochs to full's AUC"] == hashed["time to it"] == "–"
     assert hashed["p (Holm)"].endswith("*")
     assert hashed["AUC − full"].startswith("−")
     assert hashed["log loss"] == "0.5000 ± 0.0000"
-    assert hashed["kB"] == "0.4"
+    assert hashed["kB training"] == "1.6"
+    assert hashed["kB served"] == "0.4"
+    assert hashed["kB int8"] == "0.1"
     alone = tables_of.of_model(summary, "dcn").rows[1]
     assert dict(zip(table.head, alone, strict=True))["log loss"] == "0.5000"
     lines = table.markdown().splitlines()
     assert len({text.count("|") for text in lines[2:]}) == 1
     assert tables_of.left_out(given) == [
-        "dlrm-low_rank-10x-1: too small",
+        "dlrm-low_rank-10x-1 and 1 more: too small",
         "dcn-x: died",
     ]
     drawn = draw(summary, out / "plots", best_auc=0.95)
@@ -236,14 +249,16 @@ def test_gauc_is_a_column_where_all_results_have_it(outcome):
         assert {len(row) for row in table.rows} == {len(table.head)}
         assert ("gAUC" in table.head) == shown
     column = table.head.index("gAUC")
-    assert {row[column] for row in table.rows} == {"0.5000 ± 0.3536"}
+    found = {row[column] for row in table.rows if "no size" not in row}
+    assert found == {"0.5000 ± 0.3536"}
 
 
 def test_an_interval_stands_beside_the_p_of_its_own(outcome):
     out, given = outcome
     summary = summarise(given, out)
     table = tables_of.averages(summary)
-    for average, row in zip(summary.averages, table.rows, strict=True):
+    rows = [row for row in table.rows if tables_of.NO_SIZE not in row]
+    for average, row in zip(summary.averages, rows, strict=True):
         shown = dict(zip(table.head, row, strict=True))
         found = average.difference
         assert shown["p"] == tables_of.probability(found.p_value, False)
@@ -257,7 +272,7 @@ def test_a_method_of_one_size_has_no_budget(outcome):
     for cell in given.grid.cells():
         if cell.row == "filter" and cell.model == "dlrm":
             found = line(cell, out, 2.0, (0.6, 0.7, 0.7))
-            results[cell.name] = {**found, "compression": 11.28}
+            results[cell.name] = {**found, "embedding_bytes": 355}
     summary = summarise(dataclasses.replace(given, results=results), out)
     assert summary.size("full", "1x") == ""
     assert summary.size("filter", "1x") == "(11.3x)"
@@ -273,10 +288,93 @@ def test_a_method_of_one_size_has_no_budget(outcome):
     table = tables_of.convergence(summary)
     assert table.head[3:] == ("own size", "10x")
     # Open ids have no uncompressed size to be beside: nothing is drawn.
-    results = {k: {**v, "compression": None} for k, v in results.items()}
+    results = {k: {**v, "full_params": None} for k, v in results.items()}
     summary = summarise(dataclasses.replace(given, results=results), out)
     assert summary.size("filter", "1x") == "–"
     assert len(draw(summary, out / "plots")) == 3
+
+
+def best_of(given, out, **changes):
+    chosen = dataclasses.replace(given, **changes)
+    return summarise(chosen, out).best
+
+
+def test_the_best_at_a_size_and_what_is_within_noise_of_it(outcome):
+    out, given = outcome
+    (best,) = best_of(given, out)
+    # Hashing has no result for DCN: only methods of both models compete.
+    assert (best.budget, best.method, best.models) == ("10x", "robe", 2)
+    assert best.seeds == 1  # DCN's second run of ROBE is missing
+    assert (best.within, best.behind) == ({}, {})
+    results = {k: v for k, v in given.results.items() if "dlrm" in k}
+    for cell in given.grid.cells():
+        if (cell.model, cell.row) == ("dlrm", "filter"):
+            found = line(cell, out, 2.0, (0.6, 0.7, 0.7))
+            results[cell.name] = {**found, "embedding_bytes": 399}
+    (best,) = best_of(given, out, results=results)
+    assert {best.method, *best.within} == {"robe", "filter"}
+    assert set(best.behind) == {"hash"}
+    robe = best.auc if best.method == "robe" else None
+    both = {
+        name: np.mean(
+            [results[f"dlrm-{name}-{seed}"]["auc"] for seed in (1, 2)]
+        )
+        for name in ("robe-10x", "filter-1x", "hash-10x", "full-1x")
+    }
+    highest = max(both["robe-10x"], both["filter-1x"])
+    assert best.auc == pytest.approx(highest)
+    assert robe in (None, best.auc)
+    assert best.full.difference == pytest.approx(highest - both["full-1x"])
+    assert best.behind["hash"].difference == pytest.approx(
+        both["hash-10x"] - highest
+    )
+    # The filter does not compete at sizes that it does not fit into.
+    larger = {k: {**v, "embedding_bytes": 401} for k, v in results.items()}
+    (best,) = best_of(given, out, results=larger)
+    assert "filter" not in {best.method, *best.within, *best.behind}
+
+
+def test_the_best_is_told_in_words(outcome):
+    out, given = outcome
+    results = {k: v for k, v in given.results.items() if "dlrm" in k}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    table = tables_of.best(summary)
+    (row,) = table.rows
+    shown = dict(zip(table.head, row, strict=True))
+    assert (shown["size"], shown["best"]) == ("10x", "robe")
+    assert shown["within noise of the best"] == "–"
+    assert shown["behind the best"].startswith("hash −0.")
+    assert 'class="words"' in table.html()
+    assert "| --- | --- |" in table.markdown()
+    # Without full tables, there is no difference from them.
+    results = {k: v for k, v in results.items() if "-full-" not in k}
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    assert tables_of.best(summary).rows[0][3] == "–"
+
+
+def test_served_bytes_are_those_of_packed_tables(outcome):
+    out, given = outcome
+    results = {
+        k: {**v, "served_bytes": 100, "packed_auc": 0.625}
+        if "robe" in k
+        else {**v, "served_bytes": v["embedding_bytes"], "packed_auc": None}
+        for k, v in given.results.items()
+    }
+    assert (
+        tables_of.PACKED
+        not in tables_of.of_model(summarise(given, out), "dlrm").head
+    )
+    summary = summarise(dataclasses.replace(given, results=results), out)
+    assert summary.factor("robe", "10x") == 40
+    assert summary.factor("hash", "10x") == 10
+    table = tables_of.of_model(summary, "dlrm")
+    column = table.head.index(tables_of.PACKED)
+    assert {row[0]: row[column] for row in table.rows} == {
+        "full": "",
+        "low_rank": "",
+        "hash": "",
+        "robe": "0.6250 ± 0.0000",
+    }
 
 
 @pytest.mark.parametrize(
