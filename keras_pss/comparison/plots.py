@@ -189,11 +189,14 @@ def _losses(summary: Summary, styles: dict[str, Any]) -> Any:
     )
     _logarithmic(axes)
     axes.set_yscale("symlog", linthresh=_SMALL_LOSS, linscale=1)
-    low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(FixedLocator(_LOSSES))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3f}")
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(low, high)
+    # Intervals of two seeds may be far longer than all differences.
+    means = [average.difference.difference for average in whole]
+    axes.set_ylim(
+        1.5 * min(*means, -_SMALL_LOSS), 2 * max(*means, _SMALL_LOSS / 2)
+    )
     _without_size(axes, summary)
     _legend(figure, axes)
     return figure
@@ -236,7 +239,8 @@ def _convergence(summary: Summary, styles: dict[str, Any]) -> Any:
                 for budget, value in values.items()
                 if (factor := _factor(summary, found, budget))
             )
-            _line(axes, points, styles[found.method])
+            if len(points) > 1:  # it has a size beside full tables
+                _line(axes, points, styles[found.method])
     right.axhline(1, color="0.3", linewidth=1)
     left.set(ylabel="epochs", ylim=(0, None))
     right.set(ylabel="training time over that of full tables", yscale="log")
