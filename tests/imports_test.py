@@ -70,6 +70,7 @@ ALLOWED = {
         "layers",
         "metrics",
         "named_toml",
+        "planning",
         "training",
     },
 }

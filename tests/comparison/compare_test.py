@@ -1,5 +1,6 @@
 """A comparison from the first cell to the report."""
 
+import dataclasses
 import shlex
 import sys
 from html.parser import HTMLParser
@@ -9,10 +10,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from small_grid import grid
 
-from keras_pss.comparison import compare, write_report
+from keras_pss.comparison import compare, runner, write_report
+from keras_pss.comparison.run_cell import run_cell
 from keras_pss.comparison.runner import read
 from keras_pss.comparison.summary import summarise
 from keras_pss.data import criteo
+from keras_pss.data.locate import open_click_log
 
 pytestmark = [pytest.mark.tf_only, pytest.mark.slow]
 
@@ -33,6 +36,9 @@ def test_every_cell_has_its_line(done, data):
     labels = np.load(out / "labels.npy")
     for line in outcome.results.values():
         assert line["epochs"] == 1  # of 13 steps, in rounds of 7 and 6
+        assert line["cell_seconds"] > line["history"]["seconds"][-1]
+        assert line["served_bytes"] == line["embedding_bytes"]
+        assert line["packed_auc"] is None
         probabilities = np.load(out / "probabilities" / line["probabilities"])
         assert line["auc"] == pytest.approx(
             roc_auc_score(labels, probabilities), abs=1e-12
@@ -45,6 +51,53 @@ def test_every_cell_has_its_line(done, data):
     counts = [log.counts(name) for name in criteo.CATEGORIES]
     kept = sum(1 + int((c[1:] >= 10).sum()) for c in counts)
     assert outcome.results["dlrm-filter-1x-1"]["embedding_params"] == 4 * kept
+
+
+def test_what_is_left_is_told_before_and_after_each_cell(
+    data, tmp_path, monkeypatch
+):
+    trained = []
+
+    def run(cells, data, out, workers, finished):
+        trained[:] = [cell["name"] for cell in cells]
+        for number, name in enumerate(trained):
+            end = {"error": "died"} if number == 1 else {"auc": 0.7}
+            finished({"name": name, "cell_seconds": 60.0, **end})
+
+    monkeypatch.setattr(runner, "run_all", run)
+    seen = []
+    outcome = compare(data, grid(), tmp_path, watch=seen.append)
+    assert trained == [
+        *("dlrm-full-1x-1", "dlrm-hash-10x-1", "dlrm-robe-10x-1"),
+        "dlrm-filter-1x-1",
+    ]
+    assert [each.left for each in seen] == [4, 3, 2, 1, 0]
+    assert [len(each.errors) for each in seen] == [0, 0, 1, 1, 1]
+    assert [len(each.results) for each in seen] == [0, 1, 1, 2, 3]
+    assert seen[0].seconds_left > seen[3].seconds_left > 0
+    assert seen[4].seconds_left == 0
+    assert (outcome.left, outcome.seconds_left) == (0, None)
+    only = compare(data, grid(), tmp_path, only_report=True)
+    assert (only.left, set(only.errors)) == (0, {"dlrm-hash-10x-1"})
+    # The next call tries it again.
+    seen.clear()
+    compare(data, grid(), tmp_path, watch=seen.append)
+    assert trained == ["dlrm-hash-10x-1"]
+    assert [(each.left, each.errors) for each in seen] == [(1, {}), (0, {})]
+
+
+def test_a_packed_model_is_tested_as_it_is_served(data, tmp_path):
+    rows = open_click_log(data)
+    small = dataclasses.replace(
+        grid(), methods=["quantized[storage=int4]"], budgets=["3x"]
+    )
+    (cell,) = [c for c in small.cells() if c.row.startswith("quantized")]
+    settings = {"name": cell.name, "config": cell.config.as_dict()}
+    line = run_cell(rows, settings, tmp_path)
+    assert line["served_bytes"] < line["embedding_bytes"] / 2
+    # The trained rows are those of the grid, which packing keeps.
+    assert line["packed_auc"] == pytest.approx(line["auc"], abs=1e-9)
+    assert line["packed_logloss"] == pytest.approx(line["logloss"], abs=1e-6)
 
 
 def test_finished_cells_are_kept(done, data):
@@ -108,12 +161,15 @@ def test_the_report(done):
     page = Page()
     page.feed(path.read_text())
     assert page.open == []
-    assert page.count["table"] == 3
+    assert page.count["table"] == 4
     assert page.count["img"] >= 2
     assert ("h1", "Quality against size: log.tsv") in page.text
     assert ("code", f"{shlex.join(['keras-pss', *sys.argv[1:]])}") in page.text
     assert not [text for _, text in page.text if "`" in text]
-    assert path.read_text().count('<div class="wide"><table>') == 3
+    assert path.read_text().count('<div class="wide"><table') == 4
+    assert "http-equiv" not in path.read_text()  # nothing is trained
+    assert "Best at each size" in path.read_text()
+    assert "Unfinished" not in path.read_text()
     assert "0.0 hours" not in path.read_text()
     text = (out / "report.md").read_text()
     for line in outcome.results.values():
