@@ -18,7 +18,7 @@ ROW_SECONDS = {
     "deepfm": 25e-6,
     "autoint": 100e-6,
     "xdeepfm": 80e-6,
-    "fibinet": 80e-6,
+    "fibinet": 200e-6,
     "neuralcf": 30e-6,
 }
 # A dense optimizer updates every parameter of full tables in every step.
