@@ -123,8 +123,8 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
         self.inner_dim: Any = inner_dim
         self.num_rows: Any = num_rows
         if num_rows is None:
-            positive_int("inner_dim", inner_dim, output_dim)
-            self._projects = self.inner_dim < output_dim
+            width = positive_int("inner_dim", inner_dim, output_dim)
+            self._projects = width < output_dim
             return
         self.inner_dim = _sequence("inner_dim", inner_dim)
         self.num_rows = _sequence("num_rows", num_rows)

@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base.checks import (
-    LARGEST_DIM,
-    positive_int,
-    positive_ints,
-    shown,
-)
+from keras_pss.layers.base.checks import LARGEST_DIM, positive_ints, shown
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
 
@@ -228,7 +223,8 @@ class MixedRows:
 
     @staticmethod
     def _constant(values: np.ndarray, ids: Tensor) -> Tensor:
-        return ops.cast(ops.convert_to_tensor(values.astype("int32")), ids.dtype)
+        numbers = ops.convert_to_tensor(values.astype(np.int32))
+        return ops.cast(numbers, ids.dtype)
 
     def _slot_widths(self) -> list[int]:
         """The widths of the rows that one lookup of all columns reads."""

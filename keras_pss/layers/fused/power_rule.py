@@ -10,6 +10,7 @@ a block of n rows counts with its matrix: n k + k d numbers, or n d for k = d.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def blocks_by_counts(
     starts = np.cumsum([0, *(len(each) for _, each in tables)])
     found = [
         _kept(rows[begin:end], widths[begin:end], output_dim)
-        for begin, end in zip(starts[:-1], starts[1:], strict=True)
+        for begin, end in pairwise(starts)
     ]
     return {
         "num_rows": tuple(n for n, _ in found),
@@ -212,7 +213,8 @@ def _blocks(
     """
     # Id 0 is in the first block, whether or not it was seen.
     counts = np.concatenate([[counts[:2].max()], counts[1:]])
-    sums, rows, begin = np.cumsum(counts), [], 0
+    sums, begin = np.cumsum(counts), 0
+    rows: list[int] = []
     for part in range(1, num_blocks):
         end = 1 + int(np.searchsorted(sums, sums[-1] * part / num_blocks))
         size = max(end - begin, rows[-1] if rows else 1)
