@@ -128,6 +128,7 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
             return
         self.inner_dim = _sequence("inner_dim", inner_dim)
         self.num_rows = _sequence("num_rows", num_rows)
+        self._projects = self.inner_dim[-1] < output_dim
         self._set_blocks([input_dim], [self.num_rows], [self.inner_dim], [0])
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -144,86 +144,101 @@ class MixedRows:
         return ops.concatenate(parts) if parts[1:] else parts[0]
 
     def rows_of(self, ids: Tensor) -> Tensor:
-        """Rows of valid ids: `(..., F)` to `(..., F, output_dim)`."""
-        limits = self._constant(self._limits[self._column_tables], ids)
-        ids = ops.where(ids < limits, ids, ops.zeros_like(ids))
-        found, slots = [], []
-        for blocks in self._blocks:
-            # A slot is a column and a block of its table: (..., F) -> (..., S)
-            own = [
-                (column, place)
-                for column, table in enumerate(self._column_tables)
-                for place, block in enumerate(blocks)
-                if block.table == table
-            ]
-            if own:
-                columns, places = np.array(own).T
-                found.append(self._projected(blocks, places, columns, ids))
-                slots += [(c, blocks[k].first) for c, k in own]
-        rows = found[0] if len(found) == 1 else ops.concatenate(found, axis=-2)
-        return self._chosen(rows, slots, ids)
+        """Rows of valid ids: `(..., F)` to `(..., F, output_dim)`.
 
-    def _projected(
-        self,
-        blocks: Sequence[Block],
-        places: np.ndarray,
-        columns: np.ndarray,
-        ids: Tensor,
-    ) -> Tensor:
-        """Rows in the slots of one width: `(..., F)` to `(..., S, d)`.
-
-        An id outside the block of a slot has any row there.
+        The narrow rows of an id in all blocks of its table, zeros except in
+        its own block, stand beside each other: F products with the matrices
+        of all blocks project them.
         """
-        width = blocks[0].width
+        shape = ops.shape(ids)
+        # Columns come first, so that the parts of a row are contiguous.
+        flat = ops.transpose(ops.reshape(ids, (-1, len(self._column_tables))))
+        limits = self._constant(self._limits[self._column_tables], flat)
+        flat = ops.where(flat < limits, flat, ops.zeros_like(flat))
+        found = [self._parts(blocks, flat) for blocks in self._blocks]
+        parts = ops.concatenate(found) if found[1:] else found[0]  # (T, n)
+        of_columns, of_matrices = self._places
+        parts = ops.reshape(
+            ops.take(parts, of_columns.reshape(-1), axis=0),
+            (*of_columns.shape, -1),
+        )  # (F, K, n)
+        matrices = ops.take(
+            self._all_matrices(parts.dtype), of_matrices, axis=0
+        )  # (F, K, d)
+        rows = ops.matmul(ops.transpose(parts, (0, 2, 1)), matrices)
+        rows = ops.transpose(rows, (1, 0, 2))  # (F, n, d) to (n, F, d)
+        return ops.reshape(rows, (*shape, self.output_dim))
+
+    def _parts(self, blocks: Sequence[Block], ids: Tensor) -> Tensor:
+        """Rows of one width in all their slots: `(F, n)` to `(S * k, n)`."""
+        columns, places = self._slots(blocks)
         rows = np.array([block.rows for block in blocks])
         firsts = np.array([block.first for block in blocks])
         starts = np.cumsum(rows) - rows
-        local = _taken(ids, columns) - self._constant(firsts[places], ids)
+        local = ops.take(ids, columns, axis=0)
+        local = local - self._constant(firsts[places], ids)
         inside = (local >= 0) & (local < self._constant(rows[places], ids))
         index = ops.where(inside, local, ops.zeros_like(local))
         index = index + self._constant(starts[places], ids)
-        narrow = self.gather_rows(f"narrow_{width}", index)
-        if width == self.output_dim:
-            return narrow
-        matrices = ops.reshape(
-            ops.cast(self.whole_table(f"projection_{width}"), narrow.dtype),
-            (len(blocks), width, self.output_dim),
-        )
-        if not np.array_equal(places, np.arange(len(blocks))):
-            matrices = ops.take(matrices, places, axis=0)
-        return ops.einsum("...sk,skd->...sd", narrow, matrices)
+        width = blocks[0].width
+        narrow = self.gather_rows(f"narrow_{width}", index)  # (S, n, k)
+        inside = ops.expand_dims(inside, -1)
+        narrow = ops.where(inside, narrow, ops.zeros_like(narrow))
+        parts = ops.transpose(narrow, (0, 2, 1))
+        return ops.reshape(parts, (len(columns) * width, -1))
 
-    def _chosen(
-        self, rows: Tensor, slots: Sequence[tuple[int, int]], ids: Tensor
-    ) -> Tensor:
-        """The row of each id out of those in all slots of its column."""
-        count = len(self._column_tables)
-        # The slots of each column in the order of their blocks.
-        order = sorted(range(len(slots)), key=lambda slot: slots[slot])
-        if len(slots) == count:
-            if order == list(range(count)):
-                return rows
-            return ops.take(rows, np.array(order), axis=-2)
-        first = np.searchsorted([slots[s][0] for s in order], np.arange(count))
-        most = max(np.diff([*first, len(slots)]))
-        # The first ids of all blocks of a column but the first one.
-        begins = np.full((count, most - 1), LARGEST_DIM, np.int64)
-        for place, slot in enumerate(order):
-            column, begin = slots[slot]
-            if begin:
-                begins[column, place - first[column] - 1] = begin
-        after = ops.expand_dims(ids, -1) >= self._constant(begins, ids)
-        block = ops.sum(ops.cast(after, "int32"), axis=-1)
-        slot = ops.take(
-            ops.convert_to_tensor(np.array(order, np.int32)),
-            block + ops.convert_to_tensor(first.astype(np.int32)),
-            axis=0,
-        )
-        return ops.take_along_axis(rows, ops.expand_dims(slot, -1), axis=-2)
+    def _slots(self, blocks: Sequence[Block]) -> tuple[np.ndarray, np.ndarray]:
+        """Each column with each block of its table: `(S,)` indices of both."""
+        slots = [
+            (column, place)
+            for column, table in enumerate(self._column_tables)
+            for place, block in enumerate(blocks)
+            if block.table == table
+        ]
+        found = np.array(slots, np.int32).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the parts of each column and their matrices are.
+
+        Returns:
+            Two arrays `(F, K)`, K the largest width of all blocks of a table
+            together: places among all parts, and among the rows of all
+            matrices. Columns with fewer parts have any, and a row of zeros.
+        """
+        found: list[list[tuple[int, int]]] = [[] for _ in self._column_tables]
+        part, row = 0, 0
+        for blocks in self._blocks:
+            width = blocks[0].width
+            full = width == self.output_dim
+            for column, place in zip(*self._slots(blocks), strict=True):
+                first = row if full else row + place * width
+                found[column] += [(part + k, first + k) for k in range(width)]
+                part += width
+            row += width if full else len(blocks) * width
+        most = max(map(len, found))
+        padded = [each + [(0, row)] * (most - len(each)) for each in found]
+        places = np.array(padded, np.int32)
+        return places[..., 0], places[..., 1]
+
+    def _all_matrices(self, dtype: Any) -> Tensor:
+        """The rows of all matrices; the identity for rows of the width d."""
+        found = []
+        for blocks in self._blocks:
+            width = blocks[0].width
+            if width == self.output_dim:
+                found.append(ops.eye(width, dtype=dtype))
+            else:
+                matrix = self.whole_table(f"projection_{width}")
+                found.append(ops.cast(matrix, dtype))
+        found.append(ops.zeros((1, self.output_dim), dtype=dtype))
+        return ops.concatenate(found)
 
     @staticmethod
     def _constant(values: np.ndarray, ids: Tensor) -> Tensor:
-        numbers = ops.convert_to_tensor(values.astype(np.int32))
+        """Numbers of the rows of some ids: `(S,)` to `(S, 1)`."""
+        numbers = ops.convert_to_tensor(values.astype(np.int32)[:, None])
         return ops.cast(numbers, ids.dtype)
 
     def _slot_widths(self) -> list[int]:
@@ -247,15 +262,6 @@ class MixedRows:
 def _place(block: Block) -> int:
     """A number that differs between the blocks of a table."""
     return block.first
-
-
-def _taken(ids: Tensor, columns: np.ndarray) -> Tensor:
-    """Some columns of ids, any of them several times."""
-    if len(columns) == ids.shape[-1] and np.array_equal(
-        columns, np.arange(len(columns))
-    ):
-        return ids
-    return ops.take(ids, columns, axis=-1)
 
 
 def _check_blocks(
