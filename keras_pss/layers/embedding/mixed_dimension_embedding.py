@@ -91,8 +91,8 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
     ```
 
     References: Ginart et al., "Mixed dimension embeddings with application to
-    memory-efficient recommendation systems" (ISIT 2021), the power rule in
-    its algorithms 1 and 2.
+    memory-efficient recommendation systems" (ISIT 2021), the power rule and
+    blocks of equal popularity.
     """
 
     sized_by = "inner_dim"
@@ -149,12 +149,18 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
     @classmethod
     def check_unsized(cls, arguments: dict[str, Any]) -> None:
         super().check_unsized(arguments)
-        for name in {"alpha", "num_blocks", "num_rows"} & set(arguments):
+        for name in {"alpha", "num_blocks"} & set(arguments):
             raise ValueError(
-                f"`{name}` of method='mixed_dimension' divides the budget of "
-                "an EmbeddingCollection, or comes with `inner_dim`. Leave it "
-                "out, or use one of these. "
+                f"`{name}` belongs to the power rule of several tables, which "
+                "an EmbeddingCollection with options={'alpha': 0.3} follows. "
+                f"Create one, or leave `{name}` out. "
                 f"Received: {name}={shown(arguments[name])}"
+            )
+        if arguments.get("num_rows") is not None:
+            raise ValueError(
+                "A budget determines one width for all ids. Leave `num_rows` "
+                "out, or give `inner_dim` instead of a budget. "
+                f"Received: num_rows={shown(arguments['num_rows'])}"
             )
 
     @classmethod
@@ -192,7 +198,8 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
         if not cls.divides_size(kwargs):
             return None
         alpha = kwargs.pop("alpha", None)
-        kwargs.pop("num_blocks", None)
+        blocks = kwargs.pop("num_blocks", power_rule.NUM_BLOCKS)
+        positive_int("num_blocks", blocks)
         widths = kwargs.pop("inner_dim", None)
         rows = kwargs.pop("num_rows", None)
         if widths is not None:

@@ -12,6 +12,7 @@ from keras import ops
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_ints, shown
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.ops import gather
 
 Tensor = Any
 
@@ -25,12 +26,14 @@ class Block:
         first: The first id of the block.
         rows: Number of its ids.
         width: Length of its rows.
+        number: Index among the blocks of all tables.
     """
 
     table: int
     first: int
     rows: int
     width: int
+    number: int
 
 
 class MixedRows:
@@ -69,8 +72,10 @@ class MixedRows:
             _check_blocks(dim, rows, widths, self.output_dim)
             firsts = np.cumsum([0, *rows])
             blocks += [
-                Block(table, int(first), n, k)
-                for first, n, k in zip(firsts[:-1], rows, widths, strict=True)
+                Block(table, int(first), n, k, len(blocks) + place)
+                for place, (first, n, k) in enumerate(
+                    zip(firsts[:-1], rows, widths, strict=True)
+                )
             ]
         widths = sorted({block.width for block in blocks}, reverse=True)
         # A tuple, since Keras would track a list.
@@ -105,9 +110,7 @@ class MixedRows:
         if width == self.output_dim:
             parts = [
                 table_scale.shared_rows(
-                    table_scale.with_seed_offset(
-                        given, 100 * block.table + _place(block)
-                    ),
+                    table_scale.with_seed_offset(given, block.number),
                     self._scaled[block.table],
                     width,
                     self.name,
@@ -122,7 +125,8 @@ class MixedRows:
             [scales[block.table].product_std for block in blocks],
             [block.rows for block in blocks],
         )
-        drawn = draws.scaled(given, 1.0, 2 * width)(shape, dtype="float32")
+        seed = sum(map(len, self._blocks)) + width
+        drawn = draws.scaled(given, 1.0, seed)(shape, dtype="float32")
         return ops.cast(
             drawn * ops.cast(stds[:, None], "float32"), dtype or "float32"
         )
@@ -137,7 +141,7 @@ class MixedRows:
                 self.embeddings_initializer,
                 width,
                 self.output_dim,
-                100 * block.table + _place(block),
+                block.number,
             )((width, self.output_dim), dtype)
             for block in blocks
         ]
@@ -151,41 +155,57 @@ class MixedRows:
         of all blocks project them.
         """
         shape = ops.shape(ids)
-        # Columns come first, so that the parts of a row are contiguous.
         flat = ops.transpose(ops.reshape(ids, (-1, len(self._column_tables))))
         limits = self._constant(self._limits[self._column_tables], flat)
         flat = ops.where(flat < limits, flat, ops.zeros_like(flat))
-        found = [self._parts(blocks, flat) for blocks in self._blocks]
-        parts = ops.concatenate(found) if found[1:] else found[0]  # (T, n)
+        index, inside = self._address(flat)
+        found, begin = [], 0
+        for blocks in self._blocks:
+            end = begin + len(self._slots(blocks)[0])
+            name = f"narrow_{blocks[0].width}"
+            narrow = self.gather_rows(name, index[begin:end])  # (S, n, k)
+            own = ops.expand_dims(inside[begin:end], -1)
+            narrow = ops.where(own, narrow, ops.zeros_like(narrow))
+            # (S * k, n), so that the numbers of a place are contiguous.
+            size = (end - begin) * blocks[0].width
+            by_place = ops.transpose(narrow, (0, 2, 1))
+            found.append(ops.reshape(by_place, (size, -1)))
+            begin = end
+        parts = ops.concatenate(found) if found[1:] else found[0]
         of_columns, of_matrices = self._places
         parts = ops.reshape(
             ops.take(parts, of_columns.reshape(-1), axis=0),
             (*of_columns.shape, -1),
         )  # (F, K, n)
-        matrices = ops.take(
-            self._all_matrices(parts.dtype), of_matrices, axis=0
+        matrices = gather.rows(
+            self._all_matrices(parts.dtype), ops.convert_to_tensor(of_matrices)
         )  # (F, K, d)
         rows = ops.matmul(ops.transpose(parts, (0, 2, 1)), matrices)
         rows = ops.transpose(rows, (1, 0, 2))  # (F, n, d) to (n, F, d)
         return ops.reshape(rows, (*shape, self.output_dim))
 
-    def _parts(self, blocks: Sequence[Block], ids: Tensor) -> Tensor:
-        """Rows of one width in all their slots: `(F, n)` to `(S * k, n)`."""
-        columns, places = self._slots(blocks)
-        rows = np.array([block.rows for block in blocks])
-        firsts = np.array([block.first for block in blocks])
-        starts = np.cumsum(rows) - rows
-        local = ops.take(ids, columns, axis=0)
-        local = local - self._constant(firsts[places], ids)
-        inside = (local >= 0) & (local < self._constant(rows[places], ids))
+    def _address(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of ids in all slots: `(F, n)` to `(S, n)`, width by width.
+
+        Returns:
+            Places in the table of each width, and booleans that are true in
+            the slot of the block that an id is in.
+        """
+        columns, firsts, rows, starts = [], [], [], []
+        for blocks in self._blocks:
+            size = np.array([block.rows for block in blocks])
+            first = np.array([block.first for block in blocks])
+            column, place = self._slots(blocks)
+            columns.append(column)
+            firsts.append(first[place])
+            rows.append(size[place])
+            starts.append((np.cumsum(size) - size)[place])
+        local = ops.take(ids, np.concatenate(columns), axis=0)
+        local = local - self._constant(np.concatenate(firsts), ids)
+        below = local < self._constant(np.concatenate(rows), ids)
+        inside = (local >= 0) & below
         index = ops.where(inside, local, ops.zeros_like(local))
-        index = index + self._constant(starts[places], ids)
-        width = blocks[0].width
-        narrow = self.gather_rows(f"narrow_{width}", index)  # (S, n, k)
-        inside = ops.expand_dims(inside, -1)
-        narrow = ops.where(inside, narrow, ops.zeros_like(narrow))
-        parts = ops.transpose(narrow, (0, 2, 1))
-        return ops.reshape(parts, (len(columns) * width, -1))
+        return index + self._constant(np.concatenate(starts), ids), inside
 
     def _slots(self, blocks: Sequence[Block]) -> tuple[np.ndarray, np.ndarray]:
         """Each column with each block of its table: `(S,)` indices of both."""
@@ -257,11 +277,6 @@ class MixedRows:
     def lookup_flops(self) -> int:
         narrow = [k for k in self._slot_widths() if k < self.output_dim]
         return 2 * sum(narrow) * self.output_dim
-
-
-def _place(block: Block) -> int:
-    """A number that differs between the blocks of a table."""
-    return block.first
 
 
 def _check_blocks(

@@ -80,7 +80,10 @@ def test_tables_of_several_widths_are_gathered_by_width(budget):
     wanted = [t[ids[:, f]] for f, t in enumerate(tables_of(group))]
     assert part is group
     np.testing.assert_allclose(
-        ops.convert_to_numpy(layer(ids)), np.stack(wanted, 1), rtol=1e-5
+        ops.convert_to_numpy(layer(ids)),
+        np.stack(wanted, 1),
+        rtol=1e-5,
+        atol=1e-7,
     )
 
 
@@ -214,6 +217,8 @@ def test_a_run_with_counts_divides_tables_into_blocks(budget):
     ("budget", "options", "message"),
     [
         ("4x", {"alpha": 3}, "`alpha`, the exponent"),
+        ("4x", {**RULE, "num_blocks": 0}, "`num_blocks` must be a positive"),
+        ("4x", {"num_blocks": 2}, "`num_blocks` belongs to the power rule"),
         ("4x", {"inner_dim": 2}, "are: num_rows, alpha"),
         ("4x", {**RULE, "inner_dim": 2}, "`options` of method='mixed_dim"),
         (None, {}, "must give the size of a table: `inner_dim`"),
@@ -250,6 +255,14 @@ def test_wrong_blocks(change, message):
         keras_pss.MixedDimensionEmbedding(8, 4, **arguments)
 
 
-def test_the_rule_belongs_to_collections():
-    with pytest.raises(ValueError, match="`alpha` of method='mixed_dim"):
-        keras_pss.embedding(500, 8, "mixed_dimension", "4x", alpha=0.3)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"alpha": 0.3}, "`alpha` belongs to the power rule of several"),
+        ({"num_blocks": 2}, "`num_blocks` belongs to the power rule"),
+        ({"num_rows": (3, 4)}, "A budget determines one width for all ids"),
+    ],
+)
+def test_a_budget_of_one_table_determines_one_width(argument, message):
+    with pytest.raises(ValueError, match=message):
+        keras_pss.embedding(500, 8, "mixed_dimension", "4x", **argument)
