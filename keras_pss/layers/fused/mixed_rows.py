@@ -155,7 +155,7 @@ class MixedRows:
         of all blocks project them.
         """
         shape = ops.shape(ids)
-        flat = ops.transpose(ops.reshape(ids, (-1, len(self._column_tables))))
+        flat = ops.reshape(ids, (-1, len(self._column_tables)))
         limits = self._constant(self._limits[self._column_tables], flat)
         flat = ops.where(flat < limits, flat, ops.zeros_like(flat))
         index, inside = self._address(flat)
@@ -163,12 +163,12 @@ class MixedRows:
         for blocks in self._blocks:
             end = begin + len(self._slots(blocks)[0])
             name = f"narrow_{blocks[0].width}"
-            narrow = self.gather_rows(name, index[begin:end])  # (S, n, k)
-            own = ops.expand_dims(inside[begin:end], -1)
+            narrow = self.gather_rows(name, index[:, begin:end])  # (n, S, k)
+            own = ops.expand_dims(inside[:, begin:end], -1)
             narrow = ops.where(own, narrow, ops.zeros_like(narrow))
             # (S * k, n), so that the numbers of a place are contiguous.
             size = (end - begin) * blocks[0].width
-            by_place = ops.transpose(narrow, (0, 2, 1))
+            by_place = ops.transpose(narrow, (1, 2, 0))
             found.append(ops.reshape(by_place, (size, -1)))
             begin = end
         parts = ops.concatenate(found) if found[1:] else found[0]
@@ -185,7 +185,7 @@ class MixedRows:
         return ops.reshape(rows, (*shape, self.output_dim))
 
     def _address(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of ids in all slots: `(F, n)` to `(S, n)`, width by width.
+        """Rows of ids in all slots: `(n, F)` to `(n, S)`, width by width.
 
         Returns:
             Places in the table of each width, and booleans that are true in
@@ -200,7 +200,7 @@ class MixedRows:
             firsts.append(first[place])
             rows.append(size[place])
             starts.append((np.cumsum(size) - size)[place])
-        local = ops.take(ids, np.concatenate(columns), axis=0)
+        local = ops.take(ids, np.concatenate(columns), axis=-1)
         local = local - self._constant(np.concatenate(firsts), ids)
         below = local < self._constant(np.concatenate(rows), ids)
         inside = (local >= 0) & below
@@ -257,8 +257,8 @@ class MixedRows:
 
     @staticmethod
     def _constant(values: np.ndarray, ids: Tensor) -> Tensor:
-        """Numbers of the rows of some ids: `(S,)` to `(S, 1)`."""
-        numbers = ops.convert_to_tensor(values.astype(np.int32)[:, None])
+        """Numbers of the dtype of some ids."""
+        numbers = ops.convert_to_tensor(values.astype(np.int32))
         return ops.cast(numbers, ids.dtype)
 
     def _slot_widths(self) -> list[int]:
