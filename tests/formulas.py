@@ -109,6 +109,24 @@ def low_rank(layer: Any, tables: Tables) -> np.ndarray:
     return tables["narrow"] @ tables.get("projection", np.eye(layer.output_dim))
 
 
+def blocks(layer: Any, tables: Tables) -> np.ndarray:
+    """Block by block; those of a width are stacked in their order."""
+    width = layer.output_dim
+    used: dict[int, tuple[int, int]] = {}
+    parts = []
+    for rows, k in zip(layer.num_rows, layer.inner_dim, strict=True):
+        first, place = used.get(k, (0, 0))
+        part = tables[f"narrow_{k}"][first : first + rows]
+        if k < width:
+            matrices = tables[f"projection_{k}"]
+            part = part @ matrices[place * k : (place + 1) * k]
+        parts.append(part)
+        used[k] = first + rows, place + 1
+    table = np.concatenate(parts)
+    others = np.repeat(table[:1], layer.input_dim - len(table), axis=0)
+    return np.concatenate([table, others])
+
+
 def decomposed(layer: Any, tables: Tables) -> np.ndarray:
     """FPD as the sum of rank-(p, p, 1) terms of the (s, s, d) cube."""
     r, p = layer.rank, layer.terms

@@ -194,6 +194,21 @@ METHODS = [
         },
     ),
     *rows(
+        keras_pss.MixedDimensionEmbedding,
+        formulas.blocks,
+        {"inner_dim": (8, 2), "num_rows": (20_000, 80_000)},
+        {
+            "mixed_dimension_blocks": (
+                {"inner_dim": (WIDTH, 3, 1), "num_rows": (5, 9, 46)},
+                5 * WIDTH + 3 * (9 + WIDTH) + 46 + WIDTH,
+            ),
+            "mixed_dimension_shared": (
+                {"inner_dim": (3, 3, 1, 1), "num_rows": (5, 9, 11, 13)},
+                3 * (14 + 2 * WIDTH) + 24 + 2 * WIDTH,
+            ),
+        },
+    ),
+    *rows(
         keras_pss.PopularityEmbedding,
         formulas.popularity,
         {"num_rows": 100_000, "inner_dim": 4},

@@ -231,6 +231,18 @@ class CompressedEmbedding(TableLayer):
         return cls.sized_by
 
     @classmethod
+    def divides_size(cls, options: Mapping[str, Any]) -> bool:
+        """Whether a rule of the method divides a size among several tables.
+
+        Otherwise a collection keeps the smallest tables uncompressed, and
+        divides the rest of a budget in proportion to the tables' sizes.
+
+        Args:
+            options: As in `option_names`.
+        """
+        return False
+
+    @classmethod
     def sized(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> Self:
         """Creates a layer whose arguments, not a budget, determine its size."""
         return cls(input_dim, output_dim, **kwargs)

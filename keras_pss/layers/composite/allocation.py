@@ -45,9 +45,13 @@ class TableSpec:
     def index_size(self) -> int:
         return self.cls.index_size(self.rows, self.width, **self.options)
 
+    @property
+    def divided_by_method(self) -> bool:
+        return self.cls.divides_size(self.options)
+
     def shares_with(self, other: Self) -> bool:
-        """Whether one memory holds both tables if they are compressed."""
-        return self.cls.one_memory and (
+        """Whether one size is that of both tables if they are compressed."""
+        return (self.cls.one_memory or self.divided_by_method) and (
             (self.method, self.width) == (other.method, other.width)
             and dict(self.options) == dict(other.options)
         )
@@ -133,7 +137,8 @@ def allocate(
                 continue
             size = tables[table].size
             if min_rows is None:
-                stays = spent + size <= limit
+                ruled = tables[table].divided_by_method
+                stays = not ruled and spent + size <= limit
             else:
                 stays = _below(tables[table], min_rows)
             if stays or smallest([table]) >= size:

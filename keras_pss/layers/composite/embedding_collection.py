@@ -87,7 +87,8 @@ class EmbeddingCollection(_EitherForm):
             `{"memory_size": 540_000}` for the single memory of ROBE.
         min_rows: Integer; tables with fewer rows stay uncompressed. By
             default the smallest tables do, up to a quarter of the budget, or
-            none if there is no budget.
+            none if there is no budget or the method divides it by a rule of
+            its own.
         options: Dict of further arguments of the method's layer, such as
             `{"block_size": 8}` or `{"gauge": "last_core"}`.
         embeddings_initializer: Initializer of each uncompressed `(n, d)`
