@@ -46,6 +46,13 @@ def macro_pss_size(output_dim: int, epsilon: float, delta: float) -> int:
     Raises:
         ValueError: If an argument is outside its range.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.macro_pss_size(16, epsilon=0.5, delta=0.05)  # 14304
+    ```
+
     References: theorem 6 and the paragraph below it.
     """
     width = positive_int("output_dim", output_dim)
@@ -67,6 +74,13 @@ def macro_pss_error(parameters: int, output_dim: int, delta: float) -> float:
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.macro_pss_error(160_000, 16, delta=0.05), 3)  # 0.139
+    ```
 
     References: theorem 6.
     """

@@ -34,6 +34,14 @@ def memory_fetches(
     Raises:
         ValueError: If an argument is not a positive integer.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.memory_fetches(128, line_size=16)  # 9
+    theory.memory_fetches(128, line_size=16, block_size=32)  # 12
+    ```
+
     References: Desai et al., "Random Offset Block Embedding (ROBE) for
     compressed embedding tables in deep learning recommendation systems"
     (MLSys 2022), table 1.

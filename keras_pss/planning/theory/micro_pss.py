@@ -34,6 +34,13 @@ def importance(table: npt.ArrayLike) -> Floats:
     Raises:
         ValueError: If `table` is not an array of finite numbers.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.importance([[3.0, 0.0], [0.0, 1.5]]).tolist()  # [1.0, 0.5]
+    ```
+
     References: definition 3.
     """
     rows = table_of("table", table)
@@ -74,6 +81,13 @@ def micro_pss_size(
     Raises:
         ValueError: If an argument is outside its range.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.micro_pss_size(10**6, 16, 0.5, delta=0.05, rho=0.1)  # 3208272
+    ```
+
     References: definition 3, theorem 7 and the paragraph below it.
     """
     ids = positive_int("input_dim", input_dim)
@@ -103,6 +117,13 @@ def micro_pss_error(
     Raises:
         ValueError: If an argument is outside its range.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.micro_pss_error(10**7, 10**6, 16, 0.05, rho=0.1), 3)  # 0.281
+    ```
+
     References: theorem 7.
     """
     ids = positive_int("input_dim", input_dim)
@@ -123,6 +144,13 @@ def pairwise_error(epsilon: float) -> float:
 
     Raises:
         ValueError: If `epsilon` is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.pairwise_error(0.5)  # 1.25
+    ```
 
     References: theorem 4.
     """

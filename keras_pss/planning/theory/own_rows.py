@@ -28,6 +28,13 @@ def own_row_count(base_rate: float, logit_variance: float) -> float:
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.own_row_count(base_rate=0.25, logit_variance=0.41), 1)  # 13.0
+    ```
     """
     return 1 / (2 * oov_row_loss(base_rate, logit_variance))
 
@@ -52,6 +59,14 @@ def own_rows_gain(
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    gain = theory.own_rows_gain([400, 100, 10], 0.25, 0.41, rows=1000)
+    round(gain, 4)  # 0.0181
+    ```
     """
     found = positive_numbers("counts", counts)
     total = positive_int("rows", rows)
@@ -81,6 +96,13 @@ def estimated_logit_variance(
     Raises:
         ValueError: If shapes differ, if clicks exceed counts, or if fewer than
             two ids occur twice.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.estimated_logit_variance([90, 80], [30, 10]), 3)  # 0.605
+    ```
 
     References: DerSimonian and Laird, "Meta-analysis in clinical trials"
     (1986), the moment estimate of a random effect's variance.

@@ -46,6 +46,14 @@ def lookup_product_mean(
     Raises:
         ValueError: If ids or sizes do not match the table.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    table = np.ones((1000, 16))
+    theory.lookup_product_mean(table, 0, 1, 1600, block_size=16)  # 16.01
+    ```
+
     References: theorem 2, equations 16 and 21.
     """
     rows = _rows_of(table, first, second)
@@ -80,6 +88,14 @@ def lookup_product_bound(
 
     Raises:
         ValueError: If ids or sizes do not match the table.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    table = np.ones((1000, 16))
+    round(theory.lookup_product_bound(table, 0, 1, 1600), 1)  # 1600.0
+    ```
 
     References: theorem 2 and equation 26.
     """
@@ -123,6 +139,14 @@ def lookup_product_variance(
         ValueError: If sizes do not match the table, or both rows lie in one
             block, or rows are split (Z < d).
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    table = np.ones((1000, 16))
+    round(theory.lookup_product_variance(table, 0, 1, 1600, 16), 1)  # 1917.0
+    ```
+
     References: theorem 2 and appendix B.2, completed.
     """
     rows = _rows_of(table, first, second)
@@ -155,10 +179,10 @@ def _meetings(rows: Floats, first: int, second: int, each: int) -> float:
     t of B lies on number j of a.
     """
     width = rows.shape[1]
-    blocks = [
+    a, b = (
         (rows[k // each * each :][:each] ** 2).ravel() for k in (first, second)
-    ]
-    sums = np.convolve(*blocks)  # by s + t, both from the blocks' begins
+    )
+    sums = np.convolve(a, b)  # by s + t, both from the blocks' begins
     at = first % each * width + second % each * width + 2 * np.arange(width)
     return float(sums[at[at < len(sums)]].sum())
 

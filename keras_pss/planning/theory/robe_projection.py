@@ -47,6 +47,14 @@ def projection_variance(
     Raises:
         ValueError: If shapes or sizes do not match each other.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    x = np.ones((1000, 16))
+    theory.projection_variance(x, x, 1600, block_size=16)  # 319680.0
+    ```
+
     References: theorem 1 and equation 10.
     """
     first, second = table_of("x", x), table_of("y", y)
@@ -85,6 +93,14 @@ def row_error(
 
     Raises:
         ValueError: If `table` or sizes do not match each other.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    table = np.ones((1000, 16))
+    round(theory.row_error(table, 1600, block_size=16)[0], 2)  # 159.84
+    ```
 
     References: equations 13 and 18, whose noise it is the mean square of.
     """

@@ -35,6 +35,13 @@ def oov_row_loss(base_rate: float, logit_variance: float) -> float:
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.oov_row_loss(base_rate=0.25, logit_variance=0.41), 4)  # 0.0384
+    ```
     """
     rate = fraction("base_rate", base_rate)
     spread = float(positive_numbers("logit_variance", logit_variance))
@@ -66,6 +73,13 @@ def own_row_loss(
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.own_row_loss([10, 100], 0.25, 0.41).tolist()  # [0.05, 0.005]
+    ```
     """
     found = positive_numbers("counts", counts)
     shared = oov_row_loss(base_rate, logit_variance)
@@ -94,6 +108,13 @@ def bucket_loss(
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.bucket_loss(10, 5.0, 0.25, logit_variance=0.41), 4)  # 0.0446
+    ```
     """
     shared = oov_row_loss(base_rate, logit_variance)
     sharing = positive_int("ids", ids)
@@ -117,6 +138,13 @@ def rounding_loss(bits: int, base_rate: float, logit_variance: float) -> float:
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    round(theory.rounding_loss(4, 0.25, logit_variance=0.41), 5)  # 0.0008
+    ```
     """
     shared = oov_row_loss(base_rate, logit_variance)
     return shared * 16 / 3 / 4 ** positive_int("bits", bits)

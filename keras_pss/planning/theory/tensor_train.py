@@ -29,6 +29,13 @@ def tt_parameters(
     Raises:
         ValueError: If the factors or ranks do not match each other.
 
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.tt_parameters((200, 220, 250), (2, 2, 4), rank=16)  # 135040
+    ```
+
     References: equation 2 and table 2.
     """
     cores = _cores(row_shape, column_shape, rank)
@@ -52,6 +59,13 @@ def tt_flops(
 
     Raises:
         ValueError: If the factors or ranks do not match each other.
+
+    Example:
+
+    ```python
+    theory = keras_pss.planning.theory
+    theory.tt_flops((200, 220, 250), (2, 2, 4), rank=16)  # 2560
+    ```
 
     References: equation 3 and the matrix products below it.
     """
