@@ -32,6 +32,7 @@ from keras_pss.data import criteo, synthetic
 from keras_pss.ops import hashing
 from keras_pss.ops.methods import robe
 from keras_pss.planning import theory
+from keras_pss.training.environment import machine, versions
 
 DIM = 16
 SHARES = (2, 10, 100, 1000)
@@ -57,8 +58,14 @@ def main() -> None:
         *rows_and_products(table, arguments.draws),
         *shared(table, max(2, arguments.draws // 4)),
     ]
+    common = {
+        "ids": len(table),
+        "dim": DIM,
+        "machine": machine(),
+        "versions": versions(),
+    }
     for line in results:
-        print(json.dumps({**line, "ids": len(table), "dim": DIM}), flush=True)
+        print(json.dumps({**line, **common}))
     if arguments.plot:
         plot(results, arguments.plot)
 
