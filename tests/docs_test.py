@@ -27,6 +27,7 @@ DOCUMENTED = {
     "compare_auc": significance.compare_auc,
     "WarmupDecay": schedules.WarmupDecay,
     **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
+    **dict(inspect.getmembers(keras_pss.planning.theory, inspect.isfunction)),
     **{
         name: value
         for name, value in inspect.getmembers(keras_pss)
@@ -59,7 +60,8 @@ def check_comment(line, scope):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/methods.md", "docs/training.md"]
+    "page",
+    ["README.md", "docs/methods.md", "docs/theory.md", "docs/training.md"],
 )
 def test_examples_of_a_page_run(page):
     scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
