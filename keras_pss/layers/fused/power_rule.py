@@ -92,13 +92,15 @@ def widths_within(
     """
     sizes = _sizes(np.asarray(rows, np.int64), output_dim)
     sizes[:, 0] = sizes[:, 1] if empty is None else np.asarray(empty)
-    relative = np.asarray(popularity, np.float64)
-    relative = relative / relative.max() if relative.any() else relative + 1
-    # The λ from which on a block has each width.
+    # The logarithm of the λ from which on a block has each width. It is
+    # rounded, so that ties are ties on every machine: a saved collection
+    # stores α and the budget.
     with np.errstate(divide="ignore"):
-        from_on = (np.arange(1, output_dim + 1) - 0.5) / (
-            relative[:, None] ** checked_alpha(alpha)
-        )
+        rare = -np.log(np.asarray(popularity, np.float64))
+    power = checked_alpha(alpha)
+    rule = power * rare if power else np.zeros_like(rare)
+    widths_from = np.log(np.arange(1, output_dim + 1) - 0.5)
+    from_on = np.round(widths_from + rule[:, None], 9)
     steps = np.unique(from_on[np.isfinite(from_on)])
     every = np.arange(len(sizes))
 
@@ -112,7 +114,7 @@ def widths_within(
             low = middle
         else:
             high = middle - 1
-    found = widths(steps[low] if low >= 0 else 0.0)
+    found = widths(steps[low] if low >= 0 else -np.inf)
     if empty is None:
         found = np.maximum(found, 1)
     whole = (found > 0) & (sizes[every, found] == sizes[:, output_dim])

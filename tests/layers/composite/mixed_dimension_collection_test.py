@@ -66,6 +66,7 @@ def by_counts(budget, options=RULE, width=WIDTH):
     )
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("budget", ["2x", "4x", 800])
 def test_tables_of_several_widths_are_gathered_by_width(budget):
     layer = keras_pss.EmbeddingCollection(
@@ -124,6 +125,7 @@ def test_gradients_reach_the_block_of_each_id_alone():
     )
 
 
+@pytest.mark.slow_on_jax
 def test_columns_of_a_table_share_its_rows():
     layer = keras_pss.EmbeddingCollection(
         {"item": DIMS[2], "user": DIMS[0]},

@@ -91,6 +91,21 @@ def test_tables_have_the_widths_of_the_largest_scale(dims, d, alpha, more):
     assert widths in [found for _, found in sizes]
 
 
+def test_tables_that_grow_at_one_scale_do_so_together():
+    # With α = 1/2, a ninth of the rows is three times the width: 3 numbers
+    # (1.5 rounded up) and 1 number (0.5), whatever the last bit of the root.
+    for rows in (90, 900, 9_000, 63_000, 999_999):
+        tables = [rows, 9 * rows]
+        parts = size_of(tables, (2, 1), 64)
+        more = size_of(tables, (3, 1), 64)
+        assert widths_of_tables(parts, tables, 64, 0.5) == (2, 1)
+        assert widths_of_tables(more, tables, 64, 0.5) == (3, 1)
+        # The next step is (4, 1), and the one after (5, 2) at λ = 4.5 √n.
+        tied = size_of(tables, (5, 2), 64)
+        assert widths_of_tables(tied - 1, tables, 64, 0.5) == (4, 1)
+        assert widths_of_tables(tied, tables, 64, 0.5) == (5, 2)
+
+
 def of_counts(counts, d, size, alpha, num_blocks):
     found = blocks_by_counts(counts, d, size, alpha, num_blocks)
     return found["num_rows"], found["inner_dim"]
