@@ -11,6 +11,11 @@ import pytest
 
 import keras_pss_cli
 
+NARROW = (
+    "--budget 20x --epochs 1 --batch-size 512 --model-option bottom_units=[8] "
+    "--model-option top_units=[8]"
+)
+
 
 def keras_pss(*arguments, folder=None):
     """What a user's process answers, after the seconds of its imports."""

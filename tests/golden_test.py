@@ -28,7 +28,22 @@ import keras_pss
 SETS = sorted(
     path.name.removesuffix("_int8.keras") for path in SAVED.glob("*_int8.keras")
 )
-every_form = pytest.mark.parametrize("form", ["float", "int8"])
+# Packed, the models have the tables of `dlrm` and layers of Keras.
+ALIKE = ("autoint", "dcn", "dcnv2", "deepfm", "fibinet", "neuralcf", "xdeepfm")
+PACKED_SETS = [
+    pytest.param(name, marks=pytest.mark.slow if name in ALIKE else [])
+    for name in SETS
+]
+every_file = pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *((name, "float") for name in SETS),
+        *(
+            pytest.param(*set_.values, "int8", marks=set_.marks)
+            for set_ in PACKED_SETS
+        ),
+    ],
+)
 every_set = pytest.mark.parametrize("name", SETS)
 TF = keras.backend.backend() == "tensorflow"
 
@@ -57,8 +72,7 @@ def check_outputs(model, name, form):
         same(found[key], value, TF and key in exact, f"{name} {form} {key}")
 
 
-@every_form
-@every_set
+@every_file
 def test_a_file_gives_the_same_model(name, form, tmp_path):
     """A `.keras` file; then one of weights fills what was emptied."""
     model = loaded(name, form)
@@ -95,7 +109,7 @@ def frozen():
     gc.unfreeze()
 
 
-@every_set
+@pytest.mark.parametrize("name", PACKED_SETS)
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
 def test_packing_gives_the_stored_bits(name, frozen):
     """The int8 twin is the same if it is made again of the float weights."""

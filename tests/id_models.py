@@ -7,6 +7,8 @@ import pytest
 import keras_pss
 
 BACKEND = keras.backend.backend()
+# Other backends would import PyTorch for its loaders, which takes long.
+SLOW_BUT_ON_TORCH = [] if BACKEND == "torch" else [pytest.mark.slow]
 
 
 DIMS = (1000, 500, 12)

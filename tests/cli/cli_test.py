@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import call, keras_pss
+from command_line import NARROW, call, keras_pss
 
 pytestmark = pytest.mark.tf_only
 
@@ -96,6 +96,7 @@ def test_training_from_a_file_keeps_its_records(folder):
     [
         "synth --out made.tsv --rows 100 --scale 0.001",
         "prepare log.tsv.gz --out prepared",
+        f"train --data data --out trained {NARROW}",
         "evaluate --run run --data log.tsv.gz",
         "export --run run --out exported",
         "recipes",

@@ -3,7 +3,15 @@
 import keras
 import numpy as np
 import pytest
-from id_models import BACKEND, GOOD, batch, errors, model_of, tables
+from id_models import (
+    BACKEND,
+    GOOD,
+    SLOW_BUT_ON_TORCH,
+    batch,
+    errors,
+    model_of,
+    tables,
+)
 
 import keras_pss
 from keras_pss.models import Model
@@ -150,7 +158,13 @@ def test_a_wrong_id_is_refused_in_a_dataset(way, wrong):
     assert is_refused(lambda: IN_GRAPHS[way](model_of(), WRONG[wrong]))
 
 
-@pytest.mark.parametrize("wrong", ["2^32 + 5", "fraction"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(wrong, marks=SLOW_BUT_ON_TORCH)
+        for wrong in ("2^32 + 5", "fraction")
+    ],
+)
 def test_a_wrong_id_is_refused_in_a_torch_loader(wrong):
     pytest.importorskip("torch")
     assert is_refused(lambda: fit(model_of(), loader(WRONG[wrong])))

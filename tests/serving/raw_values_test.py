@@ -27,6 +27,10 @@ from keras_pss.serving.raw_rows.layers.bucket_ids import least
 
 pytestmark = pytest.mark.tf_only
 
+# Each example runs some hundred operations one by one.
+every_amount = pytest.mark.parametrize(
+    "examples", [8, pytest.param(60, marks=pytest.mark.slow)]
+)
 LABEL = Label("click")
 CLEANED = Format(missing=("", "NA", "a b"), strip=True)
 X = Categorical("x")
@@ -160,13 +164,14 @@ def models(tmp_path_factory):
     return made
 
 
+@every_amount
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_texts(models, name):
+def test_texts(models, name, examples):
     schema, learned = SCHEMAS[name]
     frame = pl.DataFrame({"x": learned * 3}, {"x": pl.String})
     made = models(name, schema, frame)
 
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(drawn(name))
     def check(texts):
         frame = pl.DataFrame({"x": texts}, {"x": pl.String})
@@ -187,8 +192,9 @@ NUMBERS = {
 }
 
 
+@every_amount
 @pytest.mark.parametrize("name", NUMBERS)
-def test_numbers(models, name):
+def test_numbers(models, name, examples):
     one = schema(NUMBERS[name])
     learned = [1.0, 2.0, 3.0, 16777216.0, None, -5.0, 0.0]
     frame = pl.DataFrame({"x": learned * 3})
@@ -201,7 +207,7 @@ def test_numbers(models, name):
     numbers = near.map(float) | st.floats(allow_subnormal=False) | tiny
     numbers |= st.none()
 
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(st.lists(numbers, min_size=1, max_size=20))
     def check(numbers):
         compare(made, pl.DataFrame({"x": numbers}, {"x": pl.Float64}), one)
@@ -209,7 +215,8 @@ def test_numbers(models, name):
     check()
 
 
-def test_epochs(models):
+@every_amount
+def test_epochs(models, examples):
     one = timed("epoch_s")
     frame = pl.DataFrame({"x": [0, -1, 86_400, 10**9] * 3})
     made = models("epoch", one, frame)
@@ -217,7 +224,7 @@ def test_epochs(models):
         [2**62, -(2**63), 8_200_000_000_000, 8_200_000_000_001, -(2**43)]
     )
 
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(st.lists(times, min_size=1, max_size=20))
     def check(times):
         compare(made, pl.DataFrame({"x": times}), one)
@@ -229,9 +236,10 @@ def elements(texts, weights):
     return st.lists(st.tuples(texts, weights), max_size=6)
 
 
+@every_amount
 @pytest.mark.parametrize("keep", ["first", "last"])
 @pytest.mark.parametrize("dtype", ["string", "integer"])
-def test_lists_with_weights(models, keep, dtype):
+def test_lists_with_weights(models, keep, dtype, examples):
     feature = lists(weights="w", keep=keep, dtype=dtype)
     one = schema(feature, format=Format(missing=("", "0")))
     learned = [["7", "-1", ""], [], None, ["7"]]
@@ -242,7 +250,7 @@ def test_lists_with_weights(models, keep, dtype):
     texts = st.sampled_from(["7", "-1", "", "0", "+7", "8", "07"])
     weights = st.floats(allow_subnormal=False, allow_nan=False)
 
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(st.lists(elements(texts, weights), min_size=1, max_size=9))
     def check(rows):
         columns = {

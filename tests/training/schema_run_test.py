@@ -280,18 +280,11 @@ def test_a_filter_keeps_the_frequent_ids_of_each_table(log, least, filtered):
     assert limits(CONFIG, as_click_log(log)) is None
 
 
-def test_a_run_with_a_filter(log, tmp_path):
-    report = train(log, FILTERED, tmp_path / "run", verbose=0)
-    kept = limits(FILTERED, as_click_log(log))
-    size = FILTERED.dim + 1  # the first-order weights have one column
-    assert report["embedding_params"] == size * sum(kept.values())
-    assert report["full_params"] == size * sum(log.tables.values())
-    model = load_model(tmp_path / "run")
+def shares_the_first_row(model, log, limit):
+    """Whether items from `limit` on are answered as item 0."""
     features = next(iter(data.dataset(log, "test")))[0]
     rare = {k: v.numpy() for k, v in features.items()}
     # The second single-valued feature is the item, as is each viewed one.
-    limit = kept["item"]
-    assert limit > 1
     assert (rare["categorical"][:, 1] >= limit).any()
     assert (rare["viewed"] >= limit).any()
     shared = dict(rare)
@@ -300,33 +293,69 @@ def test_a_run_with_a_filter(log, tmp_path):
         own = ids[:, 1] if name == "categorical" else ids
         own[own >= limit] = 0
         shared[name] = ids
-    np.testing.assert_array_equal(
-        model.predict(rare, verbose=0), model.predict(shared, verbose=0)
+    found, wanted = (
+        keras.ops.convert_to_numpy(model(x)) for x in (rare, shared)
     )
+    return np.array_equal(found, wanted)
+
+
+def test_a_model_with_a_filter(log):
+    rows = as_click_log(log)
+    kept = limits(FILTERED, rows)
+    assert kept["item"] > 1
+    model = model_for(rows, FILTERED)
+    assert shares_the_first_row(model, log, kept["item"])
+    assert not shares_the_first_row(model_for(rows, CONFIG), log, kept["item"])
+    size = FILTERED.dim + 1  # the first-order weights have one column
+    report = memory_report(model).total
+    assert report.parameters == size * sum(kept.values())
+
+
+@pytest.mark.slow
+def test_a_run_with_a_filter(log, tmp_path):
+    report = train(log, FILTERED, tmp_path / "run", verbose=0)
+    kept = limits(FILTERED, as_click_log(log))
+    size = FILTERED.dim + 1
+    assert report["embedding_params"] == size * sum(kept.values())
+    assert report["full_params"] == size * sum(log.tables.values())
+    model = load_model(tmp_path / "run")
+    assert shares_the_first_row(model, log, kept["item"])
     new = shop_log.write(tmp_path / "new.csv", 100, seed=1)
     assert evaluate(tmp_path / "run", [new]).rows == 100
     assert predict(tmp_path / "run", new, tmp_path / "out.csv") == 100
 
 
-def test_a_run_gives_rows_to_the_most_frequent_ids_of_all_tables(log, tmp_path):
-    config = RunConfig.of(
-        {**CONFIG.as_dict(), "method": "popularity", "budget": "10x"}
-        | {"min_rows": None}
-    )
-    report = train(log, config, tmp_path / "run", verbose=0)
-    assert report["compression"] >= 10
-    tables = as_click_log(log)
+POPULAR = RunConfig.of(
+    {**CONFIG.as_dict(), "method": "popularity", "budget": "10x"}
+    | {"min_rows": None}
+)
+
+
+def test_the_most_frequent_ids_of_all_tables_get_rows(log):
+    rows = as_click_log(log)
+    model = model_for(rows, POPULAR)
+    assert memory_report(model).total.compression >= 10
     counts = {
-        name: tables.table_counts(name)
-        if name in tables.counted_tables()
-        else np.full(rows, (log.rows("train") + log.rows("validation")) // rows)
-        for name, rows in log.tables.items()
+        name: rows.table_counts(name)
+        if name in rows.counted_tables()
+        else np.full(size, (log.rows("train") + log.rows("validation")) // size)
+        for name, size in log.tables.items()
     }
-    layer = load_model(tmp_path / "run").get_layer("embeddings")
+    layer = model.get_layer("embeddings")
     kept = dict(zip(log.tables, layer.options["num_rows"], strict=True))
     inside = [c for t, n in kept.items() for c in counts[t][1:n]]
     outside = [c for t, n in kept.items() for c in counts[t][n:]]
     assert min(inside) >= max(*outside, 10)
+
+
+@pytest.mark.slow
+def test_a_run_with_rows_by_popularity(log, tmp_path):
+    report = train(log, POPULAR, tmp_path / "run", verbose=0)
+    assert report["compression"] >= 10
+    layer = load_model(tmp_path / "run").get_layer("embeddings")
+    made = model_for(as_click_log(log), POPULAR).get_layer("embeddings")
+    kept, wanted = (x.options["num_rows"] for x in (layer, made))
+    assert list(kept) == list(wanted)
     new = shop_log.write(tmp_path / "new.csv", 100, seed=1)
     assert evaluate(tmp_path / "run", [new]).rows == 100
 

@@ -19,12 +19,12 @@ def own_row_count(base_rate: float, logit_variance: float) -> float:
 
     Args:
         base_rate: Float p in (0, 1), the fraction of clicks.
-        logit_variance: Float τ², above 0; see
-            `estimated_logit_variance`.
+        logit_variance: Float τ², above 0; `estimated_logit_variance` finds
+            it.
 
     Returns:
-        Float, rows of the log. A sample's share scales it: counts of a tenth
-        of the rows are to be compared with a tenth of them.
+        Float, rows of the log that is trained on. Counts of a sample of it are
+        to be compared with the sample's share of c*.
 
     Raises:
         ValueError: If an argument is outside its range.
