@@ -9,12 +9,11 @@ from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.fused.popular_ids import popular_ids
-from keras_pss.layers.fused.popular_rows import PopularRows, checked_widths
-from keras_pss.layers.fused.popular_sizes import (
-    matrix_size,
-    row_size,
-    rows_within,
-)
+from keras_pss.layers.fused.popular_rows import PopularRows
+from keras_pss.layers.fused.popular_sizes import Sizes, rows_within
+from keras_pss.layers.fused.popular_storage import checked_storage
+from keras_pss.layers.fused.popular_tail import checked_tail
+from keras_pss.layers.fused.popular_widths import checked_widths, narrowed
 from keras_pss.layers.fused.popularity_group import PopularityGroup
 
 Tensor = Any
@@ -104,8 +103,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         inner_dim: int | Sequence[int] = 1,
         tail: str = "oov",
         buckets: int = 0,
+        memory_size: int = 0,
+        block_size: int | None = None,
         hash: str = "pss1",
         seed: int = 0,
+        storage: str = "float32",
+        ids: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -121,13 +124,17 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         self._set_bands(
             [input_dim],
             [self.num_rows],
-            inner_dim,
-            tail,
-            buckets,
             [0],
             None,
-            hash,
-            seed,
+            inner_dim=inner_dim,
+            tail=tail,
+            buckets=buckets,
+            memory_size=memory_size,
+            block_size=block_size,
+            hash=hash,
+            seed=seed,
+            storage=storage,
+            ids=[ids],
         )
 
     @classmethod
@@ -141,11 +148,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
     ) -> int:
         widths = checked_widths(kwargs.get("inner_dim") or 1, output_dim)
-        hashed = kwargs.get("buckets") or kwargs.get("tail") == "hash"
-        # The first band has the row of id 0 of each table.
-        rows = [len(input_dims), *[1] * (len(widths) - 1)]
-        rows[-1] += int(hashed)
-        return matrix_size(widths, output_dim) + row_size(rows, widths)
+        sizes = Sizes(
+            output_dim,
+            checked_storage(kwargs.get("storage", "float32")),
+            checked_tail(kwargs),
+        )
+        return sizes.smallest(len(input_dims), widths)
 
     @classmethod
     def arguments_within(
@@ -179,21 +187,21 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         budget: Budget,
         options: Mapping[str, Any],
     ) -> dict[str, Any] | None:
-        if "num_rows" in options or options.get("tail", "oov") != "oov":
+        # Where the user sets a size, the others are found without counts.
+        if {"num_rows", "buckets", "memory_size"} & set(options):
             return None
-        inner_dim = options.get("inner_dim")
-        if inner_dim is not None and not isinstance(inner_dim, int):
-            return None
-        return popular_ids(counts, output_dim, budget, inner_dim=inner_dim)
+        given = {
+            name: options[name]
+            for name in ("inner_dim", "storage", "tail")
+            if name in options
+        }
+        return popular_ids(counts, output_dim, budget, **given)
 
     @classmethod
     def options_of_width(
         cls, options: Mapping[str, Any], output_dim: int
     ) -> dict[str, Any] | None:
-        inner_dim = options.get("inner_dim", 1)
-        if isinstance(inner_dim, int):
-            return {**options, "inner_dim": min(inner_dim, output_dim)}
-        return None
+        return narrowed(options, output_dim)
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
@@ -205,8 +213,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             "inner_dim": self.inner_dim,
             "tail": self.tail,
             "buckets": self.buckets,
+            "memory_size": self.memory_size,
+            "block_size": self.block_size,
             "hash": self.hash,
             "seed": self.seed,
+            "storage": self.storage,
+            "ids": self._index.flags[0] or None,
         }
 
 

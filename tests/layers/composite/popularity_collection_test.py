@@ -73,7 +73,11 @@ def test_other_limits():
         1,
     )
     found = popular_ids(COUNTS, WIDTH, "1x", inner_dim=2)
-    assert found == {"num_rows": (5, 3, 4), "inner_dim": 2}
+    assert found == {
+        "num_rows": (5, 3, 4),
+        "inner_dim": 2,
+        "storage": "float32",
+    }
 
 
 @given(
@@ -168,7 +172,14 @@ def test_a_model_is_saved_and_packed(tmp_path, mode):
         ({"inner_dim": (1, 2)}, "`inner_dim` must fall"),
         ({"tail": "hash"}, "`buckets` is the number of hashed rows"),
         ({"buckets": 3}, "`buckets` is the number of hashed rows"),
-        ({"tail": "robe"}, "`tail` must be"),
+        ({"tail": "robe"}, "`memory_size` is the number of parameters"),
+        ({"tail": "robe", "memory_size": 3}, "at least `output_dim`"),
+        ({"tail": "hot"}, "`tail` must be"),
+        ({"storage": "int2"}, "`storage` must be"),
+        ({"storage": "int4", "dtype": "float16"}, "rounds float32 weights"),
+        ({"ids": [1, 2]}, "`ids` must be the different ids"),
+        ({"ids": [1, 2, 2]}, "`ids` must be the different ids"),
+        ({"ids": [0, 1, 2]}, "`ids` must be the different ids"),
     ],
 )
 def test_wrong_arguments(change, message):
