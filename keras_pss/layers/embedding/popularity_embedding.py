@@ -175,6 +175,8 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             kwargs |= rows_within(size, input_dims, output_dim, **kwargs)
         else:
             kwargs["num_rows"] = _each(kwargs["num_rows"], input_dims, numbers)
+        if kwargs.get("ids") is not None:
+            kwargs["ids"] = [kwargs["ids"][number] for number in numbers]
         return PopularityGroup(
             input_dims, output_dim, table_numbers=numbers, **kwargs
         )

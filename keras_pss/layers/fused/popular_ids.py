@@ -155,9 +155,7 @@ def _room(sizes: Sizes, bits: int, width: int) -> int:
     """Bits for rows, if the tail gets its share."""
     if sizes.tail == "oov":
         return bits
-    shared = max(
-        sizes.numbers(sizes.least_tail(width)), int(TAIL_SHARE * bits)
-    )
+    shared = max(sizes.numbers(sizes.least_tail(width)), int(TAIL_SHARE * bits))
     return (bits - shared) // 8 * 8
 
 
@@ -199,23 +197,17 @@ def _divided(
     if sizes.tail != "oov":
         # More than the rare ids have of their own would be of no use.
         rare = ids.total - sum(int(each.sum()) for each in rows)
-        most = rare * (
-            widths[-1] if sizes.tail == "hash" else sizes.output_dim
-        )
+        most = rare * (widths[-1] if sizes.tail == "hash" else sizes.output_dim)
         shared = min(left // 8 * 8 // sizes.number, most)
         shared = max(shared, sizes.least_tail(widths[-1]))
-    last = len(widths) - 1
-    kept = [
-        band
-        for band, each in enumerate(rows)
-        if each.sum() or (sizes.tail == "hash" and band == last)
-    ]
+    # The last band has the hashed rows.
+    kept = [band for band, each in enumerate(rows) if each.sum()]
+    if sizes.tail == "hash" and kept[-1] != len(widths) - 1:
+        kept.append(len(widths) - 1)
     num_rows = [tuple(map(int, rows[band])) for band in kept]
     one = len(widths) == 1
     options: dict[str, Any] = {
-        "num_rows": num_rows[0]
-        if one
-        else tuple(zip(*num_rows, strict=True)),
+        "num_rows": num_rows[0] if one else tuple(zip(*num_rows, strict=True)),
         "inner_dim": widths[0] if one else tuple(widths[b] for b in kept),
         "storage": sizes.storage,
     }

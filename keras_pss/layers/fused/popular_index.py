@@ -31,16 +31,30 @@ class PopularIndex:
         columns: tuple[int, ...] | None,
         input_dims: Sequence[int],
     ) -> None:
-        indexed = tuple(
-            each is not None and each is not False for each in ids
-        )
+        indexed = tuple(each is not None and each is not False for each in ids)
         self.kept = KeptIds(limits, columns, indexed)
+        self._input_dims = tuple(input_dims)
+        self.hold(ids)
+
+    def hold(self, ids: Sequence[Any]) -> None:
+        """Sets the ids that fill the index when it is built."""
         self._ids = [
             _checked(each, last - 1, rows)
             for each, last, rows in zip(
-                ids, limits[-1], input_dims, strict=True
+                ids, self.kept.limits[-1], self._input_dims, strict=True
             )
         ]
+
+    def held(self, weight: Any) -> list[Any]:
+        """For each table the ids that have a row, or None.
+
+        Args:
+            weight: The index of a built layer; None before it is built.
+        """
+        if weight is None:
+            return list(self._ids)
+        found = ops.convert_to_numpy(weight).astype(np.int64)
+        return self.kept.kept(found)
 
     @property
     def flags(self) -> tuple[bool, ...]:

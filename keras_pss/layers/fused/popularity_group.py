@@ -66,6 +66,36 @@ class PopularityGroup(PopularRows, TableGroup):
             ids=[None] * len(self.input_dims) if ids is None else ids,
         )
 
+    def kept_ids(self) -> list[Any]:
+        """For each table the ids that have a row; None where they are sorted.
+
+        Their order within a band says nothing.
+        """
+        return self._index.held(getattr(self, "index_table", None))
+
+    def keep_ids(self, ids: Sequence[Any]) -> None:
+        """Sets the ids of tables that are not sorted, before it is built.
+
+        Args:
+            ids: As in the constructor.
+        """
+        self._index.hold(ids)
+
+    def keep_most_frequent(self, ranked: Sequence[Any]) -> None:
+        """The same, given all ids of each table of the collection.
+
+        Args:
+            ranked: For each table of the collection its ids without id 0, the
+                most frequent ones first, or None where they are sorted.
+        """
+        pairs = zip(self._bands.numbers, self._bands.limits[-1], strict=True)
+        self.keep_ids(
+            [
+                None if ranked[number] is None else ranked[number][: limit - 1]
+                for number, limit in pairs
+            ]
+        )
+
     def lookup_numbers(self) -> int:
         return len(self.columns) * super().lookup_numbers()
 

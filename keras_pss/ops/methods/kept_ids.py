@@ -66,6 +66,19 @@ class KeptIds:
                 found.append(part.astype(np.int32))
         return np.concatenate(found)
 
+    def kept(self, index: np.ndarray) -> list[Any]:
+        """The argument of `index`, up to the order within bands."""
+        found: list[Any] = [[] if each else None for each in self.indexed]
+        ends = np.cumsum(self.sizes)[:-1]
+        parts = np.split(np.asarray(index).reshape(-1), ends)
+        for place, part in enumerate(parts):
+            table = place % len(self.indexed)
+            if self.indexed[table]:
+                found[table].append(part)
+        return [
+            each if each is None else np.concatenate(each) for each in found
+        ]
+
     def ranks(self, ids: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         """The rank of each id; at least the last limit if it has no row.
 

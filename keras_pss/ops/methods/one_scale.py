@@ -142,9 +142,7 @@ class OneScale:
             column = index - row * width
             upper = column >= half
             place = row * half + ops.where(upper, column - half, column)
-            packed = rounding.half_byte(
-                ops.take(codes, place, axis=0), upper
-            )
+            packed = rounding.half_byte(ops.take(codes, place, axis=0), upper)
         return ops.cast(packed, "float32") * _value(held["scale"])
 
     def whole(self, held: Held, width: int) -> Tensor:

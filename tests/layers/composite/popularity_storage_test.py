@@ -108,9 +108,7 @@ def test_packed_rows_and_elements_are_the_rounded_ones(
     expected = ops.convert_to_numpy(
         how.rounded(ops.convert_to_tensor(table), how.scale(table))
     )
-    held = {
-        k: ops.convert_to_tensor(v) for k, v in how.pack(table).items()
-    }
+    held = {k: ops.convert_to_tensor(v) for k, v in how.pack(table).items()}
     found = how.rows(held, width, np.arange(rows, dtype="int32"))
     np.testing.assert_array_equal(ops.convert_to_numpy(found), expected)
     places = np.arange(rows * width, dtype="int32")
@@ -160,10 +158,10 @@ def test_int8_rows_may_be_packed_to_four_bits():
     step = np.abs(expected).max() / 7
     assert np.abs(found - before).max() <= 1.1 * step
     assert len(np.unique(found)) <= len(np.unique(codes))
+    config = keras.quantizers.Int4QuantizationConfig(block_size=8)
+    other = make()
+    other.build()
     with pytest.raises(NotImplementedError, match="one scale for each band"):
-        config = keras.quantizers.Int4QuantizationConfig(block_size=8)
-        other = make()
-        other.build()
         other.quantize("int4", config=config)
 
 
