@@ -189,6 +189,9 @@ class EmbeddingCollection(_EitherForm):
         self.options = checked_options(
             method, {} if options is None else options, budget is None
         )
+        if parsed is not None:
+            implied = method_class(method).budget_options(parsed)
+            self.options = {**implied, **self.options}
         self.embeddings_initializer = fetched(
             "embeddings_initializer", initializers.get, embeddings_initializer
         )

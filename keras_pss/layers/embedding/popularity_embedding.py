@@ -27,13 +27,26 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
 
     with W of shape (r, k) and P of shape (k, d). The ids must be sorted by
     frequency, from id 1 on, with id 0 for out-of-vocabulary values, as the
-    vocabularies of `keras_pss.data.prepare` are. With k = d there is no P,
-    and the layer is a frequency filter.
+    vocabularies of `keras_pss.data.prepare` are; otherwise `ids` are those
+    with a row. With k = d there is no P, and the layer is a frequency filter.
 
     With several bands, the most frequent ids have wider rows than the next
     ones, and each band has a matrix of its own:
 
         E[i] = W_b[i - s_b] P_b   for the ids s_b <= i < s_(b+1) of band b
+
+    With `storage="int8"` or `"int4"` the rows are trained on the grid on which
+    they are served, one scale for each band:
+
+        W = s Q,   s = max |W| / 127 (int8) or min(max |W|, 3 rms(W)) / 7 (int4)
+
+    with integer codes Q. Training updates float32 masters, which are rounded
+    where they are read, and the gradient passes the rounding unchanged; a
+    regularizer and a constraint act on the masters. `quantize("int8")` packs
+    the rows to their storage without loss, and `quantize("int4")` packs any
+    storage to four bits, which is lossless with `storage="int4"`. The matrices
+    stay float32. Four bits a number and rows twice as wide are about as good
+    as eight bits. Training takes the memory of float32.
 
     In an `EmbeddingCollection` the ids of all tables are ranked together, and
     all tables share P. `EmbeddingCollection.from_counts` finds the rows of
@@ -53,13 +66,25 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         inner_dim: Integer k, the length of a row of W; or a list of falling
             numbers, one for each band. Defaults to 1.
         tail: What the other ids share: `"oov"`, the row of id 0 (the
-            default), or `"hash"`, hashed rows of the last band. One row is
-            better where rare ids say little, as in Criteo's log.
+            default); `"hash"`, hashed rows of the last band; or `"robe"`, a
+            memory of ROBE, whose rows have d numbers. One row is better where
+            rare ids say little, as in Criteo's log.
         buckets: Integer, the number of hashed rows. Defaults to 0; at least 1
             with `tail="hash"`.
+        memory_size: Integer, the number of parameters of ROBE's memory.
+            Defaults to 0; at least `output_dim` with `tail="robe"`.
+        block_size: Integer, the block size of ROBE, as in `ROBEEmbedding`.
+            Defaults to `ceil(output_dim / 4)`.
         hash: Hash family, `"pss1"` (the default) or `"universal"`.
         seed: Integer seed of the hash function. It does not affect
             initialization. Defaults to 0.
+        storage: `"float32"` (the default), `"int8"` or `"int4"`: how the rows
+            are served.
+        ids: Integer array of the ids that have a row, the most frequent ones
+            first, without id 0: `num_rows - 1` ids, over all bands. They are
+            stored in an index of four bytes each, which is not trained.
+            Defaults to None, for ids that are sorted by frequency. True is an
+            index that a file of weights fills, as in configs.
         **kwargs: Further arguments of the layer, such as `gradient`, `name`,
             `dtype` and `trainable`.
 
@@ -67,7 +92,15 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
 
     Memory: `num_rows * inner_dim` parameters, `inner_dim * output_dim` for
     the matrix of each band that is narrower than `output_dim`, and
-    `buckets * inner_dim` for hashed rows.
+    `buckets * inner_dim` for hashed rows or `memory_size` for ROBE. A budget
+    counts a byte (int8) or half a byte (int4) for each number of the rows and
+    the memory, four bytes for each scale, and the index.
+
+    Raises:
+        ValueError: If the sizes do not match each other, or if the dtype of
+            the weights is not float32 with another storage.
+        NotImplementedError: For `quantize("int4")` with a block size and a
+            storage other than float32.
 
     Example:
 
@@ -84,7 +117,10 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
     dimension embeddings with application to memory-efficient recommendation
     systems" (ISIT 2021). A single row for all rare ids is the frequency
     filter of Zhu et al., "Open benchmarking for click-through rate
-    prediction" (CIKM 2021).
+    prediction" (CIKM 2021). Jacob et al., "Quantization and training of neural
+    networks for efficient integer-arithmetic-only inference" (CVPR 2018),
+    section 3 (rounding in the forward pass); Desai et al., "Random Offset
+    Block Embedding (ROBE)" for `tail="robe"`.
     """
 
     one_memory = True
@@ -198,6 +234,11 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             if name in options
         }
         return popular_ids(counts, output_dim, budget, **given)
+
+    @classmethod
+    def budget_options(cls, budget: Budget) -> dict[str, Any]:
+        # Bytes are best spent on four bits a number.
+        return {"storage": "int4"} if budget.is_bytes else {}
 
     @classmethod
     def options_of_width(

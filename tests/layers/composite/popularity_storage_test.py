@@ -263,3 +263,26 @@ def test_bytes_buy_four_bits_and_twice_the_width():
     # Below width 1 the most frequent ids are left.
     found = popular_ids(counts, d, f"{4 + 32 + 20}B")
     assert (found["num_rows"], found["inner_dim"]) == ((40,), 1)
+
+
+@pytest.mark.parametrize("budget", ["300B", 75, "10x"])
+def test_a_budget_in_bytes_buys_four_bits_without_counts(budget):
+    expected = "int4" if budget == "300B" else "float32"
+    layer = keras_pss.embedding(90, 8, "popularity", budget)
+    assert layer.storage == expected
+    assert layer.budget_size() <= 75
+    for tables in ([90, 20], {"a": 90, "b": 20}):
+        collection = keras_pss.EmbeddingCollection(
+            tables, 8, "popularity", budget, min_rows=0
+        )
+        (part,) = collection.parts()
+        assert part.storage == expected
+        assert collection.budget_size() <= 88
+        config = collection.get_config()
+        copy = keras_pss.EmbeddingCollection.from_config(config)
+        assert copy.parts()[0].storage == expected
+    kept = keras_pss.embedding(
+        90, 8, "popularity", "300B", storage="float32", inner_dim=2
+    )
+    assert kept.budget_size() <= 75
+    assert kept.storage == "float32"
