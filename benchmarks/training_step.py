@@ -1,17 +1,20 @@
 """Milliseconds of a training step of DLRM, by its embedding.
 
-    python benchmarks/training_step.py [--rows 3.4e6] [--out results.jsonl]
+    python benchmarks/training_step.py [--rows 3.4e6] [--budget 1000x]
+        [--out results.jsonl]
 
 Measures `train_on_batch`, with SGD and Adam, of the model of ROBE's table 8
 (bottom 512-256-64-16, top 512-256, d = 16), with batch 2,048 and 26 tables in
 the proportions of Criteo Kaggle:
 
     constants   the lookup replaced by a constant: the rest of the model
-    native      ROBE at 1000x, with the kernels of keras_pss
-    pure        ROBE at 1000x, with the keras.ops path
+    native      ROBE at the budget, with the kernels of keras_pss
+    popularity  rows by popularity at the budget, with the kernels
+    int4        the same with rows of four bits, for as many bytes
+    pure        ROBE at the budget, with the keras.ops path
     embedding   keras.layers.Embedding on all rows, uncompressed
 
-The first three take turns; the last one is measured alone, since it needs most
+The first five take turns; the last one is measured alone, since it needs most
 of the machine's memory. Memory that a step frees is kept for the next step, as
 in `keras-pss train`. Prints ratios; writes JSON lines.
 """
@@ -99,16 +102,20 @@ def main() -> None:
         model.train_on_batch(x, y)  # traced here, with or without kernels
         return lambda: model.train_on_batch(x, y)
 
-    def robe() -> Any:
-        return keras_pss.EmbeddingCollection(dims, DIM, "robe", "1000x")
+    def of(method: str, **options: Any) -> Any:
+        return keras_pss.EmbeddingCollection(
+            dims, DIM, method, arguments.budget, options=options
+        )
 
     for optimizer in OPTIMIZERS:
         ways = {
             "constants": step(Constants(dims, batch), optimizer),
-            "native": step(robe(), optimizer),
+            "native": step(of("robe"), optimizer),
+            "popularity": step(of("popularity"), optimizer),
+            "int4": step(of("popularity", storage="int4"), optimizer),
         }
         with native.disabled():
-            ways["pure"] = step(robe(), optimizer)
+            ways["pure"] = step(of("robe"), optimizer)
         times = timing.in_turns(ways, arguments.rounds, least_ms=0)
         del ways
         keras.backend.clear_session()
@@ -121,6 +128,7 @@ def main() -> None:
             "optimizer": optimizer,
             "rows": sum(dims),
             "batch": batch,
+            "budget": arguments.budget,
             "ms": times,
             "machine": machine(),
             "versions": versions(),
@@ -143,6 +151,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=float, default=3.4e6, help="total rows of all tables"
     )
+    parser.add_argument("--budget", default="1000x")
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--whole-rounds", type=int, default=3)

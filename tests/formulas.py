@@ -59,14 +59,40 @@ def sketch(layer: Any, tables: Tables) -> np.ndarray:
 
 def popularity(layer: Any, tables: Tables) -> np.ndarray:
     """Id by id."""
-    n, bands = (
-        layer.input_dim,
-        list(zip(layer.num_rows, layer.inner_dim, strict=True)),
-    )
+    n, kept = layer.input_dim, sum(layer.num_rows)
+    bands = list(zip(layer.num_rows, layer.inner_dim, strict=True))
+    tables = {
+        name: table
+        if name.startswith(("projection", "index"))
+        else one_grid(table, layer.storage)
+        for name, table in tables.items()
+    }
+    ranks = np.arange(n)
+    if "index" in tables:
+        ranks = np.full(n, kept)
+        ranks[0] = 0
+        begin = 0
+        for rows, first in zip(
+            layer.num_rows, np.cumsum([0, *layer.num_rows]), strict=False
+        ):
+            count = rows - (first == 0)
+            ids = tables["index"][begin : begin + count, 0].astype(int)
+            ranks[ids] = max(first, 1) + np.arange(count)
+            begin += count
     hashed = hashes(layer, layer.buckets)[:, 0] if layer.buckets else None
+    rest = None
+    if "memory" in tables:
+        starts = hashes(layer, layer.memory_size, 4)
+        size = -(-layer.output_dim // 4)
+        places = (starts[..., None] + np.arange(size)) % layer.memory_size
+        places = places.reshape(n, -1)[:, : layer.output_dim]
+        rest = tables["memory"][places, 0]
     table = np.zeros((n, layer.output_dim))
     for i in range(n):
-        own = i if i < sum(layer.num_rows) or hashed is not None else 0
+        if ranks[i] >= kept and rest is not None:
+            table[i] = rest[i]
+            continue
+        own = ranks[i] if ranks[i] < kept or hashed is not None else 0
         first = 0
         for band, (rows, _) in enumerate(bands):
             ending = f"_{band}" if band else ""
@@ -82,6 +108,19 @@ def popularity(layer: Any, tables: Tables) -> np.ndarray:
             table[i] = row
             break
     return table
+
+
+def one_grid(table: np.ndarray, storage: str) -> np.ndarray:
+    """A table on the grid of one scale, which has 8 significant bits."""
+    if storage == "float32":
+        return table
+    largest = {"int8": 127, "int4": 7}[storage]
+    peak = np.abs(table).max()
+    if storage == "int4":
+        peak = min(peak, 3 * np.sqrt(np.mean(table**2)))
+    fraction, exponent = np.frexp(peak / largest)
+    scale = np.ldexp(np.floor(fraction * 256 + 0.5) / 256, exponent)
+    return np.clip(np.round(table / scale), -largest, largest) * scale
 
 
 def quotient_remainder(layer: Any, tables: Tables) -> np.ndarray:

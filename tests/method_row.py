@@ -32,6 +32,9 @@ class Method:
     meanless: bool = False
     # The grid that a step ends on, relative to the largest weight.
     grid: float = 0
+    # Whether weights are rounded where they are read, so that the gradient is
+    # not that of the formula.
+    rounds: bool = False
 
     def make(self, **changes: Any) -> Any:
         arguments = {"input_dim": DIM, "output_dim": WIDTH}

@@ -239,6 +239,54 @@ METHODS = [
             ),
         },
     ),
+    Method(
+        "popularity_robe",
+        keras_pss.PopularityEmbedding,
+        {"num_rows": 20, "inner_dim": 3, "tail": "robe", "memory_size": 31},
+        formulas.popularity,
+        3 * (20 + WIDTH) + 31,
+        {"num_rows": 20_000, "inner_dim": 4, "memory_size": 48_000},
+        variant=True,
+    ),
+    Method(
+        "popularity_ids",
+        keras_pss.PopularityEmbedding,
+        {
+            "num_rows": (4, 5),
+            "inner_dim": (6, 2),
+            "ids": [40, 7, 59, 8, 3, 30, 31, 2],
+            "seed": 2,
+        },
+        formulas.popularity,
+        6 * (4 + WIDTH) + 2 * (5 + WIDTH),
+        {"num_rows": 100_000, "inner_dim": 4, "ids": True},
+        variant=True,
+    ),
+    *(
+        Method(
+            f"popularity_{storage}",
+            keras_pss.PopularityEmbedding,
+            {"storage": storage, **arguments},
+            formulas.popularity,
+            size,
+            {"num_rows": 100_000, "inner_dim": 4, "storage": storage},
+            variant=True,
+            rounds=True,
+        )
+        for storage, arguments, size in [
+            ("int4", {"num_rows": 20, "inner_dim": 3}, 3 * (20 + WIDTH)),
+            (
+                "int8",
+                {
+                    "num_rows": (5, 20),
+                    "inner_dim": (4, 1),
+                    "tail": "robe",
+                    "memory_size": 48,
+                },
+                4 * (5 + WIDTH) + 20 + WIDTH + 48,
+            ),
+        ]
+    ),
     *rows(
         keras_pss.SketchEmbedding,
         formulas.sketch,

@@ -3,7 +3,7 @@
 The ids of a table are sorted by frequency. Band 0 has the most frequent ids,
 band 1 the next ones, and so on; each band is one table of rows, in which the
 bands of several embedding tables are stacked. An id beyond the last band has
-the row of id 0, or a hashed row after those of the last band.
+the row of id 0, a hashed row after those of the last band, or none here.
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ class Bands:
         buckets: Number of hashed rows after those of the last band; 0 if ids
             beyond it have the row of id 0.
         seed, family: Seed and family of the hash.
+        tail_apart: Whether ids beyond the last band are in no band, since
+            they have rows elsewhere.
     """
 
     limits: tuple[tuple[int, ...], ...]
@@ -38,6 +40,7 @@ class Bands:
     buckets: int = 0
     seed: int = 0
     family: str = "pss1"
+    tail_apart: bool = False
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -50,37 +53,45 @@ class Bands:
         last = band == len(self.limits) - 1
         return int(self.sizes[band].sum()) + self.buckets * last
 
-    def address(self, ids: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+    def address(
+        self, ranks: Tensor, ids: Tensor
+    ) -> list[tuple[Tensor, Tensor | None]]:
         """The row of each id in each band.
 
         Args:
-            ids: Valid ids, `(n,)`, or `(..., F)` with `columns`.
+            ranks: Ranks of the ids by frequency, `(n,)`, or `(..., F)` with
+                `columns`. They are the ids where those are sorted.
+            ids: Valid ids of the same shape, which are hashed.
 
         Returns:
             For each band, integers of the shape of the ids, and booleans that
             are true where the id is in the band; None instead of them for a
-            single band, which has all ids.
+            single band which has all ids.
         """
-        kept = ids < self._of(self.limits[-1], ids)
-        if not self.buckets:
-            ids = ops.where(kept, ids, ops.zeros_like(ids))
+        kept = ranks < self._of(self.limits[-1], ids)
+        if not self.buckets and not self.tail_apart:
+            ranks = ops.where(kept, ranks, ops.zeros_like(ranks))
         found: list[tuple[Tensor, Tensor | None]] = []
         low = np.zeros_like(self.sizes[0])
         for band, high in enumerate(self.limits):
             firsts = np.cumsum(self.sizes[band]) - self.sizes[band]
-            index = ids + self._of(firsts - low, ids)
+            index = ranks + self._of(firsts - low, ids)
             last = band == len(self.limits) - 1
             inside = None
-            if len(self.limits) > 1:
-                inside = ids >= self._of(low, ids)
-                if not last:
-                    inside = inside & (ids < self._of(high, ids))
+            if len(self.limits) > 1 or self.tail_apart:
+                inside = ranks >= self._of(low, ids)
+                if not last or self.tail_apart:
+                    inside = inside & (ranks < self._of(high, ids))
                 index = ops.where(inside, index, ops.zeros_like(index))
             if last and self.buckets:
                 index = ops.where(kept, index, self._hashed(ids, index))
             found.append((index, inside))
             low = np.array(high)
         return found
+
+    def beyond(self, ranks: Tensor) -> Tensor:
+        """Booleans that are true for ids beyond the last band."""
+        return ranks >= self._of(self.limits[-1], ranks)
 
     def _hashed(self, ids: Tensor, index: Tensor) -> Tensor:
         """The hashed rows of ids."""

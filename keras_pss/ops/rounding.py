@@ -145,6 +145,12 @@ def _truncated(bits: Tensor) -> Tensor:
     return ops.view(kept, "float32")
 
 
+def shortened(x: Tensor) -> Tensor:
+    """Positive float32 numbers, rounded to 8 significant bits."""
+    bits = ops.view(x, "int32") + (1 << 15)
+    return ops.view(ops.right_shift(bits, 16) * (1 << 16), "float32")
+
+
 def packed_form(
     rows: int, width: int, storage: str
 ) -> dict[str, tuple[tuple[int, ...], str]]:

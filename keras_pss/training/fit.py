@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.layers.composite import log_tables
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.training import checkpoint
 from keras_pss.training.build_model import Limits, build_model
@@ -225,22 +226,12 @@ def limits(config: RunConfig, data: ClickLog) -> Limits | None:
 def counts(data: ClickLog) -> list[np.ndarray] | None:
     """Counts of the ids of each column, or of each of the named tables.
 
-    Ids that were not counted, hashed ones and buckets of numbers, are taken
-    to be equally frequent.
-
     Returns:
-        None if the ids of no table were counted, or those of one are open.
+        As `log_tables.counts`, as a list.
     """
-    counted = data.counted_tables()
-    if not counted or None in data.tables.values():
+    found = log_tables.counts(data)
+    if found is None:
         return None
-    seen = data.rows("train") + data.rows("validation")
-    found = {
-        name: data.table_counts(name)
-        if name in counted
-        else np.full(rows or 0, seen // max(1, rows or 0))
-        for name, rows in data.tables.items()
-    }
     if data.has_named_tables or data.schema is None:
         return list(found.values())
     return [found[feature.table] for feature in data.schema.single]

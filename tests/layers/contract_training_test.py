@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from contract import IDS, rows_of
 from keras import ops
-from methods import CLASSES, DIM, WIDTH, every_class, every_row
+from methods import CLASSES, DIM, ROWS, WIDTH, every_class
 
 
-@every_row
+@pytest.mark.parametrize(
+    "method", [m for m in ROWS if not m.rounds], ids=lambda m: m.id
+)
 def test_gradient_is_the_dense_tables_pulled_back(method):
     """d loss / dw_k = <d loss / d table, d table / dw_k>.
 

@@ -195,6 +195,7 @@ class CompressedEmbedding(TableLayer):
         cls.check_shape(input_dim, output_dim)
         cls.check_unsized(kwargs)
         budget = Budget.parse(budget)
+        kwargs = {**cls.budget_options(budget), **kwargs}
         full = None if input_dim is None else input_dim * output_dim
         size = budget.parameters(full)
         smallest = cls.smallest_size(input_dim, output_dim, **kwargs)
@@ -312,6 +313,11 @@ class CompressedEmbedding(TableLayer):
             depend on counts.
         """
         return None
+
+    @classmethod
+    def budget_options(cls, budget: Budget) -> dict[str, Any]:
+        """Arguments that a form of budget implies where they are left out."""
+        return {}
 
     @classmethod
     def options_of_width(

@@ -125,6 +125,31 @@ def packed_policy(layer: Any, mode: str, config: Any) -> Any:
     return keras.dtype_policies.get(f"{name}_from_{source}")
 
 
+def one_scale_policy(layer: Any, mode: str, config: Any, grid: str) -> Any:
+    """The policy of a packed layer that was trained on the grid it is served.
+
+    Args:
+        layer, mode, config: As in `packed_policy`.
+        grid: What the grid has, such as `"one scale for each row"`.
+
+    Raises:
+        NotImplementedError: If `config` has a block size, besides the errors
+            of `packed_policy`.
+    """
+    size = getattr(config, "block_size", None)
+    if size not in (None, -1, BLOCK_SIZE):  # not Keras' default
+        raise NotImplementedError(
+            f"Layer '{layer.name}' was trained with {grid}, so it cannot be "
+            "packed in blocks. Give block_size=None. "
+            f"Received: config.block_size={size}"
+        )
+    if mode == "int4":
+        config = keras.quantizers.Int4QuantizationConfig(
+            getattr(config, "weight_quantizer", None), block_size=None
+        )
+    return packed_policy(layer, mode, config)
+
+
 def _form(policy: Any) -> tuple[Any, ...]:
     """The mode and the block size of a policy, which determine the packing."""
     mode = policy.quantization_mode

@@ -31,6 +31,8 @@ from keras_pss.layers.composite.allocation import TableSpec, allocate
 from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.fused.popularity_group import PopularityGroup
+from keras_pss.layers.fused.ranked_counts import ranked
 from keras_pss.ops import columns
 
 Tensor = Any
@@ -188,6 +190,9 @@ class EmbeddingCollection(_EitherForm):
         self.options = checked_options(
             method, {} if options is None else options, budget is None
         )
+        if parsed is not None:
+            implied = method_class(method).budget_options(parsed)
+            self.options = {**implied, **self.options}
         self.embeddings_initializer = fetched(
             "embeddings_initializer", initializers.get, embeddings_initializer
         )
@@ -270,7 +275,9 @@ class EmbeddingCollection(_EitherForm):
         output_dim: int,
         budget: Budget | str | int = "1000x",
         min_count: int = MIN_COUNT,
-        inner_dim: int | None = None,
+        inner_dim: int | Sequence[int] | None = None,
+        storage: str | None = None,
+        tail: str = "oov",
         **kwargs: Any,
     ) -> Self:
         """Creates tables with rows for the most frequent ids of all columns.
@@ -279,26 +286,46 @@ class EmbeddingCollection(_EitherForm):
         budget first buys a row for each frequent id, then wider rows.
 
         Args:
-            counts: For each table the number of occurrences of each id, in
-                descending order from id 1 on, such as
-                `prepared.counts(name)`; a dict for tables with names. Id 0 is
-                for out-of-vocabulary values and always has a row.
+            counts: For each table the number of occurrences of each id, such
+                as `prepared.counts(name)`; a dict for tables with names. Id 0
+                is for out-of-vocabulary values and always has a row. Where
+                the counts do not descend from id 1 on, an index of four bytes
+                a row, which the budget counts, finds the rows.
             output_dim, budget: As in the class.
             min_count: Integer; ids that occur less often share the row of id
                 0 of their table, whatever the budget. Defaults to 10.
-            inner_dim: Integer, the length of the rows in memory. Defaults to
-                the largest one within the budget.
+            inner_dim: Integer, the length of the rows in memory, or a list of
+                falling numbers for bands of ids. Defaults to the largest
+                integer within the budget.
+            storage: `"float32"`, `"int8"` or `"int4"`. By default a ratio or
+                a number of parameters buys float32, and bytes buy int4, or a
+                wider storage where rows of `output_dim` numbers leave room.
+            tail: `"oov"` (the default), `"hash"` or `"robe"`: what the ids
+                without a row share.
             **kwargs: Further arguments of the class.
 
         Raises:
-            ValueError: If the ids of a table are not sorted by frequency, or
-                the budget is too small for a row of each table.
+            ValueError: If `counts` is not a list of arrays, or the budget is
+                too small for a row of each table.
         """
         named = isinstance(counts, Mapping)
         each = list(counts.values()) if isinstance(counts, Mapping) else counts
-        found = popular_ids(each, output_dim, budget, min_count, inner_dim)
-        rows = [len(column) for column in each]
-        return cls(
+        in_order, ids = ranked(each)
+        indexed = tuple(order is not None for order in ids)
+        found = popular_ids(
+            in_order,
+            output_dim,
+            budget,
+            min_count,
+            inner_dim,
+            storage,
+            tail,
+            indexed,
+        )
+        if any(indexed):
+            found["ids"] = indexed
+        rows = [len(column) for column in in_order]
+        layer = cls(
             dict(zip(counts, rows, strict=True)) if named else rows,
             output_dim,
             "popularity",
@@ -306,6 +333,10 @@ class EmbeddingCollection(_EitherForm):
             options={**kwargs.pop("options", {}), **found},
             **kwargs,
         )
+        for part in layer.parts():
+            if isinstance(part, PopularityGroup):
+                part.keep_most_frequent(ids)
+        return layer
 
     @classmethod
     def for_log(
@@ -322,7 +353,9 @@ class EmbeddingCollection(_EitherForm):
             log: A prepared log, such as `keras_pss.data.prepare` returns. Its
                 `schema` describes the features, and its `tables` are the
                 number of rows of each table by name.
-            output_dim, method, budget, **kwargs: Arguments of the class.
+            output_dim, method, budget, **kwargs: Arguments of the class. A
+                method that ranks ids, such as `"popularity"`, takes the
+                counts of a prepared log.
 
         Returns:
             A collection with named tables. It takes the inputs that the log's
@@ -332,11 +365,24 @@ class EmbeddingCollection(_EitherForm):
         Raises:
             ValueError: If `log` has no schema and tables.
         """
+        tables = log_tables.arguments(log)
+        given = kwargs.pop("options", None)
+        counts = None if budget is None else log_tables.counts(log)
+        if counts is not None and budget is not None:
+            found = method_class(method).options_from_counts(
+                list(counts.values()),
+                output_dim,
+                Budget.parse(budget),
+                given or {},
+            )
+            if found is not None:
+                budget, given = None, {**(given or {}), **found}
         return cls(
-            **log_tables.arguments(log),
+            **tables,
             output_dim=output_dim,
             method=method,
             budget=budget,
+            options=given,
             **kwargs,
         )
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.composite.features.feature_config import FeatureConfig
 from keras_pss.layers.composite.features.table_config import TableConfig
@@ -48,4 +50,28 @@ def arguments(log: Any) -> dict[str, Any]:
         },
         "features": features,
         "dense": {feature.name: feature.size for feature in schema.dense},
+    }
+
+
+def counts(log: Any) -> dict[str, np.ndarray] | None:
+    """Counts of the ids of each table of a log, in the order of its tables.
+
+    Ids that were not counted, hashed ones and buckets of numbers, are taken
+    to be equally frequent.
+
+    Args:
+        log: As in `arguments`. A prepared log has `counted_tables`.
+
+    Returns:
+        None if the ids of no table were counted, or those of one are open.
+    """
+    counted = log.counted_tables() if hasattr(log, "counted_tables") else ()
+    if not counted or None in log.tables.values():
+        return None
+    seen = log.rows("train") + log.rows("validation")
+    return {
+        name: log.table_counts(name)
+        if name in counted
+        else np.full(rows or 0, seen // max(1, rows or 0))
+        for name, rows in log.tables.items()
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import (
     LARGEST_DIM,
     LARGEST_ROW,
@@ -105,6 +106,11 @@ class NamedCollection(NamedFeatures, EmbeddingCollection):
         shape = table.input_dim, table.output_dim or self.output_dim
         method_class(method).check_shape(*shape)
         options = checked_options(method, options, self.budget is None)
+        if self.budget is not None:
+            implied = method_class(method).budget_options(
+                Budget.parse(self.budget)
+            )
+            options = {**implied, **options}
         return TableSpec(*shape, method, options)
 
     def parts(self) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
+from keras_pss.layers.fused.popularity_group import PopularityGroup
 from keras_pss.layers.initial_values import table_scale
 
 _logger = logging.getLogger("keras_pss")
@@ -43,7 +44,13 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
                 key: _table(table, output_dim, method, collection.method)
                 for key, table in tables.items()
             }
-        return type(collection)(**{**config, **own})
+        found = type(collection)(**{**config, **own})
+        pairs = zip(collection.parts(), found.parts(), strict=False)
+        for part, other in pairs:
+            # A config has no ids.
+            if isinstance(part, PopularityGroup) and type(other) is type(part):
+                other.keep_ids(part.kept_ids())
+        return found
 
     if output_dim is None or narrow is not None:
         return made(collection.method, narrow or options)

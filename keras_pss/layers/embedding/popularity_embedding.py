@@ -9,12 +9,11 @@ from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.fused.popular_ids import popular_ids
-from keras_pss.layers.fused.popular_rows import PopularRows, checked_widths
-from keras_pss.layers.fused.popular_sizes import (
-    matrix_size,
-    row_size,
-    rows_within,
-)
+from keras_pss.layers.fused.popular_rows import PopularRows
+from keras_pss.layers.fused.popular_sizes import Sizes, rows_within
+from keras_pss.layers.fused.popular_storage import checked_storage
+from keras_pss.layers.fused.popular_tail import checked_tail
+from keras_pss.layers.fused.popular_widths import checked_widths, narrowed
 from keras_pss.layers.fused.popularity_group import PopularityGroup
 
 Tensor = Any
@@ -28,13 +27,26 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
 
     with W of shape (r, k) and P of shape (k, d). The ids must be sorted by
     frequency, from id 1 on, with id 0 for out-of-vocabulary values, as the
-    vocabularies of `keras_pss.data.prepare` are. With k = d there is no P,
-    and the layer is a frequency filter.
+    vocabularies of `keras_pss.data.prepare` are; otherwise `ids` are those
+    with a row. With k = d there is no P, and the layer is a frequency filter.
 
     With several bands, the most frequent ids have wider rows than the next
     ones, and each band has a matrix of its own:
 
         E[i] = W_b[i - s_b] P_b   for the ids s_b <= i < s_(b+1) of band b
+
+    With `storage="int8"` or `"int4"` the rows are trained on the grid on which
+    they are served, one scale for each band:
+
+        W = s Q,   s = max |W| / 127 (int8) or min(max |W|, 3 rms(W)) / 7 (int4)
+
+    with integer codes Q. Training updates float32 masters, which are rounded
+    where they are read, and the gradient passes the rounding unchanged; a
+    regularizer and a constraint act on the masters. `quantize("int8")` packs
+    the rows to their storage without loss, and `quantize("int4")` packs any
+    storage to four bits, which is lossless with `storage="int4"`. The matrices
+    stay float32. Four bits a number and rows twice as wide are about as good
+    as eight bits. Training takes the memory of float32.
 
     In an `EmbeddingCollection` the ids of all tables are ranked together, and
     all tables share P. `EmbeddingCollection.from_counts` finds the rows of
@@ -54,13 +66,25 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         inner_dim: Integer k, the length of a row of W; or a list of falling
             numbers, one for each band. Defaults to 1.
         tail: What the other ids share: `"oov"`, the row of id 0 (the
-            default), or `"hash"`, hashed rows of the last band. One row is
-            better where rare ids say little, as in Criteo's log.
+            default); `"hash"`, hashed rows of the last band; or `"robe"`, a
+            memory of ROBE, whose rows have d numbers. One row is better where
+            rare ids say little, as in Criteo's log.
         buckets: Integer, the number of hashed rows. Defaults to 0; at least 1
             with `tail="hash"`.
+        memory_size: Integer, the number of parameters of ROBE's memory.
+            Defaults to 0; at least `output_dim` with `tail="robe"`.
+        block_size: Integer, the block size of ROBE, as in `ROBEEmbedding`.
+            Defaults to `ceil(output_dim / 4)`.
         hash: Hash family, `"pss1"` (the default) or `"universal"`.
         seed: Integer seed of the hash function. It does not affect
             initialization. Defaults to 0.
+        storage: `"float32"` (the default), `"int8"` or `"int4"`: how the rows
+            are served.
+        ids: Integer array of the ids that have a row, the most frequent ones
+            first, without id 0: `num_rows - 1` ids, over all bands. They are
+            stored in an index of four bytes each, which is not trained.
+            Defaults to None, for ids that are sorted by frequency. True is an
+            index that a file of weights fills, as in configs.
         **kwargs: Further arguments of the layer, such as `gradient`, `name`,
             `dtype` and `trainable`.
 
@@ -68,7 +92,15 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
 
     Memory: `num_rows * inner_dim` parameters, `inner_dim * output_dim` for
     the matrix of each band that is narrower than `output_dim`, and
-    `buckets * inner_dim` for hashed rows.
+    `buckets * inner_dim` for hashed rows or `memory_size` for ROBE. A budget
+    counts a byte (int8) or half a byte (int4) for each number of the rows and
+    the memory, four bytes for each scale, and the index.
+
+    Raises:
+        ValueError: If the sizes do not match each other, or if the dtype of
+            the weights is not float32 with another storage.
+        NotImplementedError: For `quantize("int4")` with a block size and a
+            storage other than float32.
 
     Example:
 
@@ -85,7 +117,10 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
     dimension embeddings with application to memory-efficient recommendation
     systems" (ISIT 2021). A single row for all rare ids is the frequency
     filter of Zhu et al., "Open benchmarking for click-through rate
-    prediction" (CIKM 2021).
+    prediction" (CIKM 2021). Jacob et al., "Quantization and training of neural
+    networks for efficient integer-arithmetic-only inference" (CVPR 2018),
+    section 3 (rounding in the forward pass); Desai et al., "Random Offset
+    Block Embedding (ROBE)" for `tail="robe"`.
     """
 
     one_memory = True
@@ -104,8 +139,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         inner_dim: int | Sequence[int] = 1,
         tail: str = "oov",
         buckets: int = 0,
+        memory_size: int = 0,
+        block_size: int | None = None,
         hash: str = "pss1",
         seed: int = 0,
+        storage: str = "float32",
+        ids: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -121,13 +160,17 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         self._set_bands(
             [input_dim],
             [self.num_rows],
-            inner_dim,
-            tail,
-            buckets,
             [0],
             None,
-            hash,
-            seed,
+            inner_dim=inner_dim,
+            tail=tail,
+            buckets=buckets,
+            memory_size=memory_size,
+            block_size=block_size,
+            hash=hash,
+            seed=seed,
+            storage=storage,
+            ids=[ids],
         )
 
     @classmethod
@@ -141,11 +184,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
     ) -> int:
         widths = checked_widths(kwargs.get("inner_dim") or 1, output_dim)
-        hashed = kwargs.get("buckets") or kwargs.get("tail") == "hash"
-        # The first band has the row of id 0 of each table.
-        rows = [len(input_dims), *[1] * (len(widths) - 1)]
-        rows[-1] += int(hashed)
-        return matrix_size(widths, output_dim) + row_size(rows, widths)
+        sizes = Sizes(
+            output_dim,
+            checked_storage(kwargs.get("storage", "float32")),
+            checked_tail(kwargs),
+        )
+        return sizes.smallest(len(input_dims), widths)
 
     @classmethod
     def arguments_within(
@@ -167,6 +211,8 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             kwargs |= rows_within(size, input_dims, output_dim, **kwargs)
         else:
             kwargs["num_rows"] = _each(kwargs["num_rows"], input_dims, numbers)
+        if kwargs.get("ids") is not None:
+            kwargs["ids"] = [kwargs["ids"][number] for number in numbers]
         return PopularityGroup(
             input_dims, output_dim, table_numbers=numbers, **kwargs
         )
@@ -179,21 +225,26 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         budget: Budget,
         options: Mapping[str, Any],
     ) -> dict[str, Any] | None:
-        if "num_rows" in options or options.get("tail", "oov") != "oov":
+        # Where the user sets a size, the others are found without counts.
+        if {"num_rows", "buckets", "memory_size"} & set(options):
             return None
-        inner_dim = options.get("inner_dim")
-        if inner_dim is not None and not isinstance(inner_dim, int):
-            return None
-        return popular_ids(counts, output_dim, budget, inner_dim=inner_dim)
+        given = {
+            name: options[name]
+            for name in ("inner_dim", "storage", "tail")
+            if name in options
+        }
+        return popular_ids(counts, output_dim, budget, **given)
+
+    @classmethod
+    def budget_options(cls, budget: Budget) -> dict[str, Any]:
+        # Bytes are best spent on four bits a number.
+        return {"storage": "int4"} if budget.is_bytes else {}
 
     @classmethod
     def options_of_width(
         cls, options: Mapping[str, Any], output_dim: int
     ) -> dict[str, Any] | None:
-        inner_dim = options.get("inner_dim", 1)
-        if isinstance(inner_dim, int):
-            return {**options, "inner_dim": min(inner_dim, output_dim)}
-        return None
+        return narrowed(options, output_dim)
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
@@ -205,8 +256,12 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             "inner_dim": self.inner_dim,
             "tail": self.tail,
             "buckets": self.buckets,
+            "memory_size": self.memory_size,
+            "block_size": self.block_size,
             "hash": self.hash,
             "seed": self.seed,
+            "storage": self.storage,
+            "ids": self._index.flags[0] or None,
         }
 
 

@@ -6,11 +6,12 @@ import keras
 
 from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.packable import one_scale_policy
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.full_embedding import rows_variable, start_with
 from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import rounding
-from keras_pss.ops.packing import BLOCK_SIZE, OwnGrid, Packing
+from keras_pss.ops.packing import OwnGrid, Packing
 
 Tensor = Any
 
@@ -176,18 +177,7 @@ class QuantizedEmbedding(CompressedEmbedding):
         return OwnGrid("int4" if mode == "int4" else self.storage)
 
     def packed_policy(self, mode: str, config: Any) -> Any:
-        size = getattr(config, "block_size", None)
-        if size not in (None, -1, BLOCK_SIZE):  # not Keras' default
-            raise NotImplementedError(
-                f"Layer '{self.name}' was trained with one scale for each "
-                "row, so it cannot be packed in blocks. Give block_size=None. "
-                f"Received: config.block_size={size}"
-            )
-        if mode == "int4":
-            config = keras.quantizers.Int4QuantizationConfig(
-                getattr(config, "weight_quantizer", None), block_size=None
-            )
-        return super().packed_policy(mode, config)
+        return one_scale_policy(self, mode, config, "one scale for each row")
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -8,84 +8,94 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.layers.base.checks import (
-    LARGEST_DIM,
-    non_negative_int,
-    one_of,
-    positive_int,
-    positive_ints,
-    shown,
-)
+from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.popular_index import PopularIndex
+from keras_pss.layers.fused.popular_storage import StoredRows
+from keras_pss.layers.fused.popular_tail import RobeTail, check_tail
+from keras_pss.layers.fused.popular_widths import (
+    checked_limits,
+    checked_widths,
+)
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 from keras_pss.ops.bands import Bands
 
 Tensor = Any
-TAILS = ("oov", "hash")
 
 
-class PopularRows:
+class PopularRows(StoredRows):
     """What a layer of one table and a layer of several have in common.
 
     A class beside a `TableLayer`, whose constructor calls `_set_bands`.
     """
 
+    dense_table: Any
     embeddings_initializer: Any
+    gather_index: Any
     output_dim: int
     name: str
-    gather_rows: Any
     whole_table: Any
 
     def _set_bands(
         self,
         input_dims: Sequence[int],
         num_rows: Sequence[Sequence[int]],
+        numbers: Sequence[int],
+        columns: Sequence[int] | None,
+        *,
         inner_dim: Any,
         tail: str,
         buckets: int,
-        numbers: Sequence[int],
-        columns: Sequence[int] | None,
+        memory_size: int,
+        block_size: int | None,
         hash: str,
         seed: int,
+        storage: str,
+        ids: Sequence[Any],
     ) -> None:
         """Checks the arguments of the layer.
 
         Args:
             input_dims: Rows of each table.
             num_rows: Rows of each band, for each table.
-            inner_dim, tail, buckets, hash, seed: As in `PopularityEmbedding`.
             numbers, columns: As in `Bands`.
+            inner_dim, tail, buckets, memory_size, block_size, hash, seed,
+                storage: As in `PopularityEmbedding`.
+            ids: As in `PopularityEmbedding`, one entry for each table.
         """
         self.inner_dim = checked_widths(inner_dim, self.output_dim)
         self._projects = self.inner_dim[-1] < self.output_dim
-        self.tail = one_of("tail", tail, TAILS)
-        non_negative_int("buckets", buckets, LARGEST_DIM)
-        if (tail == "hash") != bool(buckets):
-            raise ValueError(
-                "`buckets` is the number of hashed rows: at least 1 with "
-                "tail='hash', and 0 with another tail. "
-                f"Received: buckets={buckets}, tail={tail!r}"
-            )
-        self.buckets = buckets
+        check_tail(tail, buckets, memory_size)
+        self.tail, self.buckets = tail, buckets
+        self.memory_size, self.block_size = memory_size, block_size
         self.hash = one_of("hash", hash, hashing.FAMILIES)
         self.seed = non_negative_int("seed", seed)
-        each = [
-            _limits(rows, dim, len(self.inner_dim))
-            for rows, dim in zip(num_rows, input_dims, strict=True)
-        ]
-        self._bands = Bands(
-            tuple(zip(*each, strict=True)),
-            tuple(numbers),
-            None if columns is None else tuple(columns),
-            buckets,
-            seed,
-            hash,
+        self._set_storage(storage)
+        limits = tuple(
+            zip(
+                *[
+                    checked_limits(rows, dim, len(self.inner_dim))
+                    for rows, dim in zip(num_rows, input_dims, strict=True)
+                ],
+                strict=True,
+            )
         )
+        places = None if columns is None else tuple(columns)
+        robe_tail = tail == "robe"
+        self._bands = Bands(
+            limits, tuple(numbers), places, buckets, seed, hash, robe_tail
+        )
+        self._index = PopularIndex(ids, limits, places, input_dims)
+        self._tail = None
+        if robe_tail:
+            self._tail = RobeTail.of(self, input_dims, numbers, places)
         self._scaled = tuple(input_dims)
 
     def tables(self) -> dict[str, Table]:
         found = {}
+        if self._index.kept.size:
+            found["index"] = self._index.table()
         for band, width in enumerate(self.inner_dim):
             ending = f"_{band}" if band else ""
             fill = partial(self._rows, band)
@@ -102,6 +112,8 @@ class PopularRows:
                     ),
                     whole=True,
                 )
+        if self._tail is not None:
+            found["memory"] = self._tail.memory
         return found
 
     def _rows(
@@ -135,20 +147,31 @@ class PopularRows:
         )
 
     def latent(self, ids: Tensor) -> Tensor:
-        """Narrow rows, those of all bands beside each other."""
+        """Narrow rows, those of all bands beside each other, then the tail."""
+        ranks = ids
+        if self._index.kept.size:
+            ranks = self._index.kept.ranks(ids, self._read_index)
         parts = []
-        for band, (index, inside) in enumerate(self._bands.address(ids)):
-            rows = self.gather_rows(f"rows_{band}" if band else "rows", index)
-            if inside is not None:
-                rows = ops.where(
-                    ops.expand_dims(inside, -1), rows, ops.zeros_like(rows)
-                )
-            parts.append(rows)
+        for band, (index, inside) in enumerate(self._bands.address(ranks, ids)):
+            rows = self.stored_rows(f"rows_{band}" if band else "rows", index)
+            parts.append(_where(inside, rows))
+        if self._tail is not None:
+            memory = None
+            if self.storage == "float32":
+                memory = self.dense_table("memory")
+            rows = self._tail.rows(
+                ids, memory, partial(self.stored_elements, "memory")
+            )
+            parts.append(_where(self._bands.beyond(ranks), rows))
         return ops.concatenate(parts, axis=-1) if parts[1:] else parts[0]
+
+    def _read_index(self, place: Tensor) -> Tensor:
+        return ops.squeeze(self.gather_index("index", place), -1)
 
     def project(self, latent: Tensor) -> Tensor:
         """Rows of the common width out of narrow ones."""
-        ends = np.cumsum((0, *self.inner_dim))
+        tail = [] if self._tail is None else [self.output_dim]
+        ends = np.cumsum((0, *self.inner_dim, *tail))
         total = None
         for band, (begin, end) in enumerate(pairwise(ends)):
             part = latent[..., begin:end] if len(ends) > 2 else latent
@@ -159,43 +182,20 @@ class PopularRows:
             total = part if total is None else total + part
         return total
 
+    def lookup_numbers(self) -> int:
+        """Numbers that the lookup of one id gathers."""
+        tail = 0 if self._tail is None else self.output_dim
+        return sum(self.inner_dim) + tail
+
     def lookup_flops(self) -> int:
         """Operations that project the bands' rows of one id."""
         narrow = [k for k in self.inner_dim if k < self.output_dim]
-        adds = (len(self.inner_dim) - 1) * self.output_dim
-        return 2 * sum(narrow) * self.output_dim + adds
+        parts = len(self.inner_dim) + (self._tail is not None)
+        return 2 * sum(narrow) * self.output_dim + (parts - 1) * self.output_dim
 
 
-def checked_widths(inner_dim: Any, output_dim: int) -> tuple[int, ...]:
-    """The widths of the bands, which fall."""
-    given = [inner_dim] if isinstance(inner_dim, int) else inner_dim
-    widths = positive_ints("inner_dim", given, output_dim)
-    if any(wide <= narrow for wide, narrow in pairwise(widths)):
-        raise ValueError(
-            "`inner_dim` must fall from each band to the next, since the "
-            "first ones have the most frequent ids. "
-            f"Received: inner_dim={shown(inner_dim)}"
-        )
-    return widths
-
-
-def _limits(
-    num_rows: Sequence[int], input_dim: int, bands: int
-) -> tuple[int, ...]:
-    """For each band the first id beyond it."""
-    if len(num_rows) != bands:
-        raise ValueError(
-            "`num_rows` and `inner_dim` must have one number for each band. "
-            f"Received: num_rows={shown(tuple(num_rows))} for {bands} bands"
-        )
-    positive_int("num_rows", num_rows[0], input_dim)
-    for rows in num_rows[1:]:
-        non_negative_int("num_rows", rows, input_dim)
-    limits = tuple(int(limit) for limit in np.cumsum(num_rows))
-    if limits[-1] > input_dim:
-        raise ValueError(
-            "`num_rows` must be at most `input_dim`, the number of ids, over "
-            f"all bands. Received: num_rows={shown(tuple(num_rows))}, "
-            f"input_dim={input_dim}"
-        )
-    return limits
+def _where(inside: Tensor | None, rows: Tensor) -> Tensor:
+    """Rows with zeros for the ids that are not inside."""
+    if inside is None:
+        return rows
+    return ops.where(ops.expand_dims(inside, -1), rows, ops.zeros_like(rows))

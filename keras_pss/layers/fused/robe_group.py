@@ -13,8 +13,8 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.shared_scales import SharedScales
 from keras_pss.layers.fused.table_group import TableGroup
-from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 from keras_pss.ops.methods import robe
 
@@ -67,18 +67,13 @@ class ROBEGroup(TableGroup):
         self.sign = boolean("sign", sign)
         self.hash = one_of("hash", hash, hashing.FAMILIES)
         self.seed = non_negative_int("seed", seed)
-        # Tables with different initial scales share one memory. It is drawn
-        # with the largest scale, and rows of the other tables are scaled down.
-        each = table_scale.TableScale.several(
-            self.embeddings_initializer, self.input_dims, output_dim, self.name
+        self._scales = SharedScales.of(
+            self.embeddings_initializer,
+            self.input_dims,
+            output_dim,
+            self.name,
+            centered=sign,
         )
-        self._std = max(scale.std for scale in each)
-        by_rows = self._std > 0 and any(s.moments.by_rows for s in each)
-        scales = [scale.std / self._std if by_rows else 1.0 for scale in each]
-        self._scales = tuple(scales) if min(scales) < 1 else ()
-        if self._scales or sign:
-            for scale in each:
-                scale.check_centered()
         self._tables = robe.Tables(
             memory_size=self.memory_size,
             output_dim=output_dim,
@@ -87,25 +82,14 @@ class ROBEGroup(TableGroup):
             seed=self.seed,
             family=self.hash,
             sign=sign,
-            scales=tuple(self._scales[c] for c in self.columns)
-            if self._scales
-            else (),
+            scales=self._scales.of_columns(self.columns),
         )
 
     def tables(self) -> dict[str, Table]:
-        if self._scales:
-            fill = draws.scaled(self.embeddings_initializer, self._std)
-        else:
-            fill = table_scale.entries(
-                self.embeddings_initializer,
-                self.input_dims[0],
-                self.output_dim,
-                self.name,
-            )
-        return {"memory": Table(self.memory_size, 1, fill)}
+        return {"memory": Table(self.memory_size, 1, self._scales.fill)}
 
     def lookup_flops(self) -> int:
-        return self.lookup_numbers() * (self.sign + bool(self._scales))
+        return self.lookup_numbers() * (self.sign + bool(self._scales.factors))
 
     def call(self, ids: Tensor) -> Tensor:
         return robe.rows(

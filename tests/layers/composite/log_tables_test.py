@@ -167,3 +167,45 @@ def test_a_filter_has_twins_too():
     twin = layer.twin(1, "wide")
     assert twin.input_dims == (50, 60)
     assert twin(np.array([[49, 59]])).shape == (1, 2, 1)
+
+
+class CountedLog(SimpleNamespace):
+    """What a collection reads of a prepared log."""
+
+    def counted_tables(self):
+        return tuple(self.counted)
+
+    def table_counts(self, name):
+        return np.array(self.counted[name])
+
+    def rows(self, split):
+        return {"train": 90, "validation": 10}[split]
+
+
+@pytest.mark.parametrize("budget", [60, "60B"])
+def test_rows_by_popularity_take_the_counts_of_a_log(budget):
+    schema = features.Schema(
+        [
+            features.Categorical("item"),
+            features.Dense("age", transform="buckets", num_buckets=3),
+        ]
+    )
+    log = CountedLog(
+        schema=schema,
+        tables={"item": 6, "age": 4},
+        counted={"item": [9, 80, 40, 12, 9, 1]},
+    )
+    layer = keras_pss.EmbeddingCollection.for_log(
+        log, 8, "popularity", budget, options={"seed": 3}
+    )
+    # Each of four buckets is in a quarter of 100 rows.
+    assert layer.options["num_rows"] == (4, 4)
+    assert layer.options["seed"] == 3
+    assert layer.options["storage"] == (
+        "int4" if budget == "60B" else "float32"
+    )
+    assert layer.budget is None
+    layer.build({"categorical": (None, 2)})
+    assert layer.budget_size() <= (60 if budget == 60 else 15)
+    hashed = keras_pss.EmbeddingCollection.for_log(log, 8, "hash", 40)
+    assert hashed.budget == 40

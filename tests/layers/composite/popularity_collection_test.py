@@ -73,7 +73,11 @@ def test_other_limits():
         1,
     )
     found = popular_ids(COUNTS, WIDTH, "1x", inner_dim=2)
-    assert found == {"num_rows": (5, 3, 4), "inner_dim": 2}
+    assert found == {
+        "num_rows": (5, 3, 4),
+        "inner_dim": 2,
+        "storage": "float32",
+    }
 
 
 @given(
@@ -168,7 +172,14 @@ def test_a_model_is_saved_and_packed(tmp_path, mode):
         ({"inner_dim": (1, 2)}, "`inner_dim` must fall"),
         ({"tail": "hash"}, "`buckets` is the number of hashed rows"),
         ({"buckets": 3}, "`buckets` is the number of hashed rows"),
-        ({"tail": "robe"}, "`tail` must be"),
+        ({"tail": "robe"}, "`memory_size` is the number of parameters"),
+        ({"tail": "robe", "memory_size": 3}, "at least `output_dim`"),
+        ({"tail": "hot"}, "`tail` must be"),
+        ({"storage": "int2"}, "`storage` must be"),
+        ({"storage": "int4", "dtype": "float16"}, "rounds float32 weights"),
+        ({"ids": [1, 2]}, "`ids` must be the different ids"),
+        ({"ids": [1, 2, 2]}, "`ids` must be the different ids"),
+        ({"ids": [0, 1, 2]}, "`ids` must be the different ids"),
     ],
 )
 def test_wrong_arguments(change, message):
@@ -176,7 +187,7 @@ def test_wrong_arguments(change, message):
         keras_pss.PopularityEmbedding(8, WIDTH, **{"num_rows": 4, **change})
 
 
-def test_unsorted_counts_are_refused():
+def test_wrong_counts_are_refused():
     with pytest.raises(ValueError, match=r"counts\[1\]\[3\]=7 after 5"):
         popular_ids([[0, 3], [0, 9, 5, 7]], WIDTH, 40)
     with pytest.raises(ValueError, match="one entry for each table"):
@@ -195,3 +206,150 @@ def test_a_model_makes_first_order_tables_of_the_same_ids():
     assert twin.options == {**tables.options, "inner_dim": 1, "seed": 1}
     twin.build((None, 3))
     assert twin.count_params() == sum(tables.options["num_rows"])
+
+
+UNSORTED = [[9, 12, 80, 1, 40, 9, 10], [0, 200, 11, 2], [5, 3, 30, 60, 31]]
+
+
+def rows_of_kept(layer, counts, storage="float32"):
+    """(table, id) of each id with a row, and that row, from the definition."""
+    (part,) = layer.parts()
+    widths = layer.options["inner_dim"]
+    widths = [widths] if isinstance(widths, int) else widths
+    limits = [np.atleast_1d(n) for n in layer.options["num_rows"]]
+    orders = [
+        [0, *1 + np.argsort(-np.array(c[1:]), kind="stable")] for c in counts
+    ]
+    found, begin = {}, [0] * len(counts)
+    for band in range(len(widths)):
+        ending = f"_{band}" if band else ""
+        table = ops.convert_to_numpy(getattr(part, f"rows{ending}_table"))
+        matrix = ops.convert_to_numpy(
+            getattr(part, f"projection{ending}_table")
+        )
+        place = 0
+        for column, order in enumerate(orders):
+            rows = limits[column][band]
+            ids = order[begin[column] :][:rows]
+            if (np.diff(counts[column][1:]) > 0).any():
+                ids = sorted(ids)
+            for i in ids:
+                found[column, int(i)] = table[place] @ matrix
+                place += 1
+            begin[column] += rows
+    return found
+
+
+@pytest.mark.parametrize("tail", ["oov", "hash", "robe"])
+@pytest.mark.parametrize("inner_dim", [1, (3, 1)])
+def test_ids_need_not_be_sorted_by_frequency(tail, inner_dim):
+    layer = keras_pss.EmbeddingCollection.from_counts(
+        UNSORTED, WIDTH, 90, inner_dim=inner_dim, tail=tail
+    )
+    assert layer.options["ids"] == (True, False, True)
+    layer.build((None, 3))
+    (part,) = layer.parts()
+    kept = [int(np.sum(n)) for n in layer.options["num_rows"]]
+    assert part.index_table.shape[0] == kept[0] + kept[2] - 2 > 4
+    assert layer.memory_report().index_bytes == 4 * part.index_table.shape[0]
+    assert layer.count_params() <= layer.budget_size() <= 90
+    ids = ids_of(UNSORTED)
+    found = ops.convert_to_numpy(layer(ids))
+    rows = rows_of_kept(layer, UNSORTED)
+    rare = 0
+    for column in range(3):
+        for i, row in zip(ids[:, column], found[:, column], strict=True):
+            if tail == "oov" or (column, i) in rows:
+                own = i if (column, i) in rows else 0
+                expected = rows[column, own]
+                np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-8)
+            else:
+                rare += 1
+                assert np.abs(row - rows[column, 0]).max() > 1e-5
+    assert bool(rare) == (tail != "oov")
+
+
+def test_a_file_and_a_twin_know_which_ids_have_rows(tmp_path):
+    layer = keras_pss.EmbeddingCollection.from_counts(
+        {"a": UNSORTED[0], "b": UNSORTED[2]}, WIDTH, 90, inner_dim=(3, 2)
+    )
+    inputs = {name: keras.Input((), dtype="int32", name=name) for name in "ab"}
+    model = keras.Model(inputs, layer(inputs))
+    ids = {"a": np.arange(7) % 7, "b": np.arange(7) % 5}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(ids)), ops.convert_to_numpy(model(ids))
+    )
+    twins = [
+        each.twin(2)
+        for each in (
+            keras_pss.EmbeddingCollection.from_counts(
+                {"a": UNSORTED[0], "b": UNSORTED[2]},
+                WIDTH,
+                90,
+                inner_dim=(3, 2),
+            ),
+            next(x for x in loaded.layers if x.name == layer.name),
+        )
+    ]
+    for twin in twins:
+        (part,) = twin.parts()
+        assert part.inner_dim == (2,)
+        twin(ids)
+        found = ops.convert_to_numpy(part.index_table).reshape(-1)
+        assert list(found) == [1, 2, 4, 6, 2, 3, 4]
+
+
+def test_a_robe_memory_has_the_rows_of_robe():
+    layer = keras_pss.EmbeddingCollection.from_counts(
+        COUNTS, WIDTH, 60, inner_dim=1, tail="robe"
+    )
+    layer.build((None, 3))
+    (part,) = layer.parts()
+    assert layer.options["memory_size"] == part.memory_table.shape[0] >= 12
+    assert layer.budget_size() <= 60
+    ids = ids_of(COUNTS)
+    found = ops.convert_to_numpy(layer(ids))
+    for column, counts in enumerate(COUNTS):
+        robe = keras_pss.ROBEEmbedding(
+            len(counts),
+            WIDTH,
+            memory=keras_pss.SharedMemory(part.memory_size),
+            table=column,
+        )
+        robe.build()
+        robe.memory.build()
+        robe.memory.memory_table.assign(part.memory_table)
+        rare = ids[:, column] >= layer.options["num_rows"][column]
+        np.testing.assert_allclose(
+            found[rare, column],
+            robe.materialize()[ids[rare, column]],
+            rtol=1e-6,
+        )
+        assert rare.any() == (column < 2)
+
+
+@pytest.mark.parametrize("budget", ["2x", 70, "90B"])
+def test_bands_share_a_budget_by_counts(budget):
+    counts = [[0, *range(60, 20, -1)], [0, *range(55, 25, -1)], [0, 11]]
+    found = popular_ids(counts, WIDTH, budget, inner_dim=[3, 1])
+    layer = keras_pss.EmbeddingCollection(
+        [len(c) for c in counts], WIDTH, "popularity", None, options=found
+    )
+    layer.build((None, 3))
+    (part,) = layer.parts()
+    rows = np.array(found["num_rows"])
+    wide = [
+        c[i] for c, n in zip(counts, rows, strict=True) for i in range(1, n[0])
+    ]
+    narrow = [
+        c[i]
+        for c, n in zip(counts, rows, strict=True)
+        for i in range(n[0], n.sum())
+    ]
+    assert min(wide, default=99) >= max(narrow)
+    assert part.inner_dim == (3, 1)
+    if budget == "2x":  # all ids have rows, and what is left makes some wide
+        assert rows.sum() == sum(map(len, counts))
+        assert layer.budget_size() > sum(map(len, counts)) * WIDTH // 2 - 3
