@@ -21,13 +21,14 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "hash": {"method": "hash"},
     "robe": {"method": "robe"},
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
+    "auto": {"method": "auto"},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")
 # The row that all others are compared with.
 FULL = "full"
 # Rows with one size, which no budget changes.
 ONE_SIZE = (FULL, "filter")
-DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold")
+DEFAULT_METHODS = (*BASELINES, "qr", "tt", "fpd", "robe", "robe_fold", "auto")
 DEFAULT_BUDGETS = ("10x", "100x", "1000x")
 
 # Settings that differ between the cells of a grid.

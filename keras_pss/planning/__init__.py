@@ -1,4 +1,13 @@
-"""Memory of a model's embedding tables, compressed and uncompressed."""
+"""Plans of embedding tables within a budget, and reports of their memory.
 
+What `method="auto"` chooses is decided in `layers/planned`; here it is
+explained and kept in files.
+"""
+
+from keras_pss.planning.make_plan import plan as plan
 from keras_pss.planning.memory_report import ModelReport as ModelReport
 from keras_pss.planning.memory_report import memory_report as memory_report
+from keras_pss.planning.plan_file import load_plan as load_plan
+from keras_pss.planning.planned_tables import Plan as Plan
+from keras_pss.planning.planned_tables import PlannedTable as PlannedTable
+from keras_pss.planning.presets import PRESETS as PRESETS

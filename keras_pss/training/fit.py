@@ -4,13 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.layers.composite import log_tables
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
+from keras_pss.layers.planned.choices import is_auto
 from keras_pss.training import checkpoint
 from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
@@ -92,6 +95,7 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         config.epochs * rounds.epoch,
         data if data.has_named_tables else None,
         counts(data),
+        choices(config, data),
     )
 
 
@@ -225,25 +229,23 @@ def limits(config: RunConfig, data: ClickLog) -> Limits | None:
 def counts(data: ClickLog) -> list[np.ndarray] | None:
     """Counts of the ids of each column, or of each of the named tables.
 
-    Ids that were not counted, hashed ones and buckets of numbers, are taken
-    to be equally frequent.
-
     Returns:
         None if the ids of no table were counted, or those of one are open.
     """
-    counted = data.counted_tables()
-    if not counted or None in data.tables.values():
+    found = log_tables.counts(data)
+    if found is None:
         return None
-    seen = data.rows("train") + data.rows("validation")
-    found = {
-        name: data.table_counts(name)
-        if name in counted
-        else np.full(rows or 0, seen // max(1, rows or 0))
-        for name, rows in data.tables.items()
-    }
     if data.has_named_tables or data.schema is None:
         return list(found.values())
     return [found[feature.table] for feature in data.schema.single]
+
+
+def choices(config: RunConfig, data: ClickLog) -> dict[str, Any]:
+    """What the labels of a log say about the options of `method="auto"`."""
+    if not is_auto(config.method) or log_tables.counts(data) is None:
+        return {}
+    worth = log_tables.worth(data)
+    return {"min_count": worth.min_count(log_tables.share(data))}
 
 
 def _check_counted(

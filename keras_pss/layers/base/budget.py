@@ -103,7 +103,11 @@ class Budget:
         """
         if self.absolute is None or part == whole:
             return self
-        return self.parse(max(1, self.absolute * part // whole))
+        held = max(1, self.absolute * part // whole)
+        # Bytes remain bytes, which may buy other rows than parameters do.
+        return self.parse(
+            f"{held * BYTES_A_PARAMETER}B" if self.is_bytes else held
+        )
 
     def of_unfiltered(self, full: int) -> Self:
         """Converts a ratio to parameters, relative to the unfiltered tables.

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.composite.features.feature_config import FeatureConfig
 from keras_pss.layers.composite.features.table_config import TableConfig
+from keras_pss.layers.planned.worth import Worth
 
 
 def arguments(log: Any) -> dict[str, Any]:
@@ -49,3 +52,58 @@ def arguments(log: Any) -> dict[str, Any]:
         "features": features,
         "dense": {feature.name: feature.size for feature in schema.dense},
     }
+
+
+def knowledge(log: Any) -> dict[str, Any]:
+    """What a log knows of its ids, as arguments for `method="auto"`."""
+    found = counts(log)
+    if found is None:
+        return {}
+    return {
+        "counts": found,
+        "options": {"min_count": worth(log).min_count(share(log))},
+    }
+
+
+def counts(log: Any) -> dict[str, np.ndarray] | None:
+    """Counts of the ids of each table, in the rows that are not for testing.
+
+    Ids that were not counted, hashed ones and buckets of numbers, are taken
+    to be equally frequent.
+
+    Args:
+        log: A prepared log, or the rows of a run.
+
+    Returns:
+        None if the ids of no table were counted, or those of one are open.
+    """
+    counted = log.counted_tables() if hasattr(log, "counted_tables") else ()
+    if not counted or None in log.tables.values():
+        return None
+    seen = log.rows("train") + log.rows("validation")
+    return {
+        name: log.table_counts(name)
+        if name in counted
+        else np.full(rows, seen // max(1, rows))
+        for name, rows in log.tables.items()
+    }
+
+
+def worth(log: Any) -> Worth:
+    """How often an id of a log must occur to deserve a row."""
+    rows = log.rows("train")
+    if log.schema is None or log.schema.label is None:
+        return Worth()
+    clicks = log.clicks("train")
+    if not 0 < clicks < rows:
+        return Worth()
+    labels = log.label_counts() if hasattr(log, "label_counts") else {}
+    if not labels:
+        return Worth.of_rate(clicks / rows)
+    return Worth.of_labels(labels.values(), clicks / rows)
+
+
+def share(log: Any) -> float:
+    """Rows whose ids were counted, divided by training rows."""
+    train = log.rows("train")
+    return (train + log.rows("validation")) / max(1, train)

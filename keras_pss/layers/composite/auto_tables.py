@@ -1,0 +1,92 @@
+"""Resolves the method of a collection by the counts of its ids."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import shown
+from keras_pss.layers.composite.features.table_config import TableConfig
+from keras_pss.layers.embedding.methods import method_class
+from keras_pss.layers.planned.choices import is_auto
+from keras_pss.layers.planned.decide import Decision, decide
+
+_logger = logging.getLogger("keras_pss")
+
+
+def resolved(
+    input_dims: Sequence[int | None] | Mapping[str, Any],
+    output_dim: int,
+    method: str,
+    budget: Budget | None,
+    options: Mapping[str, Any],
+    counts: Sequence[Any] | Mapping[str, Any] | None,
+) -> Decision:
+    """What the arguments of a collection mean, without `method="auto"`.
+
+    A method that depends on counts, such as `"popularity"`, gets its options
+    from them; other methods ignore them.
+
+    Args:
+        input_dims, output_dim, method, budget, options, counts: Arguments of
+            `EmbeddingCollection`; `options` are checked.
+
+    Raises:
+        ValueError: If `counts` do not match the tables.
+    """
+    ordered = _ordered(input_dims, counts)
+    if not is_auto(method):
+        found = None
+        if ordered is not None and budget is not None:
+            found = method_class(method).options_from_counts(
+                ordered, output_dim, budget, options
+            )
+        form = None if budget is None or found is not None else budget.form
+        return Decision(method, {**options, **(found or {})}, form, "")
+    assert budget is not None  # checked_options raised
+    tables = _tables(input_dims)
+    if any(
+        table.method is not None
+        or (table.output_dim or output_dim) != output_dim
+        for table in tables
+    ):
+        found = Decision(
+            "robe",
+            {k: v for k, v in options.items() if k == "seed"},
+            budget.form,
+            "ROBE, since tables have widths or methods of their own",
+            sure=False,
+        )
+    else:
+        dims = [table.input_dim for table in tables]
+        found = decide(dims, output_dim, budget, ordered, options)
+    _logger.info("method='auto' is %r: %s", found.method, found.why)
+    return found
+
+
+def _tables(input_dims: Any) -> list[TableConfig]:
+    if isinstance(input_dims, Mapping):
+        return [TableConfig.of(name, t) for name, t in input_dims.items()]
+    return [TableConfig(rows) for rows in input_dims]
+
+
+def _ordered(input_dims: Any, counts: Any) -> Sequence[Any] | None:
+    """The counts in the order of the tables; None if one is unknown."""
+    if counts is None:
+        return None
+    if isinstance(input_dims, Mapping):
+        if not isinstance(counts, Mapping) or set(counts) != set(input_dims):
+            raise ValueError(
+                "`counts` must be a dict with the counts of each table of "
+                f"`input_dims`: {', '.join(map(repr, input_dims))}. "
+                f"Received: counts={shown(counts)}"
+            )
+        counts = [counts[name] for name in input_dims]
+    elif isinstance(counts, Mapping) or len(counts) != len(input_dims):
+        raise ValueError(
+            "`counts` must be a list with the counts of each of "
+            f"{len(input_dims)} tables. Received: counts={shown(counts)}"
+        )
+    if any(each is None for each in counts):
+        return None
+    return counts
