@@ -36,13 +36,13 @@ def resolved(
     """
     ordered = _ordered(input_dims, counts)
     if not is_auto(method):
-        found = None
+        more = None
         if ordered is not None and budget is not None:
-            found = method_class(method).options_from_counts(
+            more = method_class(method).options_from_counts(
                 ordered, output_dim, budget, options
             )
-        form = None if budget is None or found is not None else budget.form
-        return Decision(method, {**options, **(found or {})}, form, "")
+        form = None if budget is None or more is not None else budget.form
+        return Decision(method, {**options, **(more or {})}, form, "")
     assert budget is not None  # checked_options raised
     tables = _tables(input_dims)
     if any(
