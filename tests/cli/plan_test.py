@@ -6,35 +6,34 @@ import pytest
 from command_line import call
 
 pytestmark = pytest.mark.tf_only
+NARROW = (
+    "--epochs 1 --batch-size 512 --model-option bottom_units=[8] "
+    "--model-option top_units=[8]"
+)
+
+
+def run(folder, line):
+    return call(*line.split(), folder=folder)
 
 
 def test_sizes_alone(folder):
-    done = call("plan", "--cardinalities", "criteo-kaggle", folder=folder)
+    done = run(folder, "plan --cardinalities criteo-kaggle")
     assert done.returncode == 0, done.stderr
     assert "10,131,227" in done.stdout
     assert "ROBE, since no counts are known" in done.stdout
     (folder / "sizes.txt").write_text("100, 2000\n30 null")
-    done = call(
-        *["plan", "--cardinalities", "sizes.txt", "--dim", "8", "--budget", "4KB"],
-        folder=folder,
-    )
+    done = run(folder, "plan --cardinalities sizes.txt --dim 8 --budget 4KB")
     assert "open" in done.stdout
     assert "budget 4KB: 4,000 bytes" in done.stdout
 
 
 def test_a_run_follows_a_plan(folder):
-    done = call(
-        *["plan", "--data", "data", "--dim", "8", "--budget", "900", "--out", "plan.json"],
-        folder=folder,
-    )
+    done = run(folder, "plan --data data --dim 8 --budget 900 --out plan.json")
     assert done.returncode == 0, done.stderr
     assert "deserve a row" in done.stdout
     plan = json.loads((folder / "plan.json").read_text())
-    done = call(
-        *["train", "--data", "data", "--out", "planned", "--plan", "plan.json", "--epochs", "1"],
-        *["--batch-size", "512", "--model-option", "bottom_units=[8]"],
-        *["--model-option", "top_units=[8]"],
-        folder=folder,
+    done = run(
+        folder, f"train --data data --out planned --plan plan.json {NARROW}"
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((folder / "planned" / "report.json").read_text())
@@ -44,17 +43,9 @@ def test_a_run_follows_a_plan(folder):
 
 
 def test_a_plan_for_another_log_is_refused(folder):
-    assert (
-        call(
-            *["plan", "--cardinalities", "criteo-kaggle", "--out", "kaggle.json"],
-            folder=folder,
-        ).returncode
-        == 0
-    )
-    done = call(
-        *["train", "--data", "data", "--out", "other", "--plan", "kaggle.json"],
-        folder=folder,
-    )
+    made = run(folder, "plan --cardinalities criteo-kaggle --out kaggle.json")
+    assert made.returncode == 0
+    done = run(folder, "train --data data --out other --plan kaggle.json")
     assert done.returncode == 2
     assert "must be a plan for the same log" in done.stderr
     assert "Plan again with `keras-pss plan`" in done.stderr
@@ -85,9 +76,9 @@ def test_a_plan_for_another_log_is_refused(folder):
 )
 def test_mistakes_are_one_line(folder, command, message):
     if "plan.json" in command:
-        call(*["plan", "--data", "data", "--out", "plan.json"], folder=folder)
+        run(folder, "plan --data data --out plan.json")
     (folder / "short.tsv").write_text("1\t2\nx")
-    done = call(*command.split(), folder=folder)
+    done = run(folder, command)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
