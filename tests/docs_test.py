@@ -59,7 +59,13 @@ def check_comment(line, scope):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/methods.md", "docs/training.md"]
+    "page",
+    [
+        "README.md",
+        "docs/methods.md",
+        "docs/planning.md",
+        "docs/training.md",
+    ],
 )
 def test_examples_of_a_page_run(page):
     scope = {"keras": keras, "keras_pss": keras_pss, "np": np}
