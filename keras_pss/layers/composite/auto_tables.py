@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_pss.layers.base.budget import Budget
@@ -21,6 +22,7 @@ def resolved(
     budget: Budget | None,
     options: Mapping[str, Any],
     counts: Sequence[Any] | Mapping[str, Any] | None,
+    min_rows: int | None = None,
 ) -> Decision:
     """What the arguments of a collection mean, without `method="auto"`.
 
@@ -28,8 +30,8 @@ def resolved(
     from them; other methods ignore them.
 
     Args:
-        input_dims, output_dim, method, budget, options, counts: Arguments of
-            `EmbeddingCollection`; `options` are checked.
+        input_dims, output_dim, method, budget, options, counts, min_rows:
+            Arguments of `EmbeddingCollection`; `options` are checked.
 
     Raises:
         ValueError: If `counts` do not match the tables.
@@ -59,9 +61,46 @@ def resolved(
         )
     else:
         dims = [table.input_dim for table in tables]
-        found = decide(dims, output_dim, budget, ordered, options)
+        found = _beside(
+            dims, output_dim, budget, ordered, options, min_rows or 0
+        )
     _logger.info("method='auto' is %r: %s", found.method, found.why)
     return found
+
+
+def _beside(
+    dims: list[int | None],
+    output_dim: int,
+    budget: Budget,
+    counts: Sequence[Any] | None,
+    options: Mapping[str, Any],
+    min_rows: int,
+) -> Decision:
+    """Decides what tables of at least `min_rows` rows become."""
+    large = [t for t, n in enumerate(dims) if n is None or n >= min_rows]
+    plain = decide(dims, output_dim, budget, counts, options)
+    if counts is None or None in dims or len(large) in (0, len(dims)):
+        return plain
+    sizes = [(rows or 0) * output_dim for rows in dims]
+    small = sum(sizes) - sum(sizes[t] for t in large)
+    left = budget.parameters(sum(sizes)) - small
+    if plain.kept is None or plain.budget is not None:
+        return plain  # the collection itself keeps small tables
+    if left < 1:
+        return replace(plain, method="robe", budget=budget.form, options={})
+    found = decide(
+        [dims[t] for t in large],
+        output_dim,
+        budget.of_size(left),
+        [counts[t] for t in large],
+        options,
+    )
+    if found.budget is not None:
+        return replace(found, budget=budget.form)
+    rows = iter(found.options["num_rows"])
+    # A collection has an entry for each table, which small ones ignore.
+    every = [next(rows) if t in large else 1 for t in range(len(dims))]
+    return replace(found, options={**found.options, "num_rows": tuple(every)})
 
 
 def _tables(input_dims: Any) -> list[TableConfig]:

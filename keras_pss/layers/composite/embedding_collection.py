@@ -197,8 +197,6 @@ class EmbeddingCollection(_EitherForm):
         self.options = choice.options
         if choice.why:
             self.why = choice.why
-        if min_rows is not None:
-            non_negative_int("min_rows", min_rows)
         self.min_rows = min_rows
         self.embeddings_initializer = fetched(
             "embeddings_initializer", initializers.get, embeddings_initializer

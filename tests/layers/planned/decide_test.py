@@ -210,3 +210,18 @@ def test_named_tables_and_methods_of_their_own():
     assert "methods of their own" in other.why
     with pytest.raises(ValueError, match=r"counts of each table of `input_d"):
         keras_pss.EmbeddingCollection(dims, 4, "auto", 60, counts=COUNTS)
+
+
+@pytest.mark.parametrize("budget", [40, 60, "240B", "1.3x"])
+def test_small_tables_stay_uncompressed_within_the_budget(budget):
+    made = keras_pss.EmbeddingCollection(
+        DIMS, 4, "auto", budget, min_rows=5, counts=COUNTS
+    )
+    assert made.uncompressed() == (1,)
+    assert made.method == "popularity"
+    made(np.array([[6, 2, 7]]))
+    assert made.count_params() <= Budget.parse(budget).parameters(72)
+    with pytest.raises(InfeasibleBudget, match="a smaller `min_rows`"):
+        keras_pss.EmbeddingCollection(
+            DIMS, 4, "auto", 30, min_rows=8, counts=COUNTS
+        )
