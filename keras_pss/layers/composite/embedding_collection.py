@@ -191,7 +191,11 @@ class EmbeddingCollection(_EitherForm):
         given = checked_options(
             method, {} if options is None else options, budget is None
         )
-        choice = resolved(input_dims, output_dim, method, parsed, given, counts)
+        if min_rows is not None:
+            non_negative_int("min_rows", min_rows)
+        choice = resolved(
+            input_dims, output_dim, method, parsed, given, counts, min_rows
+        )
         self.method = choice.method
         self.budget = choice.budget
         self.options = choice.options
