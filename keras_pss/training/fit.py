@@ -87,6 +87,7 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         ValueError: If the settings do not fit the rows or each other.
     """
     rounds = config.rounds(data.rows("train"))
+    known = counts(data)
     return build_model(
         config,
         data.cardinalities,
@@ -94,8 +95,8 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         limits(config, data),
         config.epochs * rounds.epoch,
         data if data.has_named_tables else None,
-        counts(data),
-        choices(config, data),
+        known,
+        None if known is None else choices(config, data),
     )
 
 
@@ -242,7 +243,7 @@ def counts(data: ClickLog) -> list[np.ndarray] | None:
 
 def choices(config: RunConfig, data: ClickLog) -> dict[str, Any]:
     """What the labels of a log say about the options of `method="auto"`."""
-    if not is_auto(config.method) or log_tables.counts(data) is None:
+    if not is_auto(config.method) or "min_count" in config.options:
         return {}
     worth = log_tables.worth(data)
     return {"min_count": worth.min_count(log_tables.share(data))}
