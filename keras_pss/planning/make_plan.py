@@ -96,7 +96,7 @@ def plan(
     labelled = _ordered("clicks", clicks, tables)
     worth = _worth(ordered, labelled)
     if ordered is not None and (clicks is not None or known is None):
-        given.setdefault("min_count", worth.min_count(share))
+        given = {**worth.choices(share), **given}
     parsed = Budget.parse(budget)
     if choices.is_auto(method):
         given = choices.checked(given)

@@ -245,8 +245,7 @@ def choices(config: RunConfig, data: ClickLog) -> dict[str, Any]:
     """What the labels of a log say about the options of `method="auto"`."""
     if not is_auto(config.method) or "min_count" in config.options:
         return {}
-    worth = log_tables.worth(data)
-    return {"min_count": worth.min_count(log_tables.share(data))}
+    return log_tables.worth(data).choices(log_tables.share(data))
 
 
 def _check_counted(

@@ -41,7 +41,7 @@ def test_reasons_follow_the_numbers():
     plain = keras_pss.plan([8, 6], 16, 70)
     assert plain.method == "robe"
     assert "Give `counts`" in plain.advice
-    assert "--tune" in made(options={"min_count": 900}).advice
+    assert "--tune" in made(options={"silent": True}).advice
     assert made().advice == ""
     full = made("1x")
     assert full.method == "full"
@@ -60,7 +60,7 @@ def test_labels_and_the_share_of_rows_set_the_threshold():
     assert clicked == sum(map(sum, CLICKS))
     worth = Worth.of_labels(columns, clicked / total)
     plan = made(clicks=CLICKS)
-    assert plan.asked == ("auto", {"min_count": worth.min_count()})
+    assert plan.asked == ("auto", worth.choices())
     # Counts of a tenth of the rows to train on.
     part = made(share=0.1)
     assert part.asked[1]["min_count"] == 1

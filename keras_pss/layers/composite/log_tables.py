@@ -59,10 +59,7 @@ def knowledge(log: Any) -> dict[str, Any]:
     found = counts(log)
     if found is None:
         return {}
-    return {
-        "counts": found,
-        "options": {"min_count": worth(log).min_count(share(log))},
-    }
+    return {"counts": found, "options": worth(log).choices(share(log))}
 
 
 def counts(log: Any) -> dict[str, np.ndarray] | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_pss.layers.base.checks import (
+    boolean,
     non_negative_int,
     one_of,
     positive_int,
@@ -17,7 +18,7 @@ AUTO = "auto"
 TAILS: tuple[str, ...] = ("oov",)
 if "tail" in inspect.signature(popular_ids).parameters:
     TAILS = ("oov", "hash", "robe")
-NAMES = ("min_count", "inner_dim", "tail", "seed")
+NAMES = ("min_count", "inner_dim", "tail", "silent", "seed")
 
 
 def is_auto(method: Any) -> bool:
@@ -31,8 +32,9 @@ def checked(options: Any, sized: bool = False) -> dict[str, Any]:
     Args:
         options: Dict with any of `min_count`, the smallest count of an id
             that gets a row of its own; `inner_dim`, the length of these rows;
-            `tail`, what the rare ids share, as in `PopularityEmbedding`; and
-            `seed`, that of a hash function.
+            `tail`, what the rare ids share, as in `PopularityEmbedding`;
+            `silent`, whether ids tell little on their own, so that counts do
+            not show what they are worth; and `seed`, that of a hash function.
         sized: Boolean, whether there is no budget.
 
     Raises:
@@ -62,6 +64,8 @@ def checked(options: Any, sized: bool = False) -> dict[str, Any]:
             positive_int(name, found[name])
     if found.get("tail") is not None:
         one_of("tail", found["tail"], TAILS)
+    if "silent" in found:
+        boolean("silent", found["silent"])
     if "seed" in found:
         non_negative_int("seed", found["seed"])
     return found

@@ -12,11 +12,6 @@ from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.planned.choices import TAILS
 from keras_pss.layers.planned.worth import break_even_of
 
-# Beyond this break-even count ids tell so little on their own that whatever
-# a model learns of them lies in their products with others, which counts do
-# not show. Criteo's ids have 13, generated ones about 200.
-SILENT = 65.0
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -114,6 +109,7 @@ def _by_counts(
     seed: dict[str, Any],
 ) -> Decision:
     min_count = given.get("min_count", MIN_COUNT)
+    silent = given.get("silent", False)
     inner_dim = given.get("inner_dim")
     if inner_dim is not None:
         inner_dim = min(inner_dim, output_dim)
@@ -134,7 +130,7 @@ def _by_counts(
     try:
         options = rows(tail)
         if "tail" not in given:
-            tail, reason = _tail(counts, options["num_rows"], min_count)
+            tail, reason = _tail(counts, options["num_rows"], min_count, silent)
             if tail != "oov":
                 options = rows(tail)
     except InfeasibleBudget:
@@ -159,7 +155,7 @@ def _by_counts(
         kept,
         deserve,
         min_count,
-        sure="tail" in given or break_even_of(min_count) < SILENT,
+        sure="tail" in given or not silent,
     )
 
 
@@ -191,7 +187,10 @@ def _explained(
 
 
 def _tail(
-    counts: Sequence[Any], num_rows: Sequence[Any], min_count: int
+    counts: Sequence[Any],
+    num_rows: Sequence[Any],
+    min_count: int,
+    silent: bool,
 ) -> tuple[str, str]:
     """What the ids without a row share, and why."""
     occurrences = ids = 0
@@ -207,7 +206,7 @@ def _tail(
     robe = "robe" in TAILS
     if mean >= needed:
         return ("robe" if robe else "oov"), text
-    if needed >= SILENT and robe:
+    if silent and robe:
         return "robe", (
             "ids tell little on their own, so what they mean lies in "
             "products, which counts do not show"

@@ -12,7 +12,7 @@ the row pays from the break-even count on:
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ _SHRUNK = 0.75
 _FEWEST, _MOST = 2, 200
 # Where ids tell nothing on their own, frequent ones still deserve rows.
 LARGEST = 1000.0
+# Ids with this many times the break-even count of Criteo's tell so little on
+# their own that whatever a model learns of them lies in products with others.
+_SILENT = 5
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,12 @@ class Worth:
         break_even: c*, a number of training rows.
         source: `"labels"`, `"click rate"` or `"default"`: what it follows
             from.
+        silent: Whether ids tell little on their own.
     """
 
     break_even: float = _COUNT
     source: str = "default"
+    silent: bool = False
 
     @classmethod
     def of_rate(cls, click_rate: float) -> Self:
@@ -90,7 +95,11 @@ class Worth:
             return default
         # above / below is v tau^2, or negative where ids tell nothing.
         count = below / above if above > 0 else math.inf
-        return cls(min(LARGEST, max(1.0, count)), "labels")
+        return cls(
+            min(LARGEST, max(1.0, count)),
+            "labels",
+            count > _SILENT * default.break_even,
+        )
 
     def min_count(self, share: float = 1.0) -> int:
         """The smallest count of an id that gets a row of its own.
@@ -100,6 +109,13 @@ class Worth:
                 training rows.
         """
         return max(1, round(_SHRUNK * self.break_even * share))
+
+    def choices(self, share: float = 1.0) -> dict[str, Any]:
+        """The options of `method="auto"` that follow."""
+        return {
+            "min_count": self.min_count(share),
+            **({"silent": True} if self.silent else {}),
+        }
 
 
 def break_even_of(min_count: int) -> float:

@@ -73,8 +73,9 @@ def test_what_rare_ids_share_is_said():
     assert found.options["tail"] == "oov"
     assert "share one row in each table: they occur 2.5 times" in found.why
     assert found.sure
-    assert not decide(DIMS, 4, 60, COUNTS, {"min_count": 200}).sure
-    assert decide(DIMS, 4, 60, COUNTS, {"min_count": 200, "tail": "oov"}).sure
+    silent = {"silent": True}
+    assert not decide(DIMS, 4, 60, COUNTS, silent).sure
+    assert decide(DIMS, 4, 60, COUNTS, {**silent, "tail": "oov"}).sure
 
 
 @pytest.mark.skipif("robe" not in TAILS, reason="popular_ids has one tail")
@@ -82,6 +83,8 @@ def test_frequent_ids_without_a_row_share_a_memory():
     many = [np.full(200, 50), np.full(300, 40)]
     found = decide([200, 300], 4, 100, many)
     assert found.options["tail"] == "robe"
+    silent = decide(DIMS, 4, 60, COUNTS, {"silent": True})
+    assert silent.options["tail"] == "robe"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,7 @@ def test_frequent_ids_without_a_row_share_a_memory():
         ({"rows": 3}, r"options` of method='auto' are: min_count, inner_dim"),
         ({"min_count": 0}, r"`min_count` must be a positive integer"),
         ({"inner_dim": "2"}, r"`inner_dim` must be a positive integer"),
+        ({"silent": 1}, r"`silent` must be True or False"),
         ({"tail": "none"}, r"`tail` must be one of 'oov'"),
         ([1], r"`options` must be a dict"),
     ],

@@ -28,7 +28,13 @@ def test_the_spread_of_the_logits_is_found(spread):
 
 def test_ids_that_say_nothing_deserve_no_row():
     columns = [drawn(0.0, seed=seed) for seed in range(3)]
-    assert Worth.of_labels(columns, 0.25).break_even > 150
+    found = Worth.of_labels(columns, 0.25)
+    assert found.break_even > 150
+    assert found.silent
+    assert found.choices(2) == {
+        "min_count": round(1.5 * found.break_even),
+        "silent": True,
+    }
     same = np.full(50, 40), np.full(50, 10)
     assert Worth.of_labels([same], 0.25).break_even == LARGEST
 
@@ -47,6 +53,12 @@ def test_without_labels_the_click_rate_decides():
     assert Worth().min_count() == 10
     rare = Worth.of_rate(0.03)
     assert rare.source == "click rate"
+    assert not rare.silent
+    # Rows without clicks say less each, but ids as much.
+    seen, clicks = drawn(0.6, rate=-3.5)
+    few = Worth.of_labels([(seen, clicks)], clicks.sum() / seen.sum())
+    assert few.break_even > 60
+    assert not few.silent
     assert rare.break_even == pytest.approx(13 * 0.19 / (0.03 * 0.97))
     # Labels of too few ids say nothing.
     assert Worth.of_labels([(np.array([5, 3]), [1, 1])], 0.03) == rare
