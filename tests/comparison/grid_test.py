@@ -100,8 +100,8 @@ def test_a_method_without_a_size_says_why():
 def test_grids_of_the_package(name):
     grid = load_grid(name, models=list(MODELS), run={"epochs": 1})
     assert {cell.config.epochs for cell in grid.cells()} == {1}
-    # 4 baselines with 1, 1, 3 and 3 sizes, and 5 methods with 3.
-    assert len(grid.cells()) == len(MODELS) * (8 + 5 * 3) * 3
+    # 4 baselines with 1, 1, 3 and 3 sizes, and 6 methods with 3.
+    assert len(grid.cells()) == len(MODELS) * (8 + 6 * 3) * 3
 
 
 def test_a_grid_of_ones_own(tmp_path):

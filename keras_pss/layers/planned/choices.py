@@ -55,7 +55,7 @@ def checked(options: Any, sized: bool = False) -> dict[str, Any]:
         if name not in NAMES:
             raise ValueError(
                 f"The allowed `options` of method='auto' are: "
-                f"{', '.join(NAMES)}. "
+                f"{', '.join(NAMES)}. Name a `method` to set its options. "
                 f"Received: {name}={shown(options[name])}"
             )
     found = dict(options)

@@ -30,13 +30,17 @@ def label_counts(
     for records in _blocks(folder, most_rows):
         clicked = records[:, label] == 1
         for name, places in columns.items():
-            seen, clicks = found[name]
             for place in places:
                 ids = records[:, place]
-                np.add.at(seen, ids[ids >= 0], 1)
-                ids = ids[clicked]
-                np.add.at(clicks, ids[ids >= 0], 1)
+                _add(found[name][0], ids)
+                _add(found[name][1], ids[clicked])
     return found
+
+
+def _add(counts: np.ndarray, ids: np.ndarray) -> None:
+    """Counts ids; padding is none, and neither are those of damaged rows."""
+    valid = (ids >= 0) & (ids < len(counts))
+    np.add.at(counts, ids[valid], 1)
 
 
 def _columns(layout: Any, name: str) -> slice:
