@@ -26,6 +26,7 @@ from keras_pss.layers import VectorCross as VectorCross
 from keras_pss.layers.embedding.methods import EXPORTS as _EXPORTS
 from keras_pss.layers.embedding.methods import embedding as embedding
 from keras_pss.planning import memory_report as memory_report
+from keras_pss.planning import plan as plan
 from keras_pss.version import __version__ as __version__
 
 if _TYPE_CHECKING:

@@ -33,6 +33,7 @@ except ImportError as error:  # the layers alone do not need these
 from keras_pss_cli import common, data, kernels, schema
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import finished_runs as serving
+from keras_pss_cli import plan as planning
 from keras_pss_cli import train as training
 from keras_pss_cli.wording import in_options, options_of
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 for command in (
     data.prepare,
     data.synth,
+    planning.plan,
     training.recipes,
     training.train,
     comparing.compare,

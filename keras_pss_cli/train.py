@@ -81,6 +81,13 @@ def train(
             "options override them."
         ),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        option(
+            "A file of `keras-pss plan --out` for the same log: sets the "
+            "method, its options, the budget and the width."
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -103,7 +110,10 @@ def train(
         check_new(out)
     changes = changed(given)
     load()
+    planned = _planned(plan, changes)
+    changes = {**changes, **(planned.settings() if planned else {})}
     from keras_pss.data.locate import open_click_log
+    from keras_pss.planning.plan_file import check as check_plan
     from keras_pss.training import recipes as known
     from keras_pss.training.config import RunConfig
     from keras_pss.training.run import train as train_run
@@ -116,6 +126,8 @@ def train(
         log = open_click_log(found.path)
         if chosen:
             chosen.check_log(log)
+        if planned:
+            check_plan(planned, log, str(plan))
         report = train_run(
             log,
             config,
@@ -126,6 +138,22 @@ def train(
         )
     show(report)
     typer.echo(f"Report, model, SavedModel and plots are in {out}")
+
+
+def _planned(path: Path | None, changes: dict[str, Any]) -> Any:
+    """The plan of a file, which determines settings."""
+    if path is None:
+        return None
+    from keras_pss.planning import load_plan
+
+    found = load_plan(path)
+    for name in found.settings():
+        if name in changes:
+            raise ValueError(
+                f"`plan` sets `{name}`. Leave one of the two out, or plan "
+                f"again. Received: {name}={changes[name]!r}"
+            )
+    return found
 
 
 def declared() -> dict[str, FieldInfo]:
@@ -245,6 +273,9 @@ def show(report: dict[str, Any]) -> None:
     for name, value in report.get("paper", {}).items():
         table.add_row(Text(f"the paper: {name}"), f"{value:g}", style="dim")
     Console().print(table)
+    for name, part in report.get("parts", {}).items():
+        if "why" in part:
+            typer.echo(f"{name}: method={part['method']!r}: {part['why']}")
 
 
 def check_new(out: Path) -> None:

@@ -61,7 +61,13 @@ def check_comment(line, scope):
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/methods.md", "docs/theory.md", "docs/training.md"],
+    [
+        "README.md",
+        "docs/methods.md",
+        "docs/planning.md",
+        "docs/theory.md",
+        "docs/training.md",
+    ],
 )
 def test_examples_of_a_page_run(page):
     scope = {"keras": keras, "keras_pss": keras_pss, "np": np}

@@ -21,6 +21,7 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
     "clustered": {"method": "clustered"},
     "popularity": {"method": "popularity"},
+    "auto": {"method": "auto"},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")
 DEFAULT_METHODS = tuple(METHOD_ROWS)

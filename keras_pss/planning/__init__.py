@@ -1,5 +1,14 @@
-"""Memory of embedding tables, and what theory says about compressing them."""
+"""Plans of embedding tables within a budget, reports of memory, and theory.
+
+What `method="auto"` chooses is decided in `layers/planned`; here it is
+explained and kept in files.
+"""
 
 from keras_pss.planning import theory as theory
+from keras_pss.planning.make_plan import plan as plan
 from keras_pss.planning.memory_report import ModelReport as ModelReport
 from keras_pss.planning.memory_report import memory_report as memory_report
+from keras_pss.planning.plan_file import load_plan as load_plan
+from keras_pss.planning.planned_tables import Plan as Plan
+from keras_pss.planning.planned_tables import PlannedTable as PlannedTable
+from keras_pss.planning.presets import PRESETS as PRESETS

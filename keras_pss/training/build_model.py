@@ -1,6 +1,6 @@
 """The compiled model of a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.composite.twins import made_or_hashed
-from keras_pss.layers.embedding.methods import method_class
+from keras_pss.layers.embedding.methods import takes_seed
 from keras_pss.training.config import MODELS, RunConfig
 
 # Rows that the frequency filter keeps, by column or by the name of a table.
@@ -34,6 +34,7 @@ def build_model(
     steps: int | None = None,
     log: Any = None,
     counts: Sequence[Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
 ) -> keras.Model:
     """The compiled model of a run, initialized from the run's seed.
 
@@ -50,6 +51,8 @@ def build_model(
             `tables`. Default: None, a table for each column.
         counts: Counts of the ids of each column or, with `log`, each table,
             for methods that depend on them. Default: None, unknown.
+        choices: Options of `method="auto"` that the log determines, which
+            those of the config override. Default: None, nothing.
 
     Raises:
         ValueError: If no feature has ids, or the model does not fit the log.
@@ -63,7 +66,9 @@ def build_model(
         )
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.precision):
-        tables = embedding_parts(config, cardinalities, limits, log, counts)
+        tables = embedding_parts(
+            config, cardinalities, limits, log, counts, choices
+        )
         try:
             model = MODELS[config.model](
                 **tables, num_dense=num_dense, **config.model_options
@@ -92,6 +97,7 @@ def embedding_parts(
     limits: Limits | None = None,
     log: Any = None,
     counts: Sequence[Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The embedding layers of the run's model, by argument name.
 
@@ -102,6 +108,9 @@ def embedding_parts(
     widths = {"embeddings": config.dim, "wide": 1, "mlp_embeddings": config.dim}
     widths = {name: width for name, width in widths.items() if name in wanted}
     parts = {}
+    if choices:
+        merged = {**choices, **config.options}
+        config = config.model_copy(update={"options": merged})
     whole = None if config.budget is None else Budget.parse(config.budget)
     for place, (name, width) in enumerate(widths.items()):
         budget = None
@@ -128,7 +137,7 @@ def _collection(
     budget: Budget | None,
     place: int,
     log: Any,
-    counts: Sequence[Any] | None,
+    counts: Any,
 ) -> EmbeddingCollection:
     width = 1 if name == "wide" else config.dim
     before = cardinalities if log is None else list(log.tables.values())
@@ -142,7 +151,7 @@ def _collection(
     if limits is not None and budget is not None:
         rows = sum(n for n in before if n is not None)
         budget = budget.of_unfiltered(rows * width)
-    if "seed" in method_class(method).option_names(options):
+    if takes_seed(method, options):
         options.setdefault("seed", config.seed + place)
     given = {
         "min_rows": _min_rows(config, kept),
@@ -157,21 +166,16 @@ def _collection(
 
     if counts is not None:
         counts = [c[:n] for c, n in zip(counts, kept, strict=True)]
+        if log is not None:
+            counts = dict(zip(log.tables, counts, strict=True))
 
     def made(method: str, options: dict[str, Any]) -> EmbeddingCollection:
-        found, whole = None, budget
-        if counts is not None and budget is not None:
-            found = method_class(method).options_from_counts(
-                counts, width, budget, options
-            )
-        if found is not None:
-            options, whole = {**options, **found}, None
-        arguments = {"options": options, **given}
+        arguments = {"options": options, "counts": counts, **given}
         if log is not None:
             return EmbeddingCollection.for_log(
-                log, width, method, whole, **arguments
+                log, width, method, budget, **arguments
             )
-        return EmbeddingCollection(kept, width, method, whole, **arguments)
+        return EmbeddingCollection(kept, width, method, budget, **arguments)
 
     if width == config.dim:
         return made(method, options)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.composite import log_tables
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
+from keras_pss.layers.planned.choices import is_auto
 from keras_pss.training import checkpoint
 from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
@@ -85,6 +87,7 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         ValueError: If the settings do not fit the rows or each other.
     """
     rounds = config.rounds(data.rows("train"))
+    known = counts(data)
     return build_model(
         config,
         data.cardinalities,
@@ -92,7 +95,8 @@ def model_for(data: ClickLog, config: RunConfig) -> keras.Model:
         limits(config, data),
         config.epochs * rounds.epoch,
         data if data.has_named_tables else None,
-        counts(data),
+        known,
+        None if known is None else choices(config, data),
     )
 
 
@@ -235,6 +239,13 @@ def counts(data: ClickLog) -> list[np.ndarray] | None:
     if data.has_named_tables or data.schema is None:
         return list(found.values())
     return [found[feature.table] for feature in data.schema.single]
+
+
+def choices(config: RunConfig, data: ClickLog) -> dict[str, Any]:
+    """What the labels of a log say about the options of `method="auto"`."""
+    if not is_auto(config.method) or "min_count" in config.options:
+        return {}
+    return log_tables.worth(data).choices(log_tables.share(data))
 
 
 def _check_counted(

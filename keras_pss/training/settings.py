@@ -57,9 +57,10 @@ class Settings(BaseModel):
         "hidden_units=[400,400]; repeat for more.",
     )
     method: str = Field(
-        "robe",
-        description="The method that compresses the tables. One of "
-        f"{', '.join(_method_strings())}.",
+        "auto",
+        description="The method that compresses the tables. 'auto' chooses by "
+        "the budget and the counts of ids; without counts it is ROBE. Or one "
+        f"of {', '.join(_method_strings())}.",
     )
     budget: str | int | None = Field(
         "1000x",
@@ -69,7 +70,8 @@ class Settings(BaseModel):
     options: Arguments = Field(
         {},
         description="An argument of the method's layer, such as block_size=8, "
-        "mapping=fold or gauge=last_core; repeat for more.",
+        "mapping=fold or gauge=last_core; of auto, min_count, inner_dim or "
+        "tail; repeat for more.",
     )
     dim: Count = Field(16, description="Length of an embedding row.")
     min_rows: Whole | None = Field(

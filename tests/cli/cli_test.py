@@ -12,7 +12,8 @@ pytestmark = pytest.mark.tf_only
 
 def test_the_way_of_a_user(folder, caplog):
     report = json.loads((folder / "run" / "report.json").read_text())
-    assert report["method"] == "robe"
+    assert report["method"] == "auto"
+    assert report["parts"]["embeddings"]["method"] == "popularity"
     done = call(
         *["evaluate", "--run", "run", "--data", "log.tsv.gz", "--json"],
         folder=folder,

@@ -32,9 +32,12 @@ pytestmark = pytest.mark.tf_only
         ("train --data data --out r --option k", "--option must be name=value"),
         (
             "train --data data --out r --option k=1",
-            "--option of --method robe are",
+            "--option of --method auto are: min_count",
         ),
-        ("train --data data --out r --option block_size=x", "`block_size`"),
+        (
+            "train --data data --out r --method robe --option block_size=x",
+            "`block_size`",
+        ),
         ("train --data empty --out r", "hold train.txt, day_0, day_1"),
         ("train --data twice --out r", "day_0 and day_0.gz in twice"),
         ("train --data data --out r --embedding-scale x", "number or 'rows'"),

@@ -82,7 +82,12 @@ def test_parts_that_do_not_fit_are_named(data):
     with pytest.raises(ValueError, match="at most the number of tables with"):
         built(budget="2x", compress_largest=5)
     with pytest.raises(ValueError, match="has first-order tables of one col"):
-        built(model="deepfm", budget=None, options={"memory_size": 99})
+        built(
+            model="deepfm",
+            method="robe",
+            budget=None,
+            options={"memory_size": 99},
+        )
     with pytest.raises(ValueError, match="`hidden_units` must be a list"):
         built(model="dcn", budget="2x", model_options={"hidden_units": 400})
     model = built(method="tt", budget=None, options={"rank": 2}, min_rows=40)

@@ -33,7 +33,12 @@ pytestmark = pytest.mark.tf_only
         ({"decay_steps": 9}, "`decay_steps` needs a `decay`"),
         ({"decay": "exponential"}, "end_learning_rate"),
         ({"min_rows": 9, "compress_largest": 3}, "replaces `min_rows`: give"),
-        ({"budget": None}, "must give the size of a table: `memory_size`"),
+        (
+            {"method": "robe", "budget": None},
+            "must give the size of a table: `memory_size`",
+        ),
+        ({"budget": None}, "method='auto' divides a budget. Give a `budget`"),
+        ({"options": {"rank": 3}}, "Name a `method` to set its options"),
         (
             {"optimizer": "sdg"},
             "must be 'adam', 'adagrad' or 'sgd'. Rec",

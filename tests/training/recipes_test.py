@@ -259,6 +259,7 @@ def test_a_recipe_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
         'title = "mine"\ndata = "criteo"\n[run]\nbudget = "none"\n'
+        'method = "robe"\n'
         "options = { memory_size = 900 }\n[prepare]\nmin_count = 2\n"
     )
     recipe = recipes.load(str(path))

@@ -69,6 +69,14 @@ class ClickLog(ABC):
         """Count of each id of a counted table, over all of its features."""
         raise NotImplementedError
 
+    def label_counts(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
+        """For each table the rows of each id, and those with a click.
+
+        They are those of training rows, or of a part of them. Empty if they
+        are unknown.
+        """
+        return {}
+
     def groups(self, split: str) -> np.ndarray | None:
         """Number of each row's group, in the order of `in_order`.
 

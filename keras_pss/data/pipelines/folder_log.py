@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from keras_pss.data.pipelines.log_dataset import dataset
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
-from keras_pss.features import Dense
 from keras_pss.files import read_json
 
 
@@ -40,6 +40,8 @@ class FolderLog(ClickLog):
         self.cardinalities = folder.cardinalities
         # Created once, because a run reads its validation rows many times.
         self._in_order = cache(self._made_in_order)
+        # Each cell of a comparison asks for them.
+        self._label_counts = cache(folder.label_counts)
 
     def rows(self, split: str) -> int:
         return self.folder.rows(split)
@@ -51,14 +53,13 @@ class FolderLog(ClickLog):
         return self.folder.counts(self.folder.schema.single[column].name)
 
     def counted_tables(self) -> tuple[str, ...]:
-        return tuple(
-            name
-            for name, (first, *_) in self.folder.schema.tables.items()
-            if not isinstance(first, Dense) and first.ids == "vocabulary"
-        )
+        return self.folder.counted_tables()
 
     def table_counts(self, table: str) -> np.ndarray:
-        return self.folder.counts(self.folder.schema.tables[table][0].name)
+        return self.folder.table_counts(table)
+
+    def label_counts(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
+        return self._label_counts()
 
     def groups(self, split: str) -> np.ndarray | None:
         if self.folder.schema.group is None:

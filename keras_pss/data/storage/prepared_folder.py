@@ -8,9 +8,14 @@ import numpy as np
 
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage import encoder_folder
+from keras_pss.data.storage.columns.label_counts import (
+    LABELLED_ROWS,
+    label_counts,
+)
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.verification import verify
+from keras_pss.features import Dense
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,35 @@ class PreparedFolder(LogEncoding):
                 "Add it to the schema and prepare the data again."
             )
         return self.metadata["splits"].get(split, {}).get("clicks", 0)
+
+    def counted_tables(self) -> tuple[str, ...]:
+        """Names of the tables whose ids descend by their counts."""
+        return tuple(
+            name
+            for name, (first, *_) in self.schema.tables.items()
+            if not isinstance(first, Dense) and first.ids == "vocabulary"
+        )
+
+    def table_counts(self, table: str) -> np.ndarray:
+        """Count of each id of a counted table, over all of its features."""
+        return self.counts(self.schema.tables[table][0].name)
+
+    def label_counts(
+        self, most_rows: int = LABELLED_ROWS
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """For each counted table the rows of each id, and those with a click.
+
+        The training rows are read once, a shard at a time; of a long log the
+        first rows of each shard.
+
+        Args:
+            most_rows: Integer, the number of rows to read. What ids say about
+                clicks is known well enough from a few million.
+
+        Raises:
+            ValueError: The schema has no label, or there is no training row.
+        """
+        return label_counts(self, most_rows)
 
     def shards(self, split: str) -> list[Path]:
         """Files of a split, in order.

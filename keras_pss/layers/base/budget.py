@@ -103,7 +103,16 @@ class Budget:
         """
         if self.absolute is None or part == whole:
             return self
-        return self.parse(max(1, self.absolute * part // whole))
+        return self.of_size(max(1, self.absolute * part // whole))
+
+    def of_size(self, size: int) -> Self:
+        """An absolute budget of a number of parameters.
+
+        Bytes remain bytes, which may buy other rows than parameters do.
+        """
+        return self.parse(
+            f"{size * BYTES_A_PARAMETER}B" if self.is_bytes else size
+        )
 
     def of_unfiltered(self, full: int) -> Self:
         """Converts a ratio to parameters, relative to the unfiltered tables.

@@ -28,11 +28,13 @@ from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
+from keras_pss.layers.composite.auto_tables import resolved
 from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
 from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.fused.popularity_group import PopularityGroup
 from keras_pss.layers.fused.ranked_counts import ranked
+from keras_pss.layers.planned.choices import is_auto
 from keras_pss.ops import columns
 
 Tensor = Any
@@ -80,7 +82,9 @@ class EmbeddingCollection(_EitherForm):
         output_dim: Integer d, the length of a row in all tables without a
             width of their own.
         method: Any method string of `keras_pss.embedding`. Defaults to
-            `"robe"`.
+            `"robe"`. `"auto"` chooses by the budget and `counts`; the
+            attributes `method`, `options` and `budget` are then those of the
+            choice, and `why` explains it.
         budget: Upper bound on everything that the served tables store
             together: a ratio such as `"1000x"` (the default), an int
             (parameters, four bytes each) or a string such as `"10MB"`.
@@ -109,6 +113,11 @@ class EmbeddingCollection(_EitherForm):
             name. The layer does not use them; the models of
             `keras_pss.models` make an input for them. Only for tables with
             names; defaults to none.
+        counts: For each table the number of occurrences of each id, in
+            descending order from id 1 on, such as `prepared.counts(name)`; a
+            dict for tables with names. `method="auto"` and `"popularity"`
+            use them; the config does not keep them. Defaults to None,
+            unknown.
         **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
@@ -176,23 +185,31 @@ class EmbeddingCollection(_EitherForm):
         count_index: bool = True,
         features: Mapping[str, Any] | None = None,
         dense: Mapping[str, int] | Sequence[str] | None = None,
+        counts: Sequence[Any] | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.output_dim = positive_int("output_dim", output_dim, LARGEST_ROW)
-        method_class(method)
-        self.method = method
         parsed = None if budget is None else Budget.parse(budget)
-        self.budget = None if parsed is None else parsed.form
-        if min_rows is not None:
-            non_negative_int("min_rows", min_rows)
-        self.min_rows = min_rows
-        self.options = checked_options(
+        given = checked_options(
             method, {} if options is None else options, budget is None
         )
-        if parsed is not None:
-            implied = method_class(method).budget_options(parsed)
+        if min_rows is not None:
+            non_negative_int("min_rows", min_rows)
+        choice = resolved(
+            input_dims, output_dim, method, parsed, given, counts, min_rows
+        )
+        self.method = choice.method
+        self.budget = choice.budget
+        self.options = choice.options
+        if choice.why:
+            self.why = choice.why
+        if choice.budget is not None:
+            implied = method_class(choice.method).budget_options(
+                Budget.parse(choice.budget)
+            )
             self.options = {**implied, **self.options}
+        self.min_rows = min_rows
         self.embeddings_initializer = fetched(
             "embeddings_initializer", initializers.get, embeddings_initializer
         )
@@ -245,6 +262,10 @@ class EmbeddingCollection(_EitherForm):
             TableSpec(rows, self.output_dim, self.method, dict(self.options))
             for rows in self.input_dims
         ]
+
+    def uncompressed(self) -> tuple[int, ...]:
+        """Indices of the tables that stay uncompressed."""
+        return tuple(self._allocation.full)
 
     def _divided(self) -> PartFactory:
         """Divides the budget; returns what creates the parts."""
@@ -352,10 +373,10 @@ class EmbeddingCollection(_EitherForm):
         Args:
             log: A prepared log, such as `keras_pss.data.prepare` returns. Its
                 `schema` describes the features, and its `tables` are the
-                number of rows of each table by name.
-            output_dim, method, budget, **kwargs: Arguments of the class. A
-                method that ranks ids, such as `"popularity"`, takes the
-                counts of a prepared log.
+                number of rows of each table by name. A method that ranks ids,
+                such as `"popularity"`, takes the counts of the log's ids;
+                `"auto"` its labels as well.
+            output_dim, method, budget, **kwargs: Arguments of the class.
 
         Returns:
             A collection with named tables. It takes the inputs that the log's
@@ -366,23 +387,19 @@ class EmbeddingCollection(_EitherForm):
             ValueError: If `log` has no schema and tables.
         """
         tables = log_tables.arguments(log)
-        given = kwargs.pop("options", None)
-        counts = None if budget is None else log_tables.counts(log)
-        if counts is not None and budget is not None:
-            found = method_class(method).options_from_counts(
-                list(counts.values()),
-                output_dim,
-                Budget.parse(budget),
-                given or {},
-            )
-            if found is not None:
-                budget, given = None, {**(given or {}), **found}
+        if "counts" not in kwargs and budget is not None:
+            if is_auto(method):
+                known = log_tables.knowledge(log)
+                options = kwargs.pop("options", None) or {}
+                kwargs |= known
+                kwargs["options"] = {**known.get("options", {}), **options}
+            else:
+                kwargs["counts"] = log_tables.counts(log)
         return cls(
             **tables,
             output_dim=output_dim,
             method=method,
             budget=budget,
-            options=given,
             **kwargs,
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.composite.features.feature_config import FeatureConfig
 from keras_pss.layers.composite.features.table_config import TableConfig
+from keras_pss.layers.planned.worth import Worth
 
 
 def arguments(log: Any) -> dict[str, Any]:
@@ -53,8 +54,16 @@ def arguments(log: Any) -> dict[str, Any]:
     }
 
 
+def knowledge(log: Any) -> dict[str, Any]:
+    """What a log knows of its ids, as arguments for `method="auto"`."""
+    found = counts(log)
+    if found is None:
+        return {}
+    return {"counts": found, "options": worth(log).choices(share(log))}
+
+
 def counts(log: Any) -> dict[str, np.ndarray] | None:
-    """Counts of the ids of each table of a log, in the order of its tables.
+    """Counts of the ids of each table, in the rows that are not for testing.
 
     Ids that were not counted, hashed ones and buckets of numbers, are taken
     to be equally frequent.
@@ -75,3 +84,23 @@ def counts(log: Any) -> dict[str, np.ndarray] | None:
         else np.full(rows or 0, seen // max(1, rows or 0))
         for name, rows in log.tables.items()
     }
+
+
+def worth(log: Any) -> Worth:
+    """How often an id of a log must occur to deserve a row."""
+    rows = log.rows("train")
+    if log.schema is None or log.schema.label is None:
+        return Worth()
+    clicks = log.clicks("train")
+    if not 0 < clicks < rows:
+        return Worth()
+    labels = log.label_counts() if hasattr(log, "label_counts") else {}
+    if not labels:
+        return Worth.of_rate(clicks / rows)
+    return Worth.of_labels(labels.values(), clicks / rows)
+
+
+def share(log: Any) -> float:
+    """Rows whose ids were counted, divided by training rows."""
+    train = log.rows("train")
+    return (train + log.rows("validation")) / max(1, train)

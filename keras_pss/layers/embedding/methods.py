@@ -26,6 +26,8 @@ from keras_pss.layers.embedding.robe_embedding import ROBEEmbedding
 from keras_pss.layers.embedding.sketch_embedding import SketchEmbedding
 from keras_pss.layers.embedding.tensor_ring_embedding import TensorRingEmbedding
 from keras_pss.layers.embedding.tt_embedding import TTEmbedding
+from keras_pss.layers.planned import choices
+from keras_pss.layers.planned.decide import decide
 
 _logger = logging.getLogger("keras_pss")
 
@@ -66,7 +68,7 @@ def checked_options(
     """Checks the options of a collection, which are arguments of the method.
 
     Args:
-        method: A method string.
+        method: A method string, or `"auto"`.
         options: Dict of arguments.
         sized: Boolean, whether the options instead of a budget determine the
             size of each table.
@@ -75,6 +77,8 @@ def checked_options(
         ValueError: If the method has no such argument, and if the argument
             that determines the size is missing or conflicts with the budget.
     """
+    if choices.is_auto(method):
+        return choices.checked(options, sized)
     cls = method_class(method)
     if not isinstance(options, Mapping):
         raise ValueError(
@@ -103,11 +107,19 @@ def checked_options(
     return dict(options)
 
 
+def takes_seed(method: str, options: Mapping[str, Any]) -> bool:
+    """Whether a method, or `"auto"`, has an option `seed`."""
+    if choices.is_auto(method):
+        return "seed" in choices.NAMES
+    return "seed" in method_class(method).option_names(options)
+
+
 def embedding(
     input_dim: int | None,
     output_dim: int,
     method: str = "robe",
     budget: Budget | str | int = "1000x",
+    counts: Any = None,
     **kwargs: Any,
 ) -> CompressedEmbedding:
     """Creates an embedding layer of any method within a budget.
@@ -120,14 +132,18 @@ def embedding(
             `"memcom"`, `"mixed_dimension"`, `"tensor_ring"`, `"sketch"`,
             `"quantized"`, `"deep_hash"`, `"clustered"`, `"popularity"` or
             `"hot_rows"`. The last takes the method of its embedding as
-            `inner`, which defaults to `"tt"`. Defaults to `"robe"`.
+            `inner`, which defaults to `"tt"`. Or `"auto"`, which chooses by
+            the budget and `counts`, and logs why. Defaults to `"robe"`.
         budget: Upper bound on everything that the served layer stores, index
             tables included: a ratio such as `"1000x"` (the default, a
             thousandth of the table's parameters), an int (parameters, four
             bytes each) or a string such as `"10MB"`. `"full"` ignores it. If
             the uncompressed table fits into the budget, the function returns
             a `FullEmbedding` and logs a warning.
-        **kwargs: Further arguments of the layer.
+        counts: Number of occurrences of each id, in descending order from id
+            1 on, for `"auto"` and `"popularity"`. Defaults to None, unknown.
+        **kwargs: Further arguments of the layer; of `"auto"`, `min_count`,
+            `inner_dim` and `tail` as well.
 
     Returns:
         The largest layer of the method within the budget.
@@ -144,10 +160,22 @@ def embedding(
     layer.memory_size  # 320000
     ```
     """
+    found: Mapping[str, Any] = {}
+    if choices.is_auto(method):
+        method, found = _choice(input_dim, output_dim, budget, counts, kwargs)
     cls = method_class(method)
     # Check before any arithmetic: "mean" * 2147483647 would take 8 GB.
     cls.check_shape(input_dim, output_dim)
     budget = Budget.parse(budget)
+    if counts is not None and not found:
+        found = (
+            cls.options_from_counts([counts], output_dim, budget, kwargs) or {}
+        )
+    if cls.sized_by in found:
+        (size,) = found[cls.sized_by]  # of the only table
+        sized = {**kwargs, **found, cls.sized_by: size}
+        return cls.sized(input_dim, output_dim, **sized)
+    kwargs |= found
     if cls is FullEmbedding:
         return FullEmbedding(input_dim, output_dim, **kwargs)
     full = None if input_dim is None else input_dim * output_dim
@@ -165,3 +193,20 @@ def embedding(
         common = {k: v for k, v in kwargs.items() if k not in own}
         return FullEmbedding(input_dim, output_dim, **common)
     return cls.from_budget(input_dim, output_dim, budget, **kwargs)
+
+
+def _choice(
+    input_dim: int | None,
+    output_dim: int,
+    budget: Budget | str | int,
+    counts: Any,
+    kwargs: dict[str, Any],
+) -> tuple[str, Mapping[str, Any]]:
+    """The method of a single table, and its options; pops those of auto."""
+    # Each method checks the shape alike.
+    ROBEEmbedding.check_shape(input_dim, output_dim)
+    own = {name: kwargs.pop(name) for name in choices.NAMES if name in kwargs}
+    each = None if counts is None else [counts]
+    made = decide([input_dim], output_dim, budget, each, choices.checked(own))
+    _logger.info("method='auto' is %r: %s", made.method, made.why)
+    return made.method, made.options

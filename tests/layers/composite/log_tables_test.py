@@ -10,6 +10,7 @@ from named_tables import batch, make
 
 import keras_pss
 from keras_pss import features
+from keras_pss.layers.base.budget import Budget
 
 SCHEMA = features.Schema(
     [
@@ -120,7 +121,11 @@ def test_first_order_tables_have_their_share_of_the_budget(budget, wide):
     if wide == 1250:
         wide = 9000 * rows // whole
     twin = layer.twin(1)
-    assert twin.budget == wide
+    if wide != "20x":
+        assert Budget.parse(twin.budget).parameters(None) == wide
+        assert Budget.parse(twin.budget).is_bytes == (budget == "36KB")
+    else:
+        assert twin.budget == wide
     assert twin(batch()).shape == (30, 7, 1)
     assert twin.method == "robe"
     assert not hasattr(twin, "why")

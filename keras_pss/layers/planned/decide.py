@@ -1,0 +1,221 @@
+"""Decides what tables become within a budget, by their sizes and counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget
+from keras_pss.layers.fused.frequent_ids import frequent_rows
+from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.planned.worth import break_even_of
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What tables become.
+
+    Attributes:
+        method: A method string.
+        options: Arguments of the method, as in `EmbeddingCollection`.
+        budget: The budget that the method divides; None if the options set
+            the size.
+        why: One sentence, or several.
+        kept: For each table the number of ids with a row of their own, id 0
+            included; None if the method does not distinguish ids.
+        deserve: For each table the number of those that occur often enough;
+            None without counts.
+        min_count: The smallest count of these ids; None without counts.
+        sure: Whether counts decide. Otherwise short runs may find something
+            better.
+    """
+
+    method: str
+    options: dict[str, Any]
+    budget: Any
+    why: str
+    kept: tuple[int, ...] | None = None
+    deserve: tuple[int, ...] | None = None
+    min_count: int | None = None
+    sure: bool = True
+
+
+def decide(
+    input_dims: Sequence[int | None],
+    output_dim: int,
+    budget: Budget | str | int,
+    counts: Sequence[Any] | None = None,
+    choices: Mapping[str, Any] | None = None,
+) -> Decision:
+    """Chooses a method and its options for tables of one width.
+
+    First how many ids deserve a row, then the width that the budget allows,
+    then fewer ids; then what the rare ids share.
+
+    Args:
+        input_dims: Rows of each table; None for an open vocabulary.
+        output_dim: Integer d, the columns of all tables.
+        budget: Budget of all tables together.
+        counts: For each table the number of occurrences of each id, in
+            descending order from id 1 on. Default: None, unknown.
+        choices: Checked options of `method="auto"`; see choices.py.
+
+    Returns:
+        A decision that never exceeds the budget. If there is none within it,
+        building the tables raises `InfeasibleBudget`.
+
+    Raises:
+        ValueError: If the ids of a table are not sorted by frequency, or a
+            ratio is the budget of open vocabularies.
+    """
+    given = {k: v for k, v in (choices or {}).items() if v is not None}
+    seed = {"seed": given["seed"]} if "seed" in given else {}
+    parsed = Budget.parse(budget)
+    known = [rows for rows in input_dims if rows is not None]
+    whole = None
+    if len(known) == len(input_dims):
+        whole = sum(known) * output_dim
+    allowed = parsed.parameters(whole)
+    if whole is not None and whole <= allowed:
+        return Decision(
+            "full",
+            {},
+            parsed.form,
+            f"The uncompressed tables of {whole:,} parameters fit into the "
+            f"budget of {allowed:,}",
+            kept=tuple(known),
+        )
+    if whole is None or counts is None:
+        lack = "no counts are known" if whole else "a vocabulary is open"
+        return Decision(
+            "robe",
+            seed,
+            parsed.form,
+            f"ROBE, since {lack}: all ids share one memory",
+            sure=whole is None,
+        )
+    _check_lengths(known, counts)
+    return _by_counts(known, output_dim, parsed, counts, given, seed)
+
+
+def _by_counts(
+    input_dims: list[int],
+    output_dim: int,
+    budget: Budget,
+    counts: Sequence[Any],
+    given: dict[str, Any],
+    seed: dict[str, Any],
+) -> Decision:
+    min_count = given.get("min_count", MIN_COUNT)
+    silent = given.get("silent", False)
+    inner_dim = given.get("inner_dim")
+    if inner_dim is not None:
+        inner_dim = min(inner_dim, output_dim)
+    deserve = tuple(
+        frequent_rows(place, each, min_count)
+        for place, each in enumerate(counts)
+    )
+
+    def rows(tail: str) -> dict[str, Any]:
+        found = popular_ids(
+            counts, output_dim, budget, min_count, inner_dim, tail=tail
+        )
+        return {**found, "tail": tail, **seed}
+
+    tail = given.get("tail", "oov")
+    reason = "as asked"
+    try:
+        options = rows(tail)
+        if "tail" not in given:
+            tail, reason = _tail(counts, options["num_rows"], min_count, silent)
+            if tail != "oov":
+                options = rows(tail)
+    except InfeasibleBudget:
+        return Decision(
+            "robe",
+            seed,
+            budget.form,
+            "ROBE, since the budget is below a row of one number for each of "
+            f"{len(input_dims)} tables",
+            deserve=deserve,
+            min_count=min_count,
+        )
+    kept = tuple(int(np.sum(each)) for each in options["num_rows"])
+    width = options["inner_dim"]
+    width = width if isinstance(width, int) else max(width)
+    return Decision(
+        "popularity",
+        options,
+        None,
+        _explained(kept, deserve, min_count, width, output_dim)
+        + f". The other ids share {SHARED[tail]}: {reason}",
+        kept,
+        deserve,
+        min_count,
+        sure="tail" in given or not silent,
+    )
+
+
+SHARED = {
+    "oov": "one row in each table",
+    "hash": "hashed rows",
+    "robe": "a ROBE memory",
+}
+
+
+def _explained(
+    kept: tuple[int, ...],
+    deserve: tuple[int, ...],
+    min_count: int,
+    width: int,
+    output_dim: int,
+) -> str:
+    have, worth = sum(kept), sum(deserve)
+    text = f"{worth:,} ids occur {min_count} times or more and deserve a row"
+    if have < worth:
+        return (
+            f"{text}; the budget has rows of {width} "
+            f"{'number' if width == 1 else 'numbers'} for the {have:,} most "
+            "frequent of them"
+        )
+    if width < output_dim:
+        return f"{text}; the budget allows {width} of {output_dim} numbers each"
+    return f"{text} of the whole width"
+
+
+def _tail(
+    counts: Sequence[Any],
+    num_rows: Sequence[Any],
+    min_count: int,
+    silent: bool,
+) -> tuple[str, str]:
+    """What the ids without a row share, and why."""
+    occurrences = ids = 0
+    for each, rows in zip(counts, num_rows, strict=True):
+        rest = np.asarray(each)[int(np.sum(rows)) :]
+        occurrences += int(rest.sum(dtype=np.int64))
+        ids += len(rest)
+    mean, needed = occurrences / max(1, ids), break_even_of(min_count)
+    text = (
+        f"they occur {mean:.3g} times on average, where {needed:.3g} would "
+        "pay for rows"
+    )
+    if mean >= needed:
+        return "robe", text
+    if silent:
+        return "robe", (
+            "ids tell little on their own, so what they mean lies in "
+            "products, which counts do not show"
+        )
+    return "oov", text
+
+
+def _check_lengths(dims: list[int], counts: Sequence[Any]) -> None:
+    lengths = [len(np.asarray(each)) for each in counts]
+    if lengths != dims:
+        raise ValueError(
+            "`counts` must have one array for each table, with one number for "
+            "each of its ids. Count the ids of these tables. "
+            f"Received: counts of {lengths} ids for tables of {dims}"
+        )

@@ -1,0 +1,84 @@
+"""`keras-pss plan`, and runs that follow a plan."""
+
+import json
+
+import pytest
+from command_line import call
+
+pytestmark = pytest.mark.tf_only
+NARROW = (
+    "--epochs 1 --batch-size 512 --model-option bottom_units=[8] "
+    "--model-option top_units=[8]"
+)
+
+
+def run(folder, line):
+    return call(*line.split(), folder=folder)
+
+
+def test_sizes_alone(folder):
+    done = run(folder, "plan --cardinalities criteo-kaggle")
+    assert done.returncode == 0, done.stderr
+    assert "10,131,227" in done.stdout
+    assert "ROBE, since no counts are known" in done.stdout
+    (folder / "sizes.txt").write_text("100, 2000\n30 null")
+    done = run(folder, "plan --cardinalities sizes.txt --dim 8 --budget 4KB")
+    assert "open" in done.stdout
+    assert "budget 4KB: 4,000 bytes" in done.stdout
+
+
+def test_a_run_follows_a_plan(folder):
+    done = run(folder, "plan --data data --dim 8 --budget 900 --out plan.json")
+    assert done.returncode == 0, done.stderr
+    assert "deserve a row" in done.stdout
+    plan = json.loads((folder / "plan.json").read_text())
+    done = run(
+        folder, f"train --data data --out planned --plan plan.json {NARROW}"
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "planned" / "report.json").read_text())
+    assert report["embedding_params"] == plan["parameters"] <= 900
+    assert report["parts"]["embeddings"]["method"] == plan["method"]
+    assert "embeddings: method='popularity': " in done.stdout
+
+
+def test_a_plan_for_another_log_is_refused(folder):
+    made = run(folder, "plan --cardinalities criteo-kaggle --out kaggle.json")
+    assert made.returncode == 0
+    done = run(folder, "train --data data --out other --plan kaggle.json")
+    assert done.returncode == 2
+    assert "must be a plan for the same log" in done.stderr
+    assert "Plan again with `keras-pss plan`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("plan", "Give either --data, a log, or --cardinalities"),
+        ("plan --data data --cardinalities criteo-kaggle", "Give either"),
+        ("plan --cardinalities none.txt", "--cardinalities must be numbers"),
+        ("plan --cardinalities short.tsv", "--cardinalities must be a file"),
+        ("plan --cardinalities criteo-kaggle --tune", "--tune needs --data"),
+        ("plan --data data --set epochs=1", "--set needs --tune"),
+        ("plan --data data --option rows=3", "options` of method='auto' are"),
+        ("plan --data data --out empty", "--out must be a file"),
+        ("plan --data data --budget 3y", "--budget must be a ratio"),
+        (
+            "plan --data data --tune --set dim=3",
+            "dim` is what tuning decides or sets",
+        ),
+        ("train --data data --out n --plan none.json", "--plan must be a file"),
+        (
+            "train --data data --out n --plan plan.json --dim 4",
+            "--plan sets --dim. Leave one of the two out",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(folder, command, message):
+    if "plan.json" in command:
+        run(folder, "plan --data data --out plan.json")
+    (folder / "short.tsv").write_text("1\t2\nx")
+    done = run(folder, command)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
