@@ -45,9 +45,14 @@ class TableSpec:
     def index_size(self) -> int:
         return self.cls.index_size(self.rows, self.width, **self.options)
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether tables of this kind share one memory."""
+        return self.cls.shares_memory(self.options)
+
     def shares_with(self, other: Self) -> bool:
         """Whether one memory holds both tables if they are compressed."""
-        return self.cls.one_memory and (
+        return self.shares_memory and (
             (self.method, self.width) == (other.method, other.width)
             and dict(self.options) == dict(other.options)
         )
@@ -157,12 +162,12 @@ def allocate(
         )
     units = _units(tables, full)
     sizes = [allowed - spent]
-    if len(units) != 1 or not tables[units[0][0]].cls.one_memory:
+    if len(units) != 1 or not tables[units[0][0]].shares_memory:
         weights = [sum(tables[t].size for t in unit) for unit in units]
         sizes = divide(allowed - spent, weights, least)
     held = tuple(
         min(size, LARGEST_DIM)
-        if tables[unit[0]].cls.one_memory
+        if tables[unit[0]].shares_memory
         else size + uncounted(unit[0])
         for size, unit in zip(sizes, units, strict=True)
     )
