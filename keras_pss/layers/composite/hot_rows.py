@@ -300,7 +300,7 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
             least = inner.smallest_cold(input_dims, output_dim, **options)
             capacity = sizes.capacity(capacity, input_dims, size, least)
             cold_size = size - sizes.total(capacity)
-        cold = inner.fuse_cold(
+        cold: Any = inner.fuse_cold(
             input_dims, output_dim, numbers, cold_size, **options, name="cold"
         )
         common = (

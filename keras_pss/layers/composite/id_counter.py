@@ -70,14 +70,14 @@ class IdCounter(TableLayer):
     def tables(self) -> dict[str, Table]:
         word = index_dtype()
         # The low words of hits and lookups, then their high words.
-        hits = Table(HITS, 1, "zeros", dtype=word, aggregation="sum")
+        hits = _counters(HITS, word)
         if self.counts == "slots":
             return {**self._slots(), "hits": hits}
         size = self.input_dim or 0
         if self.sketch_width is not None:
             size = counting.DEPTH * self.sketch_width
         return {
-            "counts": Table(size, 1, "zeros", dtype=word, aggregation="sum"),
+            "counts": _counters(size, word),
             "hits": hits,
         }
 
@@ -93,6 +93,7 @@ class IdCounter(TableLayer):
                 fill,
                 dtype=index_dtype(),
                 aggregation="only_first_replica",
+                training=True,
             )
             for name, fill in zip(names, fills, strict=True)
         }
@@ -141,10 +142,11 @@ class IdCounter(TableLayer):
     def _key_tables(self) -> list[Any]:
         return [self.keys_table, *([self.upper_table] if self.wide else [])]
 
-    def _held(self) -> tuple[np.ndarray, np.ndarray]:
+    def _in_slots(self) -> tuple[np.ndarray, np.ndarray]:
         """Keys in all slots and their scores; empty slots have score 0."""
         words = [counting.read(table) for table in self._key_tables()]
-        return counting.joined(*words), counting.read(self.counts_table)
+        scores = counting.read(self.counts_table).astype(np.int64)
+        return counting.joined(*words), scores
 
     def estimates(self, ids: np.ndarray) -> np.ndarray:
         """Counts of ids; exact without a sketch.
@@ -154,7 +156,7 @@ class IdCounter(TableLayer):
         """
         if self.counts == "slots":
             wanted = np.asarray(ids, np.int64)
-            return slots.found(*self._held(), wanted) // slots.UNIT
+            return slots.found(*self._in_slots(), wanted) // slots.UNIT
         counts = counting.read(self.counts_table)
         return counting.estimates(counts, ids, self.sketch_width)
 
@@ -165,7 +167,7 @@ class IdCounter(TableLayer):
             held: Array of the hot ids, which win ties and, with slots, more.
         """
         if self.counts == "slots":
-            return slots.most_counted(*self._held(), self.capacity, held)
+            return slots.most_counted(*self._in_slots(), self.capacity, held)
         return counting.most_counted(
             counting.read(self.counts_table),
             self.input_dim or 0,
@@ -195,6 +197,11 @@ class IdCounter(TableLayer):
         counts = counting.read(self.counts_table)
         if decay or counts.max() >= LARGEST_COUNT:
             counting.write(self.counts_table, counts >> 1)
+
+
+def _counters(size: int, word: str) -> Table:
+    """A table of counters, which replicas add up."""
+    return Table(size, 1, "zeros", dtype=word, aggregation="sum", training=True)
 
 
 def _empty(shape: Any, dtype: Any = None) -> Tensor:

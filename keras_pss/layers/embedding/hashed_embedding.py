@@ -17,7 +17,7 @@ from keras_pss.layers.base.checks import (
 )
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.fused.hashed_group import HashedGroup, divided_buckets
+from keras_pss.layers.fused.hashed_group import HashedGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 
@@ -151,7 +151,7 @@ class HashedEmbedding(CompressedEmbedding):
     def smallest_cold(
         cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
     ) -> int:
-        return len(input_dims) * output_dim
+        return output_dim
 
     @classmethod
     def fuse_cold(
@@ -168,12 +168,9 @@ class HashedEmbedding(CompressedEmbedding):
         """
         kwargs.pop("weighted", None)
         given = kwargs.pop("num_buckets", None)
+        buckets: Any = [given] * len(input_dims)
         if size is not None:
-            buckets = divided_buckets(
-                size // output_dim, input_dims, kwargs.get("num_hashes", 1)
-            )
-        else:
-            buckets = [given] * len(input_dims)
+            buckets = size // output_dim
         return HashedGroup(
             input_dims, output_dim, buckets, table_numbers=numbers, **kwargs
         )

@@ -27,12 +27,15 @@ class HashedGroup(TableGroup):
     """The buckets of several hashed tables, below each other.
 
     The rows are those of one `HashedEmbedding` for each table. A table with a
-    single bucket has one row for all of its ids.
+    single bucket has one row for all of its ids. If there are fewer rows than
+    tables, each table has a single bucket, and some tables share it.
 
     Args:
         input_dims: Rows of each table; None for an open vocabulary.
         output_dim: Integer d, the columns of all tables.
-        num_buckets: Number of buckets of each table.
+        num_buckets: Number of buckets of each table, or an integer, the number
+            of buckets of all tables together, which are divided in proportion
+            to the rows of the tables.
         table_numbers: Numbers of the tables, which the hash depends on.
         num_hashes: Integer K, the number of buckets of an id, whose rows are
             summed. Defaults to 1.
@@ -49,7 +52,7 @@ class HashedGroup(TableGroup):
         self,
         input_dims: Sequence[int | None],
         output_dim: int,
-        num_buckets: Sequence[int],
+        num_buckets: int | Sequence[int],
         table_numbers: Sequence[int],
         num_hashes: int = 1,
         hash: str = "pss1",
@@ -58,15 +61,21 @@ class HashedGroup(TableGroup):
         **kwargs: Any,
     ) -> None:
         super().__init__(input_dims, output_dim, columns, **kwargs)
-        self.num_buckets = positive_ints("num_buckets", num_buckets)
         self.table_numbers = tuple(table_numbers)
         self.num_hashes = positive_int("num_hashes", num_hashes)
+        if isinstance(num_buckets, int):
+            rows = positive_int("num_buckets", num_buckets)
+            each = divided_buckets(rows, self.input_dims, num_hashes)
+        else:
+            each = list(num_buckets)
+            rows = sum(each)
+        self.num_buckets = positive_ints("num_buckets", each)
+        self.num_rows = min(rows, sum(each))
         self.hash = one_of("hash", hash, hashing.FAMILIES)
         self.seed = non_negative_int("seed", seed)
 
     def tables(self) -> dict[str, Table]:
-        rows = sum(self.num_buckets)
-        return {"buckets": Table(rows, self.output_dim, self._rows)}
+        return {"buckets": Table(self.num_rows, self.output_dim, self._rows)}
 
     def _rows(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Initial rows, with the scale of each table."""
@@ -83,7 +92,8 @@ class HashedGroup(TableGroup):
             if self.num_hashes > 1:
                 fill = draws.spread(given, self._moments(given, rows))
             parts.append(fill((size, shape[1]), dtype))
-        return ops.concatenate(parts) if parts[1:] else parts[0]
+        rows = ops.concatenate(parts) if parts[1:] else parts[0]
+        return rows[: shape[0]]
 
     def _moments(self, given: Any, rows: int | None) -> Any:
         """Mean and standard deviation of a row, K of which are summed."""
@@ -113,7 +123,7 @@ class HashedGroup(TableGroup):
             family=self.hash,
         )  # (..., F, K)
         firsts = np.array([0, *accumulate(self.num_buckets)][:-1], np.int32)
-        firsts = firsts[list(self.columns)][:, None]
+        firsts = (firsts % self.num_rows)[list(self.columns)][:, None]
         rows = self.gather_rows("buckets", bucket + firsts)
         if self.num_hashes == 1:
             return ops.squeeze(rows, -2)
@@ -126,7 +136,8 @@ def divided_buckets(
     """Divides buckets in proportion to the rows of tables, at least one each.
 
     Args:
-        total: Integer, the number of buckets, at least one for each table.
+        total: Integer, the number of buckets. Below the number of tables, the
+            result has one for each nevertheless.
         input_dims: Rows of each table; an open vocabulary counts as the
             largest table.
         num_hashes: Integer; with a single hash a table has at most as many
@@ -134,7 +145,7 @@ def divided_buckets(
     """
     rows = [LARGEST_DIM if n is None else n for n in input_dims]
     found = [1] * len(rows)
-    left = total - len(rows)
+    left = max(0, total - len(rows))
     order = sorted(range(len(rows)), key=rows.__getitem__)
     whole = sum(rows)
     # The smallest tables first, so that what they do not need is for others.

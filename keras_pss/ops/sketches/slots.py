@@ -153,18 +153,25 @@ def most_counted(
 
     Args:
         keys: Keys `(m,)` that slots hold, without duplicates.
-        scores: Their scores; keys whose score is 0 are left out.
+        scores: Their scores; keys whose score is 0 are left out, unless they
+            are hot.
         capacity: Maximum number of keys to return.
         hot: The keys that have a row. Another key takes a row from one of
             them only if its score is larger by `MARGIN`.
 
     Returns:
-        At most `capacity` keys, increasing. Ties go to the smaller key.
+        At most `capacity` keys, increasing. Ties go to hot keys, then to
+        smaller ones.
     """
     counted = scores > 0
     keys, scores = keys[counted], scores[counted].astype(np.int64)
-    rank = scores * np.where(np.isin(keys, hot), *MARGIN)
-    order = np.lexsort((keys, -rank))[:capacity]
+    # Hot keys whose slots went to others keep rows that nobody needs.
+    lost = np.setdiff1d(hot, keys)
+    keys = np.append(keys, lost)
+    scores = np.append(scores, np.zeros(len(lost), np.int64))
+    is_hot = np.isin(keys, hot)
+    rank = scores * np.where(is_hot, *MARGIN)
+    order = np.lexsort((keys, ~is_hot, -rank))[:capacity]
     return np.sort(keys[order])
 
 
