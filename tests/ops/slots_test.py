@@ -91,7 +91,7 @@ class Slots:
         )
 
 
-@settings(max_examples=5 if JAX else 40)
+@settings(deadline=None, max_examples=5 if JAX else 25)
 @given(steps=st.lists(STEP, max_size=6), wide=st.booleans())
 def test_steps_are_those_of_space_saving(steps, wide):
     found, expected = Slots(WIDTH, wide), SpaceSaving(WIDTH)
@@ -103,7 +103,7 @@ def test_steps_are_those_of_space_saving(steps, wide):
         assert found.held() == expected.held()
 
 
-@settings(max_examples=5 if JAX else 30)
+@settings(deadline=None, max_examples=5 if JAX else 15)
 @given(steps=st.lists(STEP, min_size=1, max_size=8))
 def test_scores_bound_what_was_counted(steps):
     """Never too small by more than what a key lost before it entered."""

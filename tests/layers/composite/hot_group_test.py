@@ -6,6 +6,8 @@ import pytest
 from collections_of_tables import DIMS, make
 from hot_layers import numpy_of
 from hot_models import fit
+from hypothesis import given
+from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
@@ -13,7 +15,9 @@ from keras_pss.callbacks import LayerUpdates
 from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
 from keras_pss.layers.composite.hot_group import HotGroup
 from keras_pss.layers.composite.hot_rows import HotRows
-from keras_pss.layers.fused.hashed_group import HashedGroup
+from keras_pss.layers.fused.hashed_group import HashedGroup, divided_buckets
+from keras_pss.ops.hash_families import pss1
+from keras_pss.serving.saved_model import export_saved_model
 
 SLOTS = {"inner": "hash", "counts": "slots"}
 LARGE = (0, 2, 4)  # the tables of DIMS that a budget of 20x compresses
@@ -323,6 +327,74 @@ def test_without_a_budget_options_set_both_sizes():
     assert cold.num_rows < len(cold.num_buckets) == cold.num_buckets.count(1)
     rows = numpy_of(small(ids_of(4)))
     assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("num_hashes", [1, 2])
+def test_hashed_tables_in_one_weight_are_hashed_tables(num_hashes):
+    dims, buckets = (900, 7, None), [30, 7, 50]
+    group = HashedGroup(
+        dims,
+        4,
+        buckets,
+        table_numbers=[2, 0, 5],
+        num_hashes=num_hashes,
+        seed=3,
+        columns=[2, 0, 1, 0],
+    )
+    ids = np.random.RandomState(0).randint(0, 7, (20, 4)).astype("int32")
+    found = numpy_of(group(ids))
+    table = numpy_of(group.buckets_table)
+    firsts = np.cumsum([0, *buckets])
+    for place, column in enumerate([2, 0, 1, 0]):
+        own = pss1.starts(
+            ids[:, place],
+            buckets[column],
+            3,
+            [2, 0, 5][column],
+            range(num_hashes),
+        )
+        rows = table[firsts[column] + own].sum(axis=1)
+        np.testing.assert_allclose(found[:, place], rows, 1e-6, 1e-8)
+    parts = np.split(table, firsts[1:-1])
+    for part in parts:
+        expected = 0.05 / np.sqrt(3 * num_hashes)
+        assert 0.7 * expected < part.std() < 1.3 * expected
+
+
+@given(
+    rows=st.lists(st.none() | st.integers(1, 10**7), min_size=1, max_size=9),
+    total=st.integers(1, 10**6),
+)
+def test_buckets_are_divided_in_proportion(rows, total):
+    found = divided_buckets(total, rows)
+    assert min(found) >= 1
+    assert sum(found) <= max(total, len(rows))
+    for n, buckets in zip(rows, found, strict=True):
+        assert n is None or buckets <= n
+    if None in rows and total >= len(rows):
+        # Nothing is left over but roundings.
+        assert sum(found) > total - len(rows)
+
+
+@pytest.mark.tf_only
+def test_an_exported_model_has_no_slots(tmp_path):
+    import tensorflow as tf
+
+    collection = adaptive()
+    inputs = keras.Input((len(DIMS),), dtype="int32", name="ids")
+    model = keras.Model({"ids": inputs}, collection(inputs))
+    ids = ids_of(30)
+    count(collection, ids)
+    collection.shared.refresh()
+    path = export_saved_model(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(path))
+    (rows,) = loaded.signatures["serve"](ids=tf.constant(ids)).values()
+    np.testing.assert_array_equal(
+        rows.numpy(), model.predict({"ids": ids}, verbose=0)
+    )
+    held = sum(int(np.prod(v.shape)) * 4 for v in loaded.variables)
+    report = collection.memory_report()
+    assert held == report.serving_bytes < 4 * collection.count_params()
 
 
 def test_wrong_pairs_are_errors():

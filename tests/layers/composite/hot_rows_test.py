@@ -195,6 +195,12 @@ def test_wrong_arguments_are_errors():
             HotRows(tensor_train(), 3, "sketch", wrong)
     with pytest.raises(ValueError, match=r"requires counts='sketch'"):
         HotRows(tensor_train(), 3, "exact", 16)
+    with pytest.raises(ValueError, match=r"number of buckets.*sketch_width=0"):
+        HotRows(tensor_train(), 3, "slots", 0)
+    with pytest.raises(ValueError, match=r"counts='slots'.*counts='sketch'"):
+        HotRows(open_vocabulary, 3, "sketch")
+    with pytest.raises(ValueError, match=r"`decay` must be"):
+        HotRows(tensor_train(), 3, decay=2)
 
 
 def test_wrong_ids_are_errors():
