@@ -48,6 +48,7 @@ class HotCache:
         decay: bool | None,
         wide: bool,
         columns: int = 1,
+        row_dim: int | None = None,
     ) -> None:
         """Creates the table of hot rows and the counter.
 
@@ -56,12 +57,14 @@ class HotCache:
             capacity, counts, sketch_width, decay: As in `HotRows`.
             wide: Boolean, whether keys have two words.
             columns: Integer, the number of ids that a lookup reads together.
+            row_dim: Integer, the length of a hot row. Defaults to the layer's
+                `output_dim`.
         """
         self.capacity = capacity
         # These are separate layers, so that Keras quantizes each of them.
         self.hot = HotTable(
             capacity,
-            self.output_dim,
+            row_dim or self.output_dim,
             wide=wide,
             columns=columns,
             embeddings_regularizer=self.embeddings_regularizer,
@@ -86,7 +89,7 @@ class HotCache:
         self.decay = boolean("decay", decay)
 
     def _cold_rows(self, keys: np.ndarray) -> np.ndarray:
-        """Rows `(n, d)` that the layer has for keys without hot rows."""
+        """Rows that the layer has in memory for keys without hot rows."""
         raise NotImplementedError
 
     def _count(

@@ -16,6 +16,7 @@ from keras_pss.layers.composite.hot_table import (
     checked_ids,
 )
 from keras_pss.layers.fused.table_group import TableGroup
+from keras_pss.layers.initial_values import draws
 
 Tensor = Any
 
@@ -32,13 +33,18 @@ class HotGroup(HotCache, TableGroup):
         E_t[i] = cold_t[i]         for all others.
 
     See `HotRows`, whose rows and counters a collection would otherwise have
-    for each table: together they follow the traffic of all tables.
+    for each table: together they follow the traffic of all tables. With
+    `row_dim` below `output_dim`, hot and cold rows are narrow, and one matrix
+    maps them to `output_dim`.
 
     Args:
         input_dims: Rows of each table; None for an open vocabulary.
         output_dim: Integer d, the columns of all tables.
-        cold: A `TableGroup` of the same tables and columns.
+        cold: A `TableGroup` of the same tables and columns, with rows of
+            `row_dim` numbers.
         capacity, counts, sketch_width, decay: As in `HotRows`.
+        row_dim: Integer, the length of the rows in memory. Defaults to
+            `output_dim`.
         columns: As in `TableGroup`.
         **kwargs: Further arguments of `TableLayer`.
 
@@ -56,11 +62,13 @@ class HotGroup(HotCache, TableGroup):
         counts: str,
         sketch_width: int | None = None,
         decay: bool | None = None,
+        row_dim: int | None = None,
         columns: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(input_dims, output_dim, columns, **kwargs)
         rows = all_rows(self.input_dims)
+        self.row_dim = row_dim or output_dim
         self.cold = cold
         self._set_cache(
             rows,
@@ -70,13 +78,22 @@ class HotGroup(HotCache, TableGroup):
             decay,
             has_two_words(self.input_dims),
             len(self.columns),
+            self.row_dim,
         )
 
     def parts(self) -> list[Any]:
         return [self.cold, self.hot, self.counter]
 
     def tables(self) -> dict[str, Table]:
-        return {}
+        shape = self.row_dim, self.output_dim
+        if self.row_dim == self.output_dim:
+            return {}
+        fill = draws.projection(self.embeddings_initializer, *shape, 1)
+        return {"projection": Table(*shape, fill, whole=True)}
+
+    def lookup_flops(self) -> int:
+        matrix = sum(table.size for table in self.tables().values())
+        return 2 * len(self.columns) * matrix
 
     def lookup_numbers(self) -> int:
         return 0  # each part reports its own
@@ -84,7 +101,8 @@ class HotGroup(HotCache, TableGroup):
     def budget_size(self) -> int:
         index = [t for t in self.hot.tables().values() if t.dtype is not None]
         index += self.counter.tables().values()
-        hot = self.capacity * self.output_dim + sum(t.size for t in index)
+        index += self.tables().values()
+        hot = self.capacity * self.row_dim + sum(t.size for t in index)
         return int(self.cold.budget_size()) + hot
 
     def build(self, input_shape: Any = None) -> None:
@@ -96,11 +114,15 @@ class HotGroup(HotCache, TableGroup):
     def call(self, ids: Tensor) -> Tensor:
         slot, hit = self.hot.find(*self._keys(ids))
         shape = ops.shape(ids)
-        hot = ops.reshape(self.hot.lookup(slot), (*shape, self.output_dim))
+        hot = ops.reshape(self.hot.lookup(slot), (*shape, self.row_dim))
         # Both are looked up for all ids, since shapes must not depend on
         # values. `where` passes no gradient to the row that is not selected.
         cold = ops.cast(self.cold(ids), hot.dtype)
-        return ops.where(ops.reshape(hit, (*shape, 1)), hot, cold)
+        rows = ops.where(ops.reshape(hit, (*shape, 1)), hot, cold)
+        if self.row_dim == self.output_dim:
+            return rows
+        matrix = ops.cast(self.whole_table("projection"), rows.dtype)
+        return ops.matmul(rows, matrix)
 
     def observe(self, ids: Tensor, mask: Tensor | None = None) -> None:
         """Counts the ids of a training step, and the lookups of hot ids."""
@@ -144,7 +166,7 @@ class HotGroup(HotCache, TableGroup):
         column = np.array(
             [self.columns.index(t) for t in range(len(self.input_dims))]
         )[table]
-        out = np.empty((len(keys), self.output_dim), np.float32)
+        out = np.empty((len(keys), self.row_dim), np.float32)
         for begin in range(0, len(keys), BLOCK):
             block = slice(begin, begin + BLOCK)
             place = np.arange(len(ids[block])), column[block]

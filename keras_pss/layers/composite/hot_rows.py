@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import shown
+from keras_pss.layers.base.checks import LARGEST_ROW, positive_int, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
@@ -60,7 +60,10 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
     bounded memory holds candidates for hot rows, so that neither memory nor
     the time of a refresh grows with the number of ids, and the vocabulary may
     be open. In an `EmbeddingCollection`, the tables then share one sketch and
-    one table of hot rows, and a budget counts all of it.
+    one table of hot rows, and a budget counts all of it. With the option
+    `row_dim` of the collection, all rows in memory are narrow, and one matrix
+    of `row_dim * output_dim` parameters maps them to `output_dim`: a small
+    budget then buys more of them.
 
     Importance is the number of occurrences. CAFE's other choice, the norm of
     the gradient, is not offered: a layer has no gradient when it counts, and
@@ -191,6 +194,7 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
     def option_names(cls, options: Mapping[str, Any]) -> list[str]:
         _, inner, rest = _divided(options)
         own = ["inner", "method", "capacity", *OWN_OPTIONS]
+        own += ["row_dim"] if cls.shares_memory(options) else []
         return [*own, *inner.option_names(rest)]
 
     @classmethod
@@ -216,7 +220,13 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
 
     @classmethod
     def _check_rows(cls, input_dim: Any, arguments: Mapping[str, Any]) -> None:
-        """Raises an error for an open vocabulary that cannot be counted."""
+        """Raises an error for what a table alone cannot have."""
+        if arguments.get("row_dim") is not None:
+            raise ValueError(
+                "`row_dim` belongs to tables that share hot rows: give it in "
+                "the `options` of an EmbeddingCollection, or leave it out. "
+                f"Received: row_dim={shown(arguments['row_dim'])}"
+            )
         if input_dim is None and not cls.takes_open_vocabulary(arguments):
             raise ValueError(
                 "`input_dim` must be a positive integer, unless ids are "
@@ -240,9 +250,11 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
     ) -> int:
         if not cls.shares_memory(kwargs):
             return super().smallest_together(input_dims, output_dim, **kwargs)
-        _, inner, options = _divided(kwargs)
+        own, inner, options = _divided(kwargs)
         inner.check_unsized(options)
-        least = inner.smallest_cold(input_dims, output_dim, **options)
+        least = inner.smallest_cold(
+            input_dims, _row_dim(own, output_dim), **options
+        )
         return least + _smallest_hot(input_dims, output_dim, kwargs)
 
     @classmethod
@@ -291,19 +303,22 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
         if not cls.shares_memory(kwargs):
             return None
         own, inner, options = _divided(kwargs)
+        row_dim = _row_dim(own, output_dim)
         cold_size = None
         if size is None:
             rows = all_rows(input_dims)
             capacity = default_capacity(capacity, rows, rows or 1)
         else:
+            own["row_dim"] = row_dim
             sizes = HotSizes.of(own, input_dims, output_dim)
-            least = inner.smallest_cold(input_dims, output_dim, **options)
+            least = inner.smallest_cold(input_dims, row_dim, **options)
             capacity = sizes.capacity(capacity, input_dims, size, least)
             cold_size = size - sizes.total(capacity)
         cold: Any = inner.fuse_cold(
-            input_dims, output_dim, numbers, cold_size, **options, name="cold"
+            input_dims, row_dim, numbers, cold_size, **options, name="cold"
         )
         common = (
+            "embeddings_initializer",
             "embeddings_regularizer",
             "embeddings_constraint",
             "gradient",
@@ -505,6 +520,15 @@ def _check_embedding(embedding: Any, counts: Any) -> None:
         )
 
 
+def _row_dim(own: Mapping[str, Any], output_dim: int) -> int:
+    """The length of the rows in memory that tables share."""
+    given = own.get("row_dim")
+    if given is None:
+        return output_dim
+    # First-order tables of the same method have one column.
+    return min(positive_int("row_dim", given, LARGEST_ROW), output_dim)
+
+
 def _smallest_hot(
     input_dims: Sequence[Any], output_dim: int, arguments: Mapping[str, Any]
 ) -> int:
@@ -512,6 +536,7 @@ def _smallest_hot(
     own, _, _ = _divided(arguments)
     capacity = arguments.get("capacity")
     capacity = default_capacity(capacity, all_rows(input_dims), 1)
+    own["row_dim"] = _row_dim(own, output_dim)
     return HotSizes.of(own, input_dims, output_dim).total(capacity)
 
 
@@ -538,6 +563,8 @@ def _divided(
             "'hot_rows'; use another one, such as 'tt'. "
             f"Received: method={method!r}"
         )
-    names = (*OWN_OPTIONS, "name", "trainable")
+    names: tuple[str, ...] = (*OWN_OPTIONS, "name", "trainable")
+    if rest.get("counts") == "slots" and inner.fuses_cold(rest):
+        names += ("row_dim",)  # of tables that share the rows
     own = {name: rest.pop(name) for name in names if name in rest}
     return own, inner, rest

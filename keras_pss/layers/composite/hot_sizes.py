@@ -25,6 +25,7 @@ class HotSizes:
     with a multiple of the rows, and are not counted.
 
     Attributes:
+        row_dim: Integer, the length of a row in memory.
         output_dim: Integer d, the length of a row.
         slots: Boolean, whether ids are counted in slots.
         sketch_width: Integer, the number of buckets of slots; None for one of
@@ -32,6 +33,7 @@ class HotSizes:
         wide: Boolean, whether ids have two words.
     """
 
+    row_dim: int
     output_dim: int
     slots: bool = False
     sketch_width: int | None = None
@@ -47,12 +49,14 @@ class HotSizes:
         """The sizes for the arguments of `HotRows` and the rows of tables."""
         slots = own.get("counts") == "slots"
         width = own.get("sketch_width") if slots else None
-        return cls(output_dim, slots, width, has_two_words(input_dims))
+        row_dim = own.get("row_dim") or output_dim
+        wide = has_two_words(input_dims)
+        return cls(row_dim, output_dim, slots, width, wide)
 
     @property
     def row(self) -> int:
         """Size of each hot row: its numbers, its id and its slot."""
-        words = self.output_dim + 2 + self.wide
+        words = self.row_dim + 2 + self.wide
         if self.slots and self.sketch_width is None:
             words += self._bucket
         return words
@@ -71,7 +75,12 @@ class HotSizes:
         """What does not depend on the number of rows."""
         if not self.slots:
             return 0
-        return HITS + (self.sketch_width or 0) * self._bucket
+        matrix = self.row_dim * self.output_dim
+        return (
+            HITS
+            + (self.sketch_width or 0) * self._bucket
+            + matrix * (self.row_dim < self.output_dim)
+        )
 
     def capacity(
         self,
