@@ -57,9 +57,13 @@ class Method:
 HOT_IDS = [3, 10, 11, DIM - 1]
 
 
-def hot_rows(capacity: int, **arguments: Any) -> keras_pss.HotRows:
+def hot_rows(
+    capacity: int, counts: str = "auto", **arguments: Any
+) -> keras_pss.HotRows:
     """Hot rows over a tensor train, which has all further arguments."""
-    layer = keras_pss.HotRows(keras_pss.TTEmbedding(**arguments), capacity)
+    layer = keras_pss.HotRows(
+        keras_pss.TTEmbedding(**arguments), capacity, counts
+    )
     if layer.input_dim == DIM:
         layer.refresh(ids=HOT_IDS)
     return layer

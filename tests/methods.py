@@ -328,13 +328,20 @@ METHODS = [
             "float16": 2**-11,
         }.items()
     ),
-    Method(
-        "hot_rows",
+    *rows(
         keras_pss.HotRows,
-        {"capacity": 7, "rank": 3},
         formulas.hot_rows,
-        7 * WIDTH + 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3,
         {"capacity": 1_000, "rank": 16},
+        {
+            name: (
+                {"capacity": 7, "rank": 3, **counts},
+                7 * WIDTH + 3 * 2 * 3 + 4 * 3 * 2 * 3 + 5 * 3 * 3,
+            )
+            for name, counts in {
+                "hot_rows": {},
+                "hot_rows_slots": {"counts": "slots"},
+            }.items()
+        },
         meanless=True,  # of a tensor train
     ),
     *rows(

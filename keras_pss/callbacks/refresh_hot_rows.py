@@ -6,7 +6,7 @@ import keras
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.walk import every as every_layer
-from keras_pss.layers.composite.hot_rows import HotRows
+from keras_pss.layers.composite.hot_cache import HotCache
 from keras_pss.optimizers.slots import reset_rows
 
 
@@ -14,7 +14,8 @@ class RefreshHotRows(keras.callbacks.Callback):
     """Makes the most frequent ids hot, after a warm-up and periodically.
 
     The callback refreshes each trainable `keras_pss.HotRows` of the model, at
-    any depth of nesting. The optimizer's slots of a row (Adam's moments,
+    any depth of nesting, and the hot rows that the tables of a collection
+    share. The optimizer's slots of a row (Adam's moments,
     Adagrad's accumulator) are kept for an id that stays hot, and are reset for
     a row that is given to a new id.
 
@@ -37,7 +38,7 @@ class RefreshHotRows(keras.callbacks.Callback):
             what evicted ids learned.
         decay: Boolean, whether each refresh halves the counts, so that the
             hot rows follow traffic that drifts; see `HotRows.refresh`.
-            Defaults to False.
+            Defaults to None, the `decay` of each layer.
 
     Raises:
         ValueError: At the start of training, if the model has no trainable
@@ -66,7 +67,7 @@ class RefreshHotRows(keras.callbacks.Callback):
         self,
         warmup_steps: int,
         every: int | None = None,
-        decay: bool = False,
+        decay: bool | None = None,
     ) -> None:
         super().__init__()
         self.warmup_steps = positive_int("warmup_steps", warmup_steps)
@@ -75,12 +76,12 @@ class RefreshHotRows(keras.callbacks.Callback):
         self.steps = 0
         self._next: int | None = warmup_steps
         self._begin = 0
-        self._layers: dict[str, HotRows] = {}
+        self._layers: dict[str, HotCache] = {}
         self._before: dict[str, tuple[int, int]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
-        layers = every_layer(self.model, HotRows)
-        if not any(map(_learns, layers)):
+        layers = every_layer(self.model, HotCache)
+        if not any(layer.learns() for layer in layers):
             raise ValueError(
                 "RefreshHotRows needs a model with a trainable "
                 "keras_pss.HotRows layer. Wrap an embedding in one, or remove "
@@ -105,7 +106,9 @@ class RefreshHotRows(keras.callbacks.Callback):
         # On JAX the variables are stale while an epoch runs. Access to
         # `self.model` synchronizes them, and Keras reads them again later.
         optimizer = self.model.optimizer
-        for layer in filter(_learns, self._layers.values()):
+        for layer in self._layers.values():
+            if not layer.learns():
+                continue
             change = layer.refresh(decay=self.decay)
             reset_rows(optimizer, layer.hot.hot_table, change.slots)
 
@@ -120,17 +123,12 @@ class RefreshHotRows(keras.callbacks.Callback):
             logs[name] = hits / lookups if lookups else float("nan")
 
 
-def _learns(layer: HotRows) -> bool:
-    """Whether training steps count the layer's ids and train its hot rows."""
-    return layer.trainable and layer.hot.trainable
-
-
-def _named(layers: list[HotRows]) -> dict[str, HotRows]:
+def _named(layers: list[HotCache]) -> dict[str, HotCache]:
     """Layers, keyed by the name of their hit rate in the logs."""
     name = "hot_rows_hit_rate"
     if len(layers) == 1:
         return {name: layers[0]}
-    found: dict[str, HotRows] = {}
+    found: dict[str, HotCache] = {}
     for layer in layers:
         own, number = f"{name}_{layer.name}", 1
         while own in found:

@@ -59,6 +59,25 @@ def add_at(table: Any, index: Tensor, amount: Tensor) -> None:
         flat.index_add_(0, index, amount.to(flat.dtype))
 
 
+def signed(table: Any) -> Tensor:
+    """The words of a table as int32, with the same bits, in a step."""
+    value = ops.convert_to_tensor(table)
+    if backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.bitcast(value, tf.int32)
+    return value
+
+
+def replace(table: Any, words: Tensor) -> None:
+    """Replaces the words of a table by int32 ones, in a step."""
+    if backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        words = tf.bitcast(words, table.dtype)
+    table.assign(words)
+
+
 def cells(ids: Tensor, width: int) -> Tensor:
     """Counter indices of ids in a sketch: int32 `(n,)` to `(n * DEPTH,)`."""
     offset = hashing.starts(ids, width, seed=SEED, chunks=DEPTH)  # (n, DEPTH)
@@ -76,6 +95,20 @@ def write(table: Any, words: np.ndarray) -> None:
     """Replaces all words of a table of one column."""
     words = words.astype(np.uint32).view(table.dtype)
     table.assign(words.reshape(table.shape))
+
+
+def joined(low: Words, high: Words | None = None) -> npt.NDArray[np.int64]:
+    """Ids of one or two words, as int64."""
+    if high is None:
+        return low.view(np.int32).astype(np.int64)
+    return (high.view(np.int32).astype(np.int64) << 32) | low
+
+
+def divided(ids: np.ndarray, wide: bool) -> list[Words]:
+    """The inverse of `joined`: the words of ids, lower ones first."""
+    ids = np.asarray(ids, np.int64)
+    words = [ids, ids >> 32] if wide else [ids]
+    return [(word & 0xFFFFFFFF).astype(np.uint32) for word in words]
 
 
 def estimates(counts: Words, ids: Ids, width: int | None) -> Words:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from keras import backend, ops
 
 from keras_pss.ops.hash_families import pss1, universal
@@ -24,7 +25,7 @@ FAMILIES = ("pss1", "universal")
 
 def starts(
     ids: Tensor,
-    size: int,
+    size: int | Sequence[int],
     *,
     seed: int,
     table: int | Sequence[int] = 0,
@@ -36,7 +37,8 @@ def starts(
 
     Args:
         ids: Non-negative int32 or int64 ids.
-        size: Number of offsets, positive and below 2^31.
+        size: Number of offsets, positive and below 2^31, or a sequence of
+            them, one for each index of the last axis of the ids.
         seed: Seed of the hash function, which also depends on the table and
             the chunk.
         table: The table number, or a sequence of them, one for each index of
@@ -50,9 +52,13 @@ def starts(
     """
     if family == "universal":
         mixed = _universal_mod_prime(ids, seed, table, range(chunks), 0)
+        if not isinstance(size, int):
+            size = _constant(size)[:, None]
         return ops.mod(mixed, size)
     words = _pss1_words(ids, seed, table, range(chunks), 0, high)
-    return _reduce(words, size)
+    if isinstance(size, int):
+        return _reduce(words, size)
+    return _reduced(words, np.array(size, np.int64)[:, None])
 
 
 def signs(
@@ -89,8 +95,8 @@ def _shifted(x: Tensor, bits: int) -> Tensor:
     return ops.right_shift(x, bits)
 
 
-def _split(ids: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(low, high) int32 words; high is None if it is known to be zero."""
+def words_of(ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    """(low, high) int32 words of ids; None if the upper ones are zero."""
     if backend.standardize_dtype(ids.dtype) == "int64":
         high = ops.cast(ops.right_shift(ids, 32), "int32")
         return ops.cast(ids, "int32"), high
@@ -128,7 +134,7 @@ def _pss1_words(
         [[pss1.key(seed, t, c, purpose) for c in chunks] for t in tables]
     )  # (F, chunks, 3)
     low_key, high_key, add = np.moveaxis(keys, -1, 0)
-    low, high = _split(ids)
+    low, high = words_of(ids)
     high = high if upper is None else upper
     x = ops.expand_dims(low, -1) * _constant(low_key) + _constant(add)
     if high is not None:
@@ -149,13 +155,22 @@ def _reduce(x: Tensor, size: int) -> Tensor:
         if size == 1:
             return x * 0
         return _shifted(x, 33 - size.bit_length()) + size // 2
+    return _reduced(x, np.array(size, np.int64))
+
+
+def _reduced(x: Tensor, size: npt.NDArray[np.int64]) -> Tensor:
+    """`_reduce` for sizes that broadcast with the words."""
     size1 = (size + 32768) >> 16
     size0 = size - (size1 << 16)
+    # The products by 2^31 have up to 62 bits.
     center = size * 65537 << 15
     k0 = center & 0xFFFF
     k1 = (center >> 16) & 0xFFFF
-    k1 -= 65536 if k1 >= 32768 else 0
+    k1 = np.where(k1 >= 32768, k1 - 65536, k1)
     k2 = (center - k0 - (k1 << 16)) >> 32
+    # A Python integer needs no tensor of its own in eager execution.
+    made: Any = _constant if np.ndim(size) else int
+    size0, size1, k0, k1, k2 = map(made, (size0, size1, k0, k1, k2))
     high = _shifted(x, 16)
     low = x - high * 65536 - 32768
     carry = _shifted(low * size0 + k0, 16) + high * size0 + low * size1 + k1
@@ -174,7 +189,7 @@ def _universal_mod_prime(
     constant = [
         [universal.offset(seed, t, c, purpose) for c in chunks] for t in tables
     ]
-    low, high = _split(ids)
+    low, high = words_of(ids)
     words = [low] if high is None else [low, high]
     products = universal.byte_products(seed, 4 * len(words), purpose)
     total = None

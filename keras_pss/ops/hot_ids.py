@@ -2,10 +2,11 @@
 
 It is stored in two tables of one column. `ids` holds the hot ids in increasing
 order, then padding; `slots` holds their rows in the same order, then the free
-rows.
+rows. Ids of 63 bits, and ids of several tables with open vocabularies, have an
+upper word in a third table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,14 @@ from keras_pss.native import tracing
 
 Tensor = Any
 
-# Padding of `ids`. It is no valid id: no table has that many rows.
+# Padding of `ids` and of the upper words. It is no valid id: no table has that
+# many rows.
 PADDING = 2**31 - 1
+# Padding of ids with two words, on the host.
+WIDE_PADDING = (PADDING << 32) + PADDING
+# Added to a lower word, it makes the order of signed words that of unsigned
+# ones.
+_SIGN = -(2**31)
 
 
 def index_dtype() -> str:
@@ -43,6 +50,35 @@ def find(sorted_ids: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     return place, ops.equal(ops.take(sorted_ids, place, axis=0), ids)
 
 
+def find_wide(
+    sorted_ids: tuple[Tensor, Tensor], ids: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """`find` for ids of two words, `(low, high)`.
+
+    Args:
+        sorted_ids: Lower and upper words of increasing ids, int32 `(size,)`.
+        ids: Lower and upper words of the ids to find, int32 `(n,)`.
+    """
+    low, high = ids
+    size = sorted_ids[0].shape[0]
+
+    def smaller(entry: Tensor) -> Tensor:
+        own_low, own_high = (ops.take(x, entry, axis=0) for x in sorted_ids)
+        return ops.logical_or(
+            own_high < high,
+            ops.logical_and(
+                ops.equal(own_high, high), own_low + _SIGN < low + _SIGN
+            ),
+        )
+
+    place = ops.minimum(_search(smaller, size, low), size - 1)
+    found = (
+        ops.equal(ops.take(x, place, axis=0), word)
+        for x, word in zip(sorted_ids, ids, strict=True)
+    )
+    return place, ops.logical_and(*found)
+
+
 def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:
     """Number of entries of a sorted list smaller than each id, int32.
 
@@ -57,15 +93,31 @@ def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:
 
 
 def _binary_search(sorted_ids: Tensor, ids: Tensor) -> Tensor:
-    """Binary search in steps of powers of two, the largest first."""
     size = sorted_ids.shape[0]
+    return _search(
+        lambda entry: ops.take(sorted_ids, entry, axis=0) < ids, size, ids
+    )
+
+
+def _search(
+    smaller: Callable[[Tensor], Tensor], size: int, ids: Tensor
+) -> Tensor:
+    """Binary search in steps of powers of two, the largest first.
+
+    Args:
+        smaller: Function of the index of an entry for each id, which returns
+            whether that entry is smaller than the id.
+        size: Integer, the number of entries.
+        ids: int32 `(n,)`; only its shape matters.
+    """
     below = ops.zeros_like(ids)
     step = 1 << (size.bit_length() - 1)
     while step:
         last = below + (step - 1)
-        entry = ops.take(sorted_ids, ops.minimum(last, size - 1), axis=0)
-        smaller = ops.logical_and(last < size, entry < ids)
-        below = ops.where(smaller, below + step, below)
+        found = ops.logical_and(
+            last < size, smaller(ops.minimum(last, size - 1))
+        )
+        below = ops.where(found, below + step, below)
         step //= 2
     return below
 
@@ -103,13 +155,19 @@ class Move(NamedTuple):
     emptied: np.ndarray
 
 
-def moved(held: np.ndarray, slots: np.ndarray, wanted: np.ndarray) -> Move:
+def moved(
+    held: np.ndarray,
+    slots: np.ndarray,
+    wanted: np.ndarray,
+    padding: int = PADDING,
+) -> Move:
     """Replaces the hot ids; ids that stay hot keep their slots.
 
     Args:
         held: The current hot ids, increasing.
         slots: `(capacity,)`, the slots of the hot ids, then the free slots.
         wanted: The new hot ids: at most `capacity`, without duplicates.
+        padding: Id of the free slots. Defaults to `PADDING`.
     """
     stays = np.isin(held, wanted)
     taken, left = slots[: len(held)][stays], slots[: len(held)][~stays]
@@ -118,9 +176,8 @@ def moved(held: np.ndarray, slots: np.ndarray, wanted: np.ndarray) -> Move:
     filled, free = free[: len(added)], free[len(added) :]
     found = np.append(held[stays], added)
     order = np.argsort(found)
-    padding = np.full(len(free), PADDING)
     return Move(
-        np.append(found[order], padding),
+        np.append(found[order], np.full(len(free), padding)),
         np.append(np.append(taken, filled)[order], free),
         added,
         filled,

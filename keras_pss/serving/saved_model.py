@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_pss.files import complete_folder
+from keras_pss.layers.base.tables import TableLayer
+from keras_pss.layers.base.walk import every, outermost
 from keras_pss.serving.signature_names import signature_names
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def export_saved_model(
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
-    as well. The folder appears only when it is complete.
+    as well. Counters of hot rows, which only training reads, are left out. The
+    folder appears only when it is complete.
 
     The signature has the names of the model's inputs. A character that
     TensorFlow does not allow there becomes `_`, and of names that differ only
@@ -100,7 +103,7 @@ def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     names = signature_names([x.name for x in inputs])
     dense = not any(x.ragged or x.sparse for x in inputs)
     plain = dense and all(name == own for name, own in names.items())
-    if scorer is None and plain:
+    if scorer is None and plain and not _only_trains(model):
         model.export(path, format="tf_saved_model", verbose=False)
         return
     # Keras' own signature would be dense, and its padding would be id 0. It
@@ -108,12 +111,23 @@ def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # The archive also tracks the variables that its functions read.
+    for part in outermost(model, lambda layer: not _only_trains(layer)):
+        archive.track(part)
     archive.add_endpoint("serve", _traced(model, structure))
     if scorer is not None:
         archive.track(scorer.preprocessing)
         archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
     archive.write_out(path, verbose=False)
+
+
+def _only_trains(layer: keras.layers.Layer) -> bool:
+    """Whether a layer has tables that only training steps read."""
+    return any(
+        table.training
+        for part in every(layer, TableLayer)
+        for table in part.tables().values()
+    )
 
 
 def _traced(call: Any, inputs: Any) -> Any:

@@ -45,6 +45,18 @@ def test_golden_vectors_in_the_graph():
     assert tested >= 50
 
 
+@pytest.mark.parametrize("family", hashing.FAMILIES)
+def test_columns_may_have_sizes_of_their_own(family):
+    random = np.random.RandomState(1)
+    ids = random.randint(0, 2**31 - 1, (200, len(SIZES))).astype("int32")
+    where = {"seed": 3, "chunks": 2, "family": family}
+    tables = [7 + column for column in range(len(SIZES))]
+    found = graph_starts(ids, SIZES, table=tables, **where)
+    for column, size in enumerate(SIZES):
+        alone = graph_starts(ids[:, column], size, table=7 + column, **where)
+        np.testing.assert_array_equal(found[:, column], alone)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("family", hashing.FAMILIES)
 def test_starts_equal_the_host(size, family):

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_pss.ops import hot_ids
+from keras_pss.ops import counting, hot_ids
 
+WORDS = st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 1])
 ID_SETS = st.sets(st.integers(0, 40), max_size=12)
 
 
@@ -48,6 +49,37 @@ def test_find_tells_hits_from_misses(capacity):
         np.testing.assert_array_equal(place[hit], ids[hit] // 3)
         assert (place >= 0).all()
         assert (place < capacity).all()
+
+
+WIDE_IDS = st.sets(
+    st.integers(0, 2**62)
+    | st.builds(lambda a, b: (a << 32) + b, st.integers(0, 3), WORDS),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(held=WIDE_IDS, others=WIDE_IDS)
+def test_ids_of_two_words_are_found_in_their_order(held, others):
+    """The lower words as unsigned numbers."""
+    capacity = 13
+    held = sorted(held)
+    rest = [hot_ids.WIDE_PADDING] * (capacity - len(held))
+    ids = np.resize(np.array([*held, *others, 7]), 30).astype(np.int64)
+
+    def words(values):
+        return tuple(
+            ops.convert_to_tensor(word.view(np.int32))
+            for word in counting.divided(np.array(values), wide=True)
+        )
+
+    place, hit = hot_ids.find_wide(words([*held, *rest]), words(ids))
+    hit, place = map(ops.convert_to_numpy, (hit, place))
+    np.testing.assert_array_equal(hit, np.isin(ids, held))
+    expected = np.searchsorted(np.array([*held, *rest]), ids)
+    np.testing.assert_array_equal(place[hit], expected[hit])
+    both = counting.divided(ids, wide=True)
+    np.testing.assert_array_equal(counting.joined(*both), ids)
 
 
 @pytest.mark.tf_only

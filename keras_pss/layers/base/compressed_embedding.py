@@ -274,6 +274,50 @@ class CompressedEmbedding(TableLayer):
         return None
 
     @classmethod
+    def shares_memory(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the tables of a collection share one memory.
+
+        Args:
+            options: Dict of the arguments that the user gave.
+        """
+        return cls.one_memory
+
+    @classmethod
+    def takes_open_vocabulary(cls, options: Mapping[str, Any]) -> bool:
+        """Whether `input_dim` may be None with these arguments."""
+        return cls.open_vocabulary
+
+    @classmethod
+    def fuses_cold(cls, options: Mapping[str, Any]) -> bool:
+        """Whether `fuse_cold` creates a layer with these arguments."""
+        return cls.shares_memory(options)
+
+    @classmethod
+    def smallest_cold(
+        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+    ) -> int:
+        """Size of the smallest layer of `fuse_cold`, in parameters."""
+        return cls.smallest_together(input_dims, output_dim, **kwargs)
+
+    @classmethod
+    def fuse_cold(
+        cls,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> TableLayer | None:
+        """Creates one layer for the ids of several tables that are not hot.
+
+        It is that of `fuse`, unless a method whose tables are separate in a
+        collection can be fused under shared hot rows.
+
+        Args: See `fuse`.
+        """
+        return cls.fuse(input_dims, output_dim, numbers, size, **kwargs)
+
+    @classmethod
     def check_unsized(cls, arguments: dict[str, Any]) -> None:
         """Raises an error for an argument that the budget determines."""
         for name in {cls.sized_by, "memory"} & set(arguments):

@@ -24,7 +24,9 @@ class MemoryReport:
             not trainable.
         training_bytes: Bytes of parameters, gradients, optimizer slots and
             index tables.
-        serving_bytes: Bytes of the current weights, index tables included.
+        serving_bytes: Bytes of the current weights, index tables included,
+            without what only training needs, such as counters, which an
+            exported model does not contain.
         serving_bytes_int8: The same after `quantize("int8")`.
         serving_bytes_int4: The same after `quantize("int4")`; matrices that
             every lookup reads whole are packed to int8.
@@ -71,13 +73,14 @@ class MemoryReport:
     ) -> Self:
         """Reports on a sequence of `TableLayer`s without duplicates."""
         slots = optimizer_slots(optimizer)
-        parameters = floats = trained = index = serving = 0
+        parameters = floats = trained = index = serving = unserved = 0
         packed = dict.fromkeys(MODES, 0)
         for part in parts:
             size = itemsize(part.variable_dtype)
             for table in part.tables().values():
                 if table.dtype is not None:
                     index += table.bytes
+                    unserved += table.bytes * table.training
                     continue
                 small = {m: part.packed_bytes(table, m) for m in MODES}
                 parameters += table.size
@@ -85,15 +88,16 @@ class MemoryReport:
                 trained += size * table.size * part.trainable
                 packed = {m: packed[m] + small[m] for m in MODES}
                 serving += small.get(part.quantization_mode, size * table.size)
+        served = index - unserved
         return cls(
             parameters=parameters,
             full_parameters=full,
             index_bytes=index,
             optimizer_bytes=slots * trained,
             training_bytes=floats + (slots + 1) * trained + index,
-            serving_bytes=serving + index,
-            serving_bytes_int8=packed["int8"] + index,
-            serving_bytes_int4=packed["int4"] + index,
+            serving_bytes=serving + served,
+            serving_bytes_int8=packed["int8"] + served,
+            serving_bytes_int4=packed["int4"] + served,
             lookup_bytes=sum(part.lookup_bytes() for part in parts),
             lookup_flops=sum(part.lookup_flops() for part in parts),
         )

@@ -50,6 +50,8 @@ class Table:
         constraint: Constraint of this weight that replaces the layer's own.
         aggregation: How TensorFlow's distribution strategies combine the
             replicas' updates of an index table: `"sum"` for counters.
+        training: Boolean, whether only training steps read the table, as they
+            do counters. An exported model does not contain it.
     """
 
     rows: int
@@ -59,6 +61,7 @@ class Table:
     dtype: str | None = None
     constraint: Any = None
     aggregation: str = "none"
+    training: bool = False
 
     @property
     def size(self) -> int:

@@ -47,11 +47,17 @@ class TableSpec:
 
     @property
     def divided_by_method(self) -> bool:
+        """Whether the method divides one size among tables of this kind."""
         return self.cls.divides_size(self.options)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether tables of this kind share one memory."""
+        return self.cls.shares_memory(self.options)
 
     def shares_with(self, other: Self) -> bool:
         """Whether one size is that of both tables if they are compressed."""
-        return (self.cls.one_memory or self.divided_by_method) and (
+        return (self.shares_memory or self.divided_by_method) and (
             (self.method, self.width) == (other.method, other.width)
             and dict(self.options) == dict(other.options)
         )
@@ -162,12 +168,12 @@ def allocate(
         )
     units = _units(tables, full)
     sizes = [allowed - spent]
-    if len(units) != 1 or not tables[units[0][0]].cls.one_memory:
+    if len(units) != 1 or not tables[units[0][0]].shares_memory:
         weights = [sum(tables[t].size for t in unit) for unit in units]
         sizes = divide(allowed - spent, weights, least)
     held = tuple(
         min(size, LARGEST_DIM)
-        if tables[unit[0]].cls.one_memory
+        if tables[unit[0]].shares_memory
         else size + uncounted(unit[0])
         for size, unit in zip(sizes, units, strict=True)
     )

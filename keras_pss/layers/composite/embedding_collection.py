@@ -237,14 +237,14 @@ class EmbeddingCollection(_EitherForm):
                 f"features={shown(features)}, dense={shown(dense)} with "
                 f"input_dims={shown(input_dims)}"
             )
-        self.input_dims = _checked_dims(input_dims, self.method)
+        self.input_dims = _checked_dims(input_dims, self.method, self.options)
         parts = self._divided()
         sizes: Sequence[Any] = self._allocation.sizes
         compressed = self._allocation.compressed
         self.full: TableLayer | None = parts.full(
             self._allocation.full, name="full"
         )
-        self.shared: TableLayer | None = parts.shared(
+        self.shared: Any = parts.shared(
             compressed, sizes[0] if sizes else None, name="shared"
         )
         self.single: list[Any] = []
@@ -434,6 +434,8 @@ class EmbeddingCollection(_EitherForm):
         second = None
         if self.shared is not None:
             second = self.shared(of_others)
+            if training and self.shared.observes:
+                self.shared.observe(of_others, self._of_others(valid))
         elif self.single:
             rows = [
                 layer.lookup(of_others[:, place])
@@ -443,6 +445,12 @@ class EmbeddingCollection(_EitherForm):
                 self._observe(of_others, valid)
             second = ops.stack(rows, axis=1)
         return columns.join(first, second, full, width)
+
+    def _of_others(self, valid: Tensor | None) -> Tensor | None:
+        """The columns of compressed tables."""
+        if valid is None:
+            return None
+        return ops.take(valid, list(self._allocation.compressed), axis=1)
 
     def _observe(self, ids: Tensor, valid: Tensor | None) -> None:
         """Passes the ids of a training step to the separate layers."""
@@ -484,15 +492,16 @@ class EmbeddingCollection(_EitherForm):
 
 
 def _checked_dims(
-    input_dims: Sequence[int | None], method: str
+    input_dims: Sequence[int | None], method: str, options: Mapping[str, Any]
 ) -> tuple[int | None, ...]:
     dims = tuple(as_sequence("input_dims", input_dims, "numbers of rows"))
     if not dims:
         raise ValueError(
             "`input_dims` must have at least one table. Received: []"
         )
+    open_vocabulary = method_class(method).takes_open_vocabulary(options)
     for rows in dims:
-        if rows is not None or not method_class(method).open_vocabulary:
+        if rows is not None or not open_vocabulary:
             positive_int("input_dims", rows, LARGEST_DIM)
     return dims
 

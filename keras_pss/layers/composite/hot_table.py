@@ -32,43 +32,70 @@ class HotRowsChange(NamedTuple):
 class HotTable(TableLayer):
     """A small table of rows, and the id of each row.
 
-    It is a sub-layer of `HotRows`, which checks the ids. A row without an id
-    is zero.
+    It is a sub-layer of `HotRows` and `HotGroup`, which check the ids. A row
+    without an id is zero.
 
     Args:
         capacity: Integer, the number of rows.
         output_dim: Integer d, the length of a row.
+        wide: Boolean, whether ids have two words. Defaults to False.
+        columns: Integer, the number of ids that a lookup reads together.
+            Defaults to 1.
         **kwargs: Further arguments of `TableLayer`.
 
     Memory: `capacity * output_dim` parameters, and `8 * capacity` bytes of
-        index tables.
+        index tables, or `12 * capacity` if ids have two words.
     """
 
-    def __init__(self, capacity: int, output_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        output_dim: int,
+        wide: bool = False,
+        columns: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(embeddings_initializer="zeros", **kwargs)
         self.capacity = capacity
         self.output_dim = output_dim
+        self.wide = wide
+        self.columns = columns
 
     def tables(self) -> dict[str, Table]:
         size, word = self.capacity, hot_ids.index_dtype()
-        return {
+        found = {
             "hot": Table(size, self.output_dim, self.embeddings_initializer),
             "ids": Table(size, 1, hot_ids.no_ids, whole=True, dtype=word),
             "slots": Table(size, 1, hot_ids.all_slots, dtype=word),
         }
+        if self.wide:
+            found["upper"] = Table(
+                size, 1, hot_ids.no_ids, whole=True, dtype=word
+            )
+        return found
 
     def lookup_bytes(self) -> int:
         # Add the ids that the binary search reads.
-        return super().lookup_bytes() + 4 * self.capacity.bit_length()
+        searched = 4 * (1 + self.wide) * self.capacity.bit_length()
+        return self.columns * (super().lookup_bytes() + searched)
 
-    def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Slots of `(n,)` ids, and booleans that are True for hot ids."""
-        held, slots = (
-            ops.cast(ops.reshape(table, (-1,)), "int32")
-            for table in (self.ids_table, self.slots_table)
-        )
-        # Ids of any dtype are below 2^31 here.
-        place, hit = hot_ids.find(held, ops.cast(ids, "int32"))
+    def find(
+        self, ids: Tensor, high: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Slots of `(n,)` ids, and booleans that are True for hot ids.
+
+        Args:
+            ids: Ids, or int32 lower words.
+            high: int32 upper words, if ids have two words.
+        """
+        slots = ops.reshape(counting.signed(self.slots_table), (-1,))
+        held = ops.reshape(counting.signed(self.ids_table), (-1,))
+        if high is None:
+            # Ids of any dtype are below 2^31 here.
+            place, hit = hot_ids.find(held, ops.cast(ids, "int32"))
+        else:
+            upper = ops.reshape(counting.signed(self.upper_table), (-1,))
+            place, hit = hot_ids.find_wide((held, upper), (ids, high))
         return ops.take(slots, place, axis=0), hit
 
     def lookup(self, slots: Tensor) -> Tensor:
@@ -77,7 +104,15 @@ class HotTable(TableLayer):
 
     def ids(self) -> np.ndarray:
         """The hot ids, in ascending order."""
-        return hot_ids.held(counting.read(self.ids_table))
+        if not self.wide:
+            return hot_ids.held(counting.read(self.ids_table))
+        ids = counting.joined(
+            *(counting.read(table) for table in self._id_tables())
+        )
+        return ids[ids < hot_ids.WIDE_PADDING]
+
+    def _id_tables(self) -> list[Any]:
+        return [self.ids_table, *([self.upper_table] if self.wide else [])]
 
     def reassign(
         self, wanted: np.ndarray, fill: Callable[[np.ndarray], np.ndarray]
@@ -92,7 +127,10 @@ class HotTable(TableLayer):
                 rows of added ids.
         """
         held = self.ids()
-        move = hot_ids.moved(held, counting.read(self.slots_table), wanted)
+        padding = hot_ids.WIDE_PADDING if self.wide else hot_ids.PADDING
+        move = hot_ids.moved(
+            held, counting.read(self.slots_table), wanted, padding
+        )
         rows = np.array(ops.convert_to_numpy(self.hot_table))
         rows[move.emptied] = 0
         if len(move.added):
@@ -102,7 +140,9 @@ class HotTable(TableLayer):
             padded = np.resize(move.added, size)
             rows[move.filled] = fill(padded)[: len(move.added)]
         self.hot_table.assign(rows)
-        counting.write(self.ids_table, move.ids)
+        words = counting.divided(move.ids, self.wide)
+        for table, word in zip(self._id_tables(), words, strict=True):
+            counting.write(table, word)
         counting.write(self.slots_table, move.slots)
         return HotRowsChange(
             kept=np.intersect1d(held, wanted),
@@ -112,23 +152,31 @@ class HotTable(TableLayer):
         )
 
 
-def default_capacity(capacity: int | None, input_dim: int, largest: int) -> int:
+def default_capacity(
+    capacity: int | None,
+    input_dim: int | None,
+    largest: int,
+    share: int = 1000,
+) -> int:
     """Number of hot rows; by default a thousandth of all rows.
 
     Args:
         capacity: Integer, or None for the default.
-        input_dim: Integer, the number of rows of the whole table.
+        input_dim: Integer, the number of rows of the whole table; None for an
+            open vocabulary.
         largest: Integer, the upper bound on the default.
+        share: Integer; the default is at most one of so many rows.
     """
     if capacity is None:
-        return max(1, min(input_dim // 1000, largest))
+        rows = LARGEST_DIM if input_dim is None else input_dim // share
+        return max(1, min(rows, largest))
     return checked_capacity(capacity, input_dim)
 
 
-def checked_capacity(capacity: int, input_dim: int) -> int:
+def checked_capacity(capacity: int, input_dim: int | None) -> int:
     """Checks that the number of hot rows is at most that of all rows."""
     positive_int("capacity", capacity, LARGEST_DIM)
-    if capacity > input_dim:
+    if input_dim is not None and capacity > input_dim:
         raise ValueError(
             "`capacity` must be at most `input_dim`. To make all rows hot, "
             "use keras_pss.FullEmbedding. "
@@ -137,7 +185,7 @@ def checked_capacity(capacity: int, input_dim: int) -> int:
     return capacity
 
 
-def checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
+def checked_ids(ids: Any, capacity: int, input_dim: int | None) -> np.ndarray:
     """Checks distinct ids of a table, and sorts them in ascending order."""
     given = np.asarray(ids)
     ok = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
@@ -148,9 +196,10 @@ def checked_ids(ids: Any, capacity: int, input_dim: int) -> np.ndarray:
             "of them. Leave `ids` out to use the most frequent ids. Received: "
             f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
         )
-    if found.size and not 0 <= found[0] <= found[-1] < input_dim:
+    rows = 2**63 - 1 if input_dim is None else input_dim
+    if found.size and not 0 <= found[0] <= found[-1] < rows:
         raise ValueError(
-            f"`ids` must be in [0, input_dim) = [0, {input_dim}). "
+            f"`ids` must be in [0, input_dim) = [0, {rows}). "
             f"Received: ids from {found[0]} to {found[-1]}"
         )
-    return found.astype(np.int32)
+    return found.astype(np.int64 if input_dim is None else np.int32)

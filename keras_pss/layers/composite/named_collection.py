@@ -25,7 +25,6 @@ from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.layers.composite.features.pooled_lookup import observed, pooled
 from keras_pss.layers.composite.features.table_config import TableConfig
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.table_group import TableGroup
 
 Tensor = Any
 
@@ -125,7 +124,7 @@ class NamedCollection(NamedFeatures, EmbeddingCollection):
         vectors: dict[str, Tensor] = {}
         for part, names in zip(self.lookups, self._served, strict=True):
             served = [bags[name] for name in names]
-            if training and not isinstance(part, TableGroup):
+            if training and getattr(part, "observes", True):
                 part.observe(*observed(served))
             combiners = [self.features[name].combiner for name in names]
             found = pooled(part, served, combiners, self.compute_dtype)

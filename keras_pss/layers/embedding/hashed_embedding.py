@@ -1,6 +1,7 @@
 """The hashing trick and Hash Embeddings."""
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_pss.layers.base.checks import (
 )
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.hashed_group import HashedGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 
@@ -140,6 +142,38 @@ class HashedEmbedding(CompressedEmbedding):
             fits = _size(middle, input_dim, output_dim, **kwargs) <= size
             low, high = (middle, high) if fits else (low, middle - 1)
         return {"num_buckets": low}
+
+    @classmethod
+    def fuses_cold(cls, options: Mapping[str, Any]) -> bool:
+        return not options.get("weighted", False)
+
+    @classmethod
+    def smallest_cold(
+        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
+    ) -> int:
+        return output_dim
+
+    @classmethod
+    def fuse_cold(
+        cls,
+        input_dims: Sequence[int | None],
+        output_dim: int,
+        numbers: Sequence[int],
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> HashedGroup:
+        """Creates hashed tables in one weight; see `HashedGroup`.
+
+        Without a `size`, each table has `num_buckets` buckets.
+        """
+        kwargs.pop("weighted", None)
+        given = kwargs.pop("num_buckets", None)
+        buckets: Any = [given] * len(input_dims)
+        if size is not None:
+            buckets = size // output_dim
+        return HashedGroup(
+            input_dims, output_dim, buckets, table_numbers=numbers, **kwargs
+        )
 
     def tables(self) -> dict[str, Table]:
         given, shape = self.embeddings_initializer, (self.num_buckets,)

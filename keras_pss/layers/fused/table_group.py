@@ -21,6 +21,9 @@ class TableGroup(TableLayer):
     Input shape: `(..., F)`, valid ids. Output shape: `(..., F, d)`.
     """
 
+    # Whether the layer needs the ids of training steps.
+    observes = False
+
     def __init__(
         self,
         input_dims: Sequence[Any],
@@ -34,6 +37,14 @@ class TableGroup(TableLayer):
         if columns is None:
             columns = range(len(self.input_dims))
         self.columns = tuple(columns)
+
+    def observe(self, ids: Any, mask: Any | None = None) -> None:
+        """Receives the ids of each training step, if it `observes`.
+
+        Args:
+            ids: Valid ids `(n, F)`.
+            mask: Booleans `(n, F)`, False for ids that do not count.
+        """
 
     def lookup_numbers(self) -> int:
         return len(self.columns) * self.output_dim

@@ -23,7 +23,7 @@ from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.ops import counting
 
 
-@pytest.mark.parametrize("counts", ["exact", "sketch"])
+@pytest.mark.parametrize("counts", ["exact", "sketch", "slots"])
 @pytest.mark.parametrize("jit", [False, True])
 def test_compiled_training_steps_look_up_and_count(counts, jit):
     layer = learned(HotRows(tensor_train(), CAPACITY, counts))
@@ -60,6 +60,12 @@ def test_compiled_training_steps_look_up_and_count(counts, jit):
     # Ids without a row are not counted, under any name.
     true = np.bincount(IDS, minlength=DIM)
     found = counts_of(layer)
+    if counts == "slots":
+        # One newcomer a bucket: the others are dropped.
+        assert (found <= true).all()
+        assert (found > 0).sum() >= 5
+        assert layer.count_hits() == (np.isin(IDS, HOT).sum(), len(IDS))
+        return
     assert (found >= true).all()
     if counts == "exact":
         np.testing.assert_array_equal(found, true)
@@ -108,6 +114,32 @@ def test_a_frozen_layer_in_a_bag_counts_nothing():
     layer.trainable = False
     bag(IDS.reshape(9, 5), training=True)
     assert layer.count_hits() == (0, 0)
+
+
+def test_an_open_vocabulary_is_counted_in_slots():
+    inner = keras_pss.HashedEmbedding(None, 4, num_buckets=9)
+    layer = HotRows(inner, 5, "slots", sketch_width=40)
+    large = [2**30, 2**30 + 1]
+    if keras.backend.backend() != "jax":  # which has no int64
+        large = [2**40 + 5, 2**62 + 5]
+    ids = np.array([large[1], large[0], large[1], 5, 2**30 + 5])
+    before = numpy_of(layer(ids))
+    for _ in range(2):
+        layer(ids, training=True)
+    assert layer.counter.estimates(np.unique(ids)).tolist() == [2, 2, 2, 4]
+    change = layer.refresh(decay=False)
+    assert change.added.tolist() == layer.ids().tolist() == sorted({*ids})
+    np.testing.assert_array_equal(numpy_of(layer(ids)), before)
+    assert not layer.refresh(ids=[large[0]]).added.size
+    assert layer.ids().tolist() == [large[0]]
+    layer(ids, training=True)
+    assert layer.count_hits() == (1, 15)
+    assert layer.counter.estimates(np.unique(ids)).tolist() == [2, 2, 2, 4]
+    twin = HotRows.from_config(layer.get_config())
+    twin.build()
+    for mine, other in zip(twin.weights, layer.weights, strict=True):
+        mine.assign(other)
+    np.testing.assert_array_equal(numpy_of(twin(ids)), numpy_of(layer(ids)))
 
 
 def test_counters_do_not_wrap_around():

@@ -168,7 +168,8 @@ def test_reports_tell_the_truth():
     assert report.index_bytes == 4 * (2 * CAPACITY + 4 + DIM)
     assert report.optimizer_bytes == 2 * 4 * report.parameters
     layer.build()
-    assert report.serving_bytes == 4 * layer.count_params()
+    counters = 4 * (4 + DIM)
+    assert report.serving_bytes == 4 * layer.count_params() - counters
     # Both rows, three probes of seven ids, and the slot.
     assert report.lookup_bytes == inner.lookup_bytes + 4 * WIDTH + 4 * (3 + 1)
     assert report.lookup_flops == inner.lookup_flops
@@ -194,6 +195,12 @@ def test_wrong_arguments_are_errors():
             HotRows(tensor_train(), 3, "sketch", wrong)
     with pytest.raises(ValueError, match=r"requires counts='sketch'"):
         HotRows(tensor_train(), 3, "exact", 16)
+    with pytest.raises(ValueError, match=r"number of buckets.*sketch_width=0"):
+        HotRows(tensor_train(), 3, "slots", 0)
+    with pytest.raises(ValueError, match=r"counts='slots'.*counts='sketch'"):
+        HotRows(open_vocabulary, 3, "sketch")
+    with pytest.raises(ValueError, match=r"`decay` must be"):
+        HotRows(tensor_train(), 3, decay=2)
 
 
 def test_wrong_ids_are_errors():
