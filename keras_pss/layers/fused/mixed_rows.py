@@ -1,4 +1,8 @@
-"""Rows of several widths, of one table or of several."""
+"""Rows of several widths, of one table or of several.
+
+The file is long because one class has the checks, the initial values and the
+lookup of blocks, all of which depend on their order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
