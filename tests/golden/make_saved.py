@@ -151,6 +151,36 @@ def collections() -> tuple:
     return model, {"ids": ids}, names
 
 
+def popularity() -> tuple:
+    """Rows by popularity, of one table and of collections."""
+    rows = [m for m in methods.METHODS if m.id.startswith("popularity")]
+    random = np.random.RandomState(4)
+    ids = random.randint(0, 7, (5, 3)).astype("int32")
+    ids[0] = 58, 59, 40
+    inputs = keras.Input((3,), dtype="int32", name="ids")
+    found = {m.id: m.make(name=m.id)(inputs) for m in rows}
+    counts = [[3, *range(70, 11, -1)], [0, *range(11, 70)], [1] + [20, 30] * 30]
+    forms: dict[str, dict[str, Any]] = {
+        "of_counts": {"budget": 90},
+        "of_bytes": {"budget": "150B"},
+        "of_bands": {"budget": 300, "inner_dim": (3, 1), "tail": "robe"},
+        "of_hashed_rows": {"budget": "300B", "tail": "hash"},
+    }
+    for name, form in forms.items():
+        layer = keras_pss.EmbeddingCollection.from_counts(
+            counts, 4, **form, name=name
+        )
+        found[name] = layer(inputs)
+    for name, budget in {"of_size": "3x", "of_size_in_bytes": "300B"}.items():
+        layer = keras_pss.EmbeddingCollection(
+            [60, 60, 61], 4, "popularity", budget, name=name
+        )
+        found[name] = layer(inputs)
+    model = keras.Model({"ids": inputs}, found, name="popularity")
+    stir(model)
+    return model, {"ids": ids}, []
+
+
 def interactions() -> tuple:
     """All interactions, in each of their forms."""
     random = np.random.RandomState(2)
@@ -210,4 +240,5 @@ SETS = {
     "bags": bags,
     "collections": collections,
     "interactions": interactions,
+    "popularity": popularity,
 }

@@ -365,11 +365,17 @@ class CompressedEmbedding(TableLayer):
 
     @classmethod
     def options_of_width(
-        cls, options: Mapping[str, Any], output_dim: int
+        cls, options: Mapping[str, Any], output_dim: int, before: int
     ) -> dict[str, Any] | None:
         """Options that set the size of tables of another width.
 
-        None if the method's options say nothing about other widths.
+        Args:
+            options: Options of tables that have `before` columns.
+            output_dim: Columns of the other tables.
+            before: Integer, see `options`.
+
+        Returns:
+            None if the method's options say nothing about other widths.
         """
         return None
 

@@ -127,7 +127,9 @@ def _narrow(
         for spec in specs
     ):
         return None
-    return method_class(collection.method).options_of_width(options, width)
+    return method_class(collection.method).options_of_width(
+        options, width, collection.output_dim
+    )
 
 
 def _budget(collection: Any, specs: Any, width: int) -> Budget | None:

@@ -189,7 +189,8 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             checked_storage(kwargs.get("storage", "float32")),
             checked_tail(kwargs),
         )
-        return sizes.smallest(len(input_dims), widths)
+        shared = sizes.given(kwargs, widths[-1])
+        return sizes.smallest(len(input_dims), widths, shared)
 
     @classmethod
     def arguments_within(
@@ -242,9 +243,9 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
 
     @classmethod
     def options_of_width(
-        cls, options: Mapping[str, Any], output_dim: int
+        cls, options: Mapping[str, Any], output_dim: int, before: int
     ) -> dict[str, Any] | None:
-        return narrowed(options, output_dim)
+        return narrowed(options, output_dim, before)
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))

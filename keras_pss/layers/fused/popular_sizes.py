@@ -1,6 +1,6 @@
 """Sizes of rows by popularity, and rows within a size without counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,18 +61,37 @@ class Sizes:
         """
         return {"oov": 0, "hash": width, "robe": self.output_dim}[self.tail]
 
-    def smallest(self, tables: int, widths: Sequence[int]) -> int:
-        """Size of the smallest layer of some tables, in parameters."""
+    def smallest(
+        self, tables: int, widths: Sequence[int], shared: int = 0
+    ) -> int:
+        """Size of the smallest layer of some tables, in parameters.
+
+        Args:
+            tables: Number of tables.
+            widths: Widths of the bands.
+            shared: Numbers that the rare ids share, if they are given.
+        """
         # The first band has the row of id 0 of each table.
         rows = [tables, *[1] * (len(widths) - 1)]
         numbers = [n * k for n, k in zip(rows, widths, strict=True)]
-        tail = self.least_tail(widths[-1])
+        tail = shared or self.least_tail(widths[-1])
         if self.tail == "hash":
             numbers[-1] += tail
         else:
             numbers.append(tail)
         bits = self.fixed(widths) + sum(map(self.numbers, numbers))
         return -(-bits // WORD)
+
+    def given(self, options: Mapping[str, Any], width: int) -> int:
+        """Numbers that options say the rare ids share; 0 if they do not.
+
+        Args:
+            options: Arguments of `PopularityEmbedding`.
+            width: Integer, the width of the last band.
+        """
+        if self.tail == "hash":
+            return (options.get("buckets") or 0) * width
+        return options.get("memory_size") or 0
 
 
 def rows_within(
@@ -104,16 +123,17 @@ def rows_within(
     sizes = Sizes(output_dim, checked_storage(storage), tail)
     total, tables = sum(input_dims), len(input_dims)
     bits = size * WORD
+    given = {"buckets": buckets, "memory_size": memory_size}
     if inner_dim is None:
         wanted = _IDS_PER_ROW * bits // (total * sizes.number)
         inner_dim = max(1, min(output_dim, wanted))
-        while inner_dim > 1 and sizes.smallest(tables, [inner_dim]) > size:
+        while inner_dim > 1 and size < sizes.smallest(
+            tables, [inner_dim], sizes.given(given, inner_dim)
+        ):
             inner_dim -= 1
     widths = checked_widths(inner_dim, output_dim)
     left = bits - sizes.fixed(widths)
-    shared = _tail_numbers(
-        sizes, left, widths[-1], buckets or 0, memory_size or 0
-    )
+    shared = sizes.given(given, widths[-1]) or _shared(sizes, left, widths[-1])
     left -= sizes.numbers(shared)
     room = list(input_dims)
     bands = []
@@ -141,15 +161,10 @@ def rows_within(
     }
 
 
-def _tail_numbers(
-    sizes: Sizes, left: int, width: int, buckets: int, memory_size: int
-) -> int:
-    """Numbers that the rare ids share."""
+def _shared(sizes: Sizes, left: int, width: int) -> int:
+    """Numbers that the rare ids share where their number is not given."""
     if sizes.tail == "oov":
         return 0
-    given = buckets * width if sizes.tail == "hash" else memory_size
-    if given:
-        return given
     numbers = int(TAIL_SHARE * left) // sizes.number
     if sizes.tail == "hash":
         numbers -= numbers % width

@@ -49,16 +49,24 @@ def checked_limits(
     return limits
 
 
-def narrowed(options: Mapping[str, Any], output_dim: int) -> dict[str, Any]:
-    """Options of tables of fewer columns for the same ids.
+def narrowed(
+    options: Mapping[str, Any], output_dim: int, before: int
+) -> dict[str, Any]:
+    """Options of tables of another width for the same ids.
 
     Bands that would be as wide as the one before them become a part of it.
+
+    Args:
+        options: Arguments of `PopularityEmbedding` for `before` columns.
+        output_dim: Columns of the other tables.
+        before: Integer, see `options`.
     """
     width = options.get("inner_dim", 1)
     found = dict(options)
     memory = options.get("memory_size")
     if memory:
-        found["memory_size"] = max(output_dim, memory)
+        share = memory * output_dim // before
+        found["memory_size"] = max(output_dim, share)
         found.pop("block_size", None)
     if isinstance(width, int):
         return {**found, "inner_dim": min(width, output_dim)}

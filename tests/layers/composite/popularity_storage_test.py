@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
@@ -94,16 +94,11 @@ def test_an_all_zero_table_stays_zero():
     assert not layer.materialize().any()
 
 
-@given(
-    rows=st.integers(1, 9),
-    width=st.integers(1, 5),
-    storage=st.sampled_from(["int8", "int4"]),
-    seed=st.integers(0, 99),
-)
-def test_packed_rows_and_elements_are_the_rounded_ones(
-    rows, width, storage, seed
-):
-    table = np.random.RandomState(seed).randn(rows, width).astype("float32")
+@pytest.mark.parametrize("rows", [1, 4, 7])
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("storage", ["int8", "int4"])
+def test_packed_rows_and_elements_are_the_rounded_ones(rows, width, storage):
+    table = np.random.RandomState(3).randn(rows, width).astype("float32")
     how = OneScale(storage)
     expected = ops.convert_to_numpy(
         how.rounded(ops.convert_to_tensor(table), how.scale(table))
@@ -193,6 +188,7 @@ def test_bags_pool_rounded_rows_and_a_file_keeps_packed_ones(tmp_path):
     assert "int8" in str(loaded.layers[-1].rows_table.dtype)
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(
         st.lists(st.integers(0, 30), min_size=1, max_size=20),
@@ -205,9 +201,10 @@ def test_bags_pool_rounded_rows_and_a_file_keeps_packed_ones(tmp_path):
     storage=st.sampled_from([None, "float32", "int8", "int4"]),
     tail=st.sampled_from(["oov", "hash", "robe"]),
     known=st.booleans(),
+    shared=st.sampled_from([0, 0, 7, 90]),
 )
 def test_no_layer_exceeds_its_bytes(
-    counts, width, held, inner_dim, storage, tail, known
+    counts, width, held, inner_dim, storage, tail, known, shared
 ):
     counts = [[c[0], *sorted(c[1:], reverse=True)] for c in counts]
     dims = [len(c) for c in counts]
@@ -225,6 +222,9 @@ def test_no_layer_exceeds_its_bytes(
         options = {"storage": storage or "float32", "tail": tail}
         if inner_dim is not None:
             options["inner_dim"] = inner_dim
+        if shared and tail != "oov":
+            name = "buckets" if tail == "hash" else "memory_size"
+            options[name] = shared
         cls = keras_pss.PopularityEmbedding
         if cls.smallest_together(dims, width, **options) > held:
             return
@@ -286,3 +286,34 @@ def test_a_budget_in_bytes_buys_four_bits_without_counts(budget):
     )
     assert kept.budget_size() <= 75
     assert kept.storage == "float32"
+
+
+def test_a_given_memory_counts_in_the_smallest_size():
+    with pytest.raises(InfeasibleBudget, match="at least 517 parameters"):
+        keras_pss.embedding(
+            900, 16, "popularity", 400, tail="robe", memory_size=500
+        )
+
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's gradients")
+@pytest.mark.parametrize("change", [{"gradient": "sparse"}, {"jit": True}])
+def test_steps_with_sparse_gradients_or_xla_are_the_same(change):
+    ids = np.array([[3, 3, 30, 39], [1, 0, 5, 5]])
+    target = np.random.RandomState(0).randn(2, 4, WIDTH).astype("float32")
+
+    def trained(jit=False, **changes):
+        layer = make(tail="robe", memory_size=24, **changes)
+        model = keras.Sequential([keras.Input((4,), dtype="int32"), layer])
+        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit)
+        for _ in range(3):
+            model.train_on_batch(ids, target)
+        return layer.get_weights(), model.predict_on_batch(ids)
+
+    weights, rows = trained(gradient="dense")
+    others, found = trained(**change)
+    for weight, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(rows, found, rtol=1e-4, atol=1e-6)
