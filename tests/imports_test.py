@@ -260,6 +260,7 @@ def test_public_names_are_there():
         "FrequencyFilter",
         "embedding",
         "memory_report",
+        "plan",
         "callbacks",
         "models",
         "native",

@@ -235,6 +235,8 @@ def _described(
         dtype="float32",
     )
     report = made.memory_report()
+    # Rows trained on a grid are served in it by either mode of `quantize`.
+    packed = decision.options.get("storage", "float32") != "float32"
     whole = None if None in dims else sum(map(int, dims)) * output_dim  # type: ignore[arg-type]
     rows = []
     for place, (name, ids) in enumerate(tables.items()):
@@ -251,7 +253,7 @@ def _described(
         options=decision.options,
         division=decision.budget,
         parameters=report.parameters,
-        bytes=report.serving_bytes,
+        bytes=report.serving_bytes_int8 if packed else report.serving_bytes,
         why=decision.why,
         advice=advice,
         asked=asked,

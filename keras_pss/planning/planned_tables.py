@@ -51,7 +51,8 @@ class Plan:
             the size.
         parameters: Number of parameters of all tables together, which
             `count_params` of the built tables returns.
-        bytes: Bytes of all tables in a served model, at most the budget.
+        bytes: Bytes of all tables in a served model, at most the budget; with
+            a precision below float32, after `quantize("int8")`.
         why: Why this method.
         advice: What could find something better; empty if counts decide.
         asked: The method and the options that a run takes to choose the same

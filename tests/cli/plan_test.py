@@ -60,12 +60,15 @@ def test_a_plan_for_another_log_is_refused(folder):
         ("plan --cardinalities short.tsv", "--cardinalities must be a file"),
         ("plan --cardinalities criteo-kaggle --tune", "--tune needs --data"),
         ("plan --data data --set epochs=1", "--set needs --tune"),
-        ("plan --data data --option rows=3", "options` of method='auto' are"),
+        (
+            "plan --data data --option rows=3",
+            "--option of method='auto' are: min_count",
+        ),
         ("plan --data data --out empty", "--out must be a file"),
         ("plan --data data --budget 3y", "--budget must be a ratio"),
         (
             "plan --data data --tune --set dim=3",
-            "dim` is what tuning decides or sets",
+            "--dim is what tuning decides or sets",
         ),
         ("train --data data --out n --plan none.json", "--plan must be a file"),
         (

@@ -37,6 +37,12 @@ def test_a_few_candidates_that_differ():
     ]
     by_name = {each.name: each.options for each in found}
     assert by_name["rows for rarer ids, c*/2"] == {"min_count": 33}
+    # What the user gave remains.
+    given = {"min_count": 50, "inner_dim": 1}
+    found = candidates(
+        dims, 8, Budget.parse("8x"), counts, given, ["inner_dim"]
+    )
+    assert {each.options["inner_dim"] for each in found} == {1}
     # Nothing is open where tables fit, or no counts are known.
     assert len(candidates(dims, 8, Budget.parse("1x"), counts, {})) == 1
     assert len(candidates(dims, 8, Budget.parse("8x"), None, {})) == 1

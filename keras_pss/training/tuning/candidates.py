@@ -1,6 +1,6 @@
 """What short runs are to choose from: a few answers to the open questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,13 +32,15 @@ def candidates(
     budget: Budget,
     counts: Sequence[Any] | None,
     options: Mapping[str, Any],
+    fixed: Collection[str] = (),
 ) -> list[Candidate]:
     """The candidates that differ, at most six; the one by counts first.
 
     Args:
         input_dims, output_dim, budget, counts: As in `decide`.
-        options: Options of `method="auto"` by the counts and labels, with
-            `min_count`, and those that are fixed.
+        options: Options of `method="auto"` by the counts and labels, and
+            those that the user gave.
+        fixed: Names of the latter, which no candidate changes.
     """
     first = decide(input_dims, output_dim, budget, counts, options)
     found = [Candidate("as counts say", options=options)]
@@ -70,6 +72,8 @@ def candidates(
     for each in others:
         if len(found) == MOST:
             break
+        if any(each.options.get(name) != options[name] for name in fixed):
+            continue
         if each.method != AUTO:
             found.append(each)
             continue

@@ -80,6 +80,7 @@ def tune(
         parsed,
         scaled,
         given,
+        tuple(options or {}),
     )
     target: Any = list(log.cardinalities) if log.schema is None else log
     if len(tried) == 1:
