@@ -4,17 +4,18 @@
 
 Trains DLRM in one pass over generated rows. Each batch is scored before the
 model trains on it, so all AUCs are those of unseen rows (prequential). In the
-middle of the stream the ids of each column are exchanged at random, as if all
-frequent values had been replaced by others: what a row has learned no longer
-fits the ids that read it.
+middle of the stream the ids of each column are exchanged at random, with those
+that have not occurred yet as well, as if other values had become frequent: what
+a row has learned no longer fits the ids that read it.
 
-    hash        a hashed table for each column
-    robe        ROBE, one memory for all columns
-    adaptive    hot rows found by slots, over hashed rows: all of its memory
-                counts in the budget, as that of the others
-    static      the same without a refresh after the first part
-    popularity  rows of one number or more for the ids that were frequent in the
-                first part, which only a method that knows it has
+    hash            a hashed table for each column
+    robe            ROBE, one memory for all columns
+    adaptive        hot rows found by slots, over hashed rows: all of its memory
+                    counts in the budget, as that of the others
+    adaptive_robe   the same over ROBE
+    static          adaptive, without a refresh after the first part
+    popularity      narrow rows for the ids that were frequent in the first
+                    part, which only a method that knows it has
 
 Prints a table of AUCs over windows of the stream, writes `drift.png`, and
 prints a JSON line with the settings and all numbers.
@@ -47,8 +48,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 DIM = 16
-METHODS = ("hash", "robe", "adaptive", "static", "popularity")
+METHODS = ("hash", "robe", "adaptive", "adaptive_robe", "popularity")
 WINDOWS = 16
+# Length of the adaptive rows in memory.
+ROW_DIM = 4
 
 
 def main() -> None:
@@ -83,7 +86,8 @@ class Stream:
 
     def __init__(self, rows: int, scale: float, seed: int) -> None:
         blocks = -(-rows // BLOCK_ROWS)
-        parts = [World(scale).block(seed, index) for index in range(blocks)]
+        world = World(scale)
+        parts = [world.block(seed, index) for index in range(blocks)]
         self.labels = np.concatenate([part.labels for part in parts])
         integers = np.concatenate([part.integers for part in parts])
         self.dense = np.log1p(np.maximum(integers, 0)).astype(np.float32)
@@ -92,8 +96,8 @@ class Stream:
         middle = len(values) // 2
         random = np.random.default_rng(seed)
         ids, self.counts = [], []
-        for column in values.T:
-            found, counts = _ranked(column, middle)
+        for column, size in zip(values.T, world.cardinalities, strict=True):
+            found, counts = _ranked(column, middle, size)
             exchanged = 1 + random.permutation(len(counts) - 1)
             found[middle:] = exchanged[found[middle:] - 1]
             ids.append(found)
@@ -101,10 +105,16 @@ class Stream:
         self.ids = np.stack(ids, axis=1).astype(np.int32)
 
 
-def _ranked(values: Any, middle: int) -> tuple[Any, Any]:
-    """Ids from 1 on by frequency in the first part, and their counts."""
+def _ranked(values: Any, middle: int, size: int) -> tuple[Any, Any]:
+    """Ids from 1 on by frequency in the first part, and their counts.
+
+    Args:
+        values: Raw values of a column.
+        middle: Number of rows of the first part.
+        size: Number of values that the column may have.
+    """
     _, ids = np.unique(values, return_inverse=True)
-    counts = np.bincount(ids[:middle], minlength=ids.max() + 1)
+    counts = np.bincount(ids[:middle], minlength=max(size, ids.max() + 1))
     order = np.argsort(-counts, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = 1 + np.arange(len(order))
@@ -117,9 +127,11 @@ def tables(log: Stream, method: str, budget: str) -> Any:
         return keras_pss.EmbeddingCollection.from_counts(
             log.counts, DIM, budget
         )
-    options = {}
-    if method in ("adaptive", "static"):
-        method, options = "hot_rows", {"inner": "hash", "counts": "slots"}
+    options: dict[str, Any] = {}
+    if method in ("adaptive", "adaptive_robe", "static"):
+        inner = "robe" if method == "adaptive_robe" else "hash"
+        options = {"inner": inner, "counts": "slots", "row_dim": ROW_DIM}
+        method = "hot_rows"
     dims = [len(counts) for counts in log.counts]
     return keras_pss.EmbeddingCollection(
         dims, DIM, method, budget, options=options

@@ -64,8 +64,9 @@ class EmbeddingCollection(_EitherForm):
         E[..., f, :] = E_f[x[..., f]]
 
     Small tables stay uncompressed and are read by one gather. With ROBE the
-    large tables share one memory and one fused lookup. With another method
-    each large table has a separate layer, and the budget is divided in
+    large tables share one memory and one fused lookup; so they do with rows
+    by popularity and with hot rows that are counted in slots. With another
+    method each large table has a separate layer, and the budget is divided in
     proportion to the sizes of the tables.
 
     Tables and features may have names instead of positions. Then several

@@ -137,6 +137,7 @@ class HotCache:
             wanted = wanted.astype(np.int32)
         change = self.hot.reassign(wanted, self._cold_rows)
         self.counter.prevent_overflow(self.decay if decay is None else decay)
+        self.counter.mark(self.hot.ids())
         return change
 
     def refresh(

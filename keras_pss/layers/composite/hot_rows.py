@@ -461,7 +461,7 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
 
         The method runs on the host, between two steps. A hot id stays hot
         until an id with a higher count needs its row; with slots, with a count
-        higher by a fifth.
+        higher by half.
 
         Args:
             ids: At most `capacity` distinct ids to make hot, if frequencies

@@ -146,7 +146,17 @@ class IdCounter(TableLayer):
         """Keys in all slots and their scores; empty slots have score 0."""
         words = [counting.read(table) for table in self._key_tables()]
         scores = counting.read(self.counts_table).astype(np.int64)
-        return counting.joined(*words), scores
+        return counting.joined(*words), scores & ~slots.HOT
+
+    def mark(self, hot: np.ndarray) -> None:
+        """Tells which ids have a row, which slots do not give up.
+
+        Args:
+            hot: The hot ids.
+        """
+        if self.counts == "slots":
+            found = slots.marked(*self._in_slots(), hot)
+            counting.write(self.counts_table, found)
 
     def estimates(self, ids: np.ndarray) -> np.ndarray:
         """Counts of ids; exact without a sketch.
@@ -190,11 +200,13 @@ class IdCounter(TableLayer):
 
         Args:
             decay: Boolean, whether to halve the counts of all ids even if no
-                count is large.
+                count is large. Slots then need to be marked again.
         """
         hits = counting.read(self.hits_table)
         counting.write(self.hits_table, counting.carried(hits))
         counts = counting.read(self.counts_table)
+        if self.counts == "slots":
+            counts &= ~np.uint32(slots.HOT)
         if decay or counts.max() >= LARGEST_COUNT:
             counting.write(self.counts_table, counts >> 1)
 

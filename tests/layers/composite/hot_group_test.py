@@ -45,8 +45,9 @@ def count(collection, ids):
         {},
         {"num_hashes": 2, "hash": "universal", "seed": 3},
         {"inner": "robe", "block_size": 2},
+        {"row_dim": 3},
     ],
-    ids=["hash", "two_levels", "robe"],
+    ids=["hash", "two_levels", "robe", "narrow"],
 )
 def test_hot_pairs_start_with_the_cold_rows_of_their_own_table(options):
     """CAFE's code starts from the row of another column's id."""
@@ -62,6 +63,8 @@ def test_hot_pairs_start_with_the_cold_rows_of_their_own_table(options):
     np.testing.assert_array_equal(numpy_of(collection(ids)), before)
     rows = np.random.RandomState(1).normal(size=group.hot.hot_table.shape)
     group.hot.hot_table.assign(rows.astype("float32"))
+    if group.row_dim < 8:
+        rows = rows @ numpy_of(group.projection_table)
     after = numpy_of(collection(ids))
     pairs = {tuple(pair) for pair in group.ids().tolist()}
     slot = dict(
@@ -78,7 +81,7 @@ def test_hot_pairs_start_with_the_cold_rows_of_their_own_table(options):
                 expected = rows[slot[int(keys[place]) + own]]
             else:
                 expected = before[row, column]
-            np.testing.assert_allclose(after[row, column], expected, 1e-6)
+            np.testing.assert_allclose(after[row, column], expected, 1e-5, 1e-6)
     np.testing.assert_array_equal(after[:, [1, 3]], before[:, [1, 3]])
 
 
@@ -213,10 +216,32 @@ def test_all_of_its_memory_counts(budget, inner):
         make("hot_rows", 25, {"inner": inner, "counts": "slots"})
 
 
+@pytest.mark.parametrize("row_dim", [1, 3, 8, 20])
+def test_narrow_rows_buy_more_of_them(row_dim):
+    wide, narrow = adaptive("60x"), adaptive("60x", row_dim=row_dim)
+    group = narrow.shared
+    assert narrow.budget_size() <= 1126
+    assert narrow.budget_size() == sum(
+        int(np.prod(w.shape)) for w in narrow.weights
+    )
+    assert group.row_dim == min(row_dim, 8)
+    assert (group.capacity > wide.shared.capacity) == (row_dim < 8)
+    narrow_ones = narrow.twin(1)  # as first-order tables
+    assert narrow_ones.shared.row_dim == 1
+    std = numpy_of(narrow(ids_of(500)))[:, LARGE].std()
+    assert 0.6 < std / (0.05 / np.sqrt(3)) < 1.4
+    with pytest.raises(ValueError, match=r"`row_dim` must be a positive"):
+        adaptive(row_dim=0)
+    with pytest.raises(ValueError, match=r"allowed `options`.*row_dim=3"):
+        make("hot_rows", "5x", {"inner": "hash", "row_dim": 3})
+    with pytest.raises(ValueError, match=r"`row_dim` belongs to tables that"):
+        HotRows.from_budget(5000, 8, "9x", row_dim=3, **SLOTS)
+
+
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
 @pytest.mark.parametrize("inner", ["hash", "robe"])
 def test_saving_and_int8(inner, tmp_path):
-    collection = adaptive(inner=inner)
+    collection = adaptive(inner=inner, row_dim=5)
     inputs = keras.Input((len(DIMS),), dtype="int32")
     model = keras.Model(inputs, collection(inputs))
     ids = ids_of(100)

@@ -16,6 +16,7 @@ KINDS = [
     ("tt", "20x", {"gauge": "last_core"}),
     ("clustered", "3x", {"num_columns": 2}),
     ("hot_rows", "20x", {"method": "hash", "capacity": 5, "num_hashes": 2}),
+    ("hot_rows", "20x", {"inner": "hash", "counts": "slots", "row_dim": 4}),
 ]
 every_kind = pytest.mark.parametrize(
     ("method", "budget", "options"), KINDS, ids=lambda v: str(v)
