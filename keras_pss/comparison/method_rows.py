@@ -21,6 +21,7 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "robe_fold": {"method": "robe", "options": {"mapping": "fold"}},
     "clustered": {"method": "clustered"},
     "popularity": {"method": "popularity"},
+    "md_alpha": {"method": "mixed_dimension", "options": {"alpha": 0.3}},
     "auto": {"method": "auto"},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")

@@ -238,7 +238,7 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
 
     @classmethod
     def options_of_width(
-        cls, options: Mapping[str, Any], output_dim: int
+        cls, options: Mapping[str, Any], output_dim: int, before: int
     ) -> dict[str, Any] | None:
         if not cls.divides_size(options):
             return None
