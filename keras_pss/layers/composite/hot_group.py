@@ -141,7 +141,7 @@ class HotGroup(HotCache, TableGroup):
         if not self.hot.wide:
             firsts = self._firsts()[list(self.columns)].astype(np.int32)
             return (ops.reshape(ids + firsts, (-1,)),)
-        table = np.array(self.columns, np.int32) + ops.zeros_like(ids)
+        table = ops.zeros_like(ids) + np.array(self.columns, np.int32)
         return ops.reshape(ids, (-1,)), ops.reshape(table, (-1,))
 
     def _firsts(self) -> np.ndarray:

@@ -164,7 +164,7 @@ def test_evicted_rows_are_cleared_and_margins_keep_rows():
     assert not len(group.refresh(decay=False).added)
     one = first.copy()
     one[:, [0, 2]] = 8
-    count(collection, one[:3])
+    count(collection, one[:6])
     assert len(group.refresh(decay=False).evicted) == 1
     assert [2, 11] in group.ids().tolist()
     count(collection, one)
