@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.layers.base.checks import number
+from keras_pss.layers.planned.click_spread import ClickSpread, click_spread
 
 # The break-even count of Criteo's log, and the variance of its labels.
 _COUNT, _VARIANCE = 13.0, 0.19
@@ -88,9 +89,9 @@ class Worth:
         default = cls.of_rate(click_rate)
         above = below = 0.0
         for seen, clicks in columns:
-            found = _moments(np.asarray(seen), np.asarray(clicks))
+            found = _spread(np.asarray(seen), np.asarray(clicks))
             if found is not None:
-                above, below = above + found[0], below + found[1]
+                above, below = above + found.excess, below + found.weight
         if below <= 0:
             return default
         # above / below is v tau^2, or negative where ids tell nothing.
@@ -123,23 +124,10 @@ def break_even_of(min_count: int) -> float:
     return min_count / _SHRUNK
 
 
-def _moments(
+def _spread(
     seen: npt.NDArray[np.int64], clicks: npt.NDArray[np.int64]
-) -> tuple[float, float] | None:
-    """Numerator and denominator of v tau^2; None where nothing is known."""
+) -> ClickSpread | None:
+    """The spread of a column's rare ids."""
     kept = (seen >= _FEWEST) & (seen < _MOST)
     kept[:1] = False  # out-of-vocabulary values are no id
-    counts = seen[kept].astype(np.float64)
-    total = counts.sum()
-    if len(counts) < 2:
-        return None
-    rate = clicks[kept].sum() / total
-    variance = rate * (1 - rate)
-    if not variance:
-        return None
-    deviations = clicks[kept] / counts - rate
-    spread = float((counts * deviations**2).sum() / variance)
-    return (
-        spread - (len(counts) - 1),
-        float(total - (counts**2).sum() / total),
-    )
+    return click_spread(seen[kept], clicks[kept])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.planned.click_spread import click_spread
 from keras_pss.planning.theory.arguments import positive_numbers
 from keras_pss.planning.theory.row_losses import oov_row_loss, own_row_loss
 
@@ -119,16 +120,12 @@ def estimated_logit_variance(
             f"{seen.shape} and clicks of shape {clicked.shape}"
         )
     kept = seen >= 2
-    c, k = seen[kept].astype(np.float64), clicked[kept].astype(np.float64)
-    if len(c) < 2:
+    if kept.sum() < 2:
         raise ValueError(
             "`counts` must have two or more ids that occur at least twice. "
-            f"Received: {len(c)} of {len(seen)} ids do"
+            f"Received: {kept.sum()} of {len(seen)} ids do"
         )
-    total = c.sum()
-    rate = k.sum() / total
-    v = rate * (1 - rate)
-    if not v:  # clicks alone, or none: nothing tells the ids apart
+    found = click_spread(seen[kept], clicked[kept])
+    if found is None:  # clicks alone, or none: nothing tells the ids apart
         return 0.0
-    excess = (c * (k / c - rate) ** 2).sum() / v - (len(c) - 1)
-    return max(0.0, float(excess / (total - (c**2).sum() / total) / v))
+    return max(0.0, found.excess / found.weight / found.variance)
