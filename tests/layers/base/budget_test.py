@@ -104,6 +104,8 @@ def stored(layer):
                 held += rounding.packed_bytes(
                     table.rows, table.width, part.storage
                 )
+            elif getattr(part, "storage", "float32") != "float32":
+                held += part.packed_bytes(table, "int8")
             else:
                 held += 4 * table.size
     return -(-held // 4)

@@ -86,4 +86,6 @@ def test_bytes_count_index_tables_too(method):
         [3000, 40, 1000], 16, method, "100KB", options=options
     )
     assert 4 * tables.budget_size() <= 100_000
-    assert 4 * tables.budget_size() > 80_000
+    # All rows in four bits, which bytes buy, take no more than this.
+    most = 34_000 if method == "popularity" else 80_000
+    assert 4 * tables.budget_size() > most
