@@ -140,8 +140,10 @@ class HotGroup(HotCache, TableGroup):
         ids = ops.cast(ids, "int32")
         if not self.hot.wide:
             firsts = self._firsts()[list(self.columns)].astype(np.int32)
-            return (ops.reshape(ids + firsts, (-1,)),)
-        table = ops.zeros_like(ids) + np.array(self.columns, np.int32)
+            first = ops.convert_to_tensor(firsts)
+            return (ops.reshape(ids + first, (-1,)),)
+        columns = ops.convert_to_tensor(np.array(self.columns, np.int32))
+        table = ops.zeros_like(ids) + columns
         return ops.reshape(ids, (-1,)), ops.reshape(table, (-1,))
 
     def _firsts(self) -> np.ndarray:

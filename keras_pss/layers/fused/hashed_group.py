@@ -124,7 +124,9 @@ class HashedGroup(TableGroup):
         )  # (..., F, K)
         firsts = np.array([0, *accumulate(self.num_buckets)][:-1], np.int32)
         firsts = (firsts % self.num_rows)[list(self.columns)][:, None]
-        rows = self.gather_rows("buckets", bucket + firsts)
+        rows = self.gather_rows(
+            "buckets", bucket + ops.convert_to_tensor(firsts)
+        )
         if self.num_hashes == 1:
             return ops.squeeze(rows, -2)
         return ops.sum(rows, axis=-2)
