@@ -1,7 +1,8 @@
 """The commands `train` and `recipes`.
 
 Each setting that keras_pss/training/settings.py declares becomes an option of
-`train`, with its description as help.
+`train`, with its description as help. The file is long because a command's
+options stand with their help.
 """
 
 import inspect

@@ -1,4 +1,8 @@
-"""Plans embedding tables within a budget."""
+"""Plans embedding tables within a budget.
+
+The file is long because it documents and checks the arguments, and explains
+each table.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

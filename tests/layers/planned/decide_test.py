@@ -36,7 +36,7 @@ def test_first_rows_then_their_width_then_fewer_rows():
     assert of(60) == (frequent, 4)
     assert of(2 * 12 + 8) == (frequent, 2)
     assert of(12 + 4) == (frequent, 1)
-    assert of(7 + 4) == ((3, 3, 1), 1)
+    assert of(7 + 4, tail="oov") == ((3, 3, 1), 1)
     assert of(60, min_count=100) == ((3, 2, 1), 4)
     assert of(60, inner_dim=2) == (frequent, 2)
     assert of(60, inner_dim=9) == (frequent, 4)
