@@ -39,7 +39,7 @@ import keras_pss
 from keras_pss.data.synthetic.bayes import expected_auc
 from keras_pss.data.synthetic.world import BLOCK_ROWS, World
 from keras_pss.layers.base.walk import every
-from keras_pss.layers.composite.hot_cache import HotCache
+from keras_pss.layers.composite.hot.hot_cache import HotCache
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.optimizers.slots import reset_rows
 from keras_pss.training.environment import machine, versions

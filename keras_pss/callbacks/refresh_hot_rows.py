@@ -6,7 +6,7 @@ import keras
 
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.walk import every as every_layer
-from keras_pss.layers.composite.hot_cache import HotCache
+from keras_pss.layers.composite.hot.hot_cache import HotCache
 from keras_pss.optimizers.slots import reset_rows
 
 

@@ -22,6 +22,14 @@ METHOD_ROWS: dict[str, dict[str, Any]] = {
     "clustered": {"method": "clustered"},
     "popularity": {"method": "popularity"},
     "md_alpha": {"method": "mixed_dimension", "options": {"alpha": 0.3}},
+    "adaptive": {
+        "method": "hot_rows",
+        "options": {"inner": "hash", "counts": "slots"},
+    },
+    "adaptive_robe": {
+        "method": "hot_rows",
+        "options": {"inner": "robe", "counts": "slots"},
+    },
     "auto": {"method": "auto"},
 }
 BASELINES = ("full", "filter", "low_rank", "hash")

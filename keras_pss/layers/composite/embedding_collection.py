@@ -31,9 +31,9 @@ from keras_pss.layers.composite.allocation import TableSpec, allocate
 from keras_pss.layers.composite.auto_tables import resolved
 from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
-from keras_pss.layers.fused.popularity_group import PopularityGroup
-from keras_pss.layers.fused.ranked_counts import ranked
+from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
+from keras_pss.layers.fused.popular.ranked_counts import ranked
 from keras_pss.layers.planned.choices import is_auto
 from keras_pss.ops import columns
 

@@ -16,7 +16,7 @@ from keras_pss.layers.base.checks import (
 )
 from keras_pss.layers.base.multi_column import MultiColumn
 from keras_pss.layers.composite.features.named_features import NamedFeatures
-from keras_pss.layers.fused.frequent_ids import frequent_rows
+from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
 
 Tensor = Any
 

@@ -18,10 +18,10 @@ from keras_pss.layers.base.checks import LARGEST_ROW, positive_int, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
-from keras_pss.layers.composite.hot_cache import HotCache
-from keras_pss.layers.composite.hot_group import HotGroup
-from keras_pss.layers.composite.hot_sizes import HotSizes, all_rows
-from keras_pss.layers.composite.hot_table import (
+from keras_pss.layers.composite.hot.hot_cache import HotCache
+from keras_pss.layers.composite.hot.hot_group import HotGroup
+from keras_pss.layers.composite.hot.hot_sizes import HotSizes, all_rows
+from keras_pss.layers.composite.hot.hot_table import (
     HotRowsChange,
     checked_capacity,
     checked_ids,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
-from keras_pss.layers.fused.popularity_group import PopularityGroup
+from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 from keras_pss.layers.initial_values import table_scale
 
 _logger = logging.getLogger("keras_pss")

@@ -14,9 +14,11 @@ from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import positive_int, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.fused import power_rule
-from keras_pss.layers.fused.mixed_dimension_group import MixedDimensionGroup
-from keras_pss.layers.fused.mixed_rows import MixedRows
+from keras_pss.layers.fused.mixed import power_rule
+from keras_pss.layers.fused.mixed.mixed_dimension_group import (
+    MixedDimensionGroup,
+)
+from keras_pss.layers.fused.mixed.mixed_rows import MixedRows
 from keras_pss.layers.initial_values import draws, table_scale
 
 Tensor = Any

@@ -8,13 +8,16 @@ import keras
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
-from keras_pss.layers.fused.popular_ids import popular_ids
-from keras_pss.layers.fused.popular_rows import PopularRows
-from keras_pss.layers.fused.popular_sizes import Sizes, rows_within
-from keras_pss.layers.fused.popular_storage import checked_storage
-from keras_pss.layers.fused.popular_tail import checked_tail
-from keras_pss.layers.fused.popular_widths import checked_widths, narrowed
-from keras_pss.layers.fused.popularity_group import PopularityGroup
+from keras_pss.layers.fused.popular.popular_ids import popular_ids
+from keras_pss.layers.fused.popular.popular_rows import PopularRows
+from keras_pss.layers.fused.popular.popular_sizes import Sizes, rows_within
+from keras_pss.layers.fused.popular.popular_storage import checked_storage
+from keras_pss.layers.fused.popular.popular_tail import checked_tail
+from keras_pss.layers.fused.popular.popular_widths import (
+    checked_widths,
+    narrowed,
+)
+from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 
 Tensor = Any
 

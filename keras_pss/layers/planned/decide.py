@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
-from keras_pss.layers.fused.frequent_ids import frequent_rows
-from keras_pss.layers.fused.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
+from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.planned.worth import break_even_of
 
 

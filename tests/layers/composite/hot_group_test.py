@@ -13,7 +13,7 @@ from keras import ops
 import keras_pss
 from keras_pss.callbacks import LayerUpdates
 from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
-from keras_pss.layers.composite.hot_group import HotGroup
+from keras_pss.layers.composite.hot.hot_group import HotGroup
 from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.layers.fused.hashed_group import HashedGroup, divided_buckets
 from keras_pss.ops.hash_families import pss1

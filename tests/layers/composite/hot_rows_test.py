@@ -21,8 +21,8 @@ from hot_layers import (
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.composite import id_counter
 from keras_pss.layers.composite.embedding_bag import EmbeddingBag
+from keras_pss.layers.composite.hot import id_counter
 from keras_pss.layers.composite.hot_rows import HotRows
 from keras_pss.ops import counting
 

@@ -8,7 +8,7 @@ from keras import ops
 import keras_pss
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.embedding.methods import method_class
-from keras_pss.layers.fused.power_rule import smallest_size
+from keras_pss.layers.fused.mixed.power_rule import smallest_size
 from keras_pss.training.build_model import embedding_parts
 from keras_pss.training.config import RunConfig
 

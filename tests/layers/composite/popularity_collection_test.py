@@ -9,7 +9,7 @@ from keras import ops
 
 import keras_pss
 from keras_pss.layers.base.budget import InfeasibleBudget
-from keras_pss.layers.fused.popular_ids import popular_ids
+from keras_pss.layers.fused.popular.popular_ids import popular_ids
 
 WIDTH = 4
 COUNTS = [[9, 80, 40, 12, 10, 9, 1], [0, 200, 11, 2], [5, 30, 30, 30]]

@@ -9,8 +9,8 @@ from keras import ops
 
 import keras_pss
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
-from keras_pss.layers.fused.popular_ids import popular_ids
-from keras_pss.layers.fused.popular_sizes import rows_within
+from keras_pss.layers.fused.popular.popular_ids import popular_ids
+from keras_pss.layers.fused.popular.popular_sizes import rows_within
 from keras_pss.ops.methods.one_scale import OneScale
 
 ROWS, WIDTH = 31, 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keras_pss.data.synthetic.world import KAGGLE_CARDINALITIES
 from keras_pss.layers.base.budget import InfeasibleBudget
-from keras_pss.layers.fused.power_rule import (
+from keras_pss.layers.fused.mixed.power_rule import (
     blocks_by_counts,
     published_widths,
     smallest_size,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_pss.layers.fused.mixed_rows import MixedRows
+from keras_pss.layers.fused.mixed.mixed_rows import MixedRows
 from keras_pss.layers.fused.table_group import TableGroup
 
 Tensor = Any

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.tables import Table, TableLayer
-from keras_pss.layers.composite.hot_cache import HotCache
-from keras_pss.layers.composite.hot_sizes import all_rows, has_two_words
-from keras_pss.layers.composite.hot_table import (
+from keras_pss.layers.composite.hot.hot_cache import HotCache
+from keras_pss.layers.composite.hot.hot_sizes import all_rows, has_two_words
+from keras_pss.layers.composite.hot.hot_table import (
     HotRowsChange,
     checked_capacity,
     checked_ids,

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_pss.layers.fused.popular_storage import checked_storage
-from keras_pss.layers.fused.popular_widths import checked_widths
+from keras_pss.layers.fused.popular.popular_storage import checked_storage
+from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
 # Without counts, one id of this many is taken to be frequent enough for a row.
 # (Click logs: those seen ten times or more are a tenth to a thirtieth.)

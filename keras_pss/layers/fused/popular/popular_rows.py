@@ -10,10 +10,10 @@ from keras import ops
 
 from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.fused.popular_index import PopularIndex
-from keras_pss.layers.fused.popular_storage import StoredRows
-from keras_pss.layers.fused.popular_tail import RobeTail, check_tail
-from keras_pss.layers.fused.popular_widths import (
+from keras_pss.layers.fused.popular.popular_index import PopularIndex
+from keras_pss.layers.fused.popular.popular_storage import StoredRows
+from keras_pss.layers.fused.popular.popular_tail import RobeTail, check_tail
+from keras_pss.layers.fused.popular.popular_widths import (
     checked_limits,
     checked_widths,
 )

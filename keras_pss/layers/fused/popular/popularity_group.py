@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_pss.layers.fused.popular_rows import PopularRows
+from keras_pss.layers.fused.popular.popular_rows import PopularRows
 from keras_pss.layers.fused.table_group import TableGroup
 
 Tensor = Any

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_pss.layers.base.checks import boolean
 from keras_pss.layers.base.updates import Replaced
-from keras_pss.layers.composite.hot_table import HotRowsChange, HotTable
-from keras_pss.layers.composite.id_counter import IdCounter
+from keras_pss.layers.composite.hot.hot_table import HotRowsChange, HotTable
+from keras_pss.layers.composite.hot.id_counter import IdCounter
 
 Tensor = Any
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from keras_pss.layers.composite.hot_table import default_capacity
-from keras_pss.layers.composite.id_counter import HITS
+from keras_pss.layers.composite.hot.hot_table import default_capacity
+from keras_pss.layers.composite.hot.id_counter import HITS
 from keras_pss.ops.hot_ids import PADDING
 from keras_pss.ops.sketches.slots import SLOTS
 

@@ -8,17 +8,17 @@ import numpy.typing as npt
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import one_of, positive_int
-from keras_pss.layers.fused.frequent_ids import frequent_rows
-from keras_pss.layers.fused.popular_sizes import (
+from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
+from keras_pss.layers.fused.popular.popular_sizes import (
     BAND_SHARE,
     TAIL_SHARE,
     WORD,
     Sizes,
     tail_options,
 )
-from keras_pss.layers.fused.popular_storage import checked_storage
-from keras_pss.layers.fused.popular_tail import TAILS
-from keras_pss.layers.fused.popular_widths import checked_widths
+from keras_pss.layers.fused.popular.popular_storage import checked_storage
+from keras_pss.layers.fused.popular.popular_tail import TAILS
+from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
 # Ids seen fewer times overfit: their rows make click models worse.
 MIN_COUNT = 10

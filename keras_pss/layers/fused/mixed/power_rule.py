@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import number, positive_int
-from keras_pss.layers.fused.frequent_ids import frequent_rows
+from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
 
 # Ginart et al. find little gain beyond 8 to 16 blocks of equal popularity.
 NUM_BLOCKS = 8

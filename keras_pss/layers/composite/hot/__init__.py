@@ -1,0 +1,1 @@
+"""The parts of hot rows: their table, their counters, and groups of both."""

@@ -1,0 +1,1 @@
+"""Rows of mixed dimensions, and the power rule that finds their widths."""

@@ -1,0 +1,1 @@
+"""Rows by popularity: which ids have rows, of what width and storage."""
