@@ -27,7 +27,7 @@ def resolved(
     """What the arguments of a collection mean, without `method="auto"`.
 
     A method that depends on counts, such as `"popularity"`, gets its options
-    from them; other methods ignore them.
+    from them unless `min_rows` is given; other methods ignore them.
 
     Args:
         input_dims, output_dim, method, budget, options, counts, min_rows:
@@ -39,7 +39,8 @@ def resolved(
     ordered = _ordered(input_dims, counts)
     if not is_auto(method):
         more = None
-        if ordered is not None and budget is not None:
+        # Small tables that stay uncompressed would come on top of the budget.
+        if ordered is not None and budget is not None and not min_rows:
             more = method_class(method).options_from_counts(
                 ordered, output_dim, budget, options
             )
@@ -121,7 +122,7 @@ def _ordered(input_dims: Any, counts: Any) -> Sequence[Any] | None:
                 f"Received: counts={shown(counts)}"
             )
         counts = [counts[name] for name in input_dims]
-    elif isinstance(counts, Mapping) or len(counts) != len(input_dims):
+    elif not isinstance(counts, list | tuple) or len(counts) != len(input_dims):
         raise ValueError(
             "`counts` must be a list with the counts of each of "
             f"{len(input_dims)} tables. Received: counts={shown(counts)}"

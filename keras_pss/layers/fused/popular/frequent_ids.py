@@ -16,19 +16,23 @@ def frequent_rows(place: Any, counts: npt.ArrayLike, min_count: int) -> int:
         min_count: Integer; ids with fewer occurrences are rare.
 
     Raises:
-        ValueError: If the ids are not sorted by frequency.
+        ValueError: If `counts` are no numbers, or the ids are not sorted by
+            frequency.
     """
     seen = np.asarray(counts)
-    if seen.ndim != 1 or not len(seen):
+    if seen.ndim != 1 or not len(seen) or seen.dtype.kind not in "iuf":
         raise ValueError(
             "`counts` must have a number for each id of a column. "
-            f"Received: counts[{place!r}] of shape {seen.shape}"
+            f"Received: counts[{place!r}] of shape {seen.shape} and dtype "
+            f"{seen.dtype}"
         )
     rising = np.flatnonzero(seen[2:] > seen[1:-1])
     if len(rising):
         after = rising[0] + 2
         raise ValueError(
-            "`counts` must descend from id 1 on. Sort the ids by frequency. "
+            "`counts` must descend from id 1 on. Sort the ids by frequency, or "
+            "create the tables by EmbeddingCollection.from_counts, which takes "
+            "any order. "
             f"Received: counts[{place!r}][{after}]={seen[after]} after "
             f"{seen[after - 1]}"
         )
