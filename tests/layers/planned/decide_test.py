@@ -231,3 +231,17 @@ def test_small_tables_stay_uncompressed_within_the_budget(budget):
         keras_pss.EmbeddingCollection(
             DIMS, 4, "auto", 30, min_rows=8, counts=COUNTS
         )
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("popularity", {}), ("mixed_dimension", {"alpha": 0.3}), ("robe", {})],
+)
+def test_min_rows_keeps_the_budget_of_every_method(method, options):
+    """Counts say nothing of the tables that the user leaves uncompressed."""
+    for budget in (36, 50):
+        tables = keras_pss.EmbeddingCollection(
+            DIMS, 4, method, budget, 5, options, counts=COUNTS
+        )
+        tables.build()
+        assert 0 < tables.count_params() <= budget
