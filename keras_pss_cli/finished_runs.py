@@ -116,12 +116,17 @@ def export(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a run's model as a SavedModel that plain TensorFlow loads."""
+    """Export a run's model as a SavedModel that plain TensorFlow loads.
+
+    Tables that were trained for fewer bits, as a budget in bytes buys them, are
+    packed without loss.
+    """
     modes = {"int8": int8, "int4": int4}
     if all(modes.values()):
         raise ValueError("Give --int8 or --int4, not both.")
     check_run(run)
     load()
+    from keras_pss.serving.own_storage import pack
     from keras_pss.serving.saved_model import export_saved_model
     from keras_pss.training.finished.finished_run import load_model
     from keras_pss.training.raw_rows import raw_rows
@@ -132,6 +137,8 @@ def export(
         for layer in model.layers:
             if hasattr(layer, "memory_report"):
                 layer.quantize(mode)
+    if not any(modes.values()):
+        pack(model)
     raw = raw_rows(run / ENCODER_FILE)
     export_saved_model(model, out, overwrite=overwrite, raw=raw)
     typer.echo(f"SavedModel in {out}")

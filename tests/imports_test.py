@@ -78,6 +78,7 @@ ALLOWED = {
         "metrics",
         "named_toml",
         "planning",
+        "serving",
         "training",
     },
 }

@@ -6,13 +6,10 @@ import keras
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.base.budget import BYTES_A_PARAMETER
-from keras_pss.layers.base.tables import TableLayer
-from keras_pss.layers.base.walk import every
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.planning import memory_report
+from keras_pss.serving.own_storage import pack
 from keras_pss.training.scorer import Scorer
-
-FLOAT = "float32"
 
 
 def full_bytes(parameters: int) -> int:
@@ -28,25 +25,6 @@ def served_bytes(line: dict[str, Any]) -> int:
             are packed, and their float tables are what they serve.
     """
     return line.get("served_bytes", line["embedding_bytes"])
-
-
-def pack(model: keras.Model) -> bool:
-    """Packs the tables that have a storage of their own, such as int4.
-
-    `quantize("int8")` packs such a layer to its own storage.
-
-    Returns:
-        Whether the model has such tables.
-    """
-    packed = [
-        layer
-        for layer in every(model, TableLayer)
-        if getattr(layer, "storage", None) not in (None, FLOAT)
-    ]
-    for layer in packed:
-        if layer.quantization_mode is None:
-            layer.quantize("int8")
-    return bool(packed)
 
 
 def served(model: keras.Model, data: ClickLog) -> dict[str, Any]:

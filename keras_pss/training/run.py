@@ -12,6 +12,7 @@ from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.planning import memory_report
+from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import plots
 from keras_pss.training.build_model import methods_of
@@ -88,8 +89,11 @@ def train(
 
     labels, probabilities = fitted.scorer.whole("test")
     metrics = Metrics.of(labels, probabilities, rows.groups("test"))
+    told = report_of(rows, config, fitted)
     with complete_file(out / MODEL_FILE) as part:
         fitted.model.save(part)
+    # The model that is served has as many bytes as the budget says.
+    pack(fitted.model)
     export_saved_model(
         fitted.model,
         out / "saved_model",
@@ -98,7 +102,8 @@ def train(
     )
     report = {
         **(notes or {}),
-        **report_of(rows, config, fitted),
+        **told,
+        "served_bytes": memory_report(fitted.model).total.serving_bytes,
         **metrics.as_dict(),
         "sources": rows.sources(),
         "versions": versions(),

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.comparison.served import full_bytes, pack, served, served_bytes
+from keras_pss.comparison.served import full_bytes, served, served_bytes
 from keras_pss.planning import memory_report
+from keras_pss.serving.own_storage import pack
 
 pytestmark = pytest.mark.tf_only
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call
 from runs import NARROW
 
 import keras_pss
@@ -89,6 +90,41 @@ def test_open_ids_train_too(data, tmp_path):
     assert report["compression"] is None
     assert report["embedding_bytes"] <= 64_000
     assert evaluate(tmp_path / "run", [data / "later.tsv"]).rows == 3000
+
+
+@pytest.mark.slow
+def test_a_budget_in_bytes_is_that_of_the_served_model(data, tmp_path):
+    prepared = criteo.load(data / "prepared")
+    config = RunConfig(
+        model_options=NARROW, budget="2kB", epochs=1, batch_size=512
+    )
+    run = tmp_path / "run"
+    report = train(prepared, config, run, verbose=0)
+    assert report["parts"]["embeddings"]["method"] == "popularity"
+    assert report["served_bytes"] <= 2000 < report["embedding_bytes"]
+    check_served(run / "saved_model", run)
+    again = run / "again"
+    assert call("export", "--run", run, "--out", again).returncode == 0
+    check_served(again, run)
+
+
+def check_served(path, run):
+    """A SavedModel holds packed rows, and predicts what was trained."""
+    import tensorflow as tf
+
+    served, model = tf.saved_model.load(path), load_model(run)
+    rows = [v for v in served.variables if v.dtype == tf.int8]
+    assert sum(v.shape.num_elements() for v in rows) > 100
+    names = {v.path for v in model.weights if v.path.endswith("rows_table")}
+    assert len(names) == 1
+    batch = {
+        x.name: np.ones((3, *x.shape[1:]), x.dtype.replace("int64", "int32"))
+        for x in model.inputs
+    }
+    ask = served.signatures["serving_default"]
+    given = {name: tf.constant(x) for name, x in batch.items()}
+    (found,) = ask(**given).values()
+    np.testing.assert_allclose(found, model.predict(batch, verbose=0), 1e-6)
 
 
 @pytest.mark.slow

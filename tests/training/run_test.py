@@ -28,6 +28,7 @@ REPORT_KEYS = [
     "full_params",
     "compression",
     "embedding_bytes",
+    "served_bytes",
     "step_ms_median",
     "samples_per_second",
     "epochs",
@@ -61,7 +62,7 @@ def test_report_is_complete_and_true(run, data):
     held = model.get_layer("embeddings").count_params()
     assert report["embedding_params"] == held
     assert report["full_params"] / held == report["compression"] >= 20
-    assert report["embedding_bytes"] == 4 * held
+    assert report["served_bytes"] == report["embedding_bytes"] == 4 * held
     assert 1 <= report["best_epoch"] <= report["epochs"] <= 3
     curve = report["history"]["val_auc"]
     assert report["best_epoch"] == 1 + int(np.argmax(curve))
