@@ -123,10 +123,11 @@ def test_an_open_vocabulary_is_counted_in_slots():
     if keras.backend.backend() != "jax":  # which has no int64
         large = [2**40 + 5, 2**62 + 5]
     ids = np.array([large[1], large[0], large[1], 5, 2**30 + 5])
+    twice = [4 if id == large[1] else 2 for id in np.unique(ids)]
     before = numpy_of(layer(ids))
     for _ in range(2):
         layer(ids, training=True)
-    assert layer.counter.estimates(np.unique(ids)).tolist() == [2, 2, 2, 4]
+    assert layer.counter.estimates(np.unique(ids)).tolist() == twice
     change = layer.refresh(decay=False)
     assert change.added.tolist() == layer.ids().tolist() == sorted({*ids})
     np.testing.assert_array_equal(numpy_of(layer(ids)), before)
@@ -134,7 +135,8 @@ def test_an_open_vocabulary_is_counted_in_slots():
     assert layer.ids().tolist() == [large[0]]
     layer(ids, training=True)
     assert layer.count_hits() == (1, 15)
-    assert layer.counter.estimates(np.unique(ids)).tolist() == [2, 2, 2, 4]
+    # The second refresh has halved the counts.
+    assert layer.counter.estimates(np.unique(ids)).tolist() == twice
     twin = HotRows.from_config(layer.get_config())
     twin.build()
     for mine, other in zip(twin.weights, layer.weights, strict=True):
