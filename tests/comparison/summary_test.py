@@ -1,6 +1,7 @@
 """Sums of results by hand: seeds that are missing, targets that are missed."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,6 +234,25 @@ def test_tables_and_plots(outcome):
     assert tables_of.probability(0.049) == ".049 *"
     assert tables_of.probability(1.0) == "1.000"
     assert tables_of.probability(0.01, starred=False) == ".010"
+
+
+def test_a_plot_that_fails_leaves_the_last_one(outcome, monkeypatch):
+    from matplotlib.figure import Figure
+
+    out, given = outcome
+    summary = summarise(given, out)
+    paths = draw(summary, out / "plots")
+    before = [path.read_bytes() for path in paths]
+
+    def half(figure, path, **_):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        draw(summary, out / "plots")
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(out.glob("plots/*")) == sorted(paths)
 
 
 def test_gauc_is_a_column_where_all_results_have_it(outcome):

@@ -426,7 +426,18 @@ def test_wrong_pairs_are_errors():
     group = adaptive(capacity=2).shared
     with pytest.raises(ValueError, match=r"`ids` must be a list of distinct"):
         group.refresh([[0, 1], [0, 1]])
-    with pytest.raises(ValueError, match=r"`ids` must be in \[0, input_dim"):
-        group.refresh([[2, DIMS[4]]])
+    rows = group.input_dims
+    for pairs in (
+        [[0, rows[0]]],  # an id of the next table
+        [[len(rows) - 1, rows[-1]]],
+        [[1, -1]],
+        [[-1, 0]],
+        [[len(rows), 0]],
+        [0, 1],
+        [[0.0, 1.0]],
+    ):
+        with pytest.raises(ValueError, match=r"`ids` must be pairs"):
+            group.refresh(pairs)
+    assert not len(group.refresh([]).added)
     with pytest.raises(ValueError, match=r"`decay` must be"):
         adaptive(decay="yes")
