@@ -422,6 +422,28 @@ def test_an_exported_model_has_no_slots(tmp_path):
     assert held == report.serving_bytes < 4 * collection.count_params()
 
 
+@pytest.mark.tf_only
+def test_a_subclassed_model_is_exported_as_well(tmp_path):
+    import tensorflow as tf
+
+    class Rows(keras.Model):
+        def __init__(self):
+            super().__init__()
+            inner = keras_pss.HashedEmbedding(100, 4, num_buckets=5)
+            self.embedding = keras_pss.HotRows(inner, capacity=3)
+
+        def call(self, ids):
+            return self.embedding(ids)
+
+    model, ids = Rows(), np.array([1, 2], "int32")
+    expected = numpy_of(model(ids))
+    path = export_saved_model(model, tmp_path / "served")
+    # Keras takes the inputs of such a model to be floats.
+    loaded = tf.saved_model.load(str(path))
+    found = loaded.serve(tf.constant(ids, "float32"))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
 def test_wrong_pairs_are_errors():
     group = adaptive(capacity=2).shared
     with pytest.raises(ValueError, match=r"`ids` must be a list of distinct"):
