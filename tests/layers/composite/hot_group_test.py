@@ -422,6 +422,15 @@ def test_an_exported_model_has_no_slots(tmp_path):
     assert held == report.serving_bytes < 4 * collection.count_params()
 
 
+def test_open_vocabularies_without_a_budget_need_a_capacity():
+    options = {**SLOTS, "num_buckets": 6}
+    for more in ({}, {"weighted": True}):  # shared rows, and separate ones
+        with pytest.raises(ValueError, match=r"`capacity`, the number of hot"):
+            keras_pss.EmbeddingCollection(
+                [None, 50], 4, "hot_rows", None, options={**options, **more}
+            )
+
+
 @pytest.mark.tf_only
 def test_a_subclassed_model_is_exported_as_well(tmp_path):
     import tensorflow as tf
