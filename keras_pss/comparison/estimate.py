@@ -80,12 +80,18 @@ class Estimate:
         found: dict[Any, list[float]] = {}
         for line in lines:
             cell = self._cells[line["name"]]
-            taken = line.get("cell_seconds") or (
-                START_SECONDS + line["history"]["seconds"][-1]
-            )
-            ratio = taken / self._guess[cell.name]
+            ratio = _seconds_of(line) / self._guess[cell.name]
             found.setdefault(how(cell), []).append(ratio)
         return {key: statistics.mean(each) for key, each in found.items()}
+
+
+def _seconds_of(line: dict[str, Any]) -> float:
+    """Seconds that a finished cell took."""
+    trained: float = line["history"]["seconds"][-1]
+    if "cell_seconds" not in line:
+        return START_SECONDS + trained
+    # A cell that was interrupted counts its last part alone.
+    return max(trained, line["cell_seconds"])
 
 
 def guessed_seconds(cell: Cell, rows: int, ids: int) -> float:

@@ -19,7 +19,7 @@ SHARE = 0.1
 
 
 class LiveReport:
-    """Writes the report of the finished cells, at most once a minute.
+    """Writes the report of the finished cells, but not after each of them.
 
     A report that fails is logged and does not end the comparison.
 

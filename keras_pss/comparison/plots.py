@@ -25,6 +25,7 @@ from keras_pss.comparison.summaries.convergence import (
     Convergence,
 )
 from keras_pss.comparison.summaries.summary import Summary
+from keras_pss.files import complete_file
 
 _MARKERS = "osD^v<>P*X"
 _BOLD = {"linewidth": 2.4, "markersize": 6, "zorder": 3}
@@ -62,7 +63,9 @@ def draw(
         if figure is None:
             path.unlink(missing_ok=True)
             continue
-        figure.savefig(path, dpi=110)
+        # Someone may look at the report while the next one is drawn.
+        with complete_file(path) as part:
+            figure.savefig(part, dpi=110)
         plt.close(figure)
         found.append(path)
     return found

@@ -27,8 +27,9 @@ NOTES = (
     "is not a budget: the method has only this size. No size: the method "
     "cannot be built within this budget; the reasons are below.",
     "kB of the embedding tables, with pointers and other index tables. "
-    "Training: parameters, gradients and the optimizer's slots. Served: what a "
-    "served model stores, which the budgets and the plots count; tables with "
+    "Training: parameters, gradients, the optimizer's slots and counters. "
+    "Served: what a served model stores, which the budgets and the plots count "
+    "(budgets count the slots of adaptive rows as well); tables with "
     "a storage of their own, such as int4, are packed. Int8: after "
     "`quantize('int8')`; AUC packed is that of the packed model, where tables "
     "are served so.",

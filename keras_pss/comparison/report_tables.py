@@ -96,13 +96,20 @@ class ReportTable:
 
 def best(summary: Summary) -> ReportTable:
     """The best method at each size, and how the others compare with it."""
+    most = max((len(row.lines) for row in summary.rows), default=0)
+
+    def of_seeds(auc: float, seeds: int) -> str:
+        # One method without a seed takes it from all of them.
+        few = f" ({seeds} of {most} seeds)" if seeds < most else ""
+        return f"{auc:.4f}{few}"
+
     rows = [
         (
             each.budget,
             f"{each.method} {summary.size(each.method, '1x')}"
             if each.method in ONE_SIZE
             else each.method,
-            f"{each.auc:.4f}",
+            of_seeds(each.auc, each.seeds),
             "–" if each.full is None else _signed(each.full.difference),
             _named(each.within),
             _named(each.behind),

@@ -20,6 +20,7 @@ from keras_pss.comparison.worker_pool import run_all
 from keras_pss.data.locate import name_of, open_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file
+from keras_pss.layers.base.checks import positive_int
 from keras_pss.training.fit import counts
 from keras_pss.training.scorer import EVALUATION_BATCH
 
@@ -90,9 +91,10 @@ def compare(
             first cell is trained and after each one. Default: None.
 
     Raises:
-        ValueError: If another process trains in `out`, a shard has changed,
-            or consecutive workers die.
+        ValueError: If `workers` is not a positive integer, another process
+            trains in `out`, a shard has changed, or consecutive workers die.
     """
+    positive_int("workers", workers)
     rows = open_click_log(data)
     rows.check()
     cells, reasons = _feasible(grid, rows)

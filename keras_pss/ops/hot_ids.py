@@ -21,6 +21,9 @@ Tensor = Any
 PADDING = 2**31 - 1
 # Padding of ids with two words, on the host.
 WIDE_PADDING = (PADDING << 32) + PADDING
+# Ids of two words from here on, the last of 2^31 parts of them, are never hot:
+# their upper word is that of the padding.
+WIDE_LIMIT = PADDING << 32
 # Added to a lower word, it makes the order of signed words that of unsigned
 # ones.
 _SIGN = -(2**31)
@@ -55,6 +58,8 @@ def find_wide(
 ) -> tuple[Tensor, Tensor]:
     """`find` for ids of two words, `(low, high)`.
 
+    Ids from `WIDE_LIMIT` on are in no list.
+
     Args:
         sorted_ids: Lower and upper words of increasing ids, int32 `(size,)`.
         ids: Lower and upper words of the ids to find, int32 `(n,)`.
@@ -76,7 +81,8 @@ def find_wide(
         ops.equal(ops.take(x, place, axis=0), word)
         for x, word in zip(sorted_ids, ids, strict=True)
     )
-    return place, ops.logical_and(*found)
+    hit = ops.logical_and(*found)
+    return place, ops.logical_and(hit, high < PADDING)
 
 
 def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:

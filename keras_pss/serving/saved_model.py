@@ -41,8 +41,8 @@ def export_saved_model(
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
-    as well. Counters of hot rows, which only training reads, are left out. The
-    folder appears only when it is complete.
+    as well. Counters of hot rows, which only training reads, are left out (not
+    those of a subclassed model). The folder appears only when it is complete.
 
     The signature has the names of the model's inputs. A character that
     TensorFlow does not allow there becomes `_`, and of names that differ only
@@ -103,7 +103,8 @@ def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     names = signature_names([x.name for x in inputs])
     dense = not any(x.ragged or x.sparse for x in inputs)
     plain = dense and all(name == own for name, own in names.items())
-    if scorer is None and plain and not _only_trains(model):
+    # Keras alone knows the calls of a subclassed model, whose counters stay.
+    if scorer is None and plain and not (inputs and _only_trains(model)):
         model.export(path, format="tf_saved_model", verbose=False)
         return
     # Keras' own signature would be dense, and its padding would be id 0. It

@@ -157,6 +157,33 @@ for weight in [*layer.weights, *model.optimizer.variables]:
 """)
 
 
+@pytest.mark.slow
+@pytest.mark.tf_only
+def test_replicas_have_the_slots_of_the_first():
+    replicas.check("""
+from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    tables = keras_pss.EmbeddingCollection(
+        [50, 30], 4, "hot_rows", None, min_rows=0,
+        options={"inner": "hash", "counts": "slots", "num_buckets": 5,
+                 "capacity": 6, "sketch_width": 50})
+    inputs = keras.Input((2,), dtype="int32")
+    model = keras.Model(inputs, tables(inputs))
+    model.compile("adam", "mse", jit_compile=False)
+pairs = np.array([[3, 4]] * 8 + [[7, 8]] * 8, "int32")
+model.fit(pairs, np.ones((16, 2, 4)), batch_size=16, shuffle=False, verbose=0,
+          callbacks=[RefreshHotRows(1, decay=False)])
+group = tables.shared
+assert group.ids().tolist() == [[0, 3], [1, 4]]
+scores = group.counter.estimates(np.array([3, 54, 7, 58]))
+assert scores.tolist() == [8, 8, 0, 0]
+assert group.count_hits() == (0, 32)  # those of all replicas
+for weight in [*tables.weights, *model.optimizer.variables]:
+    values = [value.numpy() for value in weight.value.values]
+    np.testing.assert_array_equal(*values)
+""")
+
+
 def test_frozen_rows_stay_as_they_are():
     layer, other = hot_rows(), hot_rows("other")
     model = model_of(layer, other)

@@ -62,7 +62,8 @@ def test_what_is_left_is_told_before_and_after_each_cell(
         trained[:] = [cell["name"] for cell in cells]
         for number, name in enumerate(trained):
             end = {"error": "died"} if number == 1 else {"auc": 0.7}
-            finished({"name": name, "cell_seconds": 60.0, **end})
+            took = {"cell_seconds": 60.0, "history": {"seconds": [50.0]}}
+            finished({"name": name, **took, **end})
 
     monkeypatch.setattr(runner, "run_all", run)
     seen = []

@@ -27,7 +27,8 @@ def parts(workers=1, rows=None):
 
 
 def line(name, seconds):
-    return {"name": name, "cell_seconds": seconds}
+    history = {"seconds": [1.0, seconds / 2]}
+    return {"name": name, "cell_seconds": seconds, "history": history}
 
 
 def test_without_a_measured_cell_it_is_the_guess():
@@ -84,6 +85,19 @@ def test_the_last_cell_is_not_shared_by_workers():
     assert estimate.seconds_left(["dlrm-full-1x-1"], {}) == pytest.approx(
         guessed_seconds(cells["dlrm-full-1x-1"], 100_000, 100_000)
     )
+
+
+def test_a_resumed_cell_took_the_time_of_all_its_training():
+    _, estimate = parts()
+    resumed = {
+        "name": "dlrm-robe-10x-1",
+        "cell_seconds": 9.0,
+        "history": {"seconds": [30.0, 60.0]},
+    }
+    found = estimate.seconds_left(
+        ["dlrm-robe-10x-2"], {resumed["name"]: resumed}
+    )
+    assert found == pytest.approx(60)
 
 
 def test_results_of_earlier_versions_have_the_time_of_training_alone():

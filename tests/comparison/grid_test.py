@@ -1,5 +1,7 @@
 """Which cells a grid has, and what a mistake in it is told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,6 +72,12 @@ def test_default_rows_and_sizes():
     bytes_too = Grid(["dlrm"], ["popularity"], ["10x", "18kB"], 1)
     cells = {c.name: c for c in bytes_too.cells()}
     assert cells["dlrm-popularity-18kB-1"].config.budget == "18kB"
+
+
+def test_the_documentation_names_all_default_rows():
+    text = (Path(__file__).parents[2] / "docs/comparison.md").read_text()
+    listed = text.split("**Methods** by default")[1].split("- **Budgets**")[0]
+    assert [row for row in METHOD_ROWS if f"`{row}`" not in listed] == []
 
 
 def test_settings_of_a_cell():

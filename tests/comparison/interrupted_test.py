@@ -86,6 +86,11 @@ def test_cells_whose_process_dies_are_errors(data, tmp_path, monkeypatch):
         run("b", "c", "d")
 
 
+def test_no_workers_are_a_mistake(data, tmp_path):
+    with pytest.raises(ValueError, match=r"`workers` must be a positive"):
+        compare(data, grid(), tmp_path, workers=0)
+
+
 def test_two_at_once_are_refused(data, tmp_path):
     from keras_pss.comparison.runner import _locked
 

@@ -1,6 +1,7 @@
 """Sums of results by hand: seeds that are missing, targets that are missed."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +236,25 @@ def test_tables_and_plots(outcome):
     assert tables_of.probability(0.01, starred=False) == ".010"
 
 
+def test_a_plot_that_fails_leaves_the_last_one(outcome, monkeypatch):
+    from matplotlib.figure import Figure
+
+    out, given = outcome
+    summary = summarise(given, out)
+    paths = draw(summary, out / "plots")
+    before = [path.read_bytes() for path in paths]
+
+    def half(figure, path, **_):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        draw(summary, out / "plots")
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(out.glob("plots/*")) == sorted(paths)
+
+
 def test_gauc_is_a_column_where_all_results_have_it(outcome):
     out, given = outcome
     assert "gAUC" not in tables_of.of_model(summarise(given, out), "dcn").head
@@ -350,6 +370,10 @@ def test_the_best_is_told_in_words(outcome):
     results = {k: v for k, v in results.items() if "-full-" not in k}
     summary = summarise(dataclasses.replace(given, results=results), out)
     assert tables_of.best(summary).rows[0][3] == "–"
+    assert "seeds" not in row[2]
+    # DCN's second run of ROBE is missing, so one seed counts for all.
+    table = tables_of.best(summarise(given, out))
+    assert table.rows[0][2].endswith(" (1 of 2 seeds)")
 
 
 def test_served_bytes_are_those_of_packed_tables(outcome):

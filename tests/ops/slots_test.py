@@ -158,6 +158,18 @@ def test_hot_keys_are_not_replaced():
     assert sketch.held() == {3: 48, 9: 64, 7: 48, 6: 32}
 
 
+@pytest.mark.parametrize("hot", [0, slots.HOT])
+def test_scores_stop_before_they_overflow(hot):
+    sketch = Slots(1)
+    sketch.step([3], [16])
+    # The score of 3 after 134 million rows without a refresh.
+    full = np.array([[2**31 - 16 + hot, 0, 0, 0]], np.int32)
+    sketch.scores = ops.convert_to_tensor(full)
+    sketch.step([3, 3, 5], [16, 16, 16])
+    most = slots.LARGEST_SCORE + hot
+    assert sketch.held() == {3: most + 32, 5: 16}
+
+
 def test_an_empty_step_changes_nothing():
     sketch = Slots(WIDTH)
     sketch.step([3, 4, 3], [2, 2, 2])

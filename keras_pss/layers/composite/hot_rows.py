@@ -1,12 +1,11 @@
 """Uncompressed rows for the most frequent ids of a compressed embedding.
 
-The hot rows are in hot_table.py and the counters in id_counter.py; what one
-table and a collection have in common is in hot_cache.py, and the sizes within
-a budget in hot_sizes.py. This file combines them. It is long because of its
-documentation and because it supports budgets.
+The hot rows are in hot/hot_table.py and the counters in hot/id_counter.py; what
+one table and a collection have in common is in hot/hot_cache.py, and what a
+budget buys in hot/hot_budgets.py. This file combines them. It is long because
+of its documentation.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -14,32 +13,25 @@ import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import LARGEST_ROW, positive_int, shown
+from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.sharing import Holder
 from keras_pss.layers.base.tables import Table, cast_rows
-from keras_pss.layers.composite.hot.hot_cache import HotCache
-from keras_pss.layers.composite.hot.hot_group import HotGroup
-from keras_pss.layers.composite.hot.hot_sizes import HotSizes, all_rows
+from keras_pss.layers.composite.hot.hot_budgets import HotBudgets
+from keras_pss.layers.composite.hot.hot_options import INNER
 from keras_pss.layers.composite.hot.hot_table import (
     HotRowsChange,
     checked_capacity,
     checked_ids,
-    default_capacity,
 )
 from keras_pss.ops import hashing
 from keras_pss.ops import ids as ids_ops
 
 Tensor = Any
 
-# Default method of the embedding.
-INNER = "tt"
-# Arguments of this layer in a method's options; the others are the embedding's.
-OWN_OPTIONS = ("counts", "sketch_width", "decay")
-
 
 @keras.saving.register_keras_serializable("keras_pss")
-class HotRows(Holder, HotCache, CompressedEmbedding):
+class HotRows(Holder, HotBudgets):
     """A compressed embedding with uncompressed rows for the most frequent ids.
 
         E[i] = hot[slot(i)]      for at most `capacity` hot ids,
@@ -179,156 +171,6 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
         super().check_shape(1 if input_dim is None else input_dim, output_dim)
 
     @classmethod
-    def shares_memory(cls, options: Mapping[str, Any]) -> bool:
-        own, inner, rest = _divided(options)
-        # The tables of other collections have always been separate.
-        return own.get("counts") == "slots" and inner.fuses_cold(rest)
-
-    @classmethod
-    def takes_open_vocabulary(cls, options: Mapping[str, Any]) -> bool:
-        own, inner, rest = _divided(options)
-        slots = own.get("counts") == "slots"
-        return slots and inner.takes_open_vocabulary(rest)
-
-    @classmethod
-    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
-        _, inner, rest = _divided(options)
-        own = ["inner", "method", "capacity", *OWN_OPTIONS]
-        own += ["row_dim"] if cls.shares_memory(options) else []
-        return [*own, *inner.option_names(rest)]
-
-    @classmethod
-    def size_name(cls, options: Mapping[str, Any]) -> str:
-        _, inner, rest = _divided(options)
-        return inner.size_name(rest)
-
-    @classmethod
-    def sized(
-        cls,
-        input_dim: Any,
-        output_dim: int,
-        *,
-        capacity: int | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        own, inner, options = _divided(kwargs)
-        cls._check_rows(input_dim, kwargs)
-        capacity = default_capacity(capacity, input_dim, input_dim or 1)
-        return cls(
-            inner.sized(input_dim, output_dim, **options), capacity, **own
-        )
-
-    @classmethod
-    def _check_rows(cls, input_dim: Any, arguments: Mapping[str, Any]) -> None:
-        """Raises an error for what a table alone cannot have."""
-        if arguments.get("row_dim") is not None:
-            raise ValueError(
-                "`row_dim` belongs to tables that share hot rows: give it in "
-                "the `options` of an EmbeddingCollection, or leave it out. "
-                f"Received: row_dim={shown(arguments['row_dim'])}"
-            )
-        if input_dim is None and not cls.takes_open_vocabulary(arguments):
-            raise ValueError(
-                "`input_dim` must be a positive integer, unless ids are "
-                "counted with counts='slots' over a method for open "
-                "vocabularies, such as inner='hash'. Received: input_dim=None"
-            )
-
-    @classmethod
-    def smallest_size(
-        cls, input_dim: Any, output_dim: int, **kwargs: Any
-    ) -> int:
-        _, inner, options = _divided(kwargs)
-        cls._check_rows(input_dim, kwargs)
-        inner.check_unsized(options)
-        least = inner.smallest_size(input_dim, output_dim, **options)
-        return least + _smallest_hot([input_dim], output_dim, kwargs)
-
-    @classmethod
-    def smallest_together(
-        cls, input_dims: Sequence[Any], output_dim: int, **kwargs: Any
-    ) -> int:
-        if not cls.shares_memory(kwargs):
-            return super().smallest_together(input_dims, output_dim, **kwargs)
-        own, inner, options = _divided(kwargs)
-        inner.check_unsized(options)
-        least = inner.smallest_cold(
-            input_dims, _row_dim(own, output_dim), **options
-        )
-        return least + _smallest_hot(input_dims, output_dim, kwargs)
-
-    @classmethod
-    def index_size(cls, input_dim: Any, output_dim: int, **kwargs: Any) -> int:
-        """Size of what hot rows store besides their numbers."""
-        _, inner, options = _divided(kwargs)
-        capacity = kwargs.get("capacity") or 1
-        index = inner.index_size(input_dim, output_dim, **options)
-        hot = _smallest_hot([input_dim], output_dim, kwargs)
-        return index + hot - capacity * output_dim
-
-    @classmethod
-    def of_size(
-        cls,
-        size: int,
-        input_dim: Any,
-        output_dim: int,
-        *,
-        capacity: int | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        own, inner, options = _divided(kwargs)
-        sizes = HotSizes.of(own, [input_dim], output_dim)
-        least = inner.smallest_size(input_dim, output_dim, **options)
-        capacity = sizes.capacity(capacity, [input_dim], size, least)
-        embedding = inner.of_size(
-            size - sizes.total(capacity), input_dim, output_dim, **options
-        )
-        return cls(embedding, capacity, **own)
-
-    @classmethod
-    def fuse(
-        cls,
-        input_dims: Sequence[Any],
-        output_dim: int,
-        numbers: Sequence[int],
-        size: int | None = None,
-        capacity: int | None = None,
-        **kwargs: Any,
-    ) -> HotGroup | None:
-        """Creates one table of hot rows for several tables.
-
-        Without `counts="slots"`, the tables of a collection have separate
-        hot rows.
-        """
-        if not cls.shares_memory(kwargs):
-            return None
-        own, inner, options = _divided(kwargs)
-        row_dim = _row_dim(own, output_dim)
-        cold_size = None
-        if size is None:
-            rows = all_rows(input_dims)
-            capacity = default_capacity(capacity, rows, rows or 1)
-        else:
-            own["row_dim"] = row_dim
-            sizes = HotSizes.of(own, input_dims, output_dim)
-            least = inner.smallest_cold(input_dims, row_dim, **options)
-            capacity = sizes.capacity(capacity, input_dims, size, least)
-            cold_size = size - sizes.total(capacity)
-        cold: Any = inner.fuse_cold(
-            input_dims, row_dim, numbers, cold_size, **options, name="cold"
-        )
-        common = (
-            "embeddings_initializer",
-            "embeddings_regularizer",
-            "embeddings_constraint",
-            "gradient",
-            "dtype",
-            "columns",
-        )
-        given = {key: options[key] for key in common if key in options}
-        return HotGroup(input_dims, output_dim, cold, capacity, **own, **given)
-
-    @classmethod
     def from_budget(
         cls,
         input_dim: int | None,
@@ -373,11 +215,6 @@ class HotRows(Holder, HotCache, CompressedEmbedding):
 
     def tables(self) -> dict[str, Table]:
         return {}
-
-    def budget_size(self) -> int:
-        own = {"counts": self.counts, "sketch_width": self.sketch_width}
-        sizes = HotSizes.of(own, [self.input_dim], self.output_dim)
-        return self.embedding.budget_size() + sizes.total(self.capacity)
 
     def build(self, input_shape: Any = None) -> None:
         for part in self.parts():
@@ -518,53 +355,3 @@ def _check_embedding(embedding: Any, counts: Any) -> None:
             "give the embedding an `input_dim`. Received: "
             f"embedding={embedding!r} with input_dim=None, counts={counts!r}"
         )
-
-
-def _row_dim(own: Mapping[str, Any], output_dim: int) -> int:
-    """The length of the rows in memory that tables share."""
-    given = own.get("row_dim")
-    if given is None:
-        return output_dim
-    # First-order tables of the same method have one column.
-    return min(positive_int("row_dim", given, LARGEST_ROW), output_dim)
-
-
-def _smallest_hot(
-    input_dims: Sequence[Any], output_dim: int, arguments: Mapping[str, Any]
-) -> int:
-    """Size of the fewest hot rows of several tables."""
-    own, _, _ = _divided(arguments)
-    capacity = arguments.get("capacity")
-    capacity = default_capacity(capacity, all_rows(input_dims), 1)
-    own["row_dim"] = _row_dim(own, output_dim)
-    return HotSizes.of(own, input_dims, output_dim).total(capacity)
-
-
-def _divided(
-    arguments: Mapping[str, Any],
-) -> tuple[dict[str, Any], type[CompressedEmbedding], dict[str, Any]]:
-    """Separates the arguments of `HotRows` from those of its embedding.
-
-    Returns:
-        Arguments of `HotRows`, the class of the embedding, and the arguments
-        of the embedding.
-    """
-    # Imported here because methods.py imports this file.
-    from keras_pss.layers.embedding.methods import method_class
-
-    rest = dict(arguments)
-    method = rest.pop("method", INNER)
-    method = rest.pop("inner", method)
-    rest.pop("capacity", None)
-    inner = method_class(method)
-    if issubclass(inner, HotRows):
-        raise ValueError(
-            "The `method` of the embedding within HotRows must not be "
-            "'hot_rows'; use another one, such as 'tt'. "
-            f"Received: method={method!r}"
-        )
-    names: tuple[str, ...] = (*OWN_OPTIONS, "name", "trainable")
-    if rest.get("counts") == "slots" and inner.fuses_cold(rest):
-        names += ("row_dim",)  # of tables that share the rows
-    own = {name: rest.pop(name) for name in names if name in rest}
-    return own, inner, rest

@@ -55,6 +55,9 @@ SEED = 0x51075
 # has one, so that rows do not change hands by chance. With 6 / 5, three times
 # as many would where counts decay, for no more hits.
 MARGIN = (3, 2)
+# Scores stop here between two refreshes, which halve them, so that no step
+# overflows an int32. It is even.
+LARGEST_SCORE = 1 << 30
 # The last word of the key of an empty slot. Words of keys are ids, numbers of
 # tables or upper halves of ids there, which are not negative.
 EMPTY = -1
@@ -104,6 +107,7 @@ def added(
     gained = ops.segment_sum(
         ops.where(hit, amount, 0), bucket * SLOTS + place, width * SLOTS
     )
+    scores = _limited(scores)
     scores = scores + ops.reshape(ops.cast(gained, "int32"), (width, SLOTS))
     new = ops.logical_and(ops.logical_not(hit), amount > 0)
     last = ops.shape(amount)[0] - 1
@@ -132,6 +136,12 @@ def added(
         for word, old in zip(newcomer, held, strict=True)
     ]
     return replaced, scores + ops.where(chosen, own, 0)
+
+
+def _limited(scores: Tensor) -> Tensor:
+    """Scores of at most `LARGEST_SCORE`, with their bit of hot keys."""
+    most = LARGEST_SCORE + ops.bitwise_and(scores, HOT)
+    return ops.minimum(scores, most)
 
 
 def _equal(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:

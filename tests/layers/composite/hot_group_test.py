@@ -422,11 +422,53 @@ def test_an_exported_model_has_no_slots(tmp_path):
     assert held == report.serving_bytes < 4 * collection.count_params()
 
 
+def test_open_vocabularies_without_a_budget_need_a_capacity():
+    options = {**SLOTS, "num_buckets": 6}
+    for more in ({}, {"weighted": True}):  # shared rows, and separate ones
+        with pytest.raises(ValueError, match=r"`capacity`, the number of hot"):
+            keras_pss.EmbeddingCollection(
+                [None, 50], 4, "hot_rows", None, options={**options, **more}
+            )
+
+
+@pytest.mark.tf_only
+def test_a_subclassed_model_is_exported_as_well(tmp_path):
+    import tensorflow as tf
+
+    class Rows(keras.Model):
+        def __init__(self):
+            super().__init__()
+            inner = keras_pss.HashedEmbedding(100, 4, num_buckets=5)
+            self.embedding = keras_pss.HotRows(inner, capacity=3)
+
+        def call(self, ids):
+            return self.embedding(ids)
+
+    model, ids = Rows(), np.array([1, 2], "int32")
+    expected = numpy_of(model(ids))
+    path = export_saved_model(model, tmp_path / "served")
+    # Keras takes the inputs of such a model to be floats.
+    loaded = tf.saved_model.load(str(path))
+    found = loaded.serve(tf.constant(ids, "float32"))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
 def test_wrong_pairs_are_errors():
     group = adaptive(capacity=2).shared
     with pytest.raises(ValueError, match=r"`ids` must be a list of distinct"):
         group.refresh([[0, 1], [0, 1]])
-    with pytest.raises(ValueError, match=r"`ids` must be in \[0, input_dim"):
-        group.refresh([[2, DIMS[4]]])
+    rows = group.input_dims
+    for pairs in (
+        [[0, rows[0]]],  # an id of the next table
+        [[len(rows) - 1, rows[-1]]],
+        [[1, -1]],
+        [[-1, 0]],
+        [[len(rows), 0]],
+        [0, 1],
+        [[0.0, 1.0]],
+    ):
+        with pytest.raises(ValueError, match=r"`ids` must be pairs"):
+            group.refresh(pairs)
+    assert not len(group.refresh([]).added)
     with pytest.raises(ValueError, match=r"`decay` must be"):
         adaptive(decay="yes")

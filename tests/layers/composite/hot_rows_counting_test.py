@@ -20,7 +20,7 @@ from keras import ops
 import keras_pss
 from keras_pss.layers.composite.embedding_bag import EmbeddingBag
 from keras_pss.layers.composite.hot_rows import HotRows
-from keras_pss.ops import counting
+from keras_pss.ops import counting, hot_ids
 
 
 @pytest.mark.parametrize("counts", ["exact", "sketch", "slots"])
@@ -142,6 +142,23 @@ def test_an_open_vocabulary_is_counted_in_slots():
     for mine, other in zip(twin.weights, layer.weights, strict=True):
         mine.assign(other)
     np.testing.assert_array_equal(numpy_of(twin(ids)), numpy_of(layer(ids)))
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no int64")
+def test_ids_that_look_like_padding_are_never_hot():
+    inner = keras_pss.HashedEmbedding(None, 4, num_buckets=50)
+    layer = HotRows(inner, 6, "slots", sketch_width=400)
+    last = [hot_ids.WIDE_LIMIT, hot_ids.WIDE_PADDING, 2**63 - 1]
+    ids = np.array([hot_ids.WIDE_LIMIT - 1, *last])
+    expected = numpy_of(inner(ids))
+    for _ in range(2):
+        np.testing.assert_array_equal(numpy_of(layer(ids)), expected)
+        layer(ids, training=True)
+        layer.refresh(decay=False)
+        assert layer.ids().tolist() == [hot_ids.WIDE_LIMIT - 1]
+    assert layer.count_hits() == (1, 8)
+    with pytest.raises(ValueError, match=r"`ids` must be in"):
+        layer.refresh(ids=last[:1])
 
 
 def test_counters_do_not_wrap_around():

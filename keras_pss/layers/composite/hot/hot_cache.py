@@ -10,6 +10,7 @@ from keras_pss.layers.base.checks import boolean
 from keras_pss.layers.base.updates import Replaced
 from keras_pss.layers.composite.hot.hot_table import HotRowsChange, HotTable
 from keras_pss.layers.composite.hot.id_counter import IdCounter
+from keras_pss.ops.hot_ids import WIDE_LIMIT
 
 Tensor = Any
 
@@ -133,6 +134,7 @@ class HotCache:
             )
         if wanted is None:
             wanted = self.counter.most_counted(self.hot.ids())
+            wanted = wanted[wanted < WIDE_LIMIT]
         if not self.hot.wide:
             wanted = wanted.astype(np.int32)
         change = self.hot.reassign(wanted, self._cold_rows)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_pss.layers.base.checks import LARGEST_DIM, shown
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.layers.composite.hot.hot_cache import HotCache
 from keras_pss.layers.composite.hot.hot_sizes import all_rows, has_two_words
@@ -197,13 +198,37 @@ class HotGroup(HotCache, TableGroup):
         Returns:
             A `HotRowsChange`, whose ids are keys; `pairs` gives their tables
             and ids.
+
+        Raises:
+            ValueError: If `ids` are not distinct pairs of a table and an id
+                of it, at most `capacity` of them.
         """
         if ids is None:
             return self._refresh(None, decay)
-        table, own = np.asarray(ids, np.int64).reshape(-1, 2).T
+        table, own = self._checked_pairs(ids).T
         first = table << 32 if self.hot.wide else self._firsts()[table]
-        rows = all_rows(self.input_dims)
-        wanted = checked_ids(
-            first + own, self.capacity, None if self.hot.wide else rows
-        )
+        rows = None if self.hot.wide else all_rows(self.input_dims)
+        wanted = checked_ids(first + own, self.capacity, rows)
         return self._refresh(wanted, decay)
+
+    def _checked_pairs(self, ids: Any) -> np.ndarray:
+        """Pairs of a table and one of its ids, `(n, 2)`."""
+        pairs = np.asarray(ids)
+        if not pairs.size:
+            return np.zeros((0, 2), np.int64)
+        ok = pairs.ndim == 2 and pairs.shape[1] == 2
+        ok = ok and pairs.dtype.kind in "iu"
+        if ok:
+            table, own = pairs.T
+            ok = bool(((table >= 0) & (table < len(self.input_dims))).all())
+        if ok:
+            # Beyond its table, an id would be one of the next table.
+            rows = [LARGEST_DIM if n is None else n for n in self.input_dims]
+            ok = bool(((own >= 0) & (own < np.array(rows)[table])).all())
+        if not ok:
+            raise ValueError(
+                "`ids` must be pairs of the number of a table and one of its "
+                f"ids, for tables of {shown(self.input_dims)} rows. "
+                f"Received: ids={shown(ids)}"
+            )
+        return pairs.astype(np.int64)

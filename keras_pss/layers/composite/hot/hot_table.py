@@ -196,7 +196,7 @@ def checked_ids(ids: Any, capacity: int, input_dim: int | None) -> np.ndarray:
             "of them. Leave `ids` out to use the most frequent ids. Received: "
             f"{given.dtype} ids of shape {given.shape}, capacity={capacity}"
         )
-    rows = 2**63 - 1 if input_dim is None else input_dim
+    rows = hot_ids.WIDE_LIMIT if input_dim is None else input_dim
     if found.size and not 0 <= found[0] <= found[-1] < rows:
         raise ValueError(
             f"`ids` must be in [0, input_dim) = [0, {rows}). "
