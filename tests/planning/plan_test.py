@@ -102,11 +102,20 @@ def test_presets_are_the_published_sizes():
         (([3, -1], 4, 9), r"`cardinalities\[1\]` must be a positive integer"),
         (([3], 0, 9), r"`output_dim` must be a positive integer"),
         (([3], 4, "9y"), r"`budget` must be a ratio"),
-        (([3, 4], 4, 9, [[1, 2, 3]]), r"`counts` must have one array for each"),
+        (([3, 4], 4, 9, [[1, 2, 3]]), r"a list with one array for each of 2"),
         (({"a": 3}, 4, 9, {"b": [1]}), r"each table: a\. Received: counts="),
         (([3], 4, 9, [[1, 3, 2]], [[1, 3]]), r"`clicks` needs the `counts`"),
         (([3], 4, 9, [[0, 3, 2]], [[0, 0, 0]]), r"0 clicks of 5"),
         (([3], 4, 9, None, [[0, 0, 0]]), r"`clicks` needs the `counts`"),
+        (([3], 4, 9, [[0, 3, 2]], [[0, 4, 0]]), r"at most `counts`"),
+        (([3], 4, 9, 5), r"a list with one array for each of 1"),
+        (([3], 4, 9, ["a"]), r"with one number for each of its ids"),
+        (([3], 4, 9, None, None, 0), r"`share` must be above 0"),
+        (([3], 4, 9, None, None, 1, "tt"), r"one of 'auto', 'robe'"),
+        (
+            ([3], 4, 9, None, None, 1, "robe", {"min_count": 3}),
+            r"`options` belong to method='auto'",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):
