@@ -28,10 +28,13 @@ from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
-from keras_pss.layers.composite.auto_tables import resolved
+from keras_pss.layers.composite.auto_tables import (
+    popular_beside,
+    resolved,
+)
 from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT
 from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 from keras_pss.layers.fused.popular.ranked_counts import ranked
 from keras_pss.layers.planned.choices import is_auto
@@ -328,21 +331,23 @@ class EmbeddingCollection(_EitherForm):
 
         Raises:
             ValueError: If `counts` is not a list of arrays, or the budget is
-                too small for a row of each table.
+                too small for the uncompressed tables of fewer than `min_rows`
+                rows and a row of each other table.
         """
         named = isinstance(counts, Mapping)
         each = list(counts.values()) if isinstance(counts, Mapping) else counts
         in_order, ids = ranked(each)
         indexed = tuple(order is not None for order in ids)
-        found = popular_ids(
+        found = popular_beside(
             in_order,
             output_dim,
             budget,
-            min_count,
-            inner_dim,
-            storage,
-            tail,
+            kwargs.get("min_rows"),
             indexed,
+            min_count=min_count,
+            inner_dim=inner_dim,
+            storage=storage,
+            tail=tail,
         )
         if any(indexed):
             found["ids"] = indexed

@@ -177,6 +177,23 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         )
 
     @classmethod
+    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
+        # The ids are as many as the rows, which a budget does not determine.
+        names = super().option_names(options)
+        return [n for n in names if n != "ids" or "num_rows" in options]
+
+    @classmethod
+    def check_unsized(cls, arguments: dict[str, Any]) -> None:
+        super().check_unsized(arguments)
+        if arguments.get("ids") is not None:
+            raise ValueError(
+                "A budget determines how many ids have a row. Leave `ids` "
+                "out, or give `num_rows` instead of a budget; or let "
+                "EmbeddingCollection.from_counts choose both. "
+                f"Received: ids={shown(arguments['ids'])}"
+            )
+
+    @classmethod
     def smallest_size(
         cls, input_dim: int, output_dim: int, **kwargs: Any
     ) -> int:

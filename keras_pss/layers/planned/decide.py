@@ -95,7 +95,7 @@ def decide(
             f"ROBE, since {lack}: all ids share one memory",
             sure=whole is None,
         )
-    _check_lengths(known, counts)
+    check_lengths(known, counts)
     return _by_counts(known, output_dim, parsed, counts, given, seed)
 
 
@@ -211,11 +211,12 @@ def _tail(
     return "oov", text
 
 
-def _check_lengths(dims: list[int], counts: Sequence[Any]) -> None:
-    lengths = [len(np.asarray(each)) for each in counts]
-    if lengths != dims:
+def check_lengths(dims: Sequence[int], counts: Sequence[Any]) -> None:
+    """Raises a ValueError unless counts have a number for each id."""
+    lengths = [int(np.size(each)) for each in counts]
+    if lengths != list(dims):
         raise ValueError(
             "`counts` must have one array for each table, with one number for "
             "each of its ids. Count the ids of these tables. "
-            f"Received: counts of {lengths} ids for tables of {dims}"
+            f"Received: counts of {lengths} ids for tables of {list(dims)}"
         )

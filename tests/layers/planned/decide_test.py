@@ -214,7 +214,7 @@ def test_named_tables_and_methods_of_their_own():
     own = {**dims, "c": keras_pss.TableConfig(8, method="full")}
     other = keras_pss.EmbeddingCollection(own, 4, "auto", 60, counts=counts)
     assert other.method == "robe"
-    assert "methods of their own" in other.why
+    assert "options of their own" in other.why
     with pytest.raises(ValueError, match=r"counts of each table of `input_d"):
         keras_pss.EmbeddingCollection(dims, 4, "auto", 60, counts=COUNTS)
 
