@@ -486,13 +486,27 @@ class EmbeddingCollection(_EitherForm):
             ),
             "gradient": self.gradient,
             "count_index": self.count_index,
+            **self._unwritten_ids(),
         }
+
+    def _unwritten_ids(self) -> dict[str, Any]:
+        """The ids with a row that no weight has yet, by the part's place."""
+        found = {
+            str(place): part.unwritten_ids()
+            for place, part in enumerate(self.parts())
+            if isinstance(part, PopularityGroup)
+        }
+        found = {k: ids for k, ids in found.items() if ids is not None}
+        return {"kept_ids": found} if found else {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         given = {"count_index": False, **config}
         policies = given.pop("part_dtypes", None)
+        kept = given.pop("kept_ids", {})
         layer = cls(**given)
+        for place, ids in kept.items():
+            layer.parts()[int(place)].keep_ids(ids)
         set_part_policies(layer, policies)
         return layer
 

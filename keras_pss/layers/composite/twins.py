@@ -30,6 +30,7 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
             collection.embeddings_initializer, _SEEDS_APART
         ),
     }
+    config.pop("kept_ids", None)
     options = reseeded(collection.method, collection.options)
     narrow = None
     if output_dim is not None:

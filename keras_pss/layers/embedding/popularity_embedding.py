@@ -271,6 +271,9 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         return self.project(self.latent(ids))
 
     def get_config(self) -> dict[str, Any]:
+        ids: Any = self._index.flags[0] or None
+        if unwritten := self._index.unwritten(self._index_weight()):
+            (ids,) = unwritten
         return {
             **super().get_config(),
             "num_rows": self.num_rows,
@@ -282,7 +285,7 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             "hash": self.hash,
             "seed": self.seed,
             "storage": self.storage,
-            "ids": self._index.flags[0] or None,
+            "ids": ids,
         }
 
 

@@ -1,5 +1,8 @@
 """Rows for the most frequent ids of all tables of a collection."""
 
+import copy
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -354,6 +357,37 @@ def test_ids_need_not_be_sorted_by_frequency(tail, inner_dim):
                 rare += 1
                 assert np.abs(row - rows[column, 0]).max() > 1e-5
     assert bool(rare) == (tail != "oov")
+
+
+def test_an_unbuilt_copy_knows_which_ids_have_rows():
+    counts = [sorted(c) for c in COUNTS]
+    layer = keras_pss.EmbeddingCollection.from_counts(counts, WIDTH, 60)
+    named = keras_pss.EmbeddingCollection.from_counts(
+        dict(zip("abc", counts, strict=True)), WIDTH, 60
+    )
+    for each in (layer, named):
+        (before,) = each.parts()
+        for other in (
+            copy.deepcopy(each),
+            keras.saving.deserialize_keras_object(
+                json.loads(
+                    json.dumps(keras.saving.serialize_keras_object(each))
+                )
+            ),
+        ):
+            (part,) = other.parts()
+            for ids, kept in zip(
+                part.kept_ids(), before.kept_ids(), strict=True
+            ):
+                np.testing.assert_array_equal(ids, kept)
+        before.build()
+        assert "kept_ids" not in each.get_config()
+    one = keras_pss.PopularityEmbedding(9, WIDTH, num_rows=4, ids=[7, 3, 5])
+    again = type(one).from_config(one.get_config())
+    again.build()
+    np.testing.assert_array_equal(np.ravel(again.index_table), [3, 5, 7])
+    with pytest.warns(UserWarning, match="does not say which ids have a row"):
+        type(one).from_config(again.get_config()).build()
 
 
 def test_a_file_and_a_twin_know_which_ids_have_rows(tmp_path):
