@@ -92,6 +92,13 @@ def test_settings_that_tuning_decides(log):
         tune(log, 4, "20x", settings={"dim": 3})
 
 
+def test_settings_that_tuning_would_ignore(log):
+    with pytest.raises(ValueError, match=r"the threshold of a filter"):
+        tune(log, 4, "20x", settings={"min_count": 5})
+    with pytest.raises(ValueError, match=r"`rows` must be a positive"):
+        tune(log, 4, "20x", rows=0)
+
+
 def test_nothing_is_run_where_nothing_is_open(log):
     said = []
     plan = tune(log, 4, "1x", settings=NARROW, progress=said.append)

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.composite import log_tables
 from keras_pss.planning import Plan, plan
 from keras_pss.training.build_model import build_model
@@ -64,6 +65,7 @@ def tune(
         ValueError: If the log has no validation rows or labels, or a setting
             is invalid.
     """
+    positive_int("rows", rows)
     say = progress or (lambda text: None)
     log.check()
     known = log_tables.knowledge(log) if log.schema is not None else {}
@@ -210,6 +212,12 @@ def _config(
                 f"`{name}` is what tuning decides or sets. Leave it out of "
                 f"the settings. Received: {name}={settings[name]!r}"
             )
+    if settings.get("min_count", 1) != 1:
+        raise ValueError(
+            "`min_count` is the threshold of a filter, which tuning does not "
+            "use. Leave it out of the settings, or give it as an option of "
+            f"method='auto'. Received: min_count={settings['min_count']!r}"
+        )
     small = {"batch_size": 512} if part.rows("train") < 300_000 else {}
     form = Budget.parse(budget).form
     return RunConfig.of(

@@ -359,6 +359,22 @@ def test_ids_need_not_be_sorted_by_frequency(tail, inner_dim):
     assert bool(rare) == (tail != "oov")
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("full", {}),
+        ("popularity", {"num_rows": 2**30 + 1}),
+        ("mixed_dimension", {"inner_dim": (1, 1)}),
+    ],
+)
+def test_stacked_tables_have_no_more_rows_than_integers(method, options):
+    layer = keras_pss.EmbeddingCollection(
+        [2**30 + 1] * 2, 2, method, None, options=options
+    )
+    with pytest.raises(ValueError, match="2147483650 rows in"):
+        layer.build()
+
+
 def test_an_unbuilt_copy_knows_which_ids_have_rows():
     counts = [sorted(c) for c in COUNTS]
     layer = keras_pss.EmbeddingCollection.from_counts(counts, WIDTH, 60)

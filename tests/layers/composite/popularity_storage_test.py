@@ -95,7 +95,7 @@ def test_an_all_zero_table_stays_zero():
 
 
 @pytest.mark.parametrize("rows", [1, 4, 7])
-@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("storage", ["int8", "int4"])
 def test_packed_rows_and_elements_are_the_rounded_ones(rows, width, storage):
     table = np.random.RandomState(3).randn(rows, width).astype("float32")
