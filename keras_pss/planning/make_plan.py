@@ -120,8 +120,9 @@ def plan(
         decision = decide(
             list(tables.values()), output_dim, parsed, ordered, given
         )
-        if ordered is None:
-            given = {}
+        if decision.method == "robe":
+            # A run that knows counts would choose something else.
+            method, given = "robe", dict(decision.options)
     else:
         if options:
             raise ValueError(

@@ -82,6 +82,17 @@ def test_the_terabyte_log_within_bytes(budget):
         assert layer.memory_report().parameters == plan.parameters
 
 
+def test_a_run_chooses_what_a_plan_without_counts_says():
+    plan = keras_pss.plan([90, 80], 8, "4x", options={"min_count": 3})
+    assert plan.settings() == {
+        "method": "robe",
+        "options": {},
+        "budget": "4x",
+        "dim": 8,
+    }
+    assert keras_pss.plan([90, 80], 8, "1x").asked == ("auto", {})
+
+
 def test_presets_are_the_published_sizes():
     sums = {name: sum(sizes) for name, sizes in PRESETS.items()}
     assert sums == {

@@ -168,7 +168,7 @@ class TableLayer(Packable, keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
-        self._check_rows()
+        self._check_addresses()
         # Index tables come first: `quantize` replaces the float tables by new
         # variables at the end, and files identify weights by their order.
         for name, table in self.tables().items():
@@ -205,7 +205,7 @@ class TableLayer(Packable, keras.layers.Layer):
         keras_internals.mark_quantized(self, self.quantization_mode is not None)
         self.built = True
 
-    def _check_rows(self) -> None:
+    def _check_addresses(self) -> None:
         """Raises a ValueError if places in a table are no int32 numbers."""
         for name, table in self.tables().items():
             if table.rows > LARGEST_DIM:

@@ -136,8 +136,8 @@ def _by_counts(
             "robe",
             seed,
             budget.form,
-            "ROBE, since the budget is below a row of one number for each of "
-            f"{len(input_dims)} tables",
+            "ROBE, since the budget has no room for "
+            f"{_smallest(tail, inner_dim)} in each of {len(input_dims)} tables",
             deserve=deserve,
             min_count=min_count,
         )
@@ -155,6 +155,13 @@ def _by_counts(
         min_count,
         sure="tail" in given or not silent,
     )
+
+
+def _smallest(tail: str, inner_dim: int | None) -> str:
+    """The smallest rows that were asked for."""
+    numbers = "one number" if inner_dim in (None, 1) else f"{inner_dim} numbers"
+    shared = "" if tail == "oov" else f"{SHARED[tail]} and "
+    return f"{shared}a row of {numbers}"
 
 
 SHARED = {
