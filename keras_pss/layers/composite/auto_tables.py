@@ -168,7 +168,9 @@ def _of_all(
 ) -> tuple[Any, ...]:
     """An entry for each table of a collection, which small ones ignore."""
     rows = iter(num_rows)
-    return tuple(next(rows) if t in large else 1 for t in range(tables))
+    bands = 0 if isinstance(num_rows[0], int) else len(num_rows[0])
+    small = (1, *[0] * (bands - 1)) if bands else 1
+    return tuple(next(rows) if t in large else small for t in range(tables))
 
 
 def _tables(input_dims: Any) -> list[TableConfig]:

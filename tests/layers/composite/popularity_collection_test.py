@@ -263,6 +263,14 @@ def test_small_tables_of_counts_stay_uncompressed_within_the_budget(budget):
         counts, 8, 120, min_rows=9
     )
     assert whole.uncompressed() == (0, 1, 2)
+    bands = keras_pss.EmbeddingCollection.from_counts(
+        counts, 8, 110, inner_dim=(2, 1), min_rows=3
+    )
+    bands(ids)
+    assert bands.budget_size() <= 110
+    twin = bands.twin(1)
+    twin(ids)
+    assert twin.uncompressed() == (1,)
 
 
 def test_first_order_tables_take_widths_from_a_budget():
@@ -376,10 +384,11 @@ def test_stacked_tables_have_no_more_rows_than_integers(method, options):
 
 
 def test_an_unbuilt_copy_knows_which_ids_have_rows():
-    counts = [sorted(c) for c in COUNTS]
+    # No id of the last table has a row, except 0.
+    counts = [*map(sorted, COUNTS), [5, 1, 2, 3]]
     layer = keras_pss.EmbeddingCollection.from_counts(counts, WIDTH, 60)
     named = keras_pss.EmbeddingCollection.from_counts(
-        dict(zip("abc", counts, strict=True)), WIDTH, 60
+        dict(zip("abcd", counts, strict=True)), WIDTH, 60
     )
     for each in (layer, named):
         (before,) = each.parts()

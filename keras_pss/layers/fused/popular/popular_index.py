@@ -101,7 +101,9 @@ def _checked(ids: Any, size: int, input_dim: int) -> np.ndarray | None:
     if ids is None or isinstance(ids, bool):
         return None
     found = np.asarray(ids)
-    ok = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
+    # An empty list has the dtype of floats.
+    whole = np.issubdtype(found.dtype, np.integer) or not found.size
+    ok = found.ndim == 1 and whole
     ok = ok and len(found) == size == len(np.unique(found))
     if not ok or (size and not 0 < found.min() <= found.max() < input_dim):
         raise ValueError(
