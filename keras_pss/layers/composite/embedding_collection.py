@@ -119,9 +119,11 @@ class EmbeddingCollection(_EitherForm):
             names; defaults to none.
         counts: For each table the number of occurrences of each id, in
             descending order from id 1 on, such as `prepared.counts(name)`; a
-            dict for tables with names. `method="auto"` and `"popularity"`
-            use them; the config does not keep them. Defaults to None,
-            unknown.
+            dict for tables with names. `method="auto"`, `"popularity"` and,
+            with the option `alpha`, `"mixed_dimension"` use them; the latter
+            two only without `min_rows` and if no table has a width, a method
+            or options of its own. The config does not keep them. Defaults to
+            None, unknown.
         **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
