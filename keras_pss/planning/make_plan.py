@@ -12,7 +12,13 @@ import numpy as np
 
 from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.budget import BYTES_A_PARAMETER, Budget
-from keras_pss.layers.base.checks import LARGEST_ROW, positive_int, shown
+from keras_pss.layers.base.checks import (
+    LARGEST_ROW,
+    number,
+    one_of,
+    positive_int,
+    shown,
+)
 from keras_pss.layers.composite import log_tables
 from keras_pss.layers.planned import choices
 from keras_pss.layers.planned.decide import Decision, decide
@@ -20,6 +26,7 @@ from keras_pss.layers.planned.worth import Worth
 from keras_pss.planning.planned_tables import Plan, PlannedTable
 from keras_pss.planning.presets import PRESETS
 
+METHODS = (choices.AUTO, "robe")
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
 TUNE = (
     "Counts alone cannot tell what rare ids are worth here. Short runs can: "
@@ -91,6 +98,12 @@ def plan(
     ```
     """
     positive_int("output_dim", output_dim, LARGEST_ROW)
+    one_of("method", method, METHODS)
+    if number("share", share, 0) == 0:
+        raise ValueError(
+            "`share` must be above 0: the rows that were counted, divided by "
+            f"the training rows. Received: share={share}"
+        )
     given = dict(options or {})
     tables, known = _tables(cardinalities)
     if known is not None:
@@ -107,9 +120,15 @@ def plan(
         decision = decide(
             list(tables.values()), output_dim, parsed, ordered, given
         )
-        if ordered is None:
-            given = {}
+        if decision.method == "robe":
+            # A run that knows counts would choose something else.
+            method, given = "robe", dict(decision.options)
     else:
+        if options:
+            raise ValueError(
+                "`options` belong to method='auto'. Leave them out, or leave "
+                f"`method` out. Received: options={shown(dict(options))}"
+            )
         given = {}
         decision = Decision(
             method, given, parsed.form, f"{method} for all tables, as asked"
@@ -188,10 +207,10 @@ def _ordered(
                 f"{', '.join(tables)}. Received: {name}={shown(values)}"
             )
         values = [values[table] for table in tables]
-    if len(values) != len(tables):
+    if not isinstance(values, list | tuple) or len(values) != len(tables):
         raise ValueError(
-            f"`{name}` must have one array for each of {len(tables)} tables. "
-            f"Received: {len(values)} arrays"
+            f"`{name}` must be a list with one array for each of "
+            f"{len(tables)} tables. Received: {name}={shown(values)}"
         )
     return [np.asarray(each) for each in values]
 
@@ -201,12 +220,19 @@ def _worth(
 ) -> Worth:
     if clicks is None:
         return Worth()
-    lengths = [len(each) for each in clicks]
-    if counts is None or lengths != [len(each) for each in counts]:
+    lengths = [each.size for each in clicks]
+    if counts is None or lengths != [each.size for each in counts]:
         raise ValueError(
             "`clicks` needs the `counts` of the same rows, with one number "
             f"for each id. Received: clicks of {lengths} ids"
         )
+    for place, (seen, each) in enumerate(zip(counts, clicks, strict=True)):
+        if not ((each >= 0) & (each <= seen)).all():
+            raise ValueError(
+                "`clicks` must be at least 0 and at most `counts`, since they "
+                "are some of the same rows. Count both again. "
+                f"Received: clicks[{place}]={shown(each.tolist())}"
+            )
     total = sum(int(each.sum()) for each in counts)
     clicked = sum(int(each.sum()) for each in clicks)
     if not 0 < clicked < total:
@@ -300,8 +326,7 @@ def _table(
         )
     kept, width = decision.kept[place], decision.options["inner_dim"]
     width = width if isinstance(width, int) else width[0]
-    storage = decision.options.get("storage", "float32")
-    storage = storage if isinstance(storage, str) else storage[0]
+    storage = decision.options["storage"]
     size = kept * width
     tail = decision.options["tail"] if ids is None or kept < ids else "none"
     return PlannedTable(
@@ -312,7 +337,7 @@ def _table(
         storage,
         tail,
         size,
-        -(-size * _BITS.get(storage, 32) // 8),
+        -(-size * _BITS[storage] // 8),
         _reason(place, ids or 0, kept, decision),
     )
 

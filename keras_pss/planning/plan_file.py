@@ -83,8 +83,8 @@ def load_plan(path: Path | str, log: Any = None) -> Plan:
             options=_tuples(found.pop("options")),
             **found,
         )
-        plan.collection  # noqa: B018, the arguments are there
-    except (TypeError, KeyError, AttributeError) as error:
+        plan.arguments()
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path} must be a whole plan. {_AGAIN} Received: {error}"
         ) from error

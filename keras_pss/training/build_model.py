@@ -12,7 +12,7 @@ from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
-from keras_pss.layers.composite.twins import made_or_hashed
+from keras_pss.layers.composite.twins import made_or_hashed, of_width
 from keras_pss.layers.embedding.methods import takes_seed
 from keras_pss.training.config import MODELS, RunConfig
 
@@ -185,6 +185,7 @@ def _collection(
             f"model={config.model!r} has first-order tables of one column as "
             f"well. Give a budget. Received: options={config.options!r}"
         )
+    options = of_width(method, options, width, config.dim)
     return made_or_hashed(made, method, options, config.seed + place, name)
 
 

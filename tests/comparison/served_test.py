@@ -34,6 +34,23 @@ def test_tables_are_packed_to_their_own_storage(storage):
     assert memory_report(found).total.serving_bytes == packed
 
 
+@pytest.mark.parametrize("cls", ["quantized", "popularity"])
+def test_tables_that_compute_in_float16_stay_floats(cls, caplog):
+    """Otherwise a run would fail after its training."""
+    options = {"num_rows": 20, "inner_dim": 2} if cls == "popularity" else {}
+    layer = {
+        "quantized": keras_pss.QuantizedEmbedding,
+        "popularity": keras_pss.PopularityEmbedding,
+    }[cls](50, 4, storage="int4", dtype="mixed_float16", **options)
+    found = model(layer)
+    ids = np.arange(50).reshape(25, 2)
+    before = found(ids)
+    assert not pack(found)
+    assert "are served as floats instead of int4" in caplog.text
+    assert "--precision mixed_bfloat16" in caplog.text
+    np.testing.assert_array_equal(found(ids), before)
+
+
 def test_tables_in_float32_are_served_as_they_are():
     layer = keras_pss.ClusteredEmbedding(50, 8, num_clusters=3)
     found = served(model(layer), data=None)

@@ -82,6 +82,17 @@ def test_the_terabyte_log_within_bytes(budget):
         assert layer.memory_report().parameters == plan.parameters
 
 
+def test_a_run_chooses_what_a_plan_without_counts_says():
+    plan = keras_pss.plan([90, 80], 8, "4x", options={"min_count": 3})
+    assert plan.settings() == {
+        "method": "robe",
+        "options": {},
+        "budget": "4x",
+        "dim": 8,
+    }
+    assert keras_pss.plan([90, 80], 8, "1x").asked == ("auto", {})
+
+
 def test_presets_are_the_published_sizes():
     sums = {name: sum(sizes) for name, sizes in PRESETS.items()}
     assert sums == {
@@ -102,11 +113,20 @@ def test_presets_are_the_published_sizes():
         (([3, -1], 4, 9), r"`cardinalities\[1\]` must be a positive integer"),
         (([3], 0, 9), r"`output_dim` must be a positive integer"),
         (([3], 4, "9y"), r"`budget` must be a ratio"),
-        (([3, 4], 4, 9, [[1, 2, 3]]), r"`counts` must have one array for each"),
+        (([3, 4], 4, 9, [[1, 2, 3]]), r"a list with one array for each of 2"),
         (({"a": 3}, 4, 9, {"b": [1]}), r"each table: a\. Received: counts="),
         (([3], 4, 9, [[1, 3, 2]], [[1, 3]]), r"`clicks` needs the `counts`"),
         (([3], 4, 9, [[0, 3, 2]], [[0, 0, 0]]), r"0 clicks of 5"),
         (([3], 4, 9, None, [[0, 0, 0]]), r"`clicks` needs the `counts`"),
+        (([3], 4, 9, [[0, 3, 2]], [[0, 4, 0]]), r"at most `counts`"),
+        (([3], 4, 9, 5), r"a list with one array for each of 1"),
+        (([3], 4, 9, ["a"]), r"with one number for each of its ids"),
+        (([3], 4, 9, None, None, 0), r"`share` must be above 0"),
+        (([3], 4, 9, None, None, 1, "tt"), r"one of 'auto', 'robe'"),
+        (
+            ([3], 4, 9, None, None, 1, "robe", {"min_count": 3}),
+            r"`options` belong to method='auto'",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -51,6 +51,26 @@ def test_other_models_have_tables_of_their_own(model, data):
     assert 8500 < sum(sizes) <= 9000
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_wide_part_takes_widths_of_its_own(data, known):
+    rows = as_click_log(criteo.load(data / "prepared"))
+    config = RunConfig(
+        model="deepfm",
+        method="popularity",
+        options={"inner_dim": 4},
+        budget="8x",
+        dim=8,
+    )
+    columns = range(len(rows.cardinalities))
+    counts = [rows.counts(column) for column in columns] if known else None
+    built = build_model(config, rows.cardinalities, counts=counts)
+    assert built.get_layer("embeddings").options["inner_dim"] == 4
+    assert built.get_layer("wide").options["inner_dim"] == 1
+    assert {each["method"] for each in methods_of(built).values()} == {
+        "popularity"
+    }
+
+
 def test_a_wide_part_that_a_method_cannot_compress_is_hashed(data, caplog):
     rows = as_click_log(criteo.load(data / "prepared"))
     config = RunConfig(

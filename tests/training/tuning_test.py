@@ -1,5 +1,6 @@
 """Short runs that decide what counts leave open."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -73,7 +74,14 @@ def test_a_part_of_the_rows_is_the_same_in_each_epoch(log):
 @pytest.mark.slow
 def test_the_best_candidate_is_kept(log, tmp_path):
     said = []
-    plan = tune(log, 4, "20x", settings=NARROW, rows=4000, progress=said.append)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        plan = tune(
+            log, 4, "20x", settings=NARROW, rows=4000, progress=said.append
+        )
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
     assert "candidates on 4,000 of" in said[0]
     assert "about" in said[0]
     assert "the runs took" in said[-1]
@@ -90,6 +98,13 @@ def test_the_best_candidate_is_kept(log, tmp_path):
 def test_settings_that_tuning_decides(log):
     with pytest.raises(ValueError, match=r"`dim` is what tuning decides"):
         tune(log, 4, "20x", settings={"dim": 3})
+
+
+def test_settings_that_tuning_would_ignore(log):
+    with pytest.raises(ValueError, match=r"the threshold of a filter"):
+        tune(log, 4, "20x", settings={"min_count": 5})
+    with pytest.raises(ValueError, match=r"`rows` must be a positive"):
+        tune(log, 4, "20x", rows=0)
 
 
 def test_nothing_is_run_where_nothing_is_open(log):

@@ -14,7 +14,7 @@ from keras import constraints, initializers, ops, regularizers
 
 from keras_pss import keras_internals
 from keras_pss.layers.base import keras_arguments
-from keras_pss.layers.base.checks import fetched, one_of
+from keras_pss.layers.base.checks import LARGEST_DIM, fetched, one_of
 from keras_pss.layers.base.packable import (
     Packable,
     block_size,
@@ -168,6 +168,7 @@ class TableLayer(Packable, keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
+        self._check_addresses()
         # Index tables come first: `quantize` replaces the float tables by new
         # variables at the end, and files identify weights by their order.
         for name, table in self.tables().items():
@@ -203,6 +204,17 @@ class TableLayer(Packable, keras.layers.Layer):
         )
         keras_internals.mark_quantized(self, self.quantization_mode is not None)
         self.built = True
+
+    def _check_addresses(self) -> None:
+        """Raises a ValueError if places in a table are no int32 numbers."""
+        for name, table in self.tables().items():
+            if table.rows > LARGEST_DIM:
+                raise ValueError(
+                    f"The tables that layer '{self.name}' stacks must have at "
+                    f"most {LARGEST_DIM} rows together. Give a smaller budget, "
+                    "or divide the tables among several collections. "
+                    f"Received: {table.rows} rows in '{name}'"
+                )
 
     def _build_packed(self, name: str, table: Table) -> None:
         form = self._own_packing(table.whole).form(

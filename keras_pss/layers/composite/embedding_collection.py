@@ -28,10 +28,13 @@ from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.composite import log_tables, twins
 from keras_pss.layers.composite.allocation import TableSpec, allocate
-from keras_pss.layers.composite.auto_tables import resolved
+from keras_pss.layers.composite.auto_tables import (
+    popular_beside,
+    resolved,
+)
 from keras_pss.layers.composite.part_factory import PartFactory
 from keras_pss.layers.embedding.methods import checked_options, method_class
-from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT, popular_ids
+from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT
 from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 from keras_pss.layers.fused.popular.ranked_counts import ranked
 from keras_pss.layers.planned.choices import is_auto
@@ -116,9 +119,11 @@ class EmbeddingCollection(_EitherForm):
             names; defaults to none.
         counts: For each table the number of occurrences of each id, in
             descending order from id 1 on, such as `prepared.counts(name)`; a
-            dict for tables with names. `method="auto"` and `"popularity"`
-            use them; the config does not keep them. Defaults to None,
-            unknown.
+            dict for tables with names. `method="auto"`, `"popularity"` and,
+            with the option `alpha`, `"mixed_dimension"` use them; the latter
+            two only without `min_rows` and if no table has a width, a method
+            or options of its own. The config does not keep them. Defaults to
+            None, unknown.
         **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
@@ -328,21 +333,23 @@ class EmbeddingCollection(_EitherForm):
 
         Raises:
             ValueError: If `counts` is not a list of arrays, or the budget is
-                too small for a row of each table.
+                too small for the uncompressed tables of fewer than `min_rows`
+                rows and a row of each other table.
         """
         named = isinstance(counts, Mapping)
         each = list(counts.values()) if isinstance(counts, Mapping) else counts
         in_order, ids = ranked(each)
         indexed = tuple(order is not None for order in ids)
-        found = popular_ids(
+        found = popular_beside(
             in_order,
             output_dim,
             budget,
-            min_count,
-            inner_dim,
-            storage,
-            tail,
+            kwargs.get("min_rows"),
             indexed,
+            min_count=min_count,
+            inner_dim=inner_dim,
+            storage=storage,
+            tail=tail,
         )
         if any(indexed):
             found["ids"] = indexed
@@ -481,13 +488,27 @@ class EmbeddingCollection(_EitherForm):
             ),
             "gradient": self.gradient,
             "count_index": self.count_index,
+            **self._unwritten_ids(),
         }
+
+    def _unwritten_ids(self) -> dict[str, Any]:
+        """The ids with a row that no weight has yet, by the part's place."""
+        found = {
+            str(place): part.unwritten_ids()
+            for place, part in enumerate(self.parts())
+            if isinstance(part, PopularityGroup)
+        }
+        found = {k: ids for k, ids in found.items() if ids is not None}
+        return {"kept_ids": found} if found else {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         given = {"count_index": False, **config}
         policies = given.pop("part_dtypes", None)
+        kept = given.pop("kept_ids", {})
         layer = cls(**given)
+        for place, ids in kept.items():
+            layer.parts()[int(place)].keep_ids(ids)
         set_part_policies(layer, policies)
         return layer
 

@@ -9,6 +9,7 @@ from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 from keras_pss.layers.initial_values import table_scale
+from keras_pss.layers.planned.choices import is_auto
 
 _logger = logging.getLogger("keras_pss")
 Made = TypeVar("Made")
@@ -29,6 +30,7 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
             collection.embeddings_initializer, _SEEDS_APART
         ),
     }
+    config.pop("kept_ids", None)
     options = reseeded(collection.method, collection.options)
     narrow = None
     if output_dim is not None:
@@ -55,6 +57,9 @@ def twin(collection: Any, output_dim: int | None, name: str) -> Any:
     if output_dim is None or narrow is not None:
         return made(collection.method, narrow or options)
     seed = options.get("seed", 1)
+    options = of_width(
+        collection.method, options, output_dim, collection.output_dim
+    )
     return made_or_hashed(made, collection.method, options, seed, name)
 
 
@@ -92,6 +97,22 @@ def made_or_hashed(
             error,
         )
         return found
+
+
+def of_width(
+    method: str, options: Mapping[str, Any], width: int, before: int
+) -> dict[str, Any]:
+    """Options within a budget, such as a length of rows, for another width.
+
+    Args:
+        method, options: Those of tables of `before` columns.
+        width: Columns of the other tables.
+        before: Integer, see `options`.
+    """
+    found = None
+    if not is_auto(method):  # it bounds the width itself
+        found = method_class(method).options_of_width(options, width, before)
+    return dict(options) if found is None else found
 
 
 def reseeded(method: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from keras_pss.layers.embedding.sketch_embedding import SketchEmbedding
 from keras_pss.layers.embedding.tensor_ring_embedding import TensorRingEmbedding
 from keras_pss.layers.embedding.tt_embedding import TTEmbedding
 from keras_pss.layers.planned import choices
-from keras_pss.layers.planned.decide import decide
+from keras_pss.layers.planned.decide import check_lengths, decide
 
 _logger = logging.getLogger("keras_pss")
 
@@ -168,6 +168,8 @@ def embedding(
     cls.check_shape(input_dim, output_dim)
     budget = Budget.parse(budget)
     if counts is not None and not found:
+        if input_dim is not None:
+            check_lengths([input_dim], [counts])
         found = (
             cls.options_from_counts([counts], output_dim, budget, kwargs) or {}
         )

@@ -247,7 +247,9 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
         if "inner_dim" not in options:
             return dict(options)
         narrow = [
-            tuple(min(k, output_dim) for k in _sequence("inner_dim", each))
+            min(each, output_dim)
+            if isinstance(each, int)
+            else tuple(min(k, output_dim) for k in each)
             for each in options["inner_dim"]
         ]
         return {**options, "inner_dim": tuple(narrow)}

@@ -177,6 +177,23 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         )
 
     @classmethod
+    def option_names(cls, options: Mapping[str, Any]) -> list[str]:
+        # The ids are as many as the rows, which a budget does not determine.
+        names = super().option_names(options)
+        return [n for n in names if n != "ids" or "num_rows" in options]
+
+    @classmethod
+    def check_unsized(cls, arguments: dict[str, Any]) -> None:
+        super().check_unsized(arguments)
+        if arguments.get("ids") is not None:
+            raise ValueError(
+                "A budget determines how many ids have a row. Leave `ids` "
+                "out, or give `num_rows` instead of a budget; or let "
+                "EmbeddingCollection.from_counts choose both. "
+                f"Received: ids={shown(arguments['ids'])}"
+            )
+
+    @classmethod
     def smallest_size(
         cls, input_dim: int, output_dim: int, **kwargs: Any
     ) -> int:
@@ -254,6 +271,9 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
         return self.project(self.latent(ids))
 
     def get_config(self) -> dict[str, Any]:
+        ids: Any = self._index.flags[0] or None
+        if unwritten := self._index.unwritten(self._index_weight()):
+            (ids,) = unwritten
         return {
             **super().get_config(),
             "num_rows": self.num_rows,
@@ -265,7 +285,7 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             "hash": self.hash,
             "seed": self.seed,
             "storage": self.storage,
-            "ids": self._index.flags[0] or None,
+            "ids": ids,
         }
 
 

@@ -25,6 +25,11 @@ def weights_are_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
+def are_stored() -> bool:
+    """Whether the weights of a layer that is built are about to be replaced."""
+    return _stored.get()
+
+
 def zeros_if_refused(initializer: Fill) -> Fill:
     """An initializer that returns zeros if a saved model's is refused.
 

@@ -95,7 +95,7 @@ def decide(
             f"ROBE, since {lack}: all ids share one memory",
             sure=whole is None,
         )
-    _check_lengths(known, counts)
+    check_lengths(known, counts)
     return _by_counts(known, output_dim, parsed, counts, given, seed)
 
 
@@ -136,8 +136,8 @@ def _by_counts(
             "robe",
             seed,
             budget.form,
-            "ROBE, since the budget is below a row of one number for each of "
-            f"{len(input_dims)} tables",
+            "ROBE, since the budget has no room for "
+            f"{_smallest(tail, inner_dim)} in each of {len(input_dims)} tables",
             deserve=deserve,
             min_count=min_count,
         )
@@ -155,6 +155,13 @@ def _by_counts(
         min_count,
         sure="tail" in given or not silent,
     )
+
+
+def _smallest(tail: str, inner_dim: int | None) -> str:
+    """The smallest rows that were asked for."""
+    numbers = "one number" if inner_dim in (None, 1) else f"{inner_dim} numbers"
+    shared = "" if tail == "oov" else f"{SHARED[tail]} and "
+    return f"{shared}a row of {numbers}"
 
 
 SHARED = {
@@ -211,11 +218,12 @@ def _tail(
     return "oov", text
 
 
-def _check_lengths(dims: list[int], counts: Sequence[Any]) -> None:
-    lengths = [len(np.asarray(each)) for each in counts]
-    if lengths != dims:
+def check_lengths(dims: Sequence[int], counts: Sequence[Any]) -> None:
+    """Raises a ValueError unless counts have a number for each id."""
+    lengths = [int(np.size(each)) for each in counts]
+    if lengths != list(dims):
         raise ValueError(
             "`counts` must have one array for each table, with one number for "
             "each of its ids. Count the ids of these tables. "
-            f"Received: counts of {lengths} ids for tables of {dims}"
+            f"Received: counts of {lengths} ids for tables of {list(dims)}"
         )

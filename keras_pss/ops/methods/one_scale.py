@@ -120,9 +120,12 @@ class OneScale:
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._splits_rows(width):
-            first = ops.expand_dims(index, -1) * width
-            steps = ops.cast(ops.arange(width), first.dtype)
-            return self.elements(held, width, first + steps)
+            # Number w r + c, w = 2 m + 1, is in byte m r + (r + c) / 2, which
+            # overflows later than w r + c.
+            row = ops.expand_dims(index, -1)
+            from_row = row + ops.cast(ops.arange(width), row.dtype)
+            byte = row * (width // 2) + ops.right_shift(from_row, 1)
+            return self._halves(held, byte, from_row)
         packed = ops.take(_value(held["table"]), index, axis=0)
         if self.storage == "int4":
             packed = rounding.unpaired(packed, width)
@@ -134,15 +137,20 @@ class OneScale:
         if self.storage == "int8":
             packed = ops.take(codes, index, axis=0)
         elif self._splits_rows(width):
-            packed = ops.take(codes, ops.right_shift(index, 1), axis=0)
-            upper = ops.equal(ops.bitwise_and(index, 1), 1)
-            packed = rounding.half_byte(packed, upper)
+            return self._halves(held, ops.right_shift(index, 1), index)
         else:
             row, half = index // width, width // 2
             column = index - row * width
             upper = column >= half
             place = row * half + ops.where(upper, column - half, column)
             packed = rounding.half_byte(ops.take(codes, place, axis=0), upper)
+        return ops.cast(packed, "float32") * _value(held["scale"])
+
+    def _halves(self, held: Held, byte: Tensor, index: Tensor) -> Tensor:
+        """Numbers in one half of a byte: the upper one where `index` is odd."""
+        codes = ops.reshape(held["table"], (-1,))
+        upper = ops.equal(ops.bitwise_and(index, 1), 1)
+        packed = rounding.half_byte(ops.take(codes, byte, axis=0), upper)
         return ops.cast(packed, "float32") * _value(held["scale"])
 
     def whole(self, held: Held, width: int) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.layers.base.budget import Budget
+from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.composite import log_tables
 from keras_pss.planning import Plan, plan
 from keras_pss.training.build_model import build_model
@@ -64,6 +65,7 @@ def tune(
         ValueError: If the log has no validation rows or labels, or a setting
             is invalid.
     """
+    positive_int("rows", rows)
     say = progress or (lambda text: None)
     log.check()
     known = log_tables.knowledge(log) if log.schema is not None else {}
@@ -147,7 +149,7 @@ class _Runs:
         model.fit(batches, steps_per_epoch=_TRIED_STEPS, **few)
         each = (time.perf_counter() - begun) / _TRIED_STEPS
         epoch = config.rounds(self.data.rows("train")).epoch
-        keras.utils.clear_session()
+        _clear()
         return _START_SECONDS + each * epoch * config.epochs
 
     def run(self, candidate: Candidate, seed: int) -> float:
@@ -162,7 +164,7 @@ class _Runs:
                 verbose=0,
             )
             auc = float(fitted.history["val_auc"][fitted.best])
-        keras.utils.clear_session()
+        _clear()
         gc.collect()
         self.found.setdefault(candidate.name, []).append(round(auc, 6))
         return auc
@@ -184,6 +186,13 @@ class _Runs:
             log=data if data.has_named_tables else None,
             counts=self.counts,
         )
+
+
+def _clear() -> None:
+    """Frees what Keras holds of a model, and keeps the user's dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(before)
 
 
 @contextmanager
@@ -210,6 +219,12 @@ def _config(
                 f"`{name}` is what tuning decides or sets. Leave it out of "
                 f"the settings. Received: {name}={settings[name]!r}"
             )
+    if settings.get("min_count", 1) != 1:
+        raise ValueError(
+            "`min_count` is the threshold of a filter, which tuning does not "
+            "use. Leave it out of the settings, or give it as an option of "
+            f"method='auto'. Received: min_count={settings['min_count']!r}"
+        )
     small = {"batch_size": 512} if part.rows("train") < 300_000 else {}
     form = Budget.parse(budget).form
     return RunConfig.of(

@@ -159,6 +159,10 @@ def test_without_a_budget_the_smallest_table_is_full():
     assert widths == {
         f: int(np.floor(8 * (7 / n) ** 0.5 + 0.5)) for f, n in enumerate(DIMS)
     }
+    each = keras_pss.EmbeddingCollection(
+        [9, 8], 4, "mixed_dimension", None, options={"inner_dim": (2, 4)}
+    )
+    assert each.twin(3).options == {"inner_dim": (2, 3)}
     wide = layer.twin(1)
     wide.build()
     assert wide.count_params() == sum(DIMS)

@@ -1,5 +1,8 @@
 """Rows for the most frequent ids of all tables of a collection."""
 
+import copy
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_pss
-from keras_pss.layers.base.budget import InfeasibleBudget
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.fused.popular.popular_ids import popular_ids
 
 WIDTH = 4
@@ -187,6 +190,101 @@ def test_wrong_arguments(change, message):
         keras_pss.PopularityEmbedding(8, WIDTH, **{"num_rows": 4, **change})
 
 
+def test_ids_belong_to_a_number_of_rows():
+    """A budget would not count their index."""
+    with pytest.raises(ValueError, match="how many ids have a row"):
+        keras_pss.PopularityEmbedding.from_budget(8, WIDTH, 30, ids=[3, 2])
+    with pytest.raises(ValueError, match="Received: ids="):
+        keras_pss.EmbeddingCollection(
+            [8, 8], WIDTH, "popularity", 40, options={"ids": (True, True)}
+        )
+
+
+@pytest.mark.parametrize("counts", [[], 5, np.arange(9)])
+def test_counts_are_a_list_of_arrays(counts):
+    with pytest.raises(ValueError, match="must be a list of arrays"):
+        keras_pss.EmbeddingCollection.from_counts(counts, WIDTH, 40)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0])
+def test_counts_are_numbers_from_0_on(value):
+    with pytest.raises(ValueError, match="numbers from 0 on"):
+        popular_ids([[0.0, 3.0], [0.0, 9.0, value]], WIDTH, 40)
+
+
+@pytest.mark.parametrize("method", ["popularity", "mixed_dimension", "auto"])
+@pytest.mark.parametrize("rows", [7, 9])
+def test_counts_have_a_number_for_each_id(method, rows):
+    options = {"alpha": 0.3} if method == "mixed_dimension" else {}
+    counts = np.arange(8)[::-1]
+    with pytest.raises(ValueError, match=r"counts of \[8\] ids"):
+        keras_pss.EmbeddingCollection(
+            [rows], WIDTH, method, 20, options=options, counts=[counts]
+        )
+    if not options:
+        with pytest.raises(ValueError, match=r"counts of \[8\] ids"):
+            keras_pss.embedding(rows, WIDTH, method, 20, counts=counts)
+
+
+@pytest.mark.parametrize(
+    "own", [{"output_dim": 2}, {"method": "robe"}, {"options": {"seed": 3}}]
+)
+@pytest.mark.parametrize("method", ["popularity", "mixed_dimension", "auto"])
+def test_counts_leave_tables_of_another_kind_to_the_budget(method, own):
+    counts = {name: np.arange(100)[::-1] for name in "ab"}
+    tables = {"a": 100, "b": keras_pss.TableConfig(100, **own)}
+    options = {"alpha": 0.3} if method == "mixed_dimension" else {}
+    if method == "mixed_dimension" and "options" in own:
+        tables["b"] = keras_pss.TableConfig(100, options={"alpha": 0.2})
+    layer = keras_pss.EmbeddingCollection(
+        tables, WIDTH, method, 450, options=options, counts=counts
+    )
+    layer({name: np.array([1, 99]) for name in "ab"})
+    assert 0 < layer.count_params() <= 450
+
+
+@pytest.mark.parametrize("budget", [60, "240B", "2x"])
+def test_small_tables_of_counts_stay_uncompressed_within_the_budget(budget):
+    counts = [[0, 1, 30, 12, 11], [9, 12], [5, 40, 30, 20, 11, 11, 1, 1]]
+    layer = keras_pss.EmbeddingCollection.from_counts(
+        counts, 8, budget, min_rows=3
+    )
+    assert layer.uncompressed() == (1,)
+    ids = np.array([[2, 1, 3]])
+    vector = layer(ids)
+    assert tuple(vector.shape) == (1, 3, 8)
+    index = sum(w.shape[0] for w in layer.weights if "index" in w.name)
+    allowed = Budget.parse(budget).parameters(8 * 15)
+    assert layer.budget_size() <= allowed
+    assert index > 0
+    with pytest.raises(InfeasibleBudget, match="a smaller `min_rows`"):
+        keras_pss.EmbeddingCollection.from_counts(counts, 8, 16, min_rows=3)
+    whole = keras_pss.EmbeddingCollection.from_counts(
+        counts, 8, 120, min_rows=9
+    )
+    assert whole.uncompressed() == (0, 1, 2)
+    bands = keras_pss.EmbeddingCollection.from_counts(
+        counts, 8, 110, inner_dim=(2, 1), min_rows=3
+    )
+    bands(ids)
+    assert bands.budget_size() <= 110
+    twin = bands.twin(1)
+    twin(ids)
+    assert twin.uncompressed() == (1,)
+
+
+def test_first_order_tables_take_widths_from_a_budget():
+    """The length of the rows is bounded by the width of the other tables."""
+    for options in ({"inner_dim": 3}, {"inner_dim": (3, 2)}, {}):
+        tables = keras_pss.EmbeddingCollection(
+            [90, 80], 6, "popularity", 300, options=options
+        )
+        twin = tables.twin(1)
+        assert twin.method == "popularity"
+        twin(np.array([[89, 3]]))
+        assert twin.count_params() <= 50
+
+
 def test_wrong_counts_are_refused():
     with pytest.raises(ValueError, match=r"counts\[1\]\[3\]=7 after 5"):
         popular_ids([[0, 3], [0, 9, 5, 7]], WIDTH, 40)
@@ -267,6 +365,54 @@ def test_ids_need_not_be_sorted_by_frequency(tail, inner_dim):
                 rare += 1
                 assert np.abs(row - rows[column, 0]).max() > 1e-5
     assert bool(rare) == (tail != "oov")
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("full", {}),
+        ("popularity", {"num_rows": 2**30 + 1}),
+        ("mixed_dimension", {"inner_dim": (1, 1)}),
+    ],
+)
+def test_stacked_tables_have_no_more_rows_than_integers(method, options):
+    layer = keras_pss.EmbeddingCollection(
+        [2**30 + 1] * 2, 2, method, None, options=options
+    )
+    with pytest.raises(ValueError, match="2147483650 rows in"):
+        layer.build()
+
+
+def test_an_unbuilt_copy_knows_which_ids_have_rows():
+    # No id of the last table has a row, except 0.
+    counts = [*map(sorted, COUNTS), [5, 1, 2, 3]]
+    layer = keras_pss.EmbeddingCollection.from_counts(counts, WIDTH, 60)
+    named = keras_pss.EmbeddingCollection.from_counts(
+        dict(zip("abcd", counts, strict=True)), WIDTH, 60
+    )
+    for each in (layer, named):
+        (before,) = each.parts()
+        for other in (
+            copy.deepcopy(each),
+            keras.saving.deserialize_keras_object(
+                json.loads(
+                    json.dumps(keras.saving.serialize_keras_object(each))
+                )
+            ),
+        ):
+            (part,) = other.parts()
+            for ids, kept in zip(
+                part.kept_ids(), before.kept_ids(), strict=True
+            ):
+                np.testing.assert_array_equal(ids, kept)
+        before.build()
+        assert "kept_ids" not in each.get_config()
+    one = keras_pss.PopularityEmbedding(9, WIDTH, num_rows=4, ids=[7, 3, 5])
+    again = type(one).from_config(one.get_config())
+    again.build()
+    np.testing.assert_array_equal(np.ravel(again.index_table), [3, 5, 7])
+    with pytest.warns(UserWarning, match="does not say which ids have a row"):
+        type(one).from_config(again.get_config()).build()
 
 
 def test_a_file_and_a_twin_know_which_ids_have_rows(tmp_path):

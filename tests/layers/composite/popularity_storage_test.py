@@ -95,7 +95,7 @@ def test_an_all_zero_table_stays_zero():
 
 
 @pytest.mark.parametrize("rows", [1, 4, 7])
-@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("storage", ["int8", "int4"])
 def test_packed_rows_and_elements_are_the_rounded_ones(rows, width, storage):
     table = np.random.RandomState(3).randn(rows, width).astype("float32")
@@ -202,14 +202,21 @@ def test_bags_pool_rounded_rows_and_a_file_keeps_packed_ones(tmp_path):
     tail=st.sampled_from(["oov", "hash", "robe"]),
     known=st.booleans(),
     shared=st.sampled_from([0, 0, 7, 90]),
+    spare=st.one_of(st.none(), st.integers(0, 9)),
 )
 def test_no_layer_exceeds_its_bytes(
-    counts, width, held, inner_dim, storage, tail, known, shared
+    counts, width, held, inner_dim, storage, tail, known, shared, spare
 ):
+    """`spare` parameters beyond the smallest layer are the tightest case."""
     counts = [[c[0], *sorted(c[1:], reverse=True)] for c in counts]
     dims = [len(c) for c in counts]
     if inner_dim is not None and np.max(inner_dim) > width:
         inner_dim = 1
+    if spare is not None:
+        sizes = {"storage": storage or "float32", "tail": tail}
+        held = spare + keras_pss.PopularityEmbedding.smallest_together(
+            dims, width, inner_dim=inner_dim, **sizes
+        )
     budget = f"{4 * held}B"
     if known:
         try:

@@ -65,7 +65,9 @@ def test_without_counts_or_with_open_ids_it_is_robe():
 def test_a_budget_below_a_row_of_each_table_is_robe():
     found = decide(DIMS, 4, 6, COUNTS, {"seed": 3})
     assert (found.method, found.options) == ("robe", {"seed": 3})
-    assert "below a row of one number for each of 3 tables" in found.why
+    assert "no room for a row of one number in each of 3 tables" in found.why
+    found = decide(DIMS, 4, 20, COUNTS, {"inner_dim": 3, "tail": "robe"})
+    assert "a ROBE memory and a row of 3 numbers in each" in found.why
 
 
 def test_what_rare_ids_share_is_said():
@@ -214,7 +216,7 @@ def test_named_tables_and_methods_of_their_own():
     own = {**dims, "c": keras_pss.TableConfig(8, method="full")}
     other = keras_pss.EmbeddingCollection(own, 4, "auto", 60, counts=counts)
     assert other.method == "robe"
-    assert "methods of their own" in other.why
+    assert "options of their own" in other.why
     with pytest.raises(ValueError, match=r"counts of each table of `input_d"):
         keras_pss.EmbeddingCollection(dims, 4, "auto", 60, counts=COUNTS)
 

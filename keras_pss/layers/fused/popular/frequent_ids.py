@@ -16,8 +16,8 @@ def frequent_rows(place: Any, counts: npt.ArrayLike, min_count: int) -> int:
         min_count: Integer; ids with fewer occurrences are rare.
 
     Raises:
-        ValueError: If `counts` are no numbers, or the ids are not sorted by
-            frequency.
+        ValueError: If `counts` are no numbers from 0 on, or the ids are not
+            sorted by frequency.
     """
     seen = np.asarray(counts)
     if seen.ndim != 1 or not len(seen) or seen.dtype.kind not in "iuf":
@@ -25,6 +25,11 @@ def frequent_rows(place: Any, counts: npt.ArrayLike, min_count: int) -> int:
             "`counts` must have a number for each id of a column. "
             f"Received: counts[{place!r}] of shape {seen.shape} and dtype "
             f"{seen.dtype}"
+        )
+    if not (seen >= 0).all():
+        raise ValueError(
+            "`counts` must be numbers from 0 on. Count the ids again. "
+            f"Received: counts[{place!r}] with {seen[~(seen >= 0)][0]}"
         )
     rising = np.flatnonzero(seen[2:] > seen[1:-1])
     if len(rising):

@@ -1,5 +1,6 @@
 """The ids that have a row, where they are not sorted by frequency."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.initial_values.stored import are_stored
 from keras_pss.ops import hot_ids
 from keras_pss.ops.methods.kept_ids import KeptIds
 
@@ -56,6 +58,19 @@ class PopularIndex:
         found = ops.convert_to_numpy(weight).astype(np.int64)
         return self.kept.kept(found)
 
+    def unwritten(self, weight: Any) -> list[list[int] | None] | None:
+        """The ids of each table that no weight has yet, for a config.
+
+        Args:
+            weight: As in `held`.
+
+        Returns:
+            None if there are none: they are in the weight, or unknown.
+        """
+        if weight is not None or all(each is None for each in self._ids):
+            return None
+        return [None if each is None else each.tolist() for each in self._ids]
+
     @property
     def flags(self) -> tuple[bool, ...]:
         """What a config has instead of the ids, which are in the weight."""
@@ -70,6 +85,13 @@ class PopularIndex:
         )
 
     def _fill(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
+        pairs = zip(self._ids, self.kept.indexed, strict=True)
+        if not are_stored() and any(o and i is None for i, o in pairs):
+            warnings.warn(
+                "A config does not say which ids have a row: the weights do. "
+                "Until they are assigned, the lowest ids have rows.",
+                stacklevel=2,
+            )
         found = self.kept.index(self._ids).reshape(shape)
         return ops.cast(ops.convert_to_tensor(found), dtype)
 
@@ -79,7 +101,9 @@ def _checked(ids: Any, size: int, input_dim: int) -> np.ndarray | None:
     if ids is None or isinstance(ids, bool):
         return None
     found = np.asarray(ids)
-    ok = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
+    # An empty list has the dtype of floats.
+    whole = np.issubdtype(found.dtype, np.integer) or not found.size
+    ok = found.ndim == 1 and whole
     ok = ok and len(found) == size == len(np.unique(found))
     if not ok or (size and not 0 < found.min() <= found.max() < input_dim):
         raise ValueError(

@@ -165,6 +165,10 @@ class PopularRows(StoredRows):
             parts.append(_where(self._bands.beyond(ranks), rows))
         return ops.concatenate(parts, axis=-1) if parts[1:] else parts[0]
 
+    def _index_weight(self) -> Any:
+        """The weight with the index; None before the layer is built."""
+        return getattr(self, "index_table", None)
+
     def _read_index(self, place: Tensor) -> Tensor:
         return ops.squeeze(self.gather_index("index", place), -1)
 

@@ -133,7 +133,11 @@ def rows_within(
             inner_dim -= 1
     widths = checked_widths(inner_dim, output_dim)
     left = bits - sizes.fixed(widths)
-    shared = sizes.given(given, widths[-1]) or _shared(sizes, left, widths[-1])
+    shared = sizes.given(given, widths[-1])
+    if not shared:
+        least = sizes.numbers(tables * widths[0])
+        least += _least_after(sizes, widths, 0)
+        shared = _shared(sizes, left, widths[-1], left - least)
     left -= sizes.numbers(shared)
     room = list(input_dims)
     bands = []
@@ -161,11 +165,19 @@ def rows_within(
     }
 
 
-def _shared(sizes: Sizes, left: int, width: int) -> int:
-    """Numbers that the rare ids share where their number is not given."""
+def _shared(sizes: Sizes, left: int, width: int, room: int) -> int:
+    """Numbers that the rare ids share where their number is not given.
+
+    Args:
+        sizes: What a number takes.
+        left: Bits for rows and the tail together.
+        width: Integer, the width of the last band.
+        room: Bits that a row of each table and band leaves to the tail.
+    """
     if sizes.tail == "oov":
         return 0
-    numbers = int(TAIL_SHARE * left) // sizes.number
+    bits = min(int(TAIL_SHARE * left), room // 8 * 8)
+    numbers = bits // sizes.number
     if sizes.tail == "hash":
         numbers -= numbers % width
     return max(sizes.least_tail(width), numbers)

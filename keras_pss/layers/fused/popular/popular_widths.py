@@ -61,21 +61,25 @@ def narrowed(
         output_dim: Columns of the other tables.
         before: Integer, see `options`.
     """
-    width = options.get("inner_dim", 1)
+    width = options.get("inner_dim")
     found = dict(options)
     memory = options.get("memory_size")
     if memory:
         share = memory * output_dim // before
         found["memory_size"] = max(output_dim, share)
         found.pop("block_size", None)
+    if width is None:
+        # A budget finds the width; without one, it is 1.
+        return found
     if isinstance(width, int):
         return {**found, "inner_dim": min(width, output_dim)}
     wide = sum(each >= output_dim for each in width)
     if wide > 1:
         found["inner_dim"] = (output_dim, *width[wide:])
-        found["num_rows"] = tuple(
-            (sum(rows[:wide]), *rows[wide:]) for rows in options["num_rows"]
-        )
+        if "num_rows" in options:
+            found["num_rows"] = tuple(
+                (sum(rows[:wide]), *rows[wide:]) for rows in options["num_rows"]
+            )
     else:
         found["inner_dim"] = tuple(min(each, output_dim) for each in width)
     return found

@@ -71,7 +71,11 @@ class PopularityGroup(PopularRows, TableGroup):
 
         Their order within a band says nothing.
         """
-        return self._index.held(getattr(self, "index_table", None))
+        return self._index.held(self._index_weight())
+
+    def unwritten_ids(self) -> list[Any] | None:
+        """The same as lists before the layer is built; None afterwards."""
+        return self._index.unwritten(self._index_weight())
 
     def keep_ids(self, ids: Sequence[Any]) -> None:
         """Sets the ids of tables that are not sorted, before it is built.

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_pss.layers.base.checks import shown
+
 
 def ranked(
     counts: Sequence[npt.ArrayLike],
@@ -20,7 +22,15 @@ def ranked(
         `(counts, ids)`, two lists of one entry for each table. The ids from
         the second place on are an integer array, or None where their counts
         descend already. Ties keep their order.
+
+    Raises:
+        ValueError: If `counts` is no list of arrays, or empty.
     """
+    if not isinstance(counts, list | tuple) or not counts:
+        raise ValueError(
+            "`counts` must be a list of arrays, one for each table, or a dict "
+            f"of them by name. Received: counts={shown(counts)}"
+        )
     sorted_counts, ids = [], []
     for each in counts:
         seen, order = np.asarray(each), None
