@@ -259,7 +259,7 @@ METHODS = [
         },
         formulas.popularity,
         6 * (4 + WIDTH) + 2 * (5 + WIDTH),
-        {"num_rows": 100_000, "inner_dim": 4, "ids": True},
+        {"num_rows": 100_000, "inner_dim": 4, "ids": np.arange(99_999, 0, -1)},
         variant=True,
     ),
     *(
