@@ -9,13 +9,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_pss.comparison.served import served
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.files import complete_file, write_text
 from keras_pss.metrics.click_metrics import Metrics
+from keras_pss.training.build_model import free_models
 from keras_pss.training.checkpoint import ForeignState
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
@@ -72,7 +72,7 @@ def run_cell(
         kind = "" if isinstance(error, ValueError) else type(error).__name__
         return {"name": name, "error": f"{kind}: {words}".removeprefix(": ")}
     finally:
-        keras.utils.clear_session()
+        free_models()
         gc.collect()
     digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
     path = out / PROBABILITIES / f"{name}-{digest}.npy"

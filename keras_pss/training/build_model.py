@@ -239,3 +239,10 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def free_models() -> None:
+    """Frees what Keras holds of models, and keeps the user's dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(before)

@@ -128,3 +128,21 @@ def as_sequence(name: str, value: Any, what: str) -> Sequence[Any]:
             f"Received: {name}={shown(value)} (of type {type(value).__name__})"
         )
     return value
+
+
+def int_or_each(name: str, value: Any, part: str) -> tuple[int, ...]:
+    """An integer as a tuple of one, or a list of one for each part.
+
+    Args:
+        name: Name of the argument.
+        value: Value of the argument, whose items the caller checks.
+        part: What the items belong to, such as `"band"`.
+    """
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(
+            f"`{name}` must be an integer, or a list of one for each {part}. "
+            f"Received: {name}={shown(value)}"
+        )
+    return tuple(value)

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import positive_int, shown
+from keras_pss.layers.base.checks import int_or_each, positive_int, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.mixed import power_rule
@@ -128,8 +128,8 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
             width = positive_int("inner_dim", inner_dim, output_dim)
             self._projects = width < output_dim
             return
-        self.inner_dim = _sequence("inner_dim", inner_dim)
-        self.num_rows = _sequence("num_rows", num_rows)
+        self.inner_dim = int_or_each("inner_dim", inner_dim, "block")
+        self.num_rows = int_or_each("num_rows", num_rows, "block")
         self._projects = self.inner_dim[-1] < output_dim
         self._set_blocks([input_dim], [self.num_rows], [self.inner_dim], [0])
 
@@ -319,15 +319,3 @@ def _of_tables(name: str, values: Any, numbers: Sequence[int]) -> list[Any]:
             "tables"
         )
     return [values[number] for number in numbers]
-
-
-def _sequence(name: str, value: Any) -> tuple[int, ...]:
-    """One number for each block."""
-    if isinstance(value, int):
-        return (value,)
-    if not isinstance(value, list | tuple) or not value:
-        raise ValueError(
-            f"`{name}` must be an integer, or a list of one for each block. "
-            f"Received: {name}={shown(value)}"
-        )
-    return tuple(value)

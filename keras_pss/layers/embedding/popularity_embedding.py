@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import shown
+from keras_pss.layers.base.checks import int_or_each, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.fused.popular.popular_ids import popular_ids
 from keras_pss.layers.fused.popular.popular_rows import PopularRows
@@ -159,7 +159,7 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             mask_zero,
             **kwargs,
         )
-        self.num_rows = _as_tuple("num_rows", num_rows)
+        self.num_rows = int_or_each("num_rows", num_rows, "band")
         self._set_bands(
             [input_dim],
             [self.num_rows],
@@ -307,15 +307,6 @@ def _each(
             f"for each table. Received: {len(num_rows)} entries for at least "
             f"{max(numbers) + 1} tables"
         )
-    return [_as_tuple("num_rows", num_rows[number]) for number in numbers]
-
-
-def _as_tuple(name: str, value: Any) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,)
-    if not isinstance(value, list | tuple) or not value:
-        raise ValueError(
-            f"`{name}` must be an integer, or a list of one for each band. "
-            f"Received: {name}={shown(value)}"
-        )
-    return tuple(value)
+    return [
+        int_or_each("num_rows", num_rows[number], "band") for number in numbers
+    ]

@@ -19,7 +19,7 @@ from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.composite import log_tables
 from keras_pss.planning import Plan, plan
-from keras_pss.training.build_model import build_model
+from keras_pss.training.build_model import build_model, free_models
 from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import counts, fit
 from keras_pss.training.tuning.candidates import Candidate, candidates
@@ -149,7 +149,7 @@ class _Runs:
         model.fit(batches, steps_per_epoch=_TRIED_STEPS, **few)
         each = (time.perf_counter() - begun) / _TRIED_STEPS
         epoch = config.rounds(self.data.rows("train")).epoch
-        _clear()
+        free_models()
         return _START_SECONDS + each * epoch * config.epochs
 
     def run(self, candidate: Candidate, seed: int) -> float:
@@ -164,7 +164,7 @@ class _Runs:
                 verbose=0,
             )
             auc = float(fitted.history["val_auc"][fitted.best])
-        _clear()
+        free_models()
         gc.collect()
         self.found.setdefault(candidate.name, []).append(round(auc, 6))
         return auc
@@ -186,13 +186,6 @@ class _Runs:
             log=data if data.has_named_tables else None,
             counts=self.counts,
         )
-
-
-def _clear() -> None:
-    """Frees what Keras holds of a model, and keeps the user's dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(before)
 
 
 @contextmanager
