@@ -2,8 +2,10 @@
 
 import gc
 import os
-from contextlib import suppress
+import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,8 +28,8 @@ if os.environ["KERAS_BACKEND"] == "jax":
 
 # What takes long to make: a folder's tests of one go to one process.
 SHARED = (
-    *("run", "whole", "done", "folder"),
-    *("exported", "features", "models"),
+    *("run", "whole", "done", "likes_run", "folder"),
+    *("exported", "features", "models", "tfds_dir"),
 )
 # Slow on JAX, which takes minutes to compile them, and quick elsewhere.
 SLOW_ON_JAX = (
@@ -95,9 +97,11 @@ def pytest_collection_finish(session):
 def _seed():
     import keras
 
-    keras.utils.set_random_seed(2026)
+    with _kept_kernels():
+        keras.utils.set_random_seed(2026)
     yield
-    keras.utils.clear_session(free_memory=False)
+    with _kept_kernels():
+        keras.utils.clear_session(free_memory=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -111,6 +115,26 @@ def _short_collections():
         jax.clear_caches()
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def _kept_kernels():
+    """Keras would drop TensorFlow's kernels, and each test make them again.
+
+    Nor does a seed load TensorFlow where the test did without it.
+    """
+    from keras.src.utils import rng_utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "tensorflow" in sys.modules:
+            from tensorflow.python.eager import context
+
+            patch.setattr(
+                context.pywrap_tfe, "TFE_ContextClearCaches", lambda _: None
+            )
+        else:
+            patch.setattr(rng_utils, "tf", SimpleNamespace(available=False))
+        yield
 
 
 def _shapes(item):
