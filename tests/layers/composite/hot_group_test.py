@@ -247,10 +247,10 @@ def test_saving_and_int8(inner, tmp_path):
     ids = ids_of(100)
     count(collection, ids)
     collection.shared.refresh()
-    exact = model.predict(ids, verbose=0)
+    exact = numpy_of(model(ids))
     model.save(tmp_path / "model.keras")
     after = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(after.predict(ids, verbose=0), exact)
+    np.testing.assert_array_equal(numpy_of(after(ids)), exact)
     twin = after.layers[-1]
     assert twin.get_config() == collection.get_config()
     assert twin.shared.count_hits() == (0, 300)
@@ -261,7 +261,7 @@ def test_saving_and_int8(inner, tmp_path):
         twin.shared.refresh().added, collection.shared.refresh().added
     )
     model.quantize("int8")
-    packed = model.predict(ids, verbose=0)
+    packed = numpy_of(model(ids))
     assert 0 < np.abs(packed - exact).max() < 0.05 * np.abs(exact).max()
     with pytest.raises(ValueError, match="is quantized, so its hot rows"):
         collection.shared.refresh()
