@@ -98,7 +98,7 @@ def files(draw):
     return header, lines, draw(st.booleans()), draw(st.integers(1, 200))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(files())
 @example((b"", [b"1::2::4::3", b"1:2:::4::3"], True, 1000))
 @example((b"", [b"1::2::4::3", b"1::2::4:3", b"x::2::4::3"], True, 1000))

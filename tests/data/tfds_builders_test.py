@@ -46,6 +46,8 @@ def write_avazu(path):
 class OfFiles(tfds.testing.DatasetBuilderTestCase):
     """TFDS' checks on files that are written before them."""
 
+    # The files of a class are written once.
+    pytestmark = pytest.mark.xdist_group("tfds_builders")
     BUILDER_CONFIG_NAMES_TO_TEST = ("full",)
 
     @classmethod

@@ -97,6 +97,7 @@ def test_a_run_is_scored_on_splits_that_it_has_not_seen(tmp_path, caplog):
         dim=4,
         epochs=1,
         batch_size=480,
+        jit_compile=False,  # other runs are compiled
     )
     report = train(open_click_log(log.path), config, run, verbose=0)
     caplog.clear()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,32 +18,36 @@ from keras_pss.training.run import train
 pytestmark = pytest.mark.tf_only
 
 
-def test_likes_of_movies_train_too(likes, tmp_path):
-    rows = likes
-    config = RunConfig(
-        model="neuralcf", method="full", epochs=2, batch_size=64, dim=4
-    )
-    report = train(rows, config, tmp_path / "run", verbose=0)
+CONFIG = RunConfig(
+    model="neuralcf",
+    method="full",
+    epochs=3,
+    batch_size=64,
+    dim=4,
+    jit_compile=False,  # other runs are compiled
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("likes")
+
+
+@pytest.fixture(scope="module")
+def likes_run(likes, folder):
+    train(likes, CONFIG, folder / "run", verbose=0)
+    return folder / "run"
+
+
+def test_likes_of_movies_train_too(likes, likes_run, folder, tmp_path):
+    report = json.loads((likes_run / "report.json").read_text())
     assert report["embedding_params"] == 2 * 4 * (60 + 40)
     assert report["rows"] == 60 * 3
-    content = (tmp_path / "likes.csv").read_bytes()
+    content = (folder / "likes.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert report["sources"] == [{"name": "likes.csv", "sha256": digest}]
     with pytest.raises(ValueError, match="`min_count` needs ids that are"):
-        train(
-            rows,
-            changed(config, min_count=2),
-            tmp_path / "filtered",
-        )
-
-
-@pytest.fixture
-def likes_run(likes, tmp_path):
-    config = RunConfig(
-        model="neuralcf", method="full", epochs=3, batch_size=64, dim=4
-    )
-    train(likes, config, tmp_path / "run", verbose=0)
-    return tmp_path / "run"
+        train(likes, changed(CONFIG, min_count=2), tmp_path / "filtered")
 
 
 def rated(part):
@@ -62,7 +67,9 @@ def told(caplog):
     return [record.getMessage() for record in records]
 
 
-def test_a_run_on_likes_scores_other_files(likes, likes_run, tmp_path, caplog):
+def test_a_run_on_likes_scores_other_files(
+    likes, likes_run, folder, tmp_path, caplog
+):
     """Its test rows, whose files number fewer users and movies."""
     report = json.loads((likes_run / "report.json").read_text())
     lines = rated(likes.parts["test"])
@@ -75,7 +82,7 @@ def test_a_run_on_likes_scores_other_files(likes, likes_run, tmp_path, caplog):
         for name in ("rows", "auc", "logloss", "calibration"):
             assert found[name] == pytest.approx(report[name], rel=1e-5), name
     assert not told(caplog)
-    found = evaluate(likes_run, [tmp_path / "likes.csv"]).as_dict()
+    found = evaluate(likes_run, [folder / "likes.csv"]).as_dict()
     assert found["rows"] == 60 * 30
     (warning,) = told(caplog)
     assert "likes.csv is the file likes.csv that the run was" in warning
@@ -102,12 +109,13 @@ def test_rows_that_a_run_on_likes_cannot_score(likes, likes_run, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", None])
 def test_a_run_on_likes_needs_its_ids(likes, likes_run, tmp_path, content):
     (tmp_path / "test.dat").write_text("".join(rated(likes.parts["test"])))
+    run = shutil.copytree(likes_run, tmp_path / "run")
     if content is None:  # as older versions left it
-        (likes_run / "encoder").unlink()
+        (run / "encoder").unlink()
     else:
-        (likes_run / "encoder").write_bytes(content)
+        (run / "encoder").write_bytes(content)
     with pytest.raises(ValueError, match=r"must be (a run on a|the encoder)"):
-        evaluate(likes_run, [tmp_path / "test.dat"])
+        evaluate(run, [tmp_path / "test.dat"])
 
 
 def test_damaged_ids_are_refused(tmp_path):
@@ -120,8 +128,8 @@ def test_damaged_ids_are_refused(tmp_path):
             LikesIds.load(path)
 
 
-@pytest.fixture
-def likes(tmp_path):
+@pytest.fixture(scope="module")
+def likes(folder):
     """A file of likes that movies and users agree on."""
     random = np.random.RandomState(0)
     lines = ["user_id,movie_id,like"]
@@ -129,8 +137,8 @@ def likes(tmp_path):
         for movie in random.permutation(40)[:30]:
             like = (user + movie) % 3 // 2
             lines.append(f"{user * 7 + 5},{movie * 3 + 2},{like}")
-    (tmp_path / "likes.csv").write_text("\n".join(lines) + "\n")
-    return open_click_log(tmp_path / "likes.csv")
+    (folder / "likes.csv").write_text("\n".join(lines) + "\n")
+    return open_click_log(folder / "likes.csv")
 
 
 def test_streams_go_on_where_they_were_stopped(data, likes):

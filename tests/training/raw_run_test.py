@@ -29,6 +29,7 @@ CONFIG = RunConfig(
     dim=4,
     epochs=1,
     batch_size=128,
+    jit_compile=False,  # other runs are compiled
 )
 
 

@@ -37,6 +37,7 @@ CONFIG = RunConfig(
     dim=4,
     epochs=1,
     batch_size=128,
+    jit_compile=False,  # other runs are compiled
 )
 
 

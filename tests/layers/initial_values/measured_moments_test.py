@@ -68,12 +68,12 @@ def test_a_subclass_that_only_calls_its_super_has_the_same_scale(kind, large):
         def __call__(self, shape, dtype=None):
             return super().__call__(shape, dtype)
 
-    for seed, *shape in [(1, 4, 8), (2, 10, 4), (3, 10, 4), *large]:
+    for seed, *shape in [(1, 4, 8), *large, (3, 10, 4)]:
         found = moments(Own(seed=seed), *shape)
         wanted = moments(kind(seed=seed), *shape)
         assert found.std == pytest.approx(wanted.std, rel=0.05)
         assert found.mean == wanted.mean == 0
-    assert moments(Own(seed=3), 10, 4) == moments(Own(seed=3), 10, 4)
+    assert moments(Own(seed=3), 10, 4) == found
     rows = [
         keras_pss.TTEmbedding(
             10, 4, cls(seed=1), rank=2, num_cores=2
