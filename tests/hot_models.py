@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from compiling import WITHOUT_XLA
 from keras import ops
 
 import keras_pss
@@ -21,6 +22,7 @@ def model_of(*layers, optimizer=None, **compiled):
     if len(outputs) > 1:
         outputs = [keras.layers.Concatenate()(outputs)]
     model = keras.Model(inputs, keras.layers.Dense(1)(outputs[0]))
+    compiled = {"jit_compile": WITHOUT_XLA} | compiled
     model.compile(optimizer or keras.optimizers.Adam(0.05), "mse", **compiled)
     return model
 

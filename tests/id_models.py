@@ -19,7 +19,7 @@ def tables(dim=4, **kwargs):
     return keras_pss.EmbeddingCollection(DIMS, dim, budget="10x", **kwargs)
 
 
-def model_of(name="DCN", embeddings=None):
+def model_of(name="DCN", embeddings=None, jit_compile="auto"):
     parts = [tables() if embeddings is None else embeddings]
     if name in ("DeepFM", "XDeepFM", "FiBiNET"):
         parts.append(tables(1, name="wide"))
@@ -29,7 +29,7 @@ def model_of(name="DCN", embeddings=None):
     if name == "DLRM":
         widths = {"bottom_units": (3,), "top_units": (3,)}
     model = getattr(keras_pss.models, name)(*parts, num_dense=2, **widths)
-    model.compile("sgd", "binary_crossentropy")
+    model.compile("sgd", "binary_crossentropy", jit_compile=jit_compile)
     return model
 
 

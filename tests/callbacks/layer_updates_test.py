@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compiling import WITHOUT_XLA
 from keras import ops
 
 import keras_pss
@@ -27,7 +28,7 @@ class Asked(keras_pss.FullEmbedding):
 
 def model_of(layer):
     model = keras.Sequential([keras.Input((), dtype="int32"), layer])
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=WITHOUT_XLA)
     return model
 
 
@@ -88,7 +89,7 @@ def test_hot_rows_are_filled_ten_times_an_epoch(trainable):
     model = keras.Sequential(
         [keras.Input((), dtype="int32"), layer, keras.layers.Dense(4)]
     )
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=WITHOUT_XLA)
     fit(model, LayerUpdates(6))
     assert bool(len(layer.ids())) == trainable
     late = keras_pss.HotRows(inner, 2)

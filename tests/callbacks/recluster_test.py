@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compiling import WITHOUT_XLA
 from keras import ops
 
 import keras_pss
@@ -20,7 +21,7 @@ NAMES = ("centroids", "residuals", "pointers", "epoch")
 def make(optimizer="adam", **changes):
     layer = ClusteredEmbedding(ROWS, WIDTH, num_clusters=10, **changes)
     model = keras.Sequential([keras.Input((), dtype="int32"), layer])
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=WITHOUT_XLA)
     return layer, model
 
 
@@ -104,7 +105,7 @@ def test_slots_of_the_replaced_tables_start_afresh(optimizer, value):
     inputs = keras.Input((), dtype="int32")
     layer = ClusteredEmbedding(ROWS, WIDTH, num_clusters=10)
     model = keras.Model(inputs, keras.layers.Dense(WIDTH)(layer(inputs)))
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=WITHOUT_XLA)
     watch = Watch(layer)
     fit(model, Recluster(every_epochs=2, until=2), watch, epochs=2)
     learned, cleared = watch.slots
@@ -175,7 +176,7 @@ def test_layers_are_found_wherever_they_are(monkeypatch):
     rows = keras.layers.Flatten()(inner(first))
     joined = keras.layers.Concatenate()([rows, own(second), frozen(second)])
     model = keras.Model([first, second], keras.layers.Dense(1)(joined))
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=WITHOUT_XLA)
     random = np.random.RandomState(0)
     ids = np.stack([random.randint(0, n, 64) for n in dims], 1).astype("int32")
     counts = {"own": np.bincount(IDS, minlength=ROWS)}

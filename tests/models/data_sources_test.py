@@ -1,17 +1,19 @@
 """Every source of batches that Keras takes is checked or refused."""
 
 import pickle
+from functools import partial
 
+import id_models
 import keras
 import numpy as np
 import pytest
+from compiling import WITHOUT_XLA
 from id_models import (
     BACKEND,
     GOOD,
     SLOW_BUT_ON_TORCH,
     batch,
     errors,
-    model_of,
     tables,
 )
 from keras.src.trainers.data_adapters.array_data_adapter import (
@@ -26,6 +28,7 @@ from keras_pss.ops.model_inputs.exact_inputs import ExactInputs
 pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
 
 LABELS = np.ones((2, 1), "float32")
+model_of = partial(id_models.model_of, jit_compile=WITHOUT_XLA)
 WRONG = {"2^32 + 5": GOOD + 2**32, "fraction": GOOD + 0.7}
 
 

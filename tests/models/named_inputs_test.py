@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compiling import WITHOUT_XLA
 from keras import ops
 
 import keras_pss
@@ -25,9 +26,9 @@ def tables(**kwargs):
     )
 
 
-def model_of(**kwargs):
-    model = keras_pss.models.DCN(tables(**kwargs), hidden_units=(5,))
-    model.compile("sgd", "binary_crossentropy")
+def model_of(jit_compile=WITHOUT_XLA):
+    model = keras_pss.models.DCN(tables(), hidden_units=(5,))
+    model.compile("sgd", "binary_crossentropy", jit_compile=jit_compile)
     return model
 
 
@@ -104,7 +105,7 @@ def test_training_by_names_is_training_by_packed_inputs():
     x = named()
     for form in (named, lambda: packed(x)):
         keras.utils.set_random_seed(1)
-        model, data = model_of(), form()
+        model, data = model_of("auto"), form()
         fitted = model.fit(
             data,
             Y,
@@ -231,13 +232,18 @@ WRONG = {
 }
 
 
+@pytest.fixture(scope="module")
+def refusing():
+    """A model for inputs that are refused before it sees them."""
+    return model_of()
+
+
 @pytest.mark.parametrize("message", WRONG)
 @pytest.mark.parametrize("method", ["predict", "__call__", "fit"])
-def test_wrong_names_and_values(message, method):
-    model = model_of()
+def test_wrong_names_and_values(refusing, message, method):
     arguments = {"fit": {"y": Y, "verbose": 0}, "predict": {"verbose": 0}}
     with pytest.raises(ValueError, match=f"(?s){message}"):
-        getattr(model, method)(WRONG[message](), **arguments.get(method, {}))
+        getattr(refusing, method)(WRONG[message](), **arguments.get(method, {}))
 
 
 @pytest.mark.tf_only

@@ -6,6 +6,7 @@ import keras
 import named_tables
 import numpy as np
 import pytest
+from compiling import WITHOUT_XLA
 from keras import ops
 from small_models import MODELS, SMALL, WIDE, model_of
 from small_models import batch as positional_batch
@@ -58,7 +59,9 @@ def labels():
 def test_models_train_and_are_saved(name, widths, tmp_path):
     model = named_model(name, tables(widths))
     assert list(model.input) == ["dense", *tables().inputs()]
-    model.compile("adam", "binary_crossentropy")
+    # Once for each model.
+    jit = "auto" if widths[0] else WITHOUT_XLA
+    model.compile("adam", "binary_crossentropy", jit_compile=jit)
     before = ops.convert_to_numpy(model(batch()))
     assert before.shape == (SIZE, 1)
     assert np.isfinite(before).all()
