@@ -10,6 +10,9 @@ DEMO ?= demo
 # processes of their own: one more than there are cores pays.
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadgroup
+# Each of these processes, and those that they start, would otherwise compile
+# the tests and the package anew where the environment forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow test-fast lint clean
 
@@ -24,11 +27,12 @@ test: $(VENV)/.test lint
 	$(ONE_THREAD) $(ON_JAX) -m "not slow and not real_data" $(PORTABLE)
 	$(ONE_THREAD) $(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
 
+SLOW := slow and not real_data
 test-slow: $(VENV)/.test
 	$(BUILD_OPS)
-	$(ON_TENSORFLOW) -m "slow and not real_data"
-	$(ON_JAX) -m "slow and not real_data" $(PORTABLE)
-	$(ON_TORCH) -m "slow and not real_data" $(PORTABLE)
+	$(ON_TENSORFLOW) -m "$(SLOW)"
+	$(ON_JAX) -m "$(SLOW)" $(PORTABLE)
+	$(ON_TORCH) -m "$(SLOW)" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
