@@ -31,16 +31,17 @@ SLOW := slow and not real_data
 test-slow: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ON_TENSORFLOW) -m "$(SLOW)"
-	$(ON_JAX) -m "$(SLOW)" $(PORTABLE)
-	$(ON_TORCH) -m "$(SLOW)" $(PORTABLE)
+	$(ONE_THREAD) $(ON_JAX) -m "$(SLOW)" $(PORTABLE)
+	$(ONE_THREAD) $(ON_TORCH) -m "$(SLOW)" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ONE_THREAD) $(ON_TENSORFLOW)
 
-# Quick tests run in parallel, and threads of each would only wait for others;
-# the slow ones have as many as a user's process.
+# Tests run in parallel, and threads of each would only wait for others. The
+# slow ones on TensorFlow, which train whole runs, have as many as a user's
+# process.
 ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
 ON_TENSORFLOW = KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL)

@@ -69,7 +69,8 @@ def test_rows_stay_on_the_grid_while_they_learn(storage, optimizer):
         assert_on_grid(layer)
 
 
-# PyTorch runs each step by itself, which takes it a minute for 10,000.
+# PyTorch runs each step by itself, which takes it a minute for 10,000;
+# rounding_test.py draws as often there.
 ON_TORCH = keras.backend.backend() == "torch"
 
 
