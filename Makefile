@@ -28,11 +28,14 @@ test: $(VENV)/.test lint
 	$(ONE_THREAD) $(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
 
 SLOW := slow and not real_data
+# These start hardly a process of their own, and each test process collects
+# all tests anew.
+ALONE := -n $$(($(JOBS) - 1))
 test-slow: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ON_TENSORFLOW) -m "$(SLOW)"
-	$(ONE_THREAD) $(ON_JAX) -m "$(SLOW)" $(PORTABLE)
-	$(ONE_THREAD) $(ON_TORCH) -m "$(SLOW)" $(PORTABLE)
+	$(ONE_THREAD) $(ON_JAX) $(ALONE) -m "$(SLOW)" $(PORTABLE)
+	$(ONE_THREAD) $(ON_TORCH) $(ALONE) -m "$(SLOW)" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test

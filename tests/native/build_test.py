@@ -211,6 +211,7 @@ def test_the_core_on_its_own_and_under_sanitizers(tmp_path):
     for sanitize in ("", "address,undefined"):
         folder = tmp_path / (sanitize or "plain")
         options = ["-DKERAS_PSS_TESTS=ON", f"-DKERAS_PSS_SANITIZE={sanitize}"]
+        options.append("-DCMAKE_CXX_FLAGS=-O1")  # sanitizers are slow without
         for command in (
             ["cmake", "-S", SOURCES, "-B", folder, *options],
             ["cmake", "--build", folder, "-j2"],
