@@ -10,6 +10,9 @@ DEMO ?= demo
 # processes of their own: one more than there are cores pays.
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadgroup
+# Each of these processes, and those that they start, would otherwise compile
+# the tests and the package anew where the environment forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow test-fast lint clean
 
@@ -24,19 +27,24 @@ test: $(VENV)/.test lint
 	$(ONE_THREAD) $(ON_JAX) -m "not slow and not real_data" $(PORTABLE)
 	$(ONE_THREAD) $(ON_TORCH) -m "not slow and not real_data" $(PORTABLE)
 
+SLOW := slow and not real_data
+# These start hardly a process of their own, and each test process collects
+# all tests anew.
+ALONE := -n $$(($(JOBS) - 1))
 test-slow: $(VENV)/.test
 	$(BUILD_OPS)
-	$(ON_TENSORFLOW) -m "slow and not real_data"
-	$(ON_JAX) -m "slow and not real_data" $(PORTABLE)
-	$(ON_TORCH) -m "slow and not real_data" $(PORTABLE)
+	$(ON_TENSORFLOW) -m "$(SLOW)"
+	$(ONE_THREAD) $(ON_JAX) $(ALONE) -m "$(SLOW)" $(PORTABLE)
+	$(ONE_THREAD) $(ON_TORCH) $(ALONE) -m "$(SLOW)" $(PORTABLE)
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
 	$(BUILD_OPS)
 	$(ONE_THREAD) $(ON_TENSORFLOW)
 
-# Quick tests run in parallel, and threads of each would only wait for others;
-# the slow ones have as many as a user's process.
+# Tests run in parallel, and threads of each would only wait for others. The
+# slow ones on TensorFlow, which train whole runs, have as many as a user's
+# process.
 ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
 # Each of many processes would otherwise compile the package, and rewrite the

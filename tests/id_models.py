@@ -7,8 +7,13 @@ import pytest
 import keras_pss
 
 BACKEND = keras.backend.backend()
-# Other backends would import PyTorch for its loaders, which takes long.
-SLOW_BUT_ON_TORCH = [] if BACKEND == "torch" else [pytest.mark.slow]
+# Other backends would import PyTorch for its loaders, which takes long: one
+# process does.
+SLOW_BUT_ON_TORCH = (
+    []
+    if BACKEND == "torch"
+    else [pytest.mark.slow, pytest.mark.xdist_group("torch")]
+)
 
 
 DIMS = (1000, 500, 12)

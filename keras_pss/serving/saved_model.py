@@ -117,7 +117,9 @@ def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
         archive.track(part)
     archive.add_endpoint("serve", _traced(model, structure))
     if scorer is not None:
-        archive.track(scorer.preprocessing)
+        # One by one: a whole model's call would be traced once more.
+        for layer in scorer.preprocessing.layers:
+            archive.track(layer)
         archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
     archive.write_out(path, verbose=False)
 

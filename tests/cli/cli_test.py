@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from command_line import NARROW, call, keras_pss
+from runs import without_raw_rows
 
 pytestmark = pytest.mark.tf_only
 
@@ -29,8 +30,15 @@ def test_the_way_of_a_user(folder, caplog):
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
 
 
+@pytest.fixture
+def plain_exports():
+    """A test's runs export no raw rows, which take most of a short run."""
+    with without_raw_rows():
+        yield
+
+
 @pytest.mark.slow
-def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
+def test_a_recipe_is_a_run_with_the_papers_numbers(folder, plain_exports):
     done = call("recipes")
     assert done.returncode == 0, done.stderr
     for name in ("criteo_tb_mlperf/10000x", "fpd_criteo_tb/r16-p4"):
@@ -66,7 +74,7 @@ def test_a_recipe_is_a_run_with_the_papers_numbers(folder):
 
 
 @pytest.mark.slow
-def test_training_from_a_file_keeps_its_records(folder):
+def test_training_from_a_file_keeps_its_records(folder, plain_exports):
     done = call(
         *[
             "train",
@@ -82,6 +90,8 @@ def test_training_from_a_file_keeps_its_records(folder):
             "1",
             "--option",
             "hash=universal",
+            *["--model-option", "bottom_units=[8]"],
+            *["--model-option", "top_units=[8]"],
         ],
         folder=folder,
     )

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from command_line import call
 from small_grid import grid
 
 from keras_pss.comparison import compare
@@ -133,13 +134,22 @@ def test_a_killed_comparison_goes_on(done, data, tmp_path):
         "[run]\nepochs = 1\nevaluations = 2\nbatch_size = 512\ndim = 4\n"
         "[model_options.dlrm]\nbottom_units = [8]\ntop_units = [8]\n"
     )
-    command = [sys.executable, "-m", "keras_pss_cli", "compare"]
-    command += ["--data", str(data), "--out", str(out), "--grid", str(file)]
+    command = [
+        "compare",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--grid",
+        str(file),
+    ]
     # As many as in `done`: the threads of a worker are its share of the cores,
     # and the last bits of a matrix product may depend on their number.
     command += ["--workers", "2"]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_pss_cli", *command], env=environment
+    )
     # In the middle of a cell, as soon as one is finished and it has a state.
     while len(read(out / "results.jsonl")) < 1 or not list(
         (out / "running").glob("*/state.npz")
@@ -154,9 +164,8 @@ def test_a_killed_comparison_goes_on(done, data, tmp_path):
             break
         time.sleep(0.1)
     assert workers_of(out) == []
-    again = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
-    )
+    again = call(*command)
+    assert again.returncode == 0, again.stderr
     assert (out / "results.jsonl").read_text().startswith(kept)
     found = read(out / "results.jsonl")
     assert set(found) == set(whole.results)

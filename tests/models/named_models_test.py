@@ -45,13 +45,18 @@ def labels():
     return (np.arange(SIZE) % 2).astype("float32")
 
 
+def marks(name, widths):
+    if name in QUICK:
+        return []
+    # Tables of one width need no projections, on each backend alike.
+    alike = [pytest.mark.tf_only] if widths == (8, 8, 8) else []
+    return [pytest.mark.slow, *alike]
+
+
 @pytest.mark.parametrize(
     ("name", "widths"),
     [
-        # Tables of one width need no projections.
-        pytest.param(
-            name, widths, marks=() if name in QUICK else pytest.mark.slow
-        )
+        pytest.param(name, widths, marks=marks(name, widths))
         for name in MODELS
         for widths in ((None, 4, 6), (8, 8, 8))
     ],

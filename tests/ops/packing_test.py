@@ -1,5 +1,6 @@
 """Packed tables against NumPy: every number, whatever the shape and form."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -8,6 +9,10 @@ from keras_pss.ops.packing import BLOCK_SIZE, Int4, Int8, OwnGrid
 
 SHAPES = [(1, 1), (7, 1), (200, 1), (5, 3), (40, 2), (11, 12), (3, 64)]
 SHAPES += [(6, 130), (4, 257), (129, 16)]
+if keras.backend.backend() == "jax":
+    # It compiles each shape: one of each kind will do, since all that is done
+    # are the same gathers and shifts of integers.
+    SHAPES = [(7, 1), (5, 3), (11, 12), (6, 130)]
 BLOCKS = [-1, 1, 5, 16, 64, BLOCK_SIZE, 1000]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 

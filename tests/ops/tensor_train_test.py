@@ -71,7 +71,9 @@ def test_shapes_hold_every_row(rows, cores):
 @settings(max_examples=60, deadline=None)
 @given(shape=st.lists(st.integers(1, 12), min_size=2, max_size=5))
 def test_digits_are_those_of_unravel_index(shape):
-    ids = np.arange(math.prod(shape), dtype=np.int32)
+    count = math.prod(shape)
+    # JAX compiles each length, so there are few.
+    ids = np.arange(1 << (count - 1).bit_length(), dtype=np.int32) % count
     found = tensor_train.digits(ops.convert_to_tensor(ids), shape)
     expected = np.unravel_index(ids, shape)
     for digit, wanted in zip(found, expected, strict=True):

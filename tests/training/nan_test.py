@@ -11,7 +11,10 @@ from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import fit, model_for
 from keras_pss.training.run import train
 
-pytestmark = pytest.mark.tf_only
+pytestmark = [
+    pytest.mark.tf_only,
+    pytest.mark.usefixtures("plain_exports"),
+]
 
 
 @pytest.mark.slow

@@ -180,7 +180,9 @@ def avazu(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_recipe_prepares_the_log_of_its_schema(avazu, tmp_path):
+def test_a_recipe_prepares_the_log_of_its_schema(
+    avazu, tmp_path, plain_exports
+):
     recipe = recipes.load("avazu_x4_001/dcn")
     found = locate(avazu, tmp_path / "run", settings=recipe.settings)
     log = open_click_log(found.path)

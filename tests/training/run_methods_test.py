@@ -16,7 +16,10 @@ from keras_pss.training.finished.evaluation import evaluate
 from keras_pss.training.finished.finished_run import load_model
 from keras_pss.training.run import train
 
-pytestmark = pytest.mark.tf_only
+pytestmark = [
+    pytest.mark.tf_only,
+    pytest.mark.usefixtures("plain_exports"),
+]
 
 # Real click logs lie beside the project where there are any.
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -27,6 +30,7 @@ REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 def test_every_method_trains(method, data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
+        model_options=NARROW,
         method=method,
         budget="3x",
         epochs=1,
@@ -42,7 +46,13 @@ def test_every_method_trains(method, data, tmp_path):
 def test_clustered_tables_are_reclustered(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
-        method="clustered", budget="4x", epochs=2, batch_size=512, patience=5
+        model_options=NARROW,
+        method="clustered",
+        budget="1.1x",
+        compress_largest=3,  # each table is a layer of its own
+        epochs=2,
+        batch_size=512,
+        patience=5,
     )
     train(prepared, config, tmp_path / "run", verbose=0)
     model = load_model(tmp_path / "run")
@@ -62,6 +72,7 @@ def test_hot_rows_are_refreshed_by_themselves(data, tmp_path):
     prepared = criteo.load(data / "prepared")
     config = RunConfig(
         model="deepfm",
+        model_options={"hidden_units": [8]},
         method="hot_rows",
         options={"inner": "robe", "capacity": 6},
         budget="20x",

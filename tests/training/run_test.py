@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from runs import NARROW
+from runs import NARROW, changed
 
 from keras_pss.data import criteo, synthetic
 from keras_pss.training.config import RunConfig
@@ -199,14 +199,16 @@ def test_an_older_run_knows_no_sources(run, data, tmp_path, caplog):
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_run(data, tmp_path):
+def test_the_same_seed_gives_the_same_run(data, tmp_path, plain_exports):
     prepared = criteo.load(data / "prepared")
-    config = RunConfig(budget="20x", epochs=1, batch_size=512, seed=3)
+    config = RunConfig(
+        model_options=NARROW, budget="20x", epochs=1, batch_size=512, seed=3
+    )
     first, second = (
         train(prepared, config, tmp_path / name, verbose=0) for name in "ab"
     )
     assert first["auc"] == second["auc"]
-    other = RunConfig(budget="20x", epochs=1, batch_size=512, seed=4)
+    other = changed(config, seed=4)
     third = train(prepared, other, tmp_path / "c", verbose=0)
     assert third["auc"] != first["auc"]
 

@@ -69,16 +69,23 @@ def test_rows_stay_on_the_grid_while_they_learn(storage, optimizer):
         assert_on_grid(layer)
 
 
+# PyTorch runs each step by itself, which takes it a minute for 10,000;
+# rounding_test.py draws as often there.
+ON_TORCH = keras.backend.backend() == "torch"
+
+
 @pytest.mark.parametrize(
-    "steps", [1_000, pytest.param(10_000, marks=pytest.mark.slow)]
+    "steps",
+    [
+        1_000,
+        *([] if ON_TORCH else [pytest.param(10_000, marks=pytest.mark.slow)]),
+    ],
 )
 @every_storage
 def test_untouched_rows_do_not_drift_in_thousands_of_steps(storage, steps):
     layer = QuantizedEmbedding(ROWS, WIDTH, storage=storage)
     model = model_of(layer)
-    # PyTorch runs each step by itself.
-    at_once = 1 if keras.backend.backend() == "torch" else 500
-    model.compile("sgd", "mse", steps_per_execution=at_once)
+    model.compile("sgd", "mse", steps_per_execution=1 if ON_TORCH else 500)
     before = numbers(layer).copy()
     ids = np.random.RandomState(2).randint(0, ROWS // 2, (steps,))
     targets = np.tile(TARGETS, (steps // 96 + 1, 1))[:steps]
