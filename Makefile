@@ -47,10 +47,6 @@ test-fast: $(VENV)/.test
 # process.
 ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
 
-# Each of many processes would otherwise compile the package, and rewrite the
-# assertions of the tests, again.
-export PYTHONDONTWRITEBYTECODE =
-
 ON_TENSORFLOW = KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PARALLEL)
 ON_TORCH = KERAS_BACKEND=torch $(BIN)/python -m pytest $(PARALLEL)
 # JAX compiles each operation for each shape, which takes most of its time: it
