@@ -54,6 +54,8 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
             the optimizer is built for a weight that is no matrix.
     """
 
+    loss_scale_factor: float | None
+
     def __init__(
         self,
         learning_rate: Any,

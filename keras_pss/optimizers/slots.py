@@ -33,7 +33,7 @@ OPTIMIZER_SLOTS = {
     "lion": 1,
 }
 # Names that stand for these optimizers for tables of rows, and Adam elsewhere.
-ROW_OPTIMIZERS: dict[str, type[RowOptimizer]] = {
+ROW_OPTIMIZERS: dict[str, Any] = {
     "lazy_adam": LazyAdam,
     "rowwise_adagrad": RowwiseAdagrad,
     "lazy_sgd": LazySGD,
