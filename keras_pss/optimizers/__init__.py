@@ -8,6 +8,7 @@ from keras_pss.optimizers.clipped_multi_optimizer import (
 )
 from keras_pss.optimizers.lazy_adam import LazyAdam as LazyAdam
 from keras_pss.optimizers.lazy_sgd import LazySGD as LazySGD
+from keras_pss.optimizers.row_optimizer import RowOptimizer as RowOptimizer
 from keras_pss.optimizers.rowwise_adagrad import (
     RowwiseAdagrad as RowwiseAdagrad,
 )

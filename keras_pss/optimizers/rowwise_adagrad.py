@@ -43,7 +43,7 @@ class RowwiseAdagrad(RowOptimizer):
 
     ```python
     ids = keras.Input((26,), dtype="int32")
-    rows = keras_pss.FullEmbedding(1_000_000, 16)(ids)
+    rows = keras_pss.FullEmbedding(100_000, 16)(ids)
     click = keras.layers.Dense(1)(keras.layers.Flatten()(rows))
     model = keras.Model(ids, click)
     tables = keras_pss.optimizers.RowwiseAdagrad(0.02)
