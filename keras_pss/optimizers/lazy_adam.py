@@ -1,5 +1,6 @@
 """Adam that updates the rows of a batch alone."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,13 +90,20 @@ class LazyAdam(RowOptimizer):
         m, v = slots
         m = m + (gradient - m) * (1 - self.beta_1)
         v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
-        # Powers in float32: β₂ rounds to 1 in half precision.
-        step = ops.cast(self.iterations + 1, "float32")
-        unbiased = ops.sqrt(1 - ops.power(self.beta_2, step)) / (
-            1 - ops.power(self.beta_1, step)
+        unbiased = ops.sqrt(self._weight(self.beta_2)) / self._weight(
+            self.beta_1
         )
         rate = learning_rate * ops.cast(unbiased, rows.dtype)
         return rows - rate * m / (ops.sqrt(v) + self.epsilon), [m, v]
+
+    def _weight(self, beta: float) -> Tensor:
+        """1 - β^t, in float32 and without the cancellation of the first steps.
+
+        The weights of all gradients in a moment sum up to it.
+        """
+        step = ops.cast(self.iterations + 1, "float32")
+        # log(0) is -∞, and a product with it may be NaN.
+        return -ops.expm1(step * math.log(max(beta, 1e-30)))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -91,7 +91,9 @@ def test_tables_of_rows_are_told_from_factors_and_memories():
     assert chosen(low_rank) == ({"narrow_table"}, {"projection_table"})
     memcom = keras_pss.MEMComEmbedding(DIM, WIDTH, num_buckets=9)
     assert {"shared_table", "scale_table"} <= chosen(memcom)[0]
-    hot = keras_pss.HotRows(keras_pss.ROBEEmbedding(DIM, WIDTH, 50), 5)
+    hot = keras_pss.HotRows(
+        keras_pss.ROBEEmbedding(DIM, WIDTH, memory_size=50), 5
+    )
     assert chosen(hot) == ({"hot_table"}, {"memory_table"})
 
 
@@ -150,7 +152,7 @@ def test_every_way_to_run_a_step_trains_alike(monkeypatch):
         stock = compiled(sequential(keras.layers.Embedding(DIM, WIDTH)))
     stock.set_weights(full().get_weights())
     assert_equal(graph, fit(stock), 1e-6)
-    # A later optimizer that updates all rows is as it was.
+    # With an optimizer that updates all rows, small tables are dense.
     model = full()
     model.compile("adam", "mse")
     assert not sparse_gradient.pays(model.layers[0].embeddings)
