@@ -158,10 +158,11 @@ def test_lazy_adam_is_pytorchs_sparse_adam():
         ids, values = ids[:-2], values[:-2]
         step(ids, values)
         index = torch.tensor(ids[None].astype("int64"))
-        weight.grad = torch.sparse_coo_tensor(
-            index, torch.tensor(values), tuple(weight.shape)
-        )
-        theirs.step()
+        with torch.sparse.check_sparse_tensor_invariants():
+            weight.grad = torch.sparse_coo_tensor(
+                index, torch.tensor(values), tuple(weight.shape)
+            )
+            theirs.step()
     np.testing.assert_allclose(
         numpy_of(table), weight.detach().cpu().numpy(), atol=1e-6
     )
