@@ -15,7 +15,8 @@ largest tables need most of the machine's memory:
                                            nn.Embedding(sparse=True), and Adam
 
 Keras' Adam trains the dense layer beside the first three. Prints the median and
-the best of the steps, and the number of different rows in a batch; writes JSON
+the best of the steps, the mean CPU time of a step, which other load on the
+machine affects least, and the number of different rows in a batch; writes JSON
 lines.
 """
 
@@ -43,7 +44,9 @@ from keras_pss.training.environment import machine, versions
 
 BATCH, COLUMNS, DIM = 512, 26, 16
 FEW = 40_000  # rows of the smallest table
-WARM_UP = 5
+WARM_UP = 3
+# The ways whose steps update all rows, or copy them.
+SLOW = ("adam", "stock_adam", "stock_lazy_adam")
 
 TABLES: dict[str, tuple[Any, Callable[[], Any]]] = {
     "lazy_adam": (keras_pss.FullEmbedding, LazyAdam),
@@ -68,17 +71,22 @@ def main() -> None:
         "versions": versions(),
         "commit": timing.commit(),
     }
-    print(f"{'':18} {'rows':>10} {'unique':>7} {'median':>8} {'best':>8} ms")
+    print(
+        f"{'':18} {'rows':>10} {'unique':>7} {'median':>8} {'best':>8} "
+        f"{'CPU':>8} ms"
+    )
     for rows in arguments.rows:
         batches = _batches(rows, arguments.ids)
         unique = round(statistics.mean(len(np.unique(b)) for b in batches))
         for name in arguments.ways:
-            times = _times(name, rows, batches, arguments.seconds)
-            if times is None:
+            measured = _times(name, rows, batches, arguments.seconds)
+            if measured is None:
                 continue
+            times, cpu = measured
             median, best = statistics.median(times), min(times)
             print(
-                f"{name:18} {rows:10,} {unique:7,} {median:8.1f} {best:8.1f}",
+                f"{name:18} {rows:10,} {unique:7,} {median:8.1f} {best:8.1f} "
+                f"{cpu:8.1f}",
                 flush=True,
             )
             found = {
@@ -87,6 +95,7 @@ def main() -> None:
                 "unique": unique,
                 "median_ms": median,
                 "best_ms": best,
+                "cpu_ms": cpu,
                 "steps": len(times),
             }
             if arguments.out:
@@ -110,22 +119,24 @@ def _batches(rows: int, how: str) -> list[np.ndarray]:
 
 def _times(
     name: str, rows: int, batches: list[np.ndarray], seconds: float
-) -> list[float] | None:
-    """Milliseconds of steps, for some seconds; None if torch is not there."""
+) -> tuple[list[float], float] | None:
+    """Milliseconds of steps, and of CPU time a step; None without torch."""
     made = _torch_step(rows) if name not in TABLES else _step(name, rows)
     if made is None:
         return None
     turn = iter(_repeated(batches))
-    for _ in range(WARM_UP):
+    # The first step of each batch also waits for memory to be allocated.
+    for _ in range(WARM_UP if name in SLOW else 2 * len(batches)):
         made(next(turn))
     times: list[float] = []
     end = time.perf_counter() + seconds
+    cpu = time.process_time()
     while len(times) < 5 or time.perf_counter() < end:
         batch = next(turn)
         start = time.perf_counter()
         made(batch)
         times.append(1e3 * (time.perf_counter() - start))
-    return times
+    return times, 1e3 * (time.process_time() - cpu) / len(times)
 
 
 def _repeated(batches: list[np.ndarray]) -> Iterator[np.ndarray]:

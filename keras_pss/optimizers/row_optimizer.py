@@ -149,6 +149,13 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
         if trainable_variables is None:
             trainable_variables = keras_internals.trained_by(self)
         trainable_variables = list(trainable_variables)
+        if len(grads) != len(trainable_variables):
+            raise ValueError(
+                "`grads` must have a gradient for each variable that the "
+                "optimizer was built with, and it must be built if no "
+                f"variables are given. Received: {len(grads)} gradients for "
+                f"{len(trainable_variables)} variables"
+            )
         scale = self.loss_scale_factor
         ready = []
         for gradient, variable in zip(grads, trainable_variables, strict=True):

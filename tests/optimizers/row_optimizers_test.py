@@ -200,6 +200,10 @@ def test_a_schedule_is_that_of_all_steps():
         (lambda: LazyAdam(use_ema=True), "no moving averages of weights"),
         (lambda: LazyAdam(beta_1=1.0), r"`beta_1` must be in \[0, 1\)"),
         (lambda: LazyAdam(epsilon=0.0), "`epsilon` must be a positive number"),
+        (
+            lambda: LazySGD().apply([ops.ones((2, 2))]),
+            "Received: 1 gradients for 0 variables",
+        ),
         (lambda: RowwiseAdagrad(epsilon=-1.0), "`epsilon` must be a positive"),
         (lambda: LazySGD(momentum=1.5), r"`momentum` must be in \[0, 1\)"),
         (
