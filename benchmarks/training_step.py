@@ -13,8 +13,10 @@ the proportions of Criteo Kaggle:
     int4        the same with rows of four bits, for as many bytes
     pure        ROBE at the budget, with the keras.ops path
     embedding   keras.layers.Embedding on all rows, uncompressed
+    lazy        keras_pss' full tables, with LazySGD or LazyAdam for the rows of
+                the batch and Keras' optimizer for the network
 
-The first five take turns; the last one is measured alone, since it needs most
+The first five take turns; the last two are measured alone, since they need most
 of the machine's memory. Memory that a step frees is kept for the next step, as
 in `keras-pss train`. Prints ratios; writes JSON lines.
 """
@@ -37,10 +39,15 @@ from lookup import KAGGLE
 
 import keras_pss
 from keras_pss import native
+from keras_pss.optimizers import LazyAdam, LazySGD, for_tables
 from keras_pss.training.allocator import keep_freed_memory
 from keras_pss.training.environment import machine, versions
 
 DIM = 16
+LAZY = {
+    "sgd": lambda: LazySGD(0.01),
+    "adam": lambda: LazyAdam(0.001),
+}
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.01),
     "adam": lambda: keras.optimizers.Adam(0.001),
@@ -96,15 +103,19 @@ def main() -> None:
     }
     y = random.integers(0, 2, (batch, 1)).astype(np.float32)
 
-    def step(embedding: Any, optimizer: str) -> Any:
+    def step(embedding: Any, optimizer: str, lazy: bool = False) -> Any:
         model = keras_pss.models.DLRM(embedding)
-        model.compile(OPTIMIZERS[optimizer](), "binary_crossentropy")
+        made = OPTIMIZERS[optimizer]()
+        if lazy:
+            made = for_tables(model, LAZY[optimizer](), made)
+        model.compile(made, "binary_crossentropy")
         model.train_on_batch(x, y)  # traced here, with or without kernels
         return lambda: model.train_on_batch(x, y)
 
     def of(method: str, **options: Any) -> Any:
+        budget = None if method == "full" else arguments.budget
         return keras_pss.EmbeddingCollection(
-            dims, DIM, method, arguments.budget, options=options
+            dims, DIM, method, budget, options=options
         )
 
     for optimizer in OPTIMIZERS:
@@ -119,11 +130,16 @@ def main() -> None:
         times = timing.in_turns(ways, arguments.rounds, least_ms=0)
         del ways
         keras.backend.clear_session()
-        with contextlib.suppress(MemoryError):
-            whole = {"embedding": step(Embedding(dims), optimizer)}
-            times |= timing.in_turns(whole, arguments.whole_rounds, least_ms=0)
-            del whole
-            keras.backend.clear_session()
+        for name in ("embedding", "lazy"):
+            with contextlib.suppress(MemoryError):
+                lazy = name == "lazy"
+                full = of("full") if lazy else Embedding(dims)
+                whole = {name: step(full, optimizer, lazy)}
+                times |= timing.in_turns(
+                    whole, arguments.whole_rounds, least_ms=0
+                )
+                del whole, full
+                keras.backend.clear_session()
         line = {
             "optimizer": optimizer,
             "rows": sum(dims),

@@ -95,11 +95,43 @@ def place_among_trained(optimizer: Any, variable: Any) -> int | None:
         return None
 
 
+def trained_by(optimizer: Any) -> list[Any]:
+    """The variables that a built optimizer trains."""
+    return optimizer._trainable_variables
+
+
 def count_trained(optimizer: Any) -> int:
     """Number of variables that a built optimizer trains."""
-    return len(optimizer._trainable_variables)
+    return len(trained_by(optimizer))
 
 
 def is_called(layer: Any) -> bool:
     """Whether a layer was called on symbolic inputs, as in a model."""
     return bool(layer._inbound_nodes)
+
+
+class StepsOfRows:
+    """Lets an optimizer clip sums and decay rows, in place of Keras' steps.
+
+    Keras would clip a sparse gradient before duplicates are summed, and decay
+    all rows of a table at each step. This mixin must precede
+    `keras.optimizers.Optimizer` in the list of bases.
+    """
+
+    clipped: Any
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        return self.clipped(grads)
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        """Does nothing: `update_step` decays the rows that it updates."""
+
+
+def decays(optimizer: Any, variable: Any) -> bool:
+    """Whether an optimizer with weight decay applies it to a variable."""
+    return optimizer._use_weight_decay(variable)
+
+
+def optimizer_for(optimizer: Any, variable: Any) -> Any:
+    """The optimizer that a `MultiOptimizer` chooses for a variable."""
+    return optimizer._optimizer_map(variable)

@@ -36,6 +36,7 @@ SLOW_ON_JAX = (
     "contract_saving_test.py",
     "embedding_bag_gradients_test.py",
     "embedding_bag_saving_test.py",
+    "for_tables_test.py",
     "golden_test.py",
     "hot_rows_counting_test.py",
     "hot_rows_refresh_test.py",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import keras_pss
+from keras_pss import optimizers
 from keras_pss.metrics import click_metrics as metrics
 from keras_pss.metrics import significance
-from keras_pss.optimizers import warmup_decay as schedules
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -25,7 +25,13 @@ DOCUMENTED = {
     "RefreshHotRows": keras_pss.callbacks.RefreshHotRows,
     "MetricsAccumulator": metrics.MetricsAccumulator,
     "compare_auc": significance.compare_auc,
-    "WarmupDecay": schedules.WarmupDecay,
+    **{
+        name: getattr(optimizers, name)
+        for name in (
+            *("WarmupDecay", "LazyAdam", "LazySGD", "RowwiseAdagrad"),
+            "for_tables",
+        )
+    },
     **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
     **dict(inspect.getmembers(keras_pss.planning.theory, inspect.isfunction)),
     **{
@@ -64,6 +70,7 @@ def check_comment(line, scope):
     [
         "README.md",
         "docs/methods.md",
+        "docs/optimizers.md",
         "docs/planning.md",
         "docs/theory.md",
         "docs/training.md",

@@ -77,6 +77,7 @@ ALLOWED = {
         "layers",
         "metrics",
         "named_toml",
+        "optimizers",
         "planning",
         "serving",
         "training",

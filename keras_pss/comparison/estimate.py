@@ -7,6 +7,7 @@ from typing import Any
 from keras_pss.comparison.grid import Cell
 from keras_pss.comparison.method_rows import FULL
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.optimizers.slots import ROW_OPTIMIZERS
 
 # Measured with the grid `small` on one core of 2025, and only a guess for
 # other machines: the first finished cells replace it.
@@ -105,7 +106,7 @@ def guessed_seconds(cell: Cell, rows: int, ids: int) -> float:
     config = cell.config
     epochs = min(config.epochs, config.patience + EPOCHS)
     seconds = epochs * rows * ROW_SECONDS[cell.model]
-    if cell.row == FULL:
+    if cell.row == FULL and config.optimizer not in ROW_OPTIMIZERS:
         steps = epochs * rows / config.batch_size
         seconds += steps * ids * config.dim * PARAMETER_SECONDS
     return START_SECONDS + seconds

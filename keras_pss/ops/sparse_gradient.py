@@ -26,13 +26,35 @@ _read_in: weakref.WeakKeyDictionary[Any, set[int]]
 _read_in = weakref.WeakKeyDictionary()
 
 
-def pays(table: Any) -> bool:
-    """Whether a table is large enough for `"auto"` to use a sparse gradient.
+def mark_rows(table: Any) -> None:
+    """Marks a Keras variable as a table of rows that ids select."""
+    table.holds_rows = True
 
-    It never is if its rows are single elements, as in ROBE's memory: up to
-    about 30 million elements, finding the duplicates takes longer than a dense
-    step.
+
+def holds_rows(table: Any) -> bool:
+    """Whether a variable was marked by `mark_rows`."""
+    return getattr(table, "holds_rows", False)
+
+
+def prefer(table: Any) -> None:
+    """Lets `"auto"` choose a sparse gradient for a table of rows of any size.
+
+    An optimizer that updates the rows of a batch alone calls it.
     """
+    if holds_rows(table):
+        table.prefers_sparse_gradient = True
+
+
+def pays(table: Any) -> bool:
+    """Whether `"auto"` uses a sparse gradient for a table.
+
+    It does if the optimizer prefers one, or for a large table. It never does
+    for a table of single elements that is no table of rows, as ROBE's memory:
+    up to about 30 million elements, finding the duplicates takes longer than a
+    dense step.
+    """
+    if getattr(table, "prefers_sparse_gradient", False):
+        return True
     rows, width = table.shape
     return width > 1 and rows * width >= CROSSOVER
 

@@ -1,12 +1,18 @@
-"""Optimizer slots: the variables that an optimizer keeps per weight."""
+"""Slots: the variables that an optimizer keeps per weight."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_pss import keras_internals
+from keras_pss.optimizers.lazy_adam import LazyAdam
+from keras_pss.optimizers.lazy_sgd import LazySGD
+from keras_pss.optimizers.row_optimizer import RowOptimizer
+from keras_pss.optimizers.rowwise_adagrad import RowwiseAdagrad
 
 Optimizer = Any  # a name or a Keras optimizer
 
@@ -26,13 +32,66 @@ OPTIMIZER_SLOTS = {
     "lamb": 2,
     "lion": 1,
 }
+# Names that stand for these optimizers for tables of rows, and Adam elsewhere.
+ROW_OPTIMIZERS: dict[str, Any] = {
+    "lazy_adam": LazyAdam,
+    "rowwise_adagrad": RowwiseAdagrad,
+    "lazy_sgd": LazySGD,
+}
+
+_KNOWN = "one of " + ", ".join(map(repr, [*OPTIMIZER_SLOTS, *ROW_OPTIMIZERS]))
 
 
-_KNOWN = "one of " + ", ".join(map(repr, OPTIMIZER_SLOTS))
+def slot_numbers(
+    optimizer: Optimizer,
+    shape: tuple[int, int],
+    by_row: bool = True,
+    variable: Any = None,
+) -> int:
+    """Number of numbers that an optimizer keeps for a table.
+
+    Args:
+        optimizer: A name, which stands for the defaults, or an optimizer,
+            whose settings are used.
+        shape: Shape of the table, `(rows, width)`.
+        by_row: Whether it is a table of rows, for which a name such as
+            `"lazy_adam"` stands for that optimizer, and for Adam otherwise.
+        variable: The weight, which a `keras.optimizers.MultiOptimizer` needs
+            to choose its optimizer. Defaults to None.
+
+    Raises:
+        ValueError: If the number of slots of the optimizer is unknown.
+    """
+    if isinstance(optimizer, str):
+        if optimizer in ROW_OPTIMIZERS:
+            optimizer = ROW_OPTIMIZERS[optimizer]() if by_row else "adam"
+    else:
+        optimizer = _chosen(optimizer, variable)
+    if not isinstance(optimizer, RowOptimizer):
+        return optimizer_slots(optimizer) * math.prod(shape)
+    found = sum(map(math.prod, optimizer.slot_shapes(shape).values()))
+    # The accumulator has the shape of the table.
+    accumulates = bool(optimizer.gradient_accumulation_steps)
+    return found + accumulates * math.prod(shape)
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Raises a ValueError if the number of slots of an optimizer is unknown."""
+    for each in _parts(optimizer):
+        slot_numbers(each, (1, 1))
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """What a report calls an optimizer."""
+    if isinstance(optimizer, str):
+        return optimizer
+    return " and ".join(
+        type(each).__name__.lower() for each in _parts(optimizer)
+    )
 
 
 def optimizer_slots(optimizer: Optimizer) -> int:
-    """Number of slots that an optimizer keeps for each trained weight.
+    """Number of slots that an optimizer of Keras keeps for a trained weight.
 
     Args:
         optimizer: A name, which stands for Keras' defaults, or an optimizer,
@@ -48,8 +107,7 @@ def optimizer_slots(optimizer: Optimizer) -> int:
                 f"Received: optimizer={optimizer!r}"
             )
         return OPTIMIZER_SLOTS[optimizer]
-    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
-        optimizer = optimizer.inner_optimizer
+    optimizer = _unwrapped(optimizer)
     name = type(optimizer).__name__.lower()
     if name not in OPTIMIZER_SLOTS:
         raise ValueError(
@@ -73,7 +131,6 @@ def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
         variable: A weight that the optimizer may train.
         rows: Indices of the rows.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     for slot in slots_of(optimizer, variable):
         # Named after the weight by `Optimizer.add_variable_from_reference`.
         kind = slot.name.removeprefix(variable.path.replace("/", "_"))
@@ -81,28 +138,66 @@ def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
         if kind == "_average":  # a moving average of the weight
             values[rows] = ops.convert_to_numpy(variable)[rows]
         elif kind == "_accumulator":
-            values[rows] = optimizer.initial_accumulator_value
+            owner = _chosen(optimizer, variable)
+            values[rows] = owner.initial_accumulator_value
         else:
             values[rows] = 0
         slot.assign(values)
 
 
 def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
-    """Yields an optimizer's variables for a weight that have its shape.
+    """Yields an optimizer's variables that hold a number or more for each row.
 
-    Optimizers keep lists with one entry for each weight that they train. Names
-    cannot identify weights, because weights of different layers may share one.
+    They have the shape of the weight or, with a row-wise optimizer, one number
+    for each row. Optimizers keep lists with one entry for each weight that
+    they train. Names cannot identify weights, because weights of different
+    layers may share one.
     """
     if optimizer is None or not optimizer.built:
+        return
+    optimizer = _chosen(optimizer, variable)
+    if not optimizer.built:  # it trains none of the model's weights
         return
     place = keras_internals.place_among_trained(optimizer, variable)
     if place is None:  # the weight is frozen
         return
     own = {id(slot) for slot in optimizer.variables}
     trained = keras_internals.count_trained(optimizer)
+    shapes = [tuple(variable.shape)]
+    if isinstance(optimizer, RowOptimizer):
+        shapes.append(shapes[0][:1])
     for slots in vars(optimizer).values():
         if not isinstance(slots, list) or len(slots) != trained:
             continue
         slot = slots[place]
-        if id(slot) in own and tuple(slot.shape) == tuple(variable.shape):
+        if id(slot) in own and tuple(slot.shape) in shapes:
             yield slot
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def _chosen(optimizer: Any, variable: Any) -> Any:
+    """The optimizer that trains a weight."""
+    optimizer = _unwrapped(optimizer)
+    if not isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return optimizer
+    if variable is None:
+        raise ValueError(
+            "A MultiOptimizer chooses an optimizer by the path of a weight, "
+            "so the layers must be built. Build them, or give the name of an "
+            f"optimizer: {_KNOWN}. Received: optimizer={optimizer!r} and "
+            "a layer that is not built"
+        )
+    return keras_internals.optimizer_for(optimizer, variable)
+
+
+def _parts(optimizer: Optimizer) -> list[Any]:
+    """The optimizers that an optimizer consists of."""
+    optimizer = _unwrapped(optimizer)
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return list(optimizer.optimizers)
+    return [optimizer]

@@ -8,7 +8,11 @@ import keras
 from keras_pss.layers.base import walk
 from keras_pss.layers.base.memory import MemoryReport, layers_within
 from keras_pss.layers.base.tables import TableLayer
-from keras_pss.optimizers.slots import Optimizer, optimizer_slots
+from keras_pss.optimizers.slots import (
+    Optimizer,
+    check_optimizer,
+    optimizer_name,
+)
 
 _COLUMNS = {
     "parameters": "parameters",
@@ -84,8 +88,10 @@ def memory_report(
         model: A built model, or any layer, such as a collection. Stock
             `keras.layers.Embedding`s are listed as well.
         optimizer: An optimizer, or a name such as `"adam"`, `"adagrad"` or
-            `"momentum"`, which stands for Keras' defaults. Default: that of
-            the compiled model, else `"adam"`.
+            `"momentum"`, which stands for Keras' defaults; `"lazy_adam"`,
+            `"rowwise_adagrad"` and `"lazy_sgd"` stand for those of this
+            package for tables of rows, and Adam for other weights. Default:
+            that of the compiled model, else `"adam"`.
 
     Returns:
         A `ModelReport`. Print it, or call `as_dict()`.
@@ -110,7 +116,7 @@ def memory_report(
             f"Received: model={model!r}"
         )
     optimizer = optimizer or getattr(model, "optimizer", None) or "adam"
-    optimizer_slots(optimizer)  # raises for an unknown optimizer
+    check_optimizer(optimizer)
     found = walk.outermost(
         model,
         lambda layer: (
@@ -151,7 +157,7 @@ def memory_report(
         reports,
         total,
         sum(_size(weight) for weight in others),
-        _name(optimizer),
+        optimizer_name(optimizer),
     )
 
 
@@ -175,14 +181,6 @@ def _size(weight: Any) -> int:
     for length in weight.shape:
         size *= length
     return size
-
-
-def _name(optimizer: Optimizer) -> str:
-    while hasattr(optimizer, "inner_optimizer"):  # loss scaling
-        optimizer = optimizer.inner_optimizer
-    if isinstance(optimizer, str):
-        return optimizer
-    return type(optimizer).__name__.lower()
 
 
 def _shown(column: str, value: Any) -> str:

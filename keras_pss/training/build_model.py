@@ -14,16 +14,11 @@ from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.composite.twins import made_or_hashed, of_width
 from keras_pss.layers.embedding.methods import takes_seed
+from keras_pss.training.build_optimizer import build_optimizer
 from keras_pss.training.config import MODELS, RunConfig
 
 # Rows that the frequency filter keeps, by column or by the name of a table.
 Limits = Sequence[int] | dict[str, int]
-
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adagrad": keras.optimizers.Adagrad,
-    "sgd": keras.optimizers.SGD,
-}
 
 
 def build_model(
@@ -82,9 +77,7 @@ def build_model(
                 f"`model`, such as neuralcf. Received: {error}"
             ) from error
     model.compile(
-        optimizer=OPTIMIZERS[config.optimizer](
-            config.schedule(steps), global_clipnorm=config.clip_norm
-        ),
+        optimizer=build_optimizer(config, model, steps),
         loss="binary_crossentropy",
         jit_compile=config.jit_compile,
     )

@@ -12,6 +12,7 @@ from keras_pss import models
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.embedding.methods import checked_options
 from keras_pss.messages import reworded, shown
+from keras_pss.optimizers.slots import ROW_OPTIMIZERS
 from keras_pss.optimizers.warmup_decay import DECAYS, WarmupDecay
 from keras_pss.training.settings import Settings
 
@@ -29,8 +30,16 @@ MODELS: dict[str, Any] = {
 PARTS = ("embeddings", "wide", "mlp_embeddings", "num_dense", "name")
 
 # Learning rates of ROBE's table 8 (Adam 0.001; DLRM's SGD 1.0), and the usual
-# 0.01 for Adagrad.
-LEARNING_RATES = {"adam": 1e-3, "adagrad": 1e-2, "sgd": 1.0}
+# 0.01 for Adagrad. Momentum multiplies the 0.1 of lazy SGD by ten.
+LEARNING_RATES = {
+    "adam": 1e-3,
+    "adagrad": 1e-2,
+    "sgd": 1.0,
+    "lazy_adam": 1e-3,
+    "rowwise_adagrad": 1e-2,
+    "lazy_sgd": 0.1,
+}
+LAZY_MOMENTUM = 0.9
 
 
 class RunConfig(Settings):
@@ -71,6 +80,16 @@ class RunConfig(Settings):
                     f"{', '.join(known)}. Received: {name}={shown(value)}"
                 )
         self.schedule(2**40)  # or an error
+        if (
+            self.network_learning_rate is not None
+            and self.optimizer not in ROW_OPTIMIZERS
+        ):
+            raise ValueError(
+                "`network_learning_rate` needs an optimizer of the tables' "
+                f"own: one of {', '.join(ROW_OPTIMIZERS)}. Received: "
+                f"network_learning_rate={self.network_learning_rate}, "
+                f"optimizer={self.optimizer!r}"
+            )
         if self.min_rows is not None and self.compress_largest is not None:
             raise ValueError(
                 "`compress_largest` replaces `min_rows`: give only one. "
@@ -90,9 +109,11 @@ class RunConfig(Settings):
             name: deepcopy(getattr(self, name))
             for name in Settings.model_fields
         }
-        # Runs saved before `monitor` was a setting have no such key.
+        # Runs saved before these were settings have no such keys.
         if self.monitor == "auc":
             del settings["monitor"]
+        if self.network_learning_rate is None:
+            del settings["network_learning_rate"]
         return settings
 
     def schedule(self, steps: int | None = None) -> Any:
@@ -105,7 +126,28 @@ class RunConfig(Settings):
         Raises:
             ValueError: If the settings of the decay are inconsistent.
         """
-        rate = self.learning_rate or LEARNING_RATES[self.optimizer]
+        return self._schedule(self._rate(), self.end_learning_rate, steps)
+
+    def network_schedule(self, steps: int | None = None) -> Any:
+        """The learning rate of the network beside a row-wise optimizer.
+
+        It has the shape of `schedule`, with the same ratio of its highest to
+        its last rate.
+
+        Args:
+            steps: As in `schedule`.
+        """
+        rate = self.network_learning_rate
+        if rate is None:
+            lazy = self.optimizer == "lazy_adam"
+            rate = self._rate() if lazy else LEARNING_RATES["adam"]
+        end = self.end_learning_rate * (rate / self._rate())
+        return self._schedule(rate, end, steps)
+
+    def _rate(self) -> float:
+        return self.learning_rate or LEARNING_RATES[self.optimizer]
+
+    def _schedule(self, rate: float, end: float, steps: int | None) -> Any:
         if self.decay == "constant":
             for name in ("decay_start", "decay_steps", "end_learning_rate"):
                 if getattr(self, name):
@@ -126,7 +168,7 @@ class RunConfig(Settings):
             decay=self.decay,
             decay_start=start,
             decay_steps=ends,
-            end_learning_rate=self.end_learning_rate,
+            end_learning_rate=end,
         )
 
     def rounds(self, rows: int) -> "Rounds":

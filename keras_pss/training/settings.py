@@ -30,6 +30,8 @@ Arguments = dict[str, Any]
 # fmt: off
 Model = Literal["dlrm", "dcn", "dcnv2", "deepfm", "autoint", "xdeepfm",
                 "fibinet", "neuralcf"]
+Optimizer = Literal["adam", "adagrad", "sgd",
+                    "lazy_adam", "rowwise_adagrad", "lazy_sgd"]
 Decay = Literal["constant", "cosine", "linear", "polynomial", "exponential"]
 # fmt: on
 
@@ -107,13 +109,26 @@ class Settings(BaseModel):
         description="Stop after this many epochs without a better checkpoint.",
     )
     batch_size: Count = Field(2048, description="Rows per step.")
-    optimizer: Literal["adam", "adagrad", "sgd"] = Field(
-        "adam", description="The optimizer."
+    optimizer: Optimizer = Field(
+        "adam",
+        description="The optimizer. lazy_adam, rowwise_adagrad and lazy_sgd "
+        "(momentum 0.9) update only the rows of each batch, so that the time "
+        "of a step does not grow with the tables; Adam trains the rest of the "
+        "model.",
     )
     learning_rate: Positive | None = Field(
         None,
-        description="Highest learning rate. By default, 0.001 for adam, 0.01 "
-        "for adagrad and 1 for sgd.",
+        description="Highest learning rate; with lazy_adam, rowwise_adagrad "
+        "and lazy_sgd, that of the tables of rows. By default, 0.001 for adam "
+        "and lazy_adam, 0.01 for adagrad and rowwise_adagrad, 0.1 for lazy_sgd "
+        "and 1 for sgd.",
+    )
+    network_learning_rate: Positive | None = Field(
+        None,
+        description="Highest learning rate of what Adam trains beside "
+        "lazy_adam, rowwise_adagrad or lazy_sgd. Warm-up and decay apply to "
+        "both. By default, --learning-rate with lazy_adam, 0.001 with the "
+        "others.",
     )
     warmup_steps: Whole = Field(
         0, description="Number of steps with a rising learning rate."

@@ -17,6 +17,12 @@ from hot_models import (
 from keras import ops
 
 from keras_pss.callbacks.refresh_hot_rows import RefreshHotRows
+from keras_pss.optimizers import (
+    LazyAdam,
+    LazySGD,
+    RowwiseAdagrad,
+    for_tables,
+)
 from keras_pss.optimizers.slots import reset_rows, slots_of
 
 
@@ -60,6 +66,41 @@ def test_kept_rows_keep_their_moments_and_new_ones_start_afresh(
         kept = [0, 2, 4]
         np.testing.assert_array_equal(found[kept], before[id(slot)][kept])
         np.testing.assert_array_equal(found[[1, 3]], np.float32(start))
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "shapes"),
+    [
+        (LazyAdam, {}, [(CAPACITY, WIDTH)] * 2),
+        (RowwiseAdagrad, {}, [(CAPACITY,)]),
+        (LazySGD, {"momentum": 0.9}, [(CAPACITY, WIDTH)]),
+        (LazySGD, {}, []),
+    ],
+    ids=["lazy_adam", "rowwise_adagrad", "momentum", "lazy_sgd"],
+)
+def test_rows_that_train_alone_start_afresh_too(cls, options, shapes):
+    """Hot rows and buckets by one optimizer, the network by Keras' Adam."""
+    layer = hot_rows()
+    model = model_of(layer)
+    optimizer = for_tables(model, cls(0.1, **options))
+    model.compile(optimizer, "mse")
+    layer.refresh([0, 1, 2, 3, 4])
+    ids, target = steps_of(6)
+    fit(model, ids % 5, target)
+    weight = layer.hot.hot_table
+    mine = list(slots_of(optimizer, weight))
+    assert [tuple(slot.shape) for slot in mine] == shapes
+    before = {id(v): numpy_of(v) for v in optimizer.variables}
+    assert all(before[id(v)].all() for v in mine)
+    change = layer.refresh([0, 2, 4, 30])
+    reset_rows(optimizer, weight, change.slots)
+    for variable in optimizer.variables:
+        expected = before[id(variable)]
+        if id(variable) in set(map(id, mine)):
+            expected[change.slots] = 0
+        np.testing.assert_array_equal(numpy_of(variable), expected)
+    kernel = model.layers[-1].kernel
+    assert len(list(slots_of(optimizer, kernel))) == 2
 
 
 def test_the_callback_resets_what_it_fills():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.optimizers.slots import OPTIMIZER_SLOTS
+from keras_pss.optimizers import RowwiseAdagrad, for_tables
+from keras_pss.optimizers.slots import OPTIMIZER_SLOTS, ROW_OPTIMIZERS
 
 
 def model_of_tables():
@@ -80,6 +81,44 @@ def test_the_optimizers_slots_are_those_that_keras_keeps(name, optimizer):
     )
     others = 4 * report.other_parameters * OPTIMIZER_SLOTS[name]
     assert report.total.optimizer_bytes == kept - others
+
+
+@pytest.mark.filterwarnings("ignore:The lookup of keras.layers.Embedding")
+@pytest.mark.parametrize("name", ROW_OPTIMIZERS)
+def test_row_optimizers_keep_what_the_report_says(name):
+    """Adam keeps two numbers for each one of factors and of the network."""
+    ids = keras.Input((3,), dtype="int32")
+    layers = [
+        keras_pss.FullEmbedding(50, 20, name="full"),
+        keras_pss.MixedDimensionEmbedding(50, 20, inner_dim=2, name="narrow"),
+        keras.layers.Embedding(30, 20, name="stock"),
+    ]
+    rows = sum(layer(ids) for layer in layers)
+    model = keras.Model(ids, keras.layers.Dense(1)(rows))
+    model.compile(for_tables(model, ROW_OPTIMIZERS[name]()), "mse")
+    model.optimizer.build(model.trainable_variables)
+    report = keras_pss.memory_report(model)
+    kept = sum(
+        4 * int(np.prod(v.shape))
+        for v in model.optimizer.variables
+        if len(v.shape)
+    )
+    others = 2 * 4 * report.other_parameters
+    assert report.total.optimizer_bytes == kept - others
+    assert report.optimizer == f"{name.replace('_', '')} and adam"
+    # The name stands for the same choice, also before a layer is built.
+    named = keras_pss.memory_report(model, name)
+    assert named.layers == report.layers
+    layer = keras_pss.MixedDimensionEmbedding(50, 20, inner_dim=2)
+    assert layer.memory_report(name) == report.layers["narrow"]
+    with pytest.raises(ValueError, match="so the layers must be built"):
+        keras_pss.FullEmbedding(5, 4).memory_report(model.optimizer)
+
+
+def test_accumulated_gradients_count_for_row_optimizers():
+    layer = keras_pss.FullEmbedding(50, 20)
+    optimizer = RowwiseAdagrad(gradient_accumulation_steps=2)
+    assert layer.memory_report(optimizer).optimizer_bytes == 4 * (50 + 1000)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from keras_pss.training.build_model import (
     embedding_parts,
     methods_of,
 )
+from keras_pss.training.build_optimizer import OPTIMIZERS
 from keras_pss.training.config import RunConfig
 
 pytestmark = pytest.mark.tf_only
@@ -123,6 +124,54 @@ def test_precision_is_the_runs_alone(data):
     assert built.get_layer("probability").compute_dtype == "float32"
     assert built.optimizer.global_clipnorm == 2.0
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({"optimizer": "lazy_adam"}, (1e-3, 1e-3)),
+        ({"optimizer": "lazy_adam", "learning_rate": 0.02}, (0.02, 0.02)),
+        ({"optimizer": "rowwise_adagrad"}, (1e-2, 1e-3)),
+        (
+            {
+                "optimizer": "lazy_sgd",
+                "learning_rate": 0.5,
+                "network_learning_rate": 0.1,
+            },
+            (0.5, 0.1),
+        ),
+    ],
+)
+def test_tables_have_an_optimizer_and_a_rate_of_their_own(settings, rates):
+    config = RunConfig(method="full", budget=None, clip_norm=3.0, **settings)
+    built = build_model(config, [100] * 26)
+    assert built.optimizer.global_clipnorm == 3
+    tables, network = built.optimizer.optimizers
+    assert isinstance(tables, OPTIMIZERS[config.optimizer])
+    assert getattr(tables, "momentum", 0.9) == 0.9
+    assert isinstance(network, keras.optimizers.Adam)
+    found = [float(np.asarray(o.learning_rate)) for o in (tables, network)]
+    assert found == pytest.approx(rates)
+    assert RunConfig.of(config.as_dict()) == config
+
+
+def test_warm_up_and_decay_hold_for_both_optimizers():
+    config = RunConfig(
+        method="full",
+        budget=None,
+        optimizer="rowwise_adagrad",
+        warmup_steps=4,
+        decay="linear",
+        end_learning_rate=0.001,
+    )
+    built = build_model(config, [100] * 26, steps=20)
+    tables, network = (
+        [float(o._learning_rate(step)) for step in (0, 3, 9, 19, 25)]
+        for o in built.optimizer.optimizers
+    )
+    assert tables[1] == pytest.approx(0.01)
+    assert tables[-1] == pytest.approx(0.001)
+    np.testing.assert_allclose(np.array(network) * 10, tables, rtol=1e-5)
 
 
 def test_hash_seed_follows_the_run():

@@ -7,7 +7,7 @@ import pytest
 
 from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.optimizers.warmup_decay import DECAYS
-from keras_pss.training.build_model import OPTIMIZERS
+from keras_pss.training.build_optimizer import OPTIMIZERS
 from keras_pss.training.config import LEARNING_RATES, MODELS, RunConfig
 from keras_pss.training.settings import Settings, _method_strings
 
@@ -41,8 +41,9 @@ pytestmark = pytest.mark.tf_only
         ({"options": {"rank": 3}}, "Name a `method` to set its options"),
         (
             {"optimizer": "sdg"},
-            "must be 'adam', 'adagrad' or 'sgd'. Rec",
+            "'rowwise_adagrad' or 'lazy_sgd'. Rec",
         ),
+        ({"network_learning_rate": 0.1}, "needs an optimizer of the tables"),
         ({"method": "rob"}, "`method` must be one of 'full', 'robe'"),
         ({"budget": "0x"}, "`budget` must be a ratio"),
         ({"epochs": 0}, "`epochs` must be greater than or equal to 1"),

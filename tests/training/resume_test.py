@@ -36,6 +36,7 @@ def whole(data, tmp_path_factory):
         warmup_steps=5,
         decay="cosine",
         clip_norm=1.0,
+        optimizer="lazy_adam",
     )
     out = tmp_path_factory.mktemp("whole") / "run"
     with without_raw_rows():
@@ -122,7 +123,7 @@ def test_a_killed_run_goes_on(data, whole, tmp_path):
         command.append(f"--model-option={name}={value}")
     for name in (
         *["budget", "epochs", "evaluations", "batch_size", "warmup_steps"],
-        *["decay", "clip_norm"],
+        *["decay", "clip_norm", "optimizer"],
     ):
         value = getattr(config, name)
         command.append(f"--{name.replace('_', '-')}={value}")

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.packing import BLOCK_SIZE, MODES
-from keras_pss.optimizers.slots import Optimizer, optimizer_slots
+from keras_pss.optimizers.slots import Optimizer, slot_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +72,11 @@ class MemoryReport:
         cls, parts: Sequence[Any], full: int | None, optimizer: Optimizer
     ) -> Self:
         """Reports on a sequence of `TableLayer`s without duplicates."""
-        slots = optimizer_slots(optimizer)
-        parameters = floats = trained = index = serving = unserved = 0
+        parameters = floats = trained = index = serving = unserved = slots = 0
         packed = dict.fromkeys(MODES, 0)
         for part in parts:
             size = itemsize(part.variable_dtype)
-            for table in part.tables().values():
+            for name, table in part.tables().items():
                 if table.dtype is not None:
                     index += table.bytes
                     unserved += table.bytes * table.training
@@ -86,6 +85,13 @@ class MemoryReport:
                 parameters += table.size
                 floats += size * table.size
                 trained += size * table.size * part.trainable
+                kept = slot_numbers(
+                    optimizer,
+                    (table.rows, table.width),
+                    table.trains_rows,
+                    getattr(part, f"{name}_table", None),
+                )
+                slots += size * kept * part.trainable
                 packed = {m: packed[m] + small[m] for m in MODES}
                 serving += small.get(part.quantization_mode, size * table.size)
         served = index - unserved
@@ -93,8 +99,8 @@ class MemoryReport:
             parameters=parameters,
             full_parameters=full,
             index_bytes=index,
-            optimizer_bytes=slots * trained,
-            training_bytes=floats + (slots + 1) * trained + index,
+            optimizer_bytes=slots,
+            training_bytes=floats + trained + slots + index,
             serving_bytes=serving + served,
             serving_bytes_int8=packed["int8"] + served,
             serving_bytes_int4=packed["int4"] + served,
@@ -113,8 +119,10 @@ class MemoryReport:
         rows, width = layer.input_dim, layer.output_dim
         size = itemsize(layer.variable_dtype)
         held = rows * width * size
-        slots = optimizer_slots(optimizer)
         trained = held * layer.trainable
+        table = layer.weights[0] if layer.built else None
+        slots = slot_numbers(optimizer, (rows, width), True, table)
+        slots *= size * layer.trainable
         blocks = -(-width // BLOCK_SIZE)
         packed = {
             "int8": rows * (width + size),
@@ -126,8 +134,8 @@ class MemoryReport:
             parameters=rows * width,
             full_parameters=rows * width,
             index_bytes=0,
-            optimizer_bytes=slots * trained,
-            training_bytes=held + (slots + 1) * trained,
+            optimizer_bytes=slots,
+            training_bytes=held + trained + slots,
             serving_bytes=_bytes_of(layer.weights) if mode else held,
             serving_bytes_int8=packed["int8"],
             serving_bytes_int4=packed["int4"],

@@ -52,6 +52,9 @@ class Table:
             replicas' updates of an index table: `"sum"` for counters.
         training: Boolean, whether only training steps read the table, as they
             do counters. An exported model does not contain it.
+        by_row: Boolean, whether a row belongs to an id or to a bucket of ids,
+            so that a batch trains few rows. It is False for memories that are
+            read by elements and for factors whose rows most ids share.
     """
 
     rows: int
@@ -62,10 +65,16 @@ class Table:
     constraint: Any = None
     aggregation: str = "none"
     training: bool = False
+    by_row: bool = True
 
     @property
     def size(self) -> int:
         return self.rows * self.width
+
+    @property
+    def trains_rows(self) -> bool:
+        """Whether an optimizer may update the rows of a batch alone."""
+        return self.by_row and not self.whole and self.dtype is None
 
     @property
     def bytes(self) -> int:
@@ -194,6 +203,8 @@ class TableLayer(Packable, keras.layers.Layer):
                     constraint=table.constraint or self.embeddings_constraint,
                     autocast=False,
                 )
+                if table.trains_rows:
+                    sparse_gradient.mark_rows(weight)
                 setattr(self, f"{name}_table", weight)
             else:
                 self._build_packed(name, table)

@@ -107,7 +107,7 @@ class CoreEmbedding(CompressedEmbedding):
         ]
         fills[-1] = self._normalized(fills, sizes, scale)
         return {
-            f"core{k}": Table(*size, fill)
+            f"core{k}": Table(*size, fill, by_row=False)
             for k, (size, fill) in enumerate(zip(sizes, fills, strict=True))
         }
 

@@ -148,11 +148,12 @@ class FPDEmbedding(CompressedEmbedding):
         # table's scale and a gradient step moves a row by as much as in an
         # uncompressed table.
         return {
-            "first": Table(self._side, width, first),
+            "first": Table(self._side, width, first, by_row=False),
             "second": Table(
                 self._side,
                 width,
                 draws.signs(given, 1 / math.sqrt(self.terms), 1),
+                by_row=False,
             ),
             "projection": Table(
                 self.rank,

@@ -218,7 +218,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             self.name,
             centered=self.sign,
         )
-        return {"memory": Table(self.memory_size, 1, fill)}
+        return {"memory": Table(self.memory_size, 1, fill, by_row=False)}
 
     def parts(self) -> list[Any]:
         return [] if self.memory is None else [self.memory]

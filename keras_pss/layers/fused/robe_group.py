@@ -86,7 +86,8 @@ class ROBEGroup(TableGroup):
         )
 
     def tables(self) -> dict[str, Table]:
-        return {"memory": Table(self.memory_size, 1, self._scales.fill)}
+        fill = self._scales.fill
+        return {"memory": Table(self.memory_size, 1, fill, by_row=False)}
 
     def lookup_flops(self) -> int:
         return self.lookup_numbers() * (self.sign + bool(self._scales.factors))

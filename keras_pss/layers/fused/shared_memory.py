@@ -109,7 +109,7 @@ class SharedMemory(TableLayer):
         fill = table_scale.entries(given, None, 1, self.name)
         if table_scale.gives_table(given):
             fill = table_scale.table(given, self.memory_size, 1)
-        return {"memory": Table(self.memory_size, 1, fill)}
+        return {"memory": Table(self.memory_size, 1, fill, by_row=False)}
 
     def lookup_numbers(self) -> int:
         return 0  # each table reports what it reads

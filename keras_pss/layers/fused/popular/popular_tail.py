@@ -104,7 +104,7 @@ class RobeTail:
                 family=layer.hash,
                 scales=scales.of_columns(places),
             ),
-            Table(layer.memory_size, 1, scales.fill),
+            Table(layer.memory_size, 1, scales.fill, by_row=False),
         )
 
     def rows(

@@ -1,0 +1,1 @@
+"""Gradients of tables of rows: their sums, their norms, and row updates."""
