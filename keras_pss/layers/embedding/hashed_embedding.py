@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.checks import (
@@ -20,6 +21,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.hashed_group import HashedGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import single_reads
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -223,6 +226,25 @@ class HashedEmbedding(CompressedEmbedding):
         if self.num_hashes == 1:
             return buckets[:, 0]
         return ops.sum(buckets, axis=1)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        if self.num_hashes > 1:
+            raise NotImplementedError
+        means = single_reads.bucket_means(
+            (
+                (self._buckets(b.ids)[:, 0], b.rows, b.weights)
+                for b in table.blocks()
+            ),
+            self.num_buckets,
+            self.output_dim,
+        )
+        self.buckets_table.assign(means)
+
+    def _buckets(self, ids: np.ndarray) -> np.ndarray:
+        """Buckets of ids on the host, `(n, K)`."""
+        given = ops.convert_to_tensor(ids.astype(np.int32))
+        return ops.convert_to_numpy(self.address(given)["buckets"])
 
     def lookup_numbers(self) -> int:
         own = self.num_hashes if self.weighted else 0
