@@ -21,7 +21,7 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.hashed_group import HashedGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
-from keras_pss.ops.fitting import single_reads
+from keras_pss.ops.fitting import hash_embeddings, single_reads
 from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
@@ -229,22 +229,32 @@ class HashedEmbedding(CompressedEmbedding):
 
     def fit_to(self, tables: Sequence[TrainedTable]) -> None:
         (table,) = tables
-        if self.num_hashes > 1:
-            raise NotImplementedError
-        means = single_reads.bucket_means(
-            (
-                (self._buckets(b.ids)[:, 0], b.rows, b.weights)
-                for b in table.blocks()
-            ),
+        if self.num_hashes == 1 and not self.weighted:
+            means = single_reads.bucket_means(
+                (
+                    (self._numbers(b.ids)["buckets"][:, 0], b.rows, b.weights)
+                    for b in table.blocks()
+                ),
+                self.num_buckets,
+                self.output_dim,
+            )
+            self.buckets_table.assign(means)
+            return
+        found = hash_embeddings.fitted(
+            table,
+            self._numbers,
             self.num_buckets,
-            self.output_dim,
+            self.num_hashes,
+            self.importance_rows,
         )
-        self.buckets_table.assign(means)
+        self.buckets_table.assign(found.buckets)
+        if self.weighted:
+            self.importance_table.assign(found.importance)
 
-    def _buckets(self, ids: np.ndarray) -> np.ndarray:
-        """Buckets of ids on the host, `(n, K)`."""
-        given = ops.convert_to_tensor(ids.astype(np.int32))
-        return ops.convert_to_numpy(self.address(given)["buckets"])
+    def _numbers(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """The row numbers of ids in each table, on the host."""
+        index = self.address(ops.convert_to_tensor(ids.astype(np.int32)))
+        return {k: ops.convert_to_numpy(v) for k, v in index.items()}
 
     def lookup_numbers(self) -> int:
         own = self.num_hashes if self.weighted else 0
