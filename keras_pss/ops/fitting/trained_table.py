@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -130,11 +130,24 @@ class TrainedTable:
             every = np.union1d(self.hidden, every)
         return replace(self, hidden=np.sort(every))
 
+    def between(self, begin: int, end: int) -> "TrainedTable":
+        """The rows of the ids `[begin, end)`, as a table."""
+
+        def read(first: int, last: int) -> np.ndarray:
+            return self.at(begin + first, begin + last)
+
+        counts = None if self.counts is None else self.counts[begin:end]
+        hidden = self._hidden_places(begin, end)
+        return replace(
+            self, read=read, rows=end - begin, counts=counts, hidden=hidden
+        )
+
     def mapped(self, matrix: np.ndarray) -> "TrainedTable":
         """The table times a matrix, `(width, k)`."""
 
         def read(begin: int, end: int) -> np.ndarray:
-            return np.asarray(self.read(begin, end) @ matrix, np.float32)
+            rows = self.read(begin, end)
+            return np.asarray(rows @ matrix, rows.dtype)
 
         return replace(self, read=read, width=matrix.shape[1])
 
@@ -161,16 +174,17 @@ class TrainedTable:
         return replace(self, read=read, rows=limit, counts=counts)
 
 
-def weighted_mean(table: TrainedTable, wanted: Any) -> np.ndarray:
-    """The mean of the rows of some ids, float64 `(width,)`.
+def shared_row(table: TrainedTable, limit: int = 1) -> np.ndarray:
+    """The best row, float64 `(width,)`, of id 0 and the ids from a limit on.
 
-    Args:
-        table: The table.
-        wanted: Function of a block that returns booleans `(n,)`.
+    It is their mean, weighted by counts.
     """
     total, mass = np.zeros(table.width), 0.0
-    for block in table.blocks():
-        weights = block.weights * wanted(block)
-        total += weights @ block.rows
-        mass += float(weights.sum())
+    parts = [table.between(0, 1)]
+    if limit < table.rows:
+        parts.append(table.between(limit, table.rows))
+    for part in parts:
+        for block in part.blocks():
+            total += block.weights @ block.rows
+            mass += float(block.weights.sum())
     return total / mass if mass else total

@@ -6,7 +6,7 @@ from fitting import least_squares, relative, trained_table
 
 import keras_pss
 
-N, D = 60, 12
+N, D = 60, 6
 TABLE, COUNTS = trained_table(N, D)
 
 
@@ -14,10 +14,10 @@ TABLE, COUNTS = trained_table(N, D)
     ("layer", "name"),
     [
         (keras_pss.HashedEmbedding(N, D, num_buckets=17), "buckets"),
-        (keras_pss.ROBEEmbedding(N, D, memory_size=101), "memory"),
+        (keras_pss.ROBEEmbedding(N, D, memory_size=61), "memory"),
         (
             keras_pss.ROBEEmbedding(
-                N, D, memory_size=101, sign=True, output_scale=0.5
+                N, D, memory_size=61, sign=True, output_scale=0.5
             ),
             "memory",
         ),
