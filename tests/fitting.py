@@ -25,7 +25,11 @@ def relative(table: Any, found: Any, weights: Any = None) -> float:
 
 
 def least_squares(
-    layer: Any, name: str, table: np.ndarray, counts: np.ndarray | None
+    layer: Any,
+    name: str,
+    table: np.ndarray,
+    counts: np.ndarray | None,
+    ids: Any = None,
 ) -> np.ndarray:
     """The best rows of a layer that is linear in one of its tables.
 
@@ -39,7 +43,7 @@ def least_squares(
         unit = np.zeros(shape, np.float32)
         unit.flat[k] = 1
         weight.assign(unit)
-        design.append(layer.materialize().reshape(-1))
+        design.append(layer.materialize(ids).reshape(-1))
     weights = np.ones(len(table)) if counts is None else counts + 1e-9
     root = np.sqrt(np.repeat(weights, table.shape[1]))
     matrix = np.stack(design, axis=1).astype(np.float64)

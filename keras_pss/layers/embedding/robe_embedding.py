@@ -268,6 +268,10 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             partial(owner.gather_elements, "memory"),
         )
 
+    def robe_tables(self) -> robe.Tables:
+        """How the table reads the memory."""
+        return self._tables
+
     def check_fits(self) -> None:
         if self.memory is not None:
             raise ValueError(
@@ -279,7 +283,9 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         super().check_fits()
 
     def fit_to(self, tables: Sequence[TrainedTable]) -> None:
-        self.memory_table.assign(robe_memory.memory(self._tables, tables, [0]))
+        (table,) = tables
+        found = robe_memory.memory(self.memory_size, [(self._tables, table)])
+        self.memory_table.assign(found)
 
     def latent_sums(
         self,

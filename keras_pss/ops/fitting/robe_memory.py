@@ -15,26 +15,21 @@ from keras_pss.ops.fitting import single_reads
 from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.methods import robe
 
+Pairs = Sequence[tuple[robe.Tables, TrainedTable]]
 
-def memory(
-    tables: robe.Tables, trained: Sequence[TrainedTable], columns: Sequence[int]
-) -> np.ndarray:
-    """The memory, float64 `(memory_size, 1)`.
+
+def memory(size: int, pairs: Pairs) -> np.ndarray:
+    """The memory, float64 `(size, 1)`.
 
     Args:
-        tables: How the tables read the memory.
-        trained: The tables.
-        columns: For each of them its place in `tables`.
+        size: Integer, the number of its elements.
+        pairs: How each table reads the memory, and the table.
     """
-    reads = _reads(tables, trained, columns)
-    return single_reads.solved(reads, tables.memory_size)[:, None]
+    return single_reads.solved(_reads(pairs), size)[:, None]
 
 
-def _reads(
-    tables: robe.Tables, trained: Sequence[TrainedTable], columns: Sequence[int]
-) -> Iterator[single_reads.Reads]:
-    for column, table in zip(columns, trained, strict=True):
-        own = one_table(tables, column)
+def _reads(pairs: Pairs) -> Iterator[single_reads.Reads]:
+    for own, table in pairs:
         for block in table.blocks():
             ids = ops.convert_to_tensor(block.ids.astype(np.int32))
             yield single_reads.Reads(

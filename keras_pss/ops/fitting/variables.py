@@ -16,6 +16,26 @@ from keras_pss.ops.fitting.trained_table import TrainedTable
 Write = Callable[[int, np.ndarray], None]
 
 
+class RowRange:
+    """Some consecutive rows of a table.
+
+    Args:
+        table: The table.
+        first: Integer, its first row here.
+        rows: Integer, the number of rows.
+    """
+
+    def __init__(self, table: Any, first: int, rows: int) -> None:
+        self._table = table
+        self._first = first
+        self.shape = (rows, *(shape_of(table) or ())[1:])
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        first = self._first
+        begin, end, _ = part.indices(self.shape[0])
+        return rows_between(self._table, first + begin, first + end)
+
+
 def shape_of(table: Any) -> tuple[int, ...] | None:
     """The shape of an array, variable, tensor or slice; None without one."""
     shape = getattr(table, "shape", None)

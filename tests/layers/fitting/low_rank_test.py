@@ -130,7 +130,7 @@ def test_long_sides_are_decomposed_by_subspace_iteration(monkeypatch):
 
 def test_a_ring_is_refused_and_names_the_train():
     layer = keras_pss.TensorRingEmbedding(N, D, rank=2)
-    with pytest.raises(NotImplementedError, match="keras_pss[.]TTEmbed"):
+    with pytest.raises(NotImplementedError, match=r"keras_pss\.TTEmbed"):
         layer.fit_table(TABLE)
 
 

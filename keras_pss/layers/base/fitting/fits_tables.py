@@ -1,6 +1,6 @@
 """Layers whose weights a trained table, or several, can determine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -176,6 +176,8 @@ def checked_counts(counts: Any, rows: int) -> np.ndarray | None:
     """Counts of all ids, as they are: the fit converts a block at a time."""
     if counts is None:
         return None
+    if isinstance(counts, variables.RowRange):
+        counts = counts[:rows]
     found = np.asarray(counts)
     ok = found.shape == (rows,) and found.dtype.kind in "uif"
     ok = ok and bool((found >= 0).all()) and bool(found.any())
@@ -208,3 +210,74 @@ def _check_finite(table: TrainedTable, argument: str, layer: Any) -> None:
 def without_progress(table: TrainedTable) -> TrainedTable:
     """The table for passes over a part of it, which are not shown."""
     return replace(table, start_pass=None)
+
+
+class FitsSeveralTables(FitsTables):
+    """A layer of several tables, which one call fits to trained ones."""
+
+    def fit_tables(
+        self, tables: Any, counts: Any = None, progress: Any = False
+    ) -> FitReport:
+        """Sets the weights such that the rows are nearest to trained tables.
+
+        See `CompressedEmbedding.fit_table`, which does so for one table.
+
+        Args:
+            tables: A list of trained tables, or a dict of them by name for
+                tables with names; or one array of all tables below each
+                other, if they have the same width.
+            counts: For each table the numbers of occurrences of its ids, in
+                the same form. Defaults to None, all alike.
+            progress: As in `fit_table`.
+
+        Returns:
+            A `keras_pss.FitReport` of the numbers of all tables together.
+
+        Raises:
+            ValueError: As in `fit_table`, and if there is not one table for
+                each of the layer's.
+        """
+        shapes = self.fitted_shapes()
+        each, rows = _by_table("tables", tables, shapes, None)
+        of_each: list[Any] = [None] * len(each)
+        if counts is not None:
+            of_each, _ = _by_table("counts", counts, shapes, rows)
+        return fit(self, each, of_each, progress, "tables")
+
+
+def _by_table(
+    name: str,
+    given: Any,
+    shapes: Mapping[Any, tuple[int | None, int]],
+    rows: list[int] | None,
+) -> tuple[list[Any], list[int] | None]:
+    """One argument as a list of one item for each table.
+
+    Args:
+        name: Name of the argument.
+        given: A list, a dict, or an array of all tables below each other.
+        shapes: The shape of each table.
+        rows: The numbers of rows, if they are known from another argument.
+
+    Returns:
+        The items, and the numbers of rows if they divided an array.
+    """
+    names = list(shapes)
+    if isinstance(given, Mapping) and set(given) == set(names):
+        return [given[each] for each in names], rows
+    if isinstance(given, list | tuple) and len(given) == len(names):
+        return list(given), rows
+    dims = rows or [n for n, _ in shapes.values() if n is not None]
+    shape = variables.shape_of(given)
+    if len(dims) == len(names) and shape and shape[0] == sum(dims):
+        ends = np.cumsum(dims)
+        return [
+            variables.RowRange(given, int(end - n), n)
+            for end, n in zip(ends, dims, strict=True)
+        ], dims
+    text = f"of shape {shape}" if shape else shown(given)
+    raise ValueError(
+        f"`{name}` must have one entry for each of the {len(names)} tables "
+        f"({shown(names)}): a list, a dict by these names, or an array of all "
+        f"tables below each other. Received: {name}={text}"
+    )

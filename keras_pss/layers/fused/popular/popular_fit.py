@@ -50,8 +50,11 @@ def fit(layer: Any, tables: Sequence[TrainedTable]) -> None:
         before = np.array(limits)
     if layer._tail is not None:
         places = layer._bands.columns or (0,)
-        columns = [places.index(table) for table in range(len(tables))]
-        found = robe_memory.memory(layer._tail.tables, rare, columns)
+        pairs = [
+            (robe_memory.one_table(layer._tail.tables, places.index(k)), table)
+            for k, table in enumerate(rare)
+        ]
+        found = robe_memory.memory(layer.memory_size, pairs)
         layer.memory_table.assign(found)
 
 
