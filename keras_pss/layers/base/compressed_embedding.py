@@ -25,9 +25,19 @@ from keras_pss.layers.base.checks import (
     shown,
 )
 from keras_pss.layers.base.fitting.fit_report import FitReport
-from keras_pss.layers.base.fitting.fits_tables import FitsTables, fit
+from keras_pss.layers.base.fitting.fits_tables import (
+    FitsTables,
+    check_free,
+    fit,
+)
+from keras_pss.layers.base.fitting.pretrained_table import PretrainedTable
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import TableLayer, cast_rows
+from keras_pss.layers.initial_values.stored import (
+    are_fitted,
+    are_stored,
+    weights_are_fitted,
+)
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import wide_ids
 from keras_pss.optimizers.slots import Optimizer
@@ -49,7 +59,8 @@ class CompressedEmbedding(FitsTables, TableLayer):
         embeddings_initializer: Initializer of the uncompressed `(n, d)` table
             that the layer represents. Each method scales its parameters so
             that the rows start with that distribution's mean and standard
-            deviation. Defaults to `"uniform"`.
+            deviation. A `keras_pss.PretrainedTable` starts with the rows that
+            are nearest to a trained table. Defaults to `"uniform"`.
         embeddings_regularizer: Regularizer of each trained weight.
         embeddings_constraint: Constraint of each trained weight.
         mask_zero: Boolean, whether id 0 is padding that is masked, as in
@@ -534,6 +545,28 @@ class CompressedEmbedding(FitsTables, TableLayer):
             rows = ops.convert_to_numpy(self.lookup(part))
             out[begin : begin + batch_size] = rows
         return out
+
+    def build(self, input_shape: Any = None) -> None:
+        given = self.embeddings_initializer
+        if self.built or not isinstance(given, PretrainedTable):
+            super().build(input_shape)
+            return
+        known = are_stored() or are_fitted()
+        fits = given.table is not None and not known
+        if not known:
+            given.warn_if_unknown()
+        # A frozen layer is fitted as well, since its weights are new.
+        trainable = self.trainable
+        self.trainable = True
+        try:
+            if fits:
+                check_free(self)
+            with weights_are_fitted():
+                super().build(input_shape)
+            if fits:
+                self.fit_table(given.table, given.counts)
+        finally:
+            self.trainable = trainable
 
     def fit_table(
         self, table: Any, counts: Any = None, progress: Any = False

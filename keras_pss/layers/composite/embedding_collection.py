@@ -462,7 +462,7 @@ class EmbeddingCollection(FitsSeveralTables, _EitherForm):
             part.fit_to([tables[table] for table in own])
 
     def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
-        found = {}
+        found: dict[int, np.ndarray] = {}
         for part, own in self.part_tables():
             rows = part.rows_at([ids[table] for table in own])
             found |= zip(own, rows, strict=True)

@@ -17,6 +17,7 @@ from keras_pss.layers.base.checks import (
     positive_ints,
 )
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.fitting.pretrained_table import PretrainedTable
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.layers.initial_values.stored import weights_are_fitted
@@ -228,6 +229,12 @@ class DeepHashEmbedding(CompressedEmbedding):
         return x + self.whole_table(f"bias{k}")
 
     def build(self, input_shape: Any = None) -> None:
+        if isinstance(self.embeddings_initializer, PretrainedTable):
+            raise ValueError(
+                "A PretrainedTable determines no hidden layers. Create the "
+                "layer with another initializer, then call `fit_table`. "
+                "Received: embeddings_initializer=PretrainedTable(...)"
+            )
         # A fit keeps the hidden layers as they are drawn.
         with weights_are_fitted(False):
             super().build(input_shape)
