@@ -29,6 +29,7 @@ from keras_pss.layers.base.fitting.fits_tables import (
     FitsTables,
     check_free,
     fit,
+    unfrozen,
 )
 from keras_pss.layers.base.fitting.pretrained_table import PretrainedTable
 from keras_pss.layers.base.memory import MemoryReport
@@ -556,17 +557,13 @@ class CompressedEmbedding(FitsTables, TableLayer):
         if not known:
             given.warn_if_unknown()
         # A frozen layer is fitted as well, since its weights are new.
-        trainable = self.trainable
-        self.trainable = True
-        try:
+        with unfrozen(self):
             if fits:
                 check_free(self)
             with weights_are_fitted():
                 super().build(input_shape)
             if fits:
                 self.fit_table(given.table, given.counts)
-        finally:
-            self.trainable = trainable
 
     def fit_table(
         self, table: Any, counts: Any = None, progress: Any = False
@@ -574,7 +571,7 @@ class CompressedEmbedding(FitsTables, TableLayer):
         """Sets the weights such that the rows are nearest to a trained table.
 
         The fit is one of least squares, by the algorithm of the method; see
-        docs/convert.md for what each method loses. It reads the table in
+        docs/fit_table.md for what each method loses. It reads the table in
         blocks of rows, several times, and never copies it. The layer is built
         if it is not. If the input is refused, nothing changes. Slots of an
         optimizer stay as they are: compile again before fine-tuning.

@@ -39,6 +39,8 @@ class TrainedTable:
         counts: Numbers of occurrences of the ids, `(rows,)`; None if unknown.
         hidden: Ascending ids whose rows a fit must ignore: they are zero here,
             and have no weight.
+        unseen: Weight of an id that never occurs. Defaults to a share of the
+            mean count.
         start_pass: Function that returns what a pass over all blocks calls
             with the number of rows that it has read.
     """
@@ -48,6 +50,7 @@ class TrainedTable:
     width: int
     counts: np.ndarray | None = None
     hidden: np.ndarray | None = None
+    unseen: float | None = None
     start_pass: Callable[[int], Callable[[int], None]] | None = None
 
     @property
@@ -57,9 +60,9 @@ class TrainedTable:
 
     @cached_property
     def _unseen(self) -> float:
-        if self.counts is None:
-            return 0.0
-        return _UNSEEN * float(np.mean(self.counts, dtype=np.float64))
+        if self.unseen is not None or self.counts is None:
+            return self.unseen or 0.0
+        return _UNSEEN * float(np.mean(self.counts, dtype=np.float64)) or 1.0
 
     def weights(self, begin: int, end: int) -> np.ndarray:
         """Weights of ids in a fit, float64."""
@@ -139,7 +142,13 @@ class TrainedTable:
         counts = None if self.counts is None else self.counts[begin:end]
         hidden = self._hidden_places(begin, end)
         return replace(
-            self, read=read, rows=end - begin, counts=counts, hidden=hidden
+            self,
+            read=read,
+            rows=end - begin,
+            counts=counts,
+            hidden=hidden,
+            # The rare ids may be those that never occur.
+            unseen=self._unseen,
         )
 
     def mapped(self, matrix: np.ndarray) -> "TrainedTable":

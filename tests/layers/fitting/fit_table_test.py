@@ -27,10 +27,25 @@ def test_the_report_is_that_of_the_rows_of_the_layer():
     assert plain.relative_error < report.relative_error
 
 
+class Slice:
+    """What safetensors' `get_slice` returns."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def get_shape(self):
+        return list(self.rows.shape)
+
+    def __getitem__(self, part):
+        assert isinstance(part, slice)
+        return self.rows[part]
+
+
 def test_any_sliceable_table_and_a_built_layer(tmp_path):
     np.save(tmp_path / "rows.npy", TABLE)
     variable = keras_pss.FullEmbedding(N, D, weights=TABLE).embeddings
     tables = [
+        Slice(TABLE),
         TABLE.tolist(),
         TABLE.astype(np.float64),
         np.load(tmp_path / "rows.npy", mmap_mode="r"),

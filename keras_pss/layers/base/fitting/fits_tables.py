@@ -1,7 +1,7 @@
 """Layers whose weights a trained table, or several, can determine."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,17 @@ def check_free(layer: Any) -> None:
             )
 
 
+@contextmanager
+def unfrozen(layer: Any) -> Iterator[None]:
+    """Lets a fit change a layer, whether it is frozen or not."""
+    trainable = layer.trainable
+    layer.trainable = True
+    try:
+        yield
+    finally:
+        layer.trainable = trainable
+
+
 def fit(
     layer: Any,
     tables: Sequence[Any],
@@ -119,11 +130,13 @@ def measured(layer: Any, tables: Sequence[TrainedTable]) -> Errors:
     errors = Errors()
     step = min(table.step for table in tables)
     longest = max(tables, key=lambda table: table.rows)
-    for block in longest.blocks(step):
-        begin, size = int(block.ids[0]), len(block.ids)
+    report = longest.start_pass and longest.start_pass(longest.rows)
+    for begin in range(0, longest.rows, step):
+        block = np.arange(begin, min(begin + step, longest.rows))
+        size = len(block)
         # All tables have as many ids; beyond their ends the last one again.
         ids = [
-            np.minimum(block.ids, table.rows - 1).astype(np.int32)
+            np.minimum(block, table.rows - 1).astype(np.int32)
             for table in tables
         ]
         found = layer.rows_at(ids)
@@ -137,6 +150,8 @@ def measured(layer: Any, tables: Sequence[TrainedTable]) -> Errors:
                 own[: end - begin],
                 None if counts is None else counts[begin:end],
             )
+        if report:
+            report(begin + size)
     return errors
 
 
@@ -205,11 +220,6 @@ def _check_finite(table: TrainedTable, argument: str, layer: Any) -> None:
                 "has diverged or the wrong array was given. "
                 f"Received: row {block.ids[place]}, {shown(block.rows[place])}"
             )
-
-
-def without_progress(table: TrainedTable) -> TrainedTable:
-    """The table for passes over a part of it, which are not shown."""
-    return replace(table, start_pass=None)
 
 
 class FitsSeveralTables(FitsTables):
