@@ -10,6 +10,9 @@ import keras_pss
 N, D = 60, 6
 TABLE, COUNTS = trained_table(N, D)
 
+# The algorithms are in NumPy; the contract fits every method on each backend.
+pytestmark = pytest.mark.tf_only
+
 
 def projected(rows, rank, like=None):
     """Rows on the first directions of themselves, or of others."""

@@ -1,5 +1,6 @@
 """Layers whose weights a trained table, or several, can determine."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -26,7 +27,6 @@ class FitsTables:
     name: str
     built: bool
     build: Any
-    count_params: Any
 
     def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
         """Shape of each table, by what a user calls it.
@@ -122,7 +122,8 @@ def fit(
             layer.build()
     layer.fit_to(trained)
     errors = measured(layer, trained)
-    return FitReport.of(errors, layer.count_params())
+    sizes = [math.prod(weight.shape) for weight in layer.trainable_weights]
+    return FitReport.of(errors, sum(sizes))
 
 
 def measured(layer: Any, tables: Sequence[TrainedTable]) -> Errors:
