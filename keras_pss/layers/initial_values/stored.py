@@ -8,6 +8,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_pss.ops.fitting.variables import zeros
+
 Fill = Callable[..., Any]
 
 _stored: ContextVar[bool] = ContextVar(
@@ -66,7 +68,7 @@ def zeros_if_refused(initializer: Fill) -> Fill:
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Any:
         if _fitted.get():
-            return ops.zeros(shape, dtype)
+            return zeros(shape, dtype)
         try:
             return initializer(shape, dtype=dtype)
         except ValueError as error:

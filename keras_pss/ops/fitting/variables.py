@@ -3,6 +3,7 @@
 A large variable is neither copied to be read nor built as one array.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from keras import backend, ops
 
 from keras_pss.ops.fitting.trained_table import TrainedTable
 
+# Bytes to which TensorFlow aligns its buffers.
+_ALIGNED = 64
 Write = Callable[[int, np.ndarray], None]
 
 
@@ -84,36 +87,51 @@ def _from_torch(rows: Any) -> np.ndarray:
 def filling(variable: Any) -> Iterator[Write]:
     """A function that writes rows into a variable, from a given row on.
 
-    All rows must be written, on JAX before the variable changes.
+    All rows must be written. On TensorFlow and JAX the variable changes only
+    then: updates of parts would make every later read of a TensorFlow variable
+    a copy of it.
     """
-    value = variable.value
-    if backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if isinstance(value, tf.Variable):
-
-            def assign(begin: int, rows: np.ndarray) -> None:
-                part = value[begin : begin + len(rows)]
-                part.assign(tf.cast(tf.convert_to_tensor(rows), value.dtype))
-
-            yield assign
-            return
     if backend.backend() == "torch":
-        data = value.detach()
+        data = variable.value.detach()
 
         def copy(begin: int, rows: np.ndarray) -> None:
-            part = ops.convert_to_tensor(rows)
-            data[begin : begin + len(rows)].copy_(part)
+            data[begin : begin + len(rows)].copy_(ops.convert_to_tensor(rows))
 
         yield copy
         return
-    whole = np.empty(tuple(variable.shape), _dtype(variable))
+    whole = _aligned_zeros(tuple(variable.shape), _dtype(variable))
 
     def keep(begin: int, rows: np.ndarray) -> None:
         whole[begin : begin + len(rows)] = rows
 
     yield keep
-    variable.assign(whole)
+    variable.assign(_tensor(whole))
+
+
+def zeros(shape: Sequence[int], dtype: Any) -> Any:
+    """Zeros that take no memory on TensorFlow and PyTorch until written."""
+    wanted = backend.standardize_dtype(dtype)
+    if wanted != "float32" or backend.backend() != "tensorflow":
+        return ops.zeros(shape, wanted)
+    return _tensor(_aligned_zeros(tuple(shape), np.dtype(np.float32)))
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Zeros at an address that TensorFlow takes over without a copy."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + _ALIGNED, np.uint8)
+    first = -raw.ctypes.data % _ALIGNED
+    return raw[first : first + size].view(dtype).reshape(shape)
+
+
+def _tensor(whole: np.ndarray) -> Any:
+    """An array that nobody else uses, as a tensor in the same memory."""
+    if backend.backend() == "tensorflow" and whole.dtype == np.float32:
+        import tensorflow as tf
+
+        if tf.executing_eagerly() and whole.size:
+            return tf.experimental.dlpack.from_dlpack(whole.__dlpack__())
+    return whole
 
 
 def _dtype(variable: Any) -> Any:
@@ -143,8 +161,3 @@ def copy_rows(
                 rows = block.rows if rounded is None else rounded(block.rows)
                 write(first + int(block.ids[0]), rows)
             first += table.rows
-
-
-def parts(rows: int, step: int) -> Sequence[tuple[int, int]]:
-    """Ranges of at most `step` of `rows` rows."""
-    return [(b, min(b + step, rows)) for b in range(0, rows, step)]
