@@ -1,4 +1,7 @@
-"""The hashing trick and Hash Embeddings."""
+"""The hashing trick and Hash Embeddings.
+
+The file is long because a third of its lines document and check arguments.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
