@@ -57,7 +57,9 @@ def fitted(
     mass = np.zeros((columns, count))
     for block in table.blocks():
         pointers = np.empty((len(block.ids), columns), np.int32)
-        parts = np.split(block.rows, columns, axis=1)
+        begin = int(block.ids[0])
+        rows = table.read(begin, begin + len(block.ids))
+        parts = np.split(rows, columns, axis=1)
         for column, (part, own) in enumerate(zip(parts, found, strict=True)):
             pointers[:, column] = nearest(part, own)
             add_at(mass[column], pointers[:, column], block.weights)
@@ -67,7 +69,7 @@ def fitted(
                     pointers[:, column],
                     values * block.weights,
                 )
-        write(int(block.ids[0]), pointers)
+        write(begin, pointers)
     for own, total, size_of in zip(found, sums, mass, strict=True):
         used = size_of > 0
         own[used] = (total[:, used] / size_of[used]).T

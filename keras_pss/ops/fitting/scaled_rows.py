@@ -74,7 +74,7 @@ def _of_buckets(
         first = turn * buckets + begin
         last = min(first + end - begin, table.rows)
         if first < last:
-            rows[: last - first, turn] = table.at(first, last)
+            rows[: last - first, turn] = table.read(first, last)
             weights[: last - first, turn] = table.weights(first, last)
     return rows, weights
 

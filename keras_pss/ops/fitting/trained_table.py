@@ -19,7 +19,7 @@ class Block(NamedTuple):
 
     Attributes:
         ids: Ids, int64 `(n,)`.
-        rows: Floats `(n, width)`.
+        rows: Floats `(n, width)`, zeros where they are hidden.
         weights: Their weights in a fit, float64 `(n,)`.
     """
 
@@ -37,8 +37,9 @@ class TrainedTable:
             returns their rows, floats `(n, width)`.
         rows, width: The shape.
         counts: Numbers of occurrences of the ids, `(rows,)`; None if unknown.
-        hidden: Ascending ids whose rows a fit must ignore: they are zero here,
-            and have no weight.
+        hidden: Ascending ids whose rows a fit ignores: they have no weight,
+            and are zero except in `read`. What an id has of its own may come
+            from there, in case that it is not ignored later.
         unseen: Weight of an id that never occurs. Defaults to a share of the
             mean count.
         start_pass: Function that returns what a pass over all blocks calls
@@ -137,7 +138,7 @@ class TrainedTable:
         """The rows of the ids `[begin, end)`, as a table."""
 
         def read(first: int, last: int) -> np.ndarray:
-            return self.at(begin + first, begin + last)
+            return self.read(begin + first, begin + last)
 
         counts = None if self.counts is None else self.counts[begin:end]
         hidden = self._hidden_places(begin, end)

@@ -54,6 +54,12 @@ def rows_between(table: Any, begin: int, end: int) -> np.ndarray:
     """Rows `[begin, end)` of a table as floats of at least 32 bits."""
     if isinstance(table, keras.Variable):
         table = table.value
+    if backend.backend() == "jax":
+        import jax
+
+        if isinstance(table, jax.Array):
+            # A slice would be compiled for each range; this is a view.
+            table = np.asarray(table)
     if backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -157,7 +163,10 @@ def copy_rows(
     first = 0
     with filling(variable) as write:
         for table in tables:
-            for block in table.blocks():
-                rows = block.rows if rounded is None else rounded(block.rows)
-                write(first + int(block.ids[0]), rows)
+            report = table.start_pass and table.start_pass(table.rows)
+            for begin in range(0, table.rows, table.step):
+                rows = table.read(begin, min(begin + table.step, table.rows))
+                write(first + begin, rows if rounded is None else rounded(rows))
+                if report:
+                    report(begin + len(rows))
             first += table.rows

@@ -154,6 +154,20 @@ def test_hot_ids_have_their_rows_and_leave_the_others_to_the_embedding(counts):
     np.testing.assert_array_equal(layer.materialize(hot), 2 * table[hot])
 
 
+def test_an_id_keeps_what_it_has_of_its_own_below_a_hot_row():
+    for base in (
+        keras_pss.FullEmbedding(N, D),
+        keras_pss.MixedDimensionEmbedding(N, D, inner_dim=D - 1),
+        keras_pss.MEMComEmbedding(N, D, num_buckets=30),
+        keras_pss.ClusteredEmbedding(N, D, num_clusters=50, num_columns=2),
+    ):
+        layer = keras_pss.HotRows(base, 7)
+        layer.fit_table(TABLES[0], COUNTS[0])
+        hot = layer.ids()
+        found = base.materialize(hot)
+        assert relative(TABLES[0][hot], found) < 0.9
+
+
 def test_hot_rows_of_several_tables_are_narrow_if_asked():
     layer = keras_pss.EmbeddingCollection(
         [N, 9, 40],
