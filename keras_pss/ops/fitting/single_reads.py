@@ -49,7 +49,9 @@ def solved(reads: Iterable[Reads], size: int) -> np.ndarray:
         flat = positions.reshape(-1)
         add_at(sums, flat, first.reshape(-1))
         add_at(mass, flat, second.reshape(-1))
-    return sums / np.where(mass > 0, mass, 1)
+    mass[mass == 0] = 1
+    sums /= mass
+    return sums
 
 
 def bucket_means(
@@ -68,4 +70,6 @@ def bucket_means(
         add_at(mass, buckets, weights)
         for column, values in enumerate(rows.T):
             add_at(sums[column], buckets, weights * values)
-    return (sums / np.where(mass > 0, mass, 1)).T
+    mass[mass == 0] = 1
+    sums /= mass
+    return sums.T
