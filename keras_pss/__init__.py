@@ -17,8 +17,10 @@ from keras_pss.layers import FactorizationMachine as FactorizationMachine
 from keras_pss.layers import FeatureConfig as FeatureConfig
 from keras_pss.layers import FieldAttention as FieldAttention
 from keras_pss.layers import FieldSum as FieldSum
+from keras_pss.layers import FitReport as FitReport
 from keras_pss.layers import FrequencyFilter as FrequencyFilter
 from keras_pss.layers import MatrixCross as MatrixCross
+from keras_pss.layers import PretrainedTable as PretrainedTable
 from keras_pss.layers import SharedMemory as SharedMemory
 from keras_pss.layers import SqueezeExcitation as SqueezeExcitation
 from keras_pss.layers import TableConfig as TableConfig

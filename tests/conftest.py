@@ -33,6 +33,8 @@ SHARED = (
 )
 # Slow on JAX, which takes minutes to compile them, and quick elsewhere.
 SLOW_ON_JAX = (
+    "composite_test.py",
+    "contract_fitting_test.py",
     "contract_saving_test.py",
     "embedding_bag_gradients_test.py",
     "embedding_bag_saving_test.py",

@@ -260,6 +260,8 @@ def test_public_names_are_there():
         "EmbeddingBag",
         "HotRows",
         "FrequencyFilter",
+        "FitReport",
+        "PretrainedTable",
         "embedding",
         "memory_report",
         "plan",

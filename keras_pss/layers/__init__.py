@@ -8,6 +8,10 @@ Layers use `keras.ops` only; the differences between backends are in
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from keras_pss.layers.base.fitting.fit_report import FitReport as FitReport
+from keras_pss.layers.base.fitting.pretrained_table import (
+    PretrainedTable as PretrainedTable,
+)
 from keras_pss.layers.composite.embedding_bag import (
     EmbeddingBag as EmbeddingBag,
 )

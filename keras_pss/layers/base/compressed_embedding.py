@@ -24,8 +24,21 @@ from keras_pss.layers.base.checks import (
     positive_int,
     shown,
 )
+from keras_pss.layers.base.fitting.fit_report import FitReport
+from keras_pss.layers.base.fitting.fits_tables import (
+    FitsTables,
+    check_free,
+    fit,
+    unfrozen,
+)
+from keras_pss.layers.base.fitting.pretrained_table import PretrainedTable
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.layers.base.tables import TableLayer, cast_rows
+from keras_pss.layers.initial_values.stored import (
+    are_fitted,
+    are_stored,
+    weights_are_fitted,
+)
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import wide_ids
 from keras_pss.optimizers.slots import Optimizer
@@ -33,7 +46,7 @@ from keras_pss.optimizers.slots import Optimizer
 Tensor = Any
 
 
-class CompressedEmbedding(TableLayer):
+class CompressedEmbedding(FitsTables, TableLayer):
     """Base of the embedding layers: `ids -> address -> gather -> combine`.
 
     A method declares its weights in `tables()`, maps ids to row numbers in
@@ -47,7 +60,8 @@ class CompressedEmbedding(TableLayer):
         embeddings_initializer: Initializer of the uncompressed `(n, d)` table
             that the layer represents. Each method scales its parameters so
             that the rows start with that distribution's mean and standard
-            deviation. Defaults to `"uniform"`.
+            deviation. A `keras_pss.PretrainedTable` starts with the rows that
+            are nearest to a trained table. Defaults to `"uniform"`.
         embeddings_regularizer: Regularizer of each trained weight.
         embeddings_constraint: Constraint of each trained weight.
         mask_zero: Boolean, whether id 0 is padding that is masked, as in
@@ -532,6 +546,66 @@ class CompressedEmbedding(TableLayer):
             rows = ops.convert_to_numpy(self.lookup(part))
             out[begin : begin + batch_size] = rows
         return out
+
+    def build(self, input_shape: Any = None) -> None:
+        given = self.embeddings_initializer
+        if self.built or not isinstance(given, PretrainedTable):
+            super().build(input_shape)
+            return
+        known = are_stored() or are_fitted()
+        fits = given.table is not None and not known
+        if not known:
+            given.warn_if_unknown()
+        # A frozen layer is fitted as well, since its weights are new.
+        with unfrozen(self):
+            if fits:
+                check_free(self)
+            with weights_are_fitted():
+                super().build(input_shape)
+            if fits:
+                self.fit_table(given.table, given.counts)
+
+    def fit_table(
+        self, table: Any, counts: Any = None, progress: Any = False
+    ) -> FitReport:
+        """Sets the weights such that the rows are nearest to a trained table.
+
+        The fit is one of least squares, by the algorithm of the method; see
+        docs/fit_table.md for what each method loses. It reads the table in
+        blocks of rows, several times, and never copies it. The layer is built
+        if it is not. If the input is refused, nothing changes. Slots of an
+        optimizer stay as they are: compile again before fine-tuning.
+
+        Args:
+            table: The trained rows, of shape `(input_dim, output_dim)`; any
+                number of rows for an open vocabulary. A NumPy array, a memory
+                map, a slice of a safetensors file, a Keras variable or a
+                tensor.
+            counts: Array `(input_dim,)` of the number of occurrences of each
+                id in the training data. Where ids share parameters, the error
+                of each row is weighted by them. Defaults to None, all alike.
+            progress: Boolean, whether to show a bar for each pass over the
+                table; or a function that is called as
+                `progress(rows_done, rows_total, text)`. Defaults to False.
+
+        Returns:
+            A `keras_pss.FitReport` with the relative errors.
+
+        Raises:
+            ValueError: If the table has another shape or numbers that are not
+                finite, if `counts` are negative, all zero or of another shape,
+                and if the layer is packed or frozen.
+            NotImplementedError: If the method has no fit.
+        """
+        return fit(self, [table], [counts], progress, "table")
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        return {None: (self.input_dim, self.output_dim)}
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        (own,) = ids
+        rows = self.lookup(ops.convert_to_tensor(own))
+        return [ops.convert_to_numpy(ops.cast(rows, "float32"))]
 
     def budget_size(self) -> int:
         """Size of the served layer as a budget counts it, in parameters.

@@ -9,6 +9,7 @@ from keras import ops
 from keras_pss.layers.base.checks import one_of, shown
 from keras_pss.layers.base.composite import Composite
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.fitting.fit_report import FitReport
 from keras_pss.layers.base.memory import MemoryReport
 from keras_pss.ops import bags as bags_ops
 from keras_pss.ops import ids as ids_ops
@@ -192,6 +193,12 @@ class EmbeddingBag(Composite):
         splits = None if row_splits is None else row_splits.shape
         shape = self.compute_output_shape(inputs.shape, None, splits)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def fit_table(
+        self, table: Any, counts: Any = None, progress: Any = False
+    ) -> FitReport:
+        """Fits the embedding; see `CompressedEmbedding.fit_table`."""
+        return self.embedding.fit_table(table, counts, progress)
 
     def memory_report(self, optimizer: Optimizer = "adam") -> MemoryReport:
         """Report of the embedding, whose lookup costs are those of one id."""

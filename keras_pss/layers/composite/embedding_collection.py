@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 import keras
+import numpy as np
 from keras import initializers, ops
 
 from keras_pss.layers.base.budget import Budget
@@ -23,6 +24,7 @@ from keras_pss.layers.base.checks import (
     positive_int,
     shown,
 )
+from keras_pss.layers.base.fitting.fits_tables import FitsSeveralTables
 from keras_pss.layers.base.multi_column import MultiColumn
 from keras_pss.layers.base.part_policies import policies_of, set_part_policies
 from keras_pss.layers.base.tables import TableLayer
@@ -39,6 +41,7 @@ from keras_pss.layers.fused.popular.popularity_group import PopularityGroup
 from keras_pss.layers.fused.popular.ranked_counts import ranked
 from keras_pss.layers.planned.choices import is_auto
 from keras_pss.ops import columns
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -61,7 +64,7 @@ class _EitherForm(MultiColumn):
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class EmbeddingCollection(_EitherForm):
+class EmbeddingCollection(FitsSeveralTables, _EitherForm):
     """The embedding tables of all features, compressed within one budget.
 
         E[..., f, :] = E_f[x[..., f]]
@@ -432,6 +435,38 @@ class EmbeddingCollection(_EitherForm):
     def parts(self) -> list[Any]:
         parts = [self.full, self.shared, *self.single]
         return [part for part in parts if part is not None]
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        return {
+            place: (rows, self.output_dim)
+            for place, rows in enumerate(self.input_dims)
+        }
+
+    def part_tables(self) -> list[tuple[Any, tuple[int, ...]]]:
+        """The parts, and the indices of the tables of each."""
+        full, others = self._allocation.full, self._allocation.compressed
+        found = [(self.full, full), (self.shared, others)]
+        found += [
+            (layer, (table,))
+            for layer, table in zip(self.single, others, strict=False)
+        ]
+        return [(part, tuple(t)) for part, t in found if part is not None]
+
+    def check_fits(self) -> None:
+        super().check_fits()
+        for part in self.parts():
+            part.check_fits()
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        for part, own in self.part_tables():
+            part.fit_to([tables[table] for table in own])
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found: dict[int, np.ndarray] = {}
+        for part, own in self.part_tables():
+            rows = part.rows_at([ids[table] for table in own])
+            found |= zip(own, rows, strict=True)
+        return [found[table] for table in range(len(ids))]
 
     def column_rows(
         self, ids: Tensor, valid: Tensor | None, training: bool | None

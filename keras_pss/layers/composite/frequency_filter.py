@@ -14,9 +14,11 @@ from keras_pss.layers.base.checks import (
     positive_ints,
     shown,
 )
+from keras_pss.layers.base.fitting.fits_tables import FitsSeveralTables
 from keras_pss.layers.base.multi_column import MultiColumn
 from keras_pss.layers.composite.features.named_features import NamedFeatures
 from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
+from keras_pss.ops.fitting.trained_table import TrainedTable, shared_row
 
 Tensor = Any
 
@@ -39,7 +41,7 @@ class _EitherForm(MultiColumn):
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class FrequencyFilter(_EitherForm):
+class FrequencyFilter(FitsSeveralTables, _EitherForm):
     """Keeps only frequent ids; all rare ids share the row of id 0.
 
         E_f[i] = embeddings_f[i]   if i < limits_f,   else embeddings_f[0]
@@ -170,6 +172,38 @@ class FrequencyFilter(_EitherForm):
         """Creates separate tables; see `EmbeddingCollection.twin`."""
         tables = self.embeddings.twin(output_dim, f"{name}_tables")
         return type(self)(tables, self.input_dims, name=name)
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        # The dims are a dict by name in the other form.
+        named = isinstance(self.input_dims, Mapping)
+        dims = self.input_dims.values() if named else self.input_dims
+        own = self.embeddings.fitted_shapes()
+        return {
+            name: (rows, width)
+            for rows, (name, (_, width)) in zip(dims, own.items(), strict=True)
+        }
+
+    def _limits(self) -> list[int]:
+        return [rows for rows, _ in self.embeddings.fitted_shapes().values()]
+
+    def check_fits(self) -> None:
+        super().check_fits()
+        self.embeddings.check_fits()
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        kept = [
+            table.first_rows(limit, shared_row(table, limit))
+            for table, limit in zip(tables, self._limits(), strict=True)
+        ]
+        self.embeddings.fit_to(kept)
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return self.embeddings.rows_at(
+            [
+                np.where(own < limit, own, 0).astype(own.dtype)
+                for own, limit in zip(ids, self._limits(), strict=True)
+            ]
+        )
 
     def column_rows(
         self, ids: Tensor, valid: Tensor | None, training: bool | None

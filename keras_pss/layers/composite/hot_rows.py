@@ -6,6 +6,8 @@ budget buys in hot/hot_budgets.py. This file combines them. It is long because
 of its documentation.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import keras
@@ -26,6 +28,7 @@ from keras_pss.layers.composite.hot.hot_table import (
 )
 from keras_pss.ops import hashing
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -321,6 +324,19 @@ class HotRows(Holder, HotBudgets):
         if ids is not None:
             wanted = checked_ids(ids, self.capacity, self.input_dim)
         return self._refresh(wanted, decay)
+
+    def check_fits(self) -> None:
+        super().check_fits()
+        self.embedding.check_fits()
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        if self.mask_zero and table.counts is not None:
+            # Id 0 is padding, which is never counted.
+            counts = np.array(table.counts)
+            counts[0] = 0
+            table = replace(table, counts=counts)
+        self.embedding.fit_to(self._fit_hot([table], [0], table.take))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

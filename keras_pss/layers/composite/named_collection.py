@@ -60,15 +60,18 @@ class NamedCollection(NamedFeatures, EmbeddingCollection):
         # Each part with the names of the features that it looks up.
         self.lookups: list[Any] = []
         self._served: list[tuple[str, ...]] = []
+        self._tables_of_parts: list[tuple[int, ...]] = []
         parts = self._divided()
         for tables in _by_width(self._allocation.full, parts.tables):
             kwargs = self._serve(tables, "full")
+            self._tables_of_parts.append(tuple(tables))
             self.lookups.append(
                 parts.full(tables, **kwargs, **parts.moved(tables[0]))
             )
         units, sizes = self._allocation.units, self._allocation.sizes
         for unit, size in zip(units, sizes or [None] * len(units), strict=True):
             kwargs = self._serve(unit, "shared")
+            self._tables_of_parts.append(tuple(unit))
             part = parts.shared(
                 unit, size, **kwargs, **parts.moved(unit[0])
             ) or parts.single(unit[0], size)
@@ -114,6 +117,15 @@ class NamedCollection(NamedFeatures, EmbeddingCollection):
 
     def parts(self) -> list[Any]:
         return list(self.lookups)
+
+    def part_tables(self) -> list[tuple[Any, tuple[int, ...]]]:
+        return list(zip(self.lookups, self._tables_of_parts, strict=True))
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        return {
+            name: (table.input_dim, table.output_dim or self.output_dim)
+            for name, table in self.input_dims.items()
+        }
 
     def table_rows(self) -> dict[str, int | None]:
         return {name: t.input_dim for name, t in self.input_dims.items()}

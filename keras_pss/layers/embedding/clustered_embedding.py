@@ -20,6 +20,9 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.base.updates import Replaced
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing, hot_ids
+from keras_pss.ops.fitting import centroids as fitted_centroids
+from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.fitting.variables import filling
 from keras_pss.ops.hash_families import pss1
 from keras_pss.ops.methods import clustering
 
@@ -231,6 +234,15 @@ class ClusteredEmbedding(CompressedEmbedding):
 
     def lookup_flops(self) -> int:
         return self.output_dim
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        with filling(self.pointers_table) as write:
+            found = fitted_centroids.fitted(
+                table, self.num_clusters, self.num_columns, write
+            )
+        self.centroids_table.assign(found)
+        self.residuals_table.assign(np.zeros_like(found))
 
     def recluster(
         self,

@@ -17,9 +17,13 @@ from keras_pss.layers.base.checks import (
     positive_ints,
 )
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.base.fitting.pretrained_table import PretrainedTable
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.layers.initial_values.stored import weights_are_fitted
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import last_layer
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -210,15 +214,42 @@ class DeepHashEmbedding(CompressedEmbedding):
         return ops.cast(start, "float32") * (2 / (LEVELS - 1)) - 1
 
     def lookup(self, ids: Tensor) -> Tensor:
+        return self._dense(self._features(ids), len(self.hidden_units))
+
+    def _features(self, ids: Tensor) -> Tensor:
+        """The inputs of the last layer."""
         x = self._encoded(ids)
-        last = len(self.hidden_units)
-        for k in range(last + 1):
-            kernel = self.whole_table(f"kernel{k}")
-            x = ops.matmul(ops.cast(x, kernel.dtype), kernel)
-            x = x + self.whole_table(f"bias{k}")
-            if k < last:
-                x = self.activation(x)
+        for k in range(len(self.hidden_units)):
+            x = self.activation(self._dense(x, k))
         return x
+
+    def _dense(self, x: Tensor, k: int) -> Tensor:
+        kernel = self.whole_table(f"kernel{k}")
+        x = ops.matmul(ops.cast(x, kernel.dtype), kernel)
+        return x + self.whole_table(f"bias{k}")
+
+    def build(self, input_shape: Any = None) -> None:
+        if isinstance(self.embeddings_initializer, PretrainedTable):
+            raise ValueError(
+                "A PretrainedTable determines no hidden layers. Create the "
+                "layer with another initializer, then call `fit_table`. "
+                "Received: embeddings_initializer=PretrainedTable(...)"
+            )
+        # A fit keeps the hidden layers as they are drawn.
+        with weights_are_fitted(False):
+            super().build(input_shape)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+
+        def features(ids: np.ndarray) -> np.ndarray:
+            given = ops.convert_to_tensor(ids.astype(np.int32))
+            return np.asarray(ops.convert_to_numpy(self._features(given)))
+
+        kernel, bias = last_layer.fitted(table, features)
+        last = len(self.hidden_units)
+        getattr(self, f"kernel{last}_table").assign(kernel)
+        getattr(self, f"bias{last}_table").assign(bias)
 
     def lookup_flops(self) -> int:
         return sum(2 * inputs * outputs for inputs, outputs in self._widths())

@@ -1,6 +1,7 @@
 """FPD: rows of two small tables are multiplied, summed and projected."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ from keras_pss.layers.base.checks import positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.ops.fitting import block_terms
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -183,6 +186,15 @@ class FPDEmbedding(CompressedEmbedding):
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        first, second, projection = block_terms.fitted(
+            table, self._side, self.rank, self.terms
+        )
+        self.first_table.assign(first)
+        self.second_table.assign(second)
+        self.projection_table.assign(projection)
 
     def lookup_flops(self) -> int:
         return 2 * self.rank * (self.terms + self.output_dim)

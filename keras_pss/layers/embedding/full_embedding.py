@@ -10,6 +10,8 @@ from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.full_group import FullGroup
 from keras_pss.layers.initial_values import table_scale
+from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.fitting.variables import copy_rows
 
 Tensor = Any
 
@@ -112,6 +114,9 @@ class FullEmbedding(CompressedEmbedding):
 
     def combine(self, rows: dict[str, Tensor]) -> Tensor:
         return rows["embeddings"]
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        copy_rows(self.embeddings_table, tables)
 
 
 def start_with(layer: Any, weights: Any) -> None:

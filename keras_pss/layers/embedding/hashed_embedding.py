@@ -1,4 +1,7 @@
-"""The hashing trick and Hash Embeddings."""
+"""The hashing trick and Hash Embeddings.
+
+The file is long because a third of its lines document and check arguments.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.checks import (
@@ -20,6 +24,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.hashed_group import HashedGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import hash_embeddings, single_reads
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -223,6 +229,35 @@ class HashedEmbedding(CompressedEmbedding):
         if self.num_hashes == 1:
             return buckets[:, 0]
         return ops.sum(buckets, axis=1)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        if self.num_hashes == 1 and not self.weighted:
+            means = single_reads.bucket_means(
+                (
+                    (self._numbers(b.ids)["buckets"][:, 0], b.rows, b.weights)
+                    for b in table.blocks()
+                ),
+                self.num_buckets,
+                self.output_dim,
+            )
+            self.buckets_table.assign(means)
+            return
+        found = hash_embeddings.fitted(
+            table,
+            self._numbers,
+            self.num_buckets,
+            self.num_hashes,
+            self.importance_rows,
+        )
+        self.buckets_table.assign(found.buckets)
+        if self.weighted:
+            self.importance_table.assign(found.importance)
+
+    def _numbers(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """The row numbers of ids in each table, on the host."""
+        index = self.address(ops.convert_to_tensor(ids.astype(np.int32)))
+        return {k: ops.convert_to_numpy(v) for k, v in index.items()}
 
     def lookup_numbers(self) -> int:
         own = self.num_hashes if self.weighted else 0

@@ -1,5 +1,7 @@
 """MEMCom: ids share rows, and each id has its own multiplier."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -8,6 +10,8 @@ from keras_pss.layers.base.checks import boolean, positive_int
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import table_scale
+from keras_pss.ops.fitting import scaled_rows, variables
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -133,6 +137,23 @@ class MEMComEmbedding(CompressedEmbedding):
     def combine(self, rows: dict[str, Tensor]) -> Tensor:
         scaled = rows["shared"] * rows["scale"]
         return scaled + rows["bias"] if self.bias else scaled
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        with ExitStack() as stack:
+            write = {
+                name: stack.enter_context(
+                    variables.filling(getattr(self, f"{name}_table"))
+                )
+                for name in self.tables()
+            }
+            scaled_rows.fit(
+                table,
+                self.num_buckets,
+                write["shared"],
+                write["scale"],
+                write.get("bias"),
+            )
 
     def lookup_flops(self) -> int:
         return self.output_dim * (1 + self.bias)

@@ -20,6 +20,9 @@ from keras_pss.layers.fused.mixed.mixed_dimension_group import (
 )
 from keras_pss.layers.fused.mixed.mixed_rows import MixedRows
 from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.ops.fitting import low_rank
+from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.fitting.variables import copy_rows
 
 Tensor = Any
 
@@ -272,6 +275,15 @@ class MixedDimensionEmbedding(MixedRows, CompressedEmbedding):
                 whole=True,
             ),
         }
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        if self.num_rows is not None:
+            return super().fit_to(tables)
+        (table,) = tables
+        if self._projects:
+            table, matrix = low_rank.narrow(table, self.inner_dim)
+            self.projection_table.assign(matrix)
+        copy_rows(self.narrow_table, [table])
 
     def latent(self, ids: Tensor) -> Tensor:
         if self.num_rows is not None:

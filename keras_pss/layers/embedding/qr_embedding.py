@@ -1,4 +1,7 @@
-"""Quotient-remainder and compositional embeddings."""
+"""Quotient-remainder and compositional embeddings.
+
+The file is long because a third of its lines document and check arguments.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,6 +9,7 @@ from functools import partial, reduce
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.checks import (
@@ -18,6 +22,8 @@ from keras_pss.layers.base.checks import (
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
+from keras_pss.ops.fitting import partitions
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 OPERATIONS = ("mult", "add", "concat")
@@ -202,6 +208,24 @@ class QREmbedding(CompressedEmbedding):
         multiply = self.operation == "mult"
         join: Callable[..., Tensor] = ops.multiply if multiply else ops.add
         return reduce(join, parts)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        solve = {
+            "mult": partitions.multiplied,
+            "add": partitions.added,
+            "concat": partitions.concatenated,
+        }[self.operation]
+        weights = [getattr(self, f"{name}_table") for name in self._names()]
+        sizes = [weight.shape[0] for weight in weights]
+        for weight, rows in zip(
+            weights, solve(table, self._digits, sizes), strict=True
+        ):
+            weight.assign(rows)
+
+    def _digits(self, ids: np.ndarray) -> list[np.ndarray]:
+        found = self.address(ids)
+        return [found[name] for name in self._names()]
 
     def lookup_flops(self) -> int:
         joins = 0 if self.operation == "concat" else self.num_partitions - 1

@@ -1,8 +1,11 @@
 """A table that is trained in the low precision in which it is served."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
@@ -11,6 +14,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.embedding.full_embedding import rows_variable, start_with
 from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import rounding
+from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.fitting.variables import copy_rows
 from keras_pss.ops.packing import OwnGrid, Packing
 
 Tensor = Any
@@ -169,6 +174,14 @@ class QuantizedEmbedding(CompressedEmbedding):
 
     def combine(self, rows: dict[str, Tensor]) -> Tensor:
         return rows["embeddings"]
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        def rounded(rows: np.ndarray) -> np.ndarray:
+            given = ops.convert_to_tensor(rows.astype(np.float32))
+            found = rounding.nearest(given, self.storage)
+            return np.asarray(ops.convert_to_numpy(found))
+
+        copy_rows(self.embeddings_table, tables, rounded)
 
     def budget_size(self) -> int:
         return _size(self.input_dim, self.output_dim, self.storage)

@@ -25,6 +25,8 @@ from keras_pss.layers.fused.shared_memory import SharedMemory
 from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing
 from keras_pss.ops import ids as ids_ops
+from keras_pss.ops.fitting import robe_memory
+from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.methods import robe
 
 Tensor = Any
@@ -265,6 +267,25 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
             owner.dense_table("memory"),
             partial(owner.gather_elements, "memory"),
         )
+
+    def robe_tables(self) -> robe.Tables:
+        """How the table reads the memory."""
+        return self._tables
+
+    def check_fits(self) -> None:
+        if self.memory is not None:
+            raise ValueError(
+                f"Layer '{self.name}' shares its memory, which a fit to one "
+                "table would change for the others. Use "
+                "`memory.fit_tables(tables)` with the tables of all layers. "
+                f"Received: memory={shown(self.memory)}"
+            )
+        super().check_fits()
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        found = robe_memory.memory(self.memory_size, [(self._tables, table)])
+        self.memory_table.assign(found)
 
     def latent_sums(
         self,

@@ -1,9 +1,11 @@
 """A sparse Johnson-Lindenstrauss sketch of an embedding table."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pss.layers.base.checks import non_negative_int, one_of, positive_int
@@ -11,6 +13,8 @@ from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import least_squares
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -137,6 +141,15 @@ class SketchEmbedding(CompressedEmbedding):
         rows = self.gather_rows("buckets", index)  # (n, s, d)
         values = ops.cast(values, rows.dtype)
         return ops.sum(rows * ops.expand_dims(values, -1), axis=1)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        rows = least_squares.solved(table, self._design, self.num_buckets)
+        self.buckets_table.assign(rows)
+
+    def _design(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows, values = self.sketch(ops.convert_to_tensor(ids.astype(np.int32)))
+        return ops.convert_to_numpy(rows), ops.convert_to_numpy(values)
 
     def lookup_numbers(self) -> int:
         return self.num_nonzeros * self.output_dim

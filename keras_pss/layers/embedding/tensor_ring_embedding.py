@@ -121,3 +121,10 @@ class TensorRingEmbedding(CoreEmbedding):
         ]
         rows = tensor_train.contract(slices, self._cores)
         return ops.mean(ops.square(rows))
+
+    def check_fits(self) -> None:
+        raise NotImplementedError(
+            "A tensor ring has no stable closed-form fit to a trained table. "
+            "Fit a keras_pss.TTEmbedding of the same ranks, which TT-SVD does. "
+            f"Received: fit_table of layer '{self.name}'"
+        )

@@ -8,6 +8,8 @@ import keras
 
 from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.tensor_cores import CoreEmbedding
+from keras_pss.ops.fitting import tensor_train as tt_svd
+from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
@@ -122,6 +124,12 @@ class TTEmbedding(CoreEmbedding):
             return [*(1 / math.sqrt(rank) for rank in ranks), std]
         each = (std**2 / math.prod(ranks)) ** (1 / (2 * self.num_cores))
         return [each] * self.num_cores
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        (table,) = tables
+        found = tt_svd.cores(table, self._cores, self.gauge == "last_core")
+        for k, core in enumerate(found):
+            getattr(self, f"core{k}_table").assign(core)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gauge": self.gauge}

@@ -1,5 +1,6 @@
 """Several uncompressed tables in one weight."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -9,6 +10,8 @@ from keras import ops
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.layers.initial_values import table_scale
+from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.fitting.variables import copy_rows
 
 Tensor = Any
 
@@ -27,6 +30,9 @@ class FullGroup(TableGroup):
         )
         rows = sum(self.input_dims)
         return {"embeddings": Table(rows, self.output_dim, fill)}
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        copy_rows(self.embeddings_table, tables)
 
     def call(self, ids: Tensor) -> Tensor:
         firsts = np.array([0, *accumulate(self.input_dims)][:-1], np.int32)

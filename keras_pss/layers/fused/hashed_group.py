@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import least_squares, single_reads
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -112,6 +115,51 @@ class HashedGroup(TableGroup):
 
     def lookup_flops(self) -> int:
         return super().lookup_numbers() * (self.num_hashes - 1)
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        shared = sum(self.num_buckets) > self.num_rows
+        if self.num_hashes == 1 or shared:
+            reads = chain.from_iterable(
+                (
+                    (
+                        self._rows_of(k, block.ids)[:, 0],
+                        block.rows,
+                        block.weights,
+                    )
+                    for block in table.blocks()
+                )
+                for k, table in enumerate(tables)
+            )
+            size = self.num_rows, self.output_dim
+            means = single_reads.bucket_means(reads, *size)
+            # A single bucket is read by all hashes of its ids.
+            self.buckets_table.assign(means / self.num_hashes)
+            return
+        parts = [
+            least_squares.solved(table, partial(self._design, k), buckets)
+            for k, (table, buckets) in enumerate(
+                zip(tables, self.num_buckets, strict=True)
+            )
+        ]
+        self.buckets_table.assign(np.concatenate(parts))
+
+    def _rows_of(self, table: int, ids: np.ndarray) -> np.ndarray:
+        """Rows of ids of a table, on the host, `(n, K)`."""
+        bucket, _ = self._design(table, ids)
+        first = sum(self.num_buckets[:table]) % self.num_rows
+        return bucket + first
+
+    def _design(self, table: int, ids: np.ndarray) -> tuple[np.ndarray, None]:
+        """Buckets of ids among those of a table."""
+        found = hashing.starts(
+            ops.convert_to_tensor(ids.astype(np.int32)),
+            self.num_buckets[table],
+            seed=self.seed,
+            table=self.table_numbers[table],
+            chunks=self.num_hashes,
+            family=self.hash,
+        )
+        return ops.convert_to_numpy(found), None
 
     def call(self, ids: Tensor) -> Tensor:
         bucket = hashing.starts(

@@ -16,6 +16,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.shared_scales import SharedScales
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.ops import hashing
+from keras_pss.ops.fitting import robe_memory
+from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.methods import robe
 
 Tensor = Any
@@ -91,6 +93,13 @@ class ROBEGroup(TableGroup):
 
     def lookup_flops(self) -> int:
         return self.lookup_numbers() * (self.sign + bool(self._scales.factors))
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        pairs = [
+            (robe_memory.one_table(self._tables, self.columns.index(k)), table)
+            for k, table in enumerate(tables)
+        ]
+        self.memory_table.assign(robe_memory.memory(self.memory_size, pairs))
 
     def call(self, ids: Tensor) -> Tensor:
         return robe.rows(

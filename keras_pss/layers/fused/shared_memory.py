@@ -1,18 +1,23 @@
 """The circular memory of ROBE, which several tables may share."""
 
 import gc
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 import keras
+import numpy as np
 
 from keras_pss.layers.base.checks import positive_int
+from keras_pss.layers.base.fitting.fits_tables import FitsSeveralTables
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.layers.initial_values import table_scale
+from keras_pss.ops.fitting import robe_memory
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 
 @keras.saving.register_keras_serializable("keras_pss")
-class SharedMemory(TableLayer):
+class SharedMemory(FitsSeveralTables, TableLayer):
     """One array of parameters for any number of `ROBEEmbedding` tables.
 
     The memory assigns a number to each table, so that the same id reads
@@ -110,6 +115,31 @@ class SharedMemory(TableLayer):
         if table_scale.gives_table(given):
             fill = table_scale.table(given, self.memory_size, 1)
         return {"memory": Table(self.memory_size, 1, fill, by_row=False)}
+
+    def readers(self) -> dict[int, Any]:
+        """The layers that read the memory, by their table numbers."""
+        gc.collect()  # unused layers may be alive until then
+        return dict(sorted(self._tables.items()))
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        return {
+            number: (layer.input_dim, layer.output_dim)
+            for number, layer in self.readers().items()
+        }
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        layers = self.readers().values()
+        pairs = [
+            (layer.robe_tables(), table)
+            for layer, table in zip(layers, tables, strict=True)
+        ]
+        self.memory_table.assign(robe_memory.memory(self.memory_size, pairs))
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [
+            layer.rows_at([own])[0]
+            for layer, own in zip(self.readers().values(), ids, strict=True)
+        ]
 
     def lookup_numbers(self) -> int:
         return 0  # each table reports what it reads

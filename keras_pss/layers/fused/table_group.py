@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from keras import ops
+
+from keras_pss.layers.base.fitting.fits_tables import FitsSeveralTables
 from keras_pss.layers.base.tables import TableLayer
 
 
-class TableGroup(TableLayer):
+class TableGroup(FitsSeveralTables, TableLayer):
     """Base of layers that store tables of one width in one weight.
 
     It is a sub-layer of `EmbeddingCollection`, which checks the ids.
@@ -45,6 +49,21 @@ class TableGroup(TableLayer):
             ids: Valid ids `(n, F)`.
             mask: Booleans `(n, F)`, False for ids that do not count.
         """
+
+    def fitted_shapes(self) -> dict[Any, tuple[int | None, int]]:
+        return {
+            place: (rows, self.output_dim)
+            for place, rows in enumerate(self.input_dims)
+        }
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        each = np.stack([ids[table] for table in self.columns], axis=1)
+        found = self(ops.convert_to_tensor(each))
+        rows = ops.convert_to_numpy(ops.cast(found, "float32"))
+        return [
+            rows[:, self.columns.index(table)]
+            for table in range(len(self.input_dims))
+        ]
 
     def lookup_numbers(self) -> int:
         return len(self.columns) * self.output_dim

@@ -1,4 +1,4 @@
-"""Initial values of weights that a file or a copy is about to replace."""
+"""Initial values of weights that a file, a copy or a fit will replace."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +8,16 @@ from typing import Any
 
 from keras import ops
 
+from keras_pss.ops.fitting.variables import zeros
+
 Fill = Callable[..., Any]
 
 _stored: ContextVar[bool] = ContextVar(
     "keras_pss_weights_stored", default=False
+)
+
+_fitted: ContextVar[bool] = ContextVar(
+    "keras_pss_weights_fitted", default=False
 )
 
 
@@ -25,6 +31,25 @@ def weights_are_stored() -> Iterator[None]:
         _stored.reset(token)
 
 
+@contextmanager
+def weights_are_fitted(fitted: bool = True) -> Iterator[None]:
+    """Layers built within start with zeros, since a fit sets all weights.
+
+    Args:
+        fitted: False within it for weights that a fit leaves as they are.
+    """
+    token = _fitted.set(fitted)
+    try:
+        yield
+    finally:
+        _fitted.reset(token)
+
+
+def are_fitted() -> bool:
+    """Whether a fit is about to set the weights of a layer that is built."""
+    return _fitted.get()
+
+
 def are_stored() -> bool:
     """Whether the weights of a layer that is built are about to be replaced."""
     return _stored.get()
@@ -33,6 +58,8 @@ def are_stored() -> bool:
 def zeros_if_refused(initializer: Fill) -> Fill:
     """An initializer that returns zeros if a saved model's is refused.
 
+    So does it for weights that a fit sets.
+
     Earlier versions accepted initializers that a method cannot represent, such
     as one with a mean for a tensor train, and files still contain them. Their
     values are replaced by the stored weights, so zeros and a warning suffice.
@@ -40,6 +67,8 @@ def zeros_if_refused(initializer: Fill) -> Fill:
     """
 
     def fill(shape: Sequence[int], dtype: Any = None) -> Any:
+        if _fitted.get():
+            return zeros(shape, dtype)
         try:
             return initializer(shape, dtype=dtype)
         except ValueError as error:

@@ -1,6 +1,6 @@
 """What a table and a collection with hot rows have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras_pss.layers.base.checks import boolean
 from keras_pss.layers.base.updates import Replaced
 from keras_pss.layers.composite.hot.hot_table import HotRowsChange, HotTable
 from keras_pss.layers.composite.hot.id_counter import IdCounter
+from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.hot_ids import WIDE_LIMIT
 
 Tensor = Any
@@ -148,6 +149,45 @@ class HotCache:
         """See `HotRows.refresh`."""
         raise NotImplementedError
 
+    def _fit_hot(
+        self,
+        tables: Sequence[TrainedTable],
+        firsts: Sequence[int],
+        rows: Callable[[np.ndarray], np.ndarray],
+    ) -> list[TrainedTable]:
+        """Gives the most frequent ids their trained rows.
+
+        Without counts, the ids that are hot stay so.
+
+        Args:
+            tables: The trained tables.
+            firsts: The key of id 0 of each table.
+            rows: Function from keys `(n,)` to their rows.
+
+        Returns:
+            What is left for the layer below. Slots may evict a hot id soon,
+            so that it is left there as well.
+        """
+        wanted = self.hot.ids()
+        counts = [table.counts for table in tables]
+        known = [each for each in counts if each is not None]
+        if len(known) == len(tables):
+            wanted = _most_frequent(known, firsts, self.capacity)
+            if self.counts != "slots":
+                self.counter.start(zip(firsts, known, strict=True))
+        self.hot.replace(
+            wanted if self.hot.wide else wanted.astype(np.int32), rows
+        )
+        self.counter.mark(self.hot.ids())
+        if self.counts == "slots":
+            return list(tables)
+        found = []
+        for table, first in zip(tables, firsts, strict=True):
+            own = np.asarray(wanted, np.int64) - first
+            own = own[(own >= 0) & (own < table.rows)]
+            found.append(table.hiding(own))
+        return found
+
     def _ensure_built(self) -> None:
         if not self.built:
             self.build()
@@ -158,3 +198,18 @@ class HotCache:
             return []
         change = self.refresh()
         return [Replaced(self.hot.hot_table, change.slots)]
+
+
+def _most_frequent(
+    counts: Sequence[np.ndarray], firsts: Sequence[int], capacity: int
+) -> np.ndarray:
+    """The most frequent keys of all tables that occur at all, ascending."""
+    keys, found = [], []
+    for each, first in zip(counts, firsts, strict=True):
+        order = np.argsort(-each.astype(np.float64), kind="stable")[:capacity]
+        order = order[each[order] > 0]
+        keys.append(order + first)
+        found.append(each[order].astype(np.float64))
+    every = np.concatenate(keys)
+    best = np.argsort(-np.concatenate(found), kind="stable")[:capacity]
+    return np.sort(every[best])

@@ -18,6 +18,8 @@ from keras_pss.layers.composite.hot.hot_table import (
 )
 from keras_pss.layers.fused.table_group import TableGroup
 from keras_pss.layers.initial_values import draws
+from keras_pss.ops.fitting import low_rank
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -124,6 +126,32 @@ class HotGroup(HotCache, TableGroup):
             return rows
         matrix = ops.cast(self.whole_table("projection"), rows.dtype)
         return ops.matmul(rows, matrix)
+
+    def check_fits(self) -> None:
+        super().check_fits()
+        self.cold.check_fits()
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        if self.hot.wide:
+            firsts = [table << 32 for table in range(len(tables))]
+        else:
+            firsts = [int(first) for first in self._firsts()]
+        whole = tables
+        if self.row_dim < self.output_dim:
+            blocks = (b.rows for table in tables for b in table.blocks())
+            found = low_rank.gram(blocks, self.output_dim)
+            into, matrix = low_rank.factors(found, self.row_dim)
+            self.projection_table.assign(matrix)
+            whole = [table.mapped(into) for table in tables]
+
+        def rows(keys: np.ndarray) -> np.ndarray:
+            table, ids = self.pairs(keys).T
+            out = np.empty((len(keys), self.row_dim), np.float32)
+            for place, each in enumerate(whole):
+                out[table == place] = each.take(ids[table == place])
+            return out
+
+        self.cold.fit_to(self._fit_hot(whole, firsts, rows))
 
     def observe(self, ids: Tensor, mask: Tensor | None = None) -> None:
         """Counts the ids of a training step, and the lookups of hot ids."""

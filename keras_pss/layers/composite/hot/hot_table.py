@@ -151,6 +151,16 @@ class HotTable(TableLayer):
             slots=np.append(move.filled, move.emptied),
         )
 
+    def replace(
+        self, wanted: np.ndarray, fill: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """Assigns all rows anew, also those of ids that were hot before.
+
+        Args: See `reassign`.
+        """
+        self.reassign(wanted[:0], fill)
+        self.reassign(wanted, fill)
+
 
 def default_capacity(
     capacity: int | None,

@@ -1,5 +1,6 @@
 """Counts the occurrences of each id, and the lookups of hot ids."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,31 @@ class IdCounter(TableLayer):
             ids = counting.cells(ids, self.sketch_width)
             amount = ops.repeat(amount, counting.DEPTH)
         counting.add_at(self.counts_table, ids, amount)
+
+    def start(self, counts: Iterable[tuple[int, np.ndarray]]) -> None:
+        """Replaces the counts by known ones; not with slots.
+
+        Args:
+            counts: The first of consecutive keys, and their counts `(n,)`. If
+                the sum of all is large, shares of them.
+        """
+        given = [
+            (first, np.asarray(each, np.float64)) for first, each in counts
+        ]
+        total = sum(float(each.sum()) for _, each in given)
+        share = min(1.0, LARGEST_COUNT / total) if total else 0.0
+        hits = counting.read(self.hits_table)
+        counting.write(self.counts_table, 0 * counting.read(self.counts_table))
+        for first, each in given:
+            for begin in range(0, len(each), counting.BLOCK):
+                amount = each[begin : begin + counting.BLOCK] * share
+                keys = first + begin + np.arange(len(amount))
+                self.add(
+                    ops.convert_to_tensor(keys.astype(np.int32)),
+                    ops.convert_to_tensor(amount.astype(np.int32)),
+                    ops.zeros((len(amount),), "bool"),
+                )
+        counting.write(self.hits_table, hits)
 
     def _add_to_slots(self, keys: tuple[Tensor, ...], amount: Tensor) -> None:
         tables = self._key_tables()

@@ -17,6 +17,9 @@ from keras_pss.layers.base.checks import LARGEST_DIM, positive_ints, shown
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import gather
+from keras_pss.ops.fitting import low_rank
+from keras_pss.ops.fitting.trained_table import TrainedTable, shared_row
+from keras_pss.ops.fitting.variables import copy_rows
 
 Tensor = Any
 
@@ -150,6 +153,26 @@ class MixedRows:
             for block in blocks
         ]
         return ops.concatenate(parts) if parts[1:] else parts[0]
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        kept = []
+        for table, limit in zip(tables, self._limits, strict=True):
+            row = shared_row(table, int(limit))
+            kept.append(table.first_rows(int(limit), row))
+        for blocks in self._blocks:
+            width = blocks[0].width
+            parts, matrices = [], []
+            for block in blocks:
+                end = block.first + block.rows
+                part = kept[block.table].between(block.first, end)
+                if width < self.output_dim:
+                    part, matrix = low_rank.narrow(part, width)
+                    matrices.append(matrix)
+                parts.append(part)
+            copy_rows(getattr(self, f"narrow_{width}_table"), parts)
+            if matrices:
+                weight = getattr(self, f"projection_{width}_table")
+                weight.assign(np.concatenate(matrices))
 
     def rows_of(self, ids: Tensor) -> Tensor:
         """Rows of valid ids: `(..., F)` to `(..., F, output_dim)`.

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.tables import Table
-from keras_pss.layers.initial_values.stored import are_stored
+from keras_pss.layers.initial_values.stored import are_fitted, are_stored
 from keras_pss.ops import hot_ids
 from keras_pss.ops.methods.kept_ids import KeptIds
 
@@ -58,6 +58,11 @@ class PopularIndex:
         found = ops.convert_to_numpy(weight).astype(np.int64)
         return self.kept.kept(found)
 
+    def unknown(self) -> list[bool]:
+        """For each table whether it has an index that was not given ids."""
+        pairs = zip(self._ids, self.kept.indexed, strict=True)
+        return [own and ids is None for ids, own in pairs]
+
     def unwritten(self, weight: Any) -> list[list[int] | None] | None:
         """The ids of each table that no weight has yet, for a config.
 
@@ -86,7 +91,8 @@ class PopularIndex:
 
     def _fill(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         pairs = zip(self._ids, self.kept.indexed, strict=True)
-        if not are_stored() and any(o and i is None for i, o in pairs):
+        known = are_stored() or are_fitted()
+        if not known and any(o and i is None for i, o in pairs):
             warnings.warn(
                 "A config does not say which ids have a row: the weights do. "
                 "Until they are assigned, the lowest ids have rows.",

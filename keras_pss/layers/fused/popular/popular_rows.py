@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_pss.layers.base.checks import non_negative_int, one_of
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.popular import popular_fit
 from keras_pss.layers.fused.popular.popular_index import PopularIndex
 from keras_pss.layers.fused.popular.popular_storage import StoredRows
 from keras_pss.layers.fused.popular.popular_tail import RobeTail, check_tail
@@ -20,6 +21,7 @@ from keras_pss.layers.fused.popular.popular_widths import (
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops import hashing
 from keras_pss.ops.bands import Bands
+from keras_pss.ops.fitting.trained_table import TrainedTable
 
 Tensor = Any
 
@@ -145,6 +147,9 @@ class PopularRows(StoredRows):
         return ops.cast(
             drawn * ops.cast(stds[:, None], "float32"), dtype or "float32"
         )
+
+    def fit_to(self, tables: Sequence[TrainedTable]) -> None:
+        popular_fit.fit(self, tables)
 
     def latent(self, ids: Tensor) -> Tensor:
         """Narrow rows, those of all bands beside each other, then the tail."""

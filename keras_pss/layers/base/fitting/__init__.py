@@ -1,0 +1,1 @@
+"""`fit_table`: how a layer takes the place of a trained table."""
