@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from keras_pss import callbacks as callbacks
 from keras_pss import models as models
 from keras_pss import native as native
+from keras_pss.convert.compress_model import compress_model as compress_model
+from keras_pss.convert.fine_tune import fine_tune as fine_tune
 from keras_pss.layers import BiInteraction as BiInteraction
 from keras_pss.layers import BilinearInteraction as BilinearInteraction
 from keras_pss.layers import CompressedInteraction as CompressedInteraction

@@ -5,6 +5,7 @@ names those that another version lacks. Private names of TensorFlow's and JAX's
 tracing are in native/tracing.py.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -135,3 +136,68 @@ def decays(optimizer: Any, variable: Any) -> bool:
 def optimizer_for(optimizer: Any, variable: Any) -> Any:
     """The optimizer that a `MultiOptimizer` chooses for a variable."""
     return optimizer._optimizer_map(variable)
+
+
+def is_graph(model: Any) -> bool:
+    """Whether a model is Functional or Sequential, so that it can be cloned."""
+    return any(
+        cls.__module__.startswith("keras.src.models")
+        and cls.__name__ in ("Functional", "Sequential")
+        for cls in type(model).__mro__
+    )
+
+
+def inputs_of(model: Any) -> Any:
+    """The inputs of a graph, in the structure in which it takes data."""
+    if hasattr(model, "_functional"):  # Sequential
+        return model.inputs[0]
+    return model.input
+
+
+def outputs_of(model: Any) -> Any:
+    """The outputs of a graph, in the structure in which it returns them."""
+    if hasattr(model, "_functional"):  # Sequential
+        return model.outputs[0]
+    return model.output
+
+
+def takes_graph(model: Any) -> bool:
+    """Whether the class of a graph takes inputs and outputs, as Keras' do.
+
+    Otherwise Keras clones the model to a plain Functional one.
+    """
+    given = inspect.getfullargspec(type(model).__init__)
+    if any(cls.__name__ == "Sequential" for cls in type(model).__mro__):
+        return True
+    if given.varargs is not None and given.varkw is not None:
+        return True
+    return given.args[1:3] == ["inputs", "outputs"]
+
+
+def calls_of(layer: Any) -> list[dict[str, Any]]:
+    """Arguments besides the inputs in each symbolic call of a layer."""
+    found = []
+    for node in layer._inbound_nodes:
+        names = list(inspect.signature(layer.call).parameters)
+        given = dict(zip(names, node.arguments.args, strict=False))
+        given.update(node.arguments.kwargs)
+        given.pop(names[0], None)
+        found.append({k: v for k, v in given.items() if v is not None})
+    return found
+
+
+def input_ranks(layer: Any) -> list[int]:
+    """Rank of the inputs in each symbolic call of a layer."""
+    return [
+        len(node.input_tensors[0].shape)
+        for node in layer._inbound_nodes
+        if node.input_tensors
+    ]
+
+
+def overrides_call(model: Any) -> bool:
+    """Whether the class of a graph computes something of its own."""
+    for cls in type(model).__mro__:
+        if "call" in vars(cls):
+            return not cls.__module__.startswith("keras.src.models")
+    return False

@@ -32,6 +32,7 @@ except ImportError as error:  # the layers alone do not need these
 
 from keras_pss_cli import common, data, kernels, schema
 from keras_pss_cli import compare as comparing
+from keras_pss_cli import compress as compressing
 from keras_pss_cli import finished_runs as serving
 from keras_pss_cli import plan as planning
 from keras_pss_cli import train as training
@@ -50,6 +51,7 @@ for command in (
     training.recipes,
     training.train,
     comparing.compare,
+    compressing.compress,
     serving.evaluate,
     serving.predict,
     serving.export,

@@ -20,6 +20,7 @@ OTHER_NAMES = (
     ("only_report", "report_only"),
     ("sources", "data"),
     ("sources", "file"),
+    ("layers", "layer"),
 )
 FUNCTIONS = {
     "`criteo.prepare`": "`keras-pss prepare`",

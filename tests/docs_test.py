@@ -69,6 +69,7 @@ def check_comment(line, scope):
     "page",
     [
         "README.md",
+        "docs/convert.md",
         "docs/fit_table.md",
         "docs/methods.md",
         "docs/optimizers.md",

@@ -373,6 +373,20 @@ class CompressedEmbedding(FitsTables, TableLayer):
         return None
 
     @classmethod
+    def options_to_convert(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        """Options for trained tables, which a fit then sets the weights of.
+
+        Args and result: see `options_from_counts`.
+        """
+        return cls.options_from_counts(counts, output_dim, budget, options)
+
+    @classmethod
     def budget_options(cls, budget: Budget) -> dict[str, Any]:
         """Arguments that a form of budget implies where they are left out."""
         return {}

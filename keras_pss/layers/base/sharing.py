@@ -66,13 +66,26 @@ class Holder(keras.layers.Layer):
 
     def __reduce__(self) -> Any:
         """Copies or pickles the nested layers as objects, which stay shared."""
-        context = copy_context()
-        context.run(_without_nested.set, True)
-        config = context.run(self.get_config)
+        config = self._own_config()
         values = None
         if self.built:
             values = [ops.convert_to_numpy(own) for own in _own_weights(self)]
         return _rebuilt, (type(self), config, self.nested_layers(), values)
+
+    def _own_config(self) -> dict[str, Any]:
+        """The config without those of the nested layers, shared or not."""
+        context = copy_context()
+        context.run(_without_nested.set, True)
+        return context.run(self.get_config)
+
+    def with_nested(self, nested: dict[str, Any]) -> Self:
+        """A layer of the same config that holds other nested layers.
+
+        Args:
+            nested: Layers by argument. The weights that are this layer's own
+                are not copied.
+        """
+        return type(self).from_config({**self._own_config(), **nested})
 
     def __copy__(self) -> Self:
         """An independent copy, as `copy.copy` makes of every Keras layer."""

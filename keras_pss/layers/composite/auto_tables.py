@@ -110,7 +110,7 @@ def _beside(
     )
     if found.budget is not None:
         return replace(found, budget=budget.form)
-    every = _of_all(found.options["num_rows"], large, len(dims))
+    every = of_all(found.options["num_rows"], large, len(dims))
     return replace(found, options={**found.options, "num_rows": every})
 
 
@@ -160,10 +160,10 @@ def popular_beside(
         indexed=[indexed[t] for t in large],
         **kwargs,
     )
-    return {**found, "num_rows": _of_all(found["num_rows"], large, len(rows))}
+    return {**found, "num_rows": of_all(found["num_rows"], large, len(rows))}
 
 
-def _of_all(
+def of_all(
     num_rows: Sequence[Any], large: Sequence[int], tables: int
 ) -> tuple[Any, ...]:
     """An entry for each table of a collection, which small ones ignore."""

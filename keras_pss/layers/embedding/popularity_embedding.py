@@ -1,4 +1,7 @@
-"""Rows by popularity: narrow rows of their own for the most frequent ids."""
+"""Rows by popularity: narrow rows of their own for the most frequent ids.
+
+The file is long because half of its lines are documentation.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +11,7 @@ import keras
 from keras_pss.layers.base.budget import Budget
 from keras_pss.layers.base.checks import int_or_each, shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
+from keras_pss.layers.fused.popular.converted_rows import converted_rows
 from keras_pss.layers.fused.popular.popular_ids import popular_ids
 from keras_pss.layers.fused.popular.popular_rows import PopularRows
 from keras_pss.layers.fused.popular.popular_sizes import Sizes, rows_within
@@ -255,6 +259,18 @@ class PopularityEmbedding(PopularRows, CompressedEmbedding):
             if name in options
         }
         return popular_ids(counts, output_dim, budget, **given)
+
+    @classmethod
+    def options_to_convert(
+        cls,
+        counts: Sequence[Any],
+        output_dim: int,
+        budget: Budget,
+        options: Mapping[str, Any],
+    ) -> dict[str, Any] | None:
+        if {"num_rows", "buckets", "memory_size"} & set(options):
+            return None
+        return converted_rows(counts, output_dim, budget, options)
 
     @classmethod
     def budget_options(cls, budget: Budget) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""Training batches from arrays, datasets and other iterables, in parts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_pss.layers.base.checks import positive_int, shown
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the training.
+
+    Attributes:
+        batches: Tuples `(x, y)` or `(x, y, sample_weight)`.
+        epochs: Epochs trained at its end.
+    """
+
+    batches: Iterator[tuple[Any, ...]]
+    epochs: float
+
+
+class Feed:
+    """Endless batches, in parts of an epoch.
+
+    Args:
+        data: A dataset or another iterable of batches, or a tuple of arrays.
+        batch_size: Integer, rows of a batch of arrays.
+        steps_per_epoch: Integer, the batches of an epoch, or None.
+        seed: Integer seed of the order of arrays.
+
+    Raises:
+        ValueError: If the number of batches of an epoch is unknown.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        batch_size: int,
+        steps_per_epoch: int | None,
+        seed: int,
+    ) -> None:
+        positive_int("batch_size", batch_size)
+        self._arrays = isinstance(data, tuple)
+        self._data, self._size, self._seed = data, batch_size, seed
+        if steps_per_epoch is None:
+            steps_per_epoch = self._length()
+        if steps_per_epoch is None:
+            raise ValueError(
+                "`steps_per_epoch` must be given, since `train_data` does not "
+                "know its number of batches. "
+                f"Received: train_data={shown(data)}"
+            )
+        self.steps = positive_int("steps_per_epoch", steps_per_epoch)
+
+    def parts(self, epochs: int, evaluations: int) -> Iterator[Part]:
+        """Parts of about `1 / evaluations` of an epoch each."""
+        stream = self._endless()
+        done = 0
+        for place in range(1, epochs * evaluations + 1):
+            end = round(place * self.steps / evaluations)
+            if end == done:
+                continue
+            yield Part(islice(stream, end - done), end / self.steps)
+            done = end
+
+    def _endless(self) -> Iterator[tuple[Any, ...]]:
+        epoch = 0
+        while True:
+            count = 0
+            for batch in self._epoch(epoch):
+                count += 1
+                yield tuple(batch)
+            if not count:
+                raise ValueError(
+                    "`train_data` must have a batch in each epoch, so an "
+                    "iterator that ends does not do. Give a dataset. "
+                    f"Received: train_data={shown(self._data)}, without one"
+                )
+            epoch += 1
+
+    def _epoch(self, epoch: int) -> Any:
+        if self._arrays:
+            return self._shuffled(epoch)
+        if isinstance(self._data, keras.utils.PyDataset):
+            return (self._data[place] for place in range(self.steps))
+        return self._data
+
+    def _shuffled(self, epoch: int) -> Iterator[tuple[Any, ...]]:
+        rows = _rows(self._data)
+        order = np.random.default_rng((self._seed, epoch)).permutation(rows)
+        for begin in range(0, rows, self._size):
+            index = order[begin : begin + self._size]
+            yield tuple(
+                keras.tree.map_structure(
+                    lambda array, index=index: np.asarray(array)[index], each
+                )
+                for each in self._data
+            )
+
+    def _length(self) -> int | None:
+        """The batches of an epoch; None if unknown."""
+        if self._arrays:
+            return -(-_rows(self._data) // self._size)
+        if isinstance(self._data, keras.utils.PyDataset):
+            known: int | None = self._data.num_batches
+            return known
+        try:
+            found = len(self._data)
+        except TypeError:  # it is endless or unknown
+            return None
+        return found or None
+
+
+def _rows(data: Any) -> int:
+    return len(keras.tree.flatten(data[0])[0])

@@ -1,0 +1,76 @@
+"""Which method converts trained tables best, by the budget and the counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_pss.layers.embedding.methods import method_class
+
+# In the order of what they lose at their sizes; see docs/convert.md.
+_BITS, _FREQUENT, _LOW_RANK = "quantized", "popularity", "mixed_dimension"
+_CORES, _ANY = "tt", "robe"
+_MORE = (
+    "With the counts of the ids, frequent ids would get rows of their own, "
+    "which loses less: give `counts`"
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method and why.
+
+    Attributes:
+        method: A method string.
+        why: A sentence.
+    """
+
+    method: str
+    why: str
+
+
+def chosen(
+    tables: Sequence[tuple[int, int]],
+    allowed: int,
+    counts: Any,
+    floats: bool = True,
+) -> Choice:
+    """Chooses the method that loses least without retraining.
+
+    Args:
+        tables: Rows and width of each table.
+        allowed: Parameters that all of them may have together.
+        counts: Counts of the ids of each table, or None.
+        floats: Boolean, whether the tables are float32, which rows of a few
+            bits need.
+    """
+
+    def smallest(method: str) -> int:
+        cls = method_class(method)
+        return sum(cls.smallest_size(*table) for table in tables)
+
+    if floats and smallest(_BITS) <= allowed:
+        return Choice(
+            _BITS, "rows of 16, 8 or 4 bits fit, which lose next to nothing"
+        )
+    together = method_class(_FREQUENT).smallest_together(
+        [rows for rows, _ in tables], tables[0][1]
+    )
+    if counts is not None and together <= allowed:
+        return Choice(
+            _FREQUENT,
+            "rows for the most frequent ids by their counts, which lose least "
+            "at this size",
+        )
+    if smallest(_LOW_RANK) <= allowed:
+        return Choice(
+            _LOW_RANK,
+            "low rank, which loses least where no counts are known and a row "
+            f"of each id fits. {_MORE}",
+        )
+    if smallest(_CORES) <= allowed:
+        return Choice(
+            _CORES,
+            "a tensor train, since no counts are known and the budget has no "
+            f"number for each id. {_MORE}",
+        )
+    return Choice(_ANY, "ROBE, since no other method is as small")

@@ -1,0 +1,96 @@
+"""Fine-tuning trains tables alone, and never makes the validation worse."""
+
+import keras
+import numpy as np
+import pytest
+from convert.models import ROWS, ids
+from keras import layers
+
+import keras_pss
+
+
+def problem():
+    """A compressed model, and what its rows should add up to."""
+    given = keras.Input((4,), dtype="int32")
+    rows = keras_pss.HashedEmbedding(ROWS, 4, num_buckets=40, name="rows")
+    x = layers.Dropout(0.5)(layers.Flatten()(rows(given)))
+    x = layers.BatchNormalization()(layers.Dense(3)(x))
+    model = keras.Model(given, layers.Dense(1)(x))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model, (ids(64), np.ones((64, 1)))
+
+
+def values(model):
+    return [np.array(keras.ops.convert_to_numpy(w)) for w in model.weights]
+
+
+def test_tables_alone_change():
+    model, data = problem()
+    model.get_layer("rows").trainable = True
+    model.layers[3].trainable = False
+    before, optimizer = values(model), model.optimizer
+    report = keras_pss.fine_tune(
+        model, data, data, (1e-3, 1e-2), epochs=2, batch_size=16
+    )
+    changed = [
+        not np.array_equal(a, b)
+        for a, b in zip(before, values(model), strict=True)
+    ]
+    assert changed == [True] + [False] * (len(changed) - 1)
+    assert [s.epochs for s in report.steps] == [0, *[0.5, 1, 1.5, 2] * 2]
+    scores = [step.score for step in report.steps]
+    assert scores[report.best] == max(scores)
+    assert report.steps[report.best].learning_rate == 1e-2
+    loss = model.evaluate(*data, verbose=0)
+    assert -scores[report.best] == pytest.approx(loss, rel=1e-5)
+    assert "chosen" in str(report).splitlines()[1 + report.best]
+    flags = [layer.trainable for layer in model.layers]
+    assert flags == [True] * 3 + [False] + [True] * (len(flags) - 4)
+    assert model.optimizer is optimizer
+    assert not optimizer.built or int(optimizer.iterations) == 0
+
+
+def test_the_state_before_is_kept_if_nothing_is_better():
+    model, (x, y) = problem()
+    before = values(model)
+    batches = [(x[:32], y[:32]), (x[32:], y[32:])]
+    scores = iter([0.7, 0.6, 0.5, 0.4, 0.3])
+    report = keras_pss.fine_tune(
+        model, batches, score=lambda model: next(scores)
+    )
+    assert report.best == 0
+    assert all(map(np.array_equal, before, values(model)))
+
+
+def test_an_error_leaves_the_tables_and_flags():
+    model, data = problem()
+    before = values(model)
+    calls = []
+
+    def score(given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise RuntimeError("stopped")
+        return 0.0
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        keras_pss.fine_tune(model, data, score=score, batch_size=16)
+    assert all(map(np.array_equal, before, values(model)))
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_mistakes():
+    model, data = problem()
+    with pytest.raises(ValueError, match="`validation_data` or `score`"):
+        keras_pss.fine_tune(model, data)
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be given"):
+        keras_pss.fine_tune(model, iter([data]), data)
+    plain = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="`loss` must be given"):
+        keras_pss.fine_tune(plain, data, data)
+    with pytest.raises(ValueError, match="must have an embedding layer"):
+        keras_pss.fine_tune(plain, data, data, loss="mse")
+    with pytest.raises(ValueError, match="must have a batch in each epoch"):
+        keras_pss.fine_tune(
+            model, iter([data]), data, epochs=2, steps_per_epoch=1
+        )
