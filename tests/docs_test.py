@@ -25,6 +25,7 @@ DOCUMENTED = {
     "RefreshHotRows": keras_pss.callbacks.RefreshHotRows,
     "MetricsAccumulator": metrics.MetricsAccumulator,
     "compare_auc": significance.compare_auc,
+    **dict(inspect.getmembers(keras_pss.convert, inspect.isfunction)),
     "WarmupDecay": schedules.WarmupDecay,
     **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
     **dict(inspect.getmembers(keras_pss.planning.theory, inspect.isfunction)),
@@ -63,6 +64,7 @@ def check_comment(line, scope):
     "page",
     [
         "README.md",
+        "docs/import.md",
         "docs/methods.md",
         "docs/planning.md",
         "docs/theory.md",

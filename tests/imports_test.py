@@ -33,6 +33,7 @@ ALLOWED = {
         "version",
     },
     "callbacks": {"layers", "ops", "optimizers"},
+    "convert": {"arrays", "layers", "messages", "ops"},
     "models": {"keras_internals", "layers", "ops"},
     "data": {
         "arrays",
