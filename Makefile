@@ -73,6 +73,8 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c requirements-test.txt \
 	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
+	$(BIN)/python -m pip install -q -c requirements-test.txt --no-deps \
+	    keras-hub regex tokenizers
 	touch $@
 
 clean:
