@@ -191,6 +191,9 @@ def test_bfloat16_and_blocks_of_rows(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_pss.convert.checkpoints.layer_of.BLOCK", 3 * 7)
     (layer,) = import_tables(tmp_path / "a.safetensors").values()
     assert layer.embeddings.dtype == "float32"
+    (tmp_path / "b.safetensors").write_bytes(b"no" * 20)
+    with pytest.raises(ValueError, match="damaged or not of safetensors"):
+        read_tables(tmp_path / "b.safetensors")
     np.testing.assert_array_equal(layer.materialize(), rows.astype(np.float32))
 
 

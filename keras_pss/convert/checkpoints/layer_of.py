@@ -1,5 +1,7 @@
 """The layer that a table of a checkpoint becomes, and its weights."""
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +31,7 @@ def new_layer(
         operation: How quotients and remainders are combined.
         column_shape: Factors of the columns of cores that do not say them.
     """
-    name = found.name.replace(".", "_").strip("_") or None
+    name = re.sub(r"\W+", "_", found.name).strip("_") or None
     rows = found.input_dim
     if found.kind == "full":
         width = found.shapes["embeddings"][1]
@@ -48,12 +50,9 @@ def new_layer(
             name=name,
         )
     columns, ranks = _core_sizes(found, column_shape)
-    width = 1
-    for factor in columns:
-        width *= factor
     return TTEmbedding(
         rows,
-        width,
+        math.prod(columns),
         rank=ranks,
         row_shape=found.row_shape,
         column_shape=columns,
