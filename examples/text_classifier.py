@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
     parser.add_argument("--words", type=int, default=20_000)
     parser.add_argument("--topics", type=int, default=10)
     parser.add_argument("--sentences", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args(arguments)
 

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_pss.convert.checkpoints.found_table import FoundTable
+from keras_pss.convert.checkpoints.fill import fill
+from keras_pss.convert.checkpoints.found_table import (
+    FoundTable,
+    ImportOptions,
+)
 from keras_pss.convert.checkpoints.found_tables import FoundTables
-from keras_pss.convert.checkpoints.layer_of import fill, new_layer
-from keras_pss.convert.checkpoints.sources import Source, opened
+from keras_pss.convert.checkpoints.sources import opened
 from keras_pss.messages import did_you_mean, shown
 
 
@@ -98,24 +101,18 @@ def import_tables(
     layers["user"](np.array([7])).shape  # (1, 4)
     ```
     """
+    options = ImportOptions(
+        operation, column_shape, reversed_digits, drop_cache
+    )
     with opened(source) as held:
         found = FoundTables(held.arrays)
         chosen = _chosen(found, layers)
         _check_norms(source, chosen)
         made = {}
         for name, table in chosen.items():
-            if table.reversed_digits and not reversed_digits:
-                raise ValueError(
-                    "t3nsor's TTEmbedding reads the first core by the least "
-                    "significant digit of an id. Map the ids of the model by "
-                    "`keras_pss.convert.reverse_digits(ids, row_shape)`, and "
-                    f"give `reversed_digits=True`. Received: table {name!r}"
-                )
-            if not drop_cache:
-                _check_cache(held, table)
-            layer = layers[name] if isinstance(layers, Mapping) else None
-            if layer is None:
-                layer = new_layer(table, operation, column_shape)
+            table.check(held, options)
+            given = isinstance(layers, Mapping)
+            layer = layers[name] if given else table.layer(options)
             fill(layer, table, held)
             made[name] = layer
         return made
@@ -194,20 +191,3 @@ def _check_norms(source: Any, chosen: Mapping[str, FoundTable]) -> None:
                 "m.norm_type, 0, m.max_norm)); m.max_norm = None`. "
                 f"Received: max_norm={norm} in {name!r}"
             )
-
-
-def _check_cache(source: Source, table: FoundTable) -> None:
-    """Refuses cores of FBTT if rows in a cache replace some of theirs."""
-    if table.number is None:
-        return
-    path = table.parts["core0"].removesuffix("tt_cores.0")
-    info = source.arrays.get(f"{path}cache_state")
-    if info is None or not info.shape or 0 in info.shape:
-        return
-    if (source.whole(f"{path}cache_state") >= 0).any():
-        raise ValueError(
-            "FBTT's cache holds trained rows of frequent ids, which replace "
-            "those of the cores. Give `drop_cache=True` to import the cores "
-            "alone. Received: a cache in use in table "
-            f"{table.name!r}"
-        )

@@ -188,7 +188,7 @@ def test_bfloat16_and_blocks_of_rows(tmp_path, monkeypatch):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     rows = draw(100, 3).astype(ml_dtypes.bfloat16)
     safetensors.save_file({"weight": rows}, tmp_path / "a.safetensors")
-    monkeypatch.setattr("keras_pss.convert.checkpoints.layer_of.BLOCK", 3 * 7)
+    monkeypatch.setattr("keras_pss.convert.checkpoints.fill.BLOCK", 3 * 7)
     (layer,) = import_tables(tmp_path / "a.safetensors").values()
     assert layer.embeddings.dtype == "float32"
     (tmp_path / "b.safetensors").write_bytes(b"no" * 20)

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from keras_pss.convert.checkpoints.found_table import FoundTable
+from keras_pss.convert.checkpoints.found_cores import (
+    FoundBatchedCores,
+    FoundCores,
+)
+from keras_pss.convert.checkpoints.found_narrow import FoundNarrow
+from keras_pss.convert.checkpoints.found_quotients import FoundQuotients
+from keras_pss.convert.checkpoints.found_rows import FoundRows
+from keras_pss.convert.checkpoints.found_table import FoundTable, Shape
 from keras_pss.convert.checkpoints.sources import ArrayInfo
 
 # Wrappers of PyTorch put these into the names of what they wrap.
@@ -20,13 +27,18 @@ class FoundTables(Mapping[str, FoundTable]):
     def __init__(self, arrays: Mapping[str, ArrayInfo]) -> None:
         self._keys = _unwrapped(arrays)
         self._arrays = {new: arrays[old] for new, old in self._keys.items()}
+        self._floats = [k for k, array in self._arrays.items() if array.floats]
         self._tables: dict[str, FoundTable] = {}
         used: set[str] = set()
-        for table in self._found():
-            # A kind that is found first, by more specific names, keeps them.
-            if table.name not in self._tables and not (
-                table.number is None and used & {*table.parts.values()}
-            ):
+        # A kind that is found first, by more specific names, keeps them.
+        for find in (self._quotients, self._narrow, self._trains, self._rows):
+            found = [
+                table
+                for table in find()
+                if table.name not in self._tables
+                and not used & {*table.parts.values()}
+            ]
+            for table in found:
                 self._tables[table.name] = table
                 used |= {*table.parts.values()}
         self.other = {k: str(a) for k, a in arrays.items() if k not in used}
@@ -50,27 +62,20 @@ class FoundTables(Mapping[str, FoundTable]):
         for new, old in self._keys.items():
             array = self._arrays[new]
             if key in (new, old) and array.floats and _rank(array) == 2:
-                return self._table(key, "full", {"embeddings": new})
+                return FoundRows(key, *self._described({"embeddings": new}))
         return None
 
-    def _found(self) -> Iterator[FoundTable]:
-        floats = [key for key, array in self._arrays.items() if array.floats]
-        yield from self._quotients(floats)
-        yield from self._narrow(floats)
-        yield from self._trains(floats)
-        yield from self._rows(floats)
-
-    def _quotients(self, keys: Sequence[str]) -> Iterator[FoundTable]:
+    def _quotients(self) -> Iterator[FoundTable]:
         """Those of dlrm's `--qr-flag`."""
-        for key in keys:
+        for key in self._floats:
             prefix, leaf = _split(key)
             parts = {"quotient": key, "remainder": _join(prefix, "weight_r")}
             if leaf == "weight_q" and self._matrices(parts):
-                yield self._table(prefix, "qr", parts)
+                yield FoundQuotients(prefix, *self._described(parts))
 
-    def _narrow(self, keys: Sequence[str]) -> Iterator[FoundTable]:
+    def _narrow(self) -> Iterator[FoundTable]:
         """Those of dlrm's `--md-flag`; the widest have no projection."""
-        for key in keys:
+        for key in self._floats:
             if key != "embs.weight" and not key.endswith(".embs.weight"):
                 continue
             prefix = _split(_split(key)[0])[0]
@@ -79,13 +84,13 @@ class FoundTables(Mapping[str, FoundTable]):
                 "projection": _join(prefix, "proj.weight"),
             }
             if self._matrices(parts):
-                yield self._table(prefix, "mixed_dimension", parts)
+                yield FoundNarrow(prefix, *self._described(parts))
             elif self._matrices({"narrow": key}):
-                yield self._table(prefix, "full", {"embeddings": key})
+                yield FoundRows(prefix, *self._described({"embeddings": key}))
 
-    def _trains(self, keys: Sequence[str]) -> Iterator[FoundTable]:
+    def _trains(self) -> Iterator[FoundTable]:
         """Tensor trains: FBTT's cores of several tables, or TT matrices."""
-        for key in keys:
+        for key in self._floats:
             prefix, leaf = _split(key)
             if leaf != "0":
                 continue
@@ -97,22 +102,23 @@ class FoundTables(Mapping[str, FoundTable]):
                 count = shapes[0][0]
                 for number in range(count):
                     each = f"{name}[{number}]" if count > 1 else name
-                    yield self._table(each, "tt", parts, number=number)
+                    yield FoundBatchedCores(
+                        each, *self._described(parts), number=number
+                    )
             elif _is_tt_matrix(shapes):
                 known = last in ("parameters", "tt_cores")
-                yield self._table(
+                yield FoundCores(
                     name if known else prefix,
-                    "tt",
-                    parts,
+                    *self._described(parts),
                     reversed_digits=last == "parameters",
                 )
 
-    def _rows(self, keys: Sequence[str]) -> Iterator[FoundTable]:
+    def _rows(self) -> Iterator[FoundTable]:
         """Tables of rows: a module whose only array is a matrix.
 
         A dense layer has a bias as well, unless it was made without.
         """
-        for key in keys:
+        for key in self._floats:
             prefix, leaf = _split(key)
             alone = not any(
                 other != key
@@ -120,7 +126,7 @@ class FoundTables(Mapping[str, FoundTable]):
                 for other in self._arrays
             )
             if leaf == "weight" and alone and _rank(self._arrays[key]) == 2:
-                yield self._table(prefix, "full", {"embeddings": key})
+                yield FoundRows(prefix, *self._described({"embeddings": key}))
 
     def _numbered(self, prefix: str) -> Iterator[str]:
         number = 0
@@ -132,17 +138,12 @@ class FoundTables(Mapping[str, FoundTable]):
         found = [self._arrays.get(key) for key in parts.values()]
         return all(a is not None and a.floats and _rank(a) == 2 for a in found)
 
-    def _table(
-        self,
-        name: str,
-        kind: str,
-        parts: Mapping[str, str],
-        number: int | None = None,
-        reversed_digits: bool = False,
-    ) -> FoundTable:
-        shapes = {n: self._arrays[key].shape or () for n, key in parts.items()}
-        keys = {n: self._keys[key] for n, key in parts.items()}
-        return FoundTable(name, kind, keys, shapes, number, reversed_digits)
+    def _described(
+        self, parts: Mapping[str, str]
+    ) -> tuple[dict[str, str], dict[str, Shape]]:
+        """Keys as the checkpoint has them, and shapes, by part."""
+        shapes = {p: self._arrays[key].shape or () for p, key in parts.items()}
+        return {p: self._keys[key] for p, key in parts.items()}, shapes
 
 
 def _unwrapped(keys: Mapping[str, ArrayInfo]) -> dict[str, str]:
