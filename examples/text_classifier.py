@@ -1,7 +1,7 @@
 """A text classifier whose token embedding is compressed.
 
     pip install "keras-pss[text]"
-    python examples/text_classifier.py --methods full tt popularity
+    python examples/text_classifier.py --methods full mixed_dimension
 
 Generates sentences about several topics, builds a vocabulary of them, and
 trains a small BERT of KerasHub from random weights to tell the topic: with its
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
     parser.add_argument("--methods", nargs="+", default=["full", "tt"])
     parser.add_argument("--budget", default="10x")
     parser.add_argument("--words", type=int, default=20_000)
-    parser.add_argument("--topics", type=int, default=10)
+    parser.add_argument("--topics", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
