@@ -59,7 +59,7 @@ ON_JAX = KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 
 # What must hold on every backend.
 PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native \
-    tests/optimizers tests/golden_test.py
+    tests/optimizers tests/golden_test.py tests/convert/torch_tables_test.py
 
 # Kernels where there is a compiler; everything works without them, slower.
 BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \
@@ -81,6 +81,8 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c requirements-test.txt \
 	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
+	$(BIN)/python -m pip install -q -c requirements-test.txt --no-deps \
+	    keras-hub regex tokenizers
 	touch $@
 
 clean:

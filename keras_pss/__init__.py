@@ -43,6 +43,7 @@ globals().update(_EXPORTS)
 # TensorFlow: they are imported when they are first named.
 _ON_DEMAND = (
     "comparison",
+    "convert",
     "data",
     "features",
     "metrics",

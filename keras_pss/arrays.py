@@ -42,8 +42,13 @@ class Arrays:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an array; only its header is read."""
+        return self.header(name)[0]
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """The shape and dtype of an array; only its header is read."""
         with _damage(), self._archive.open(f"{name}.npy") as file:
-            return _header(file, self._size(name))[0]
+            shape, _, dtype = _header(file, self._size(name))
+            return shape, dtype
 
     def _size(self, name: str) -> int:
         return self._archive.getinfo(f"{name}.npy").file_size

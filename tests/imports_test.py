@@ -35,8 +35,10 @@ ALLOWED = {
     "callbacks": {"layers", "ops", "optimizers"},
     # Models as they come out of training; what trains them is above.
     "convert": {
+        "arrays",
         "keras_internals",
         "layers",
+        "messages",
         "models",
         "ops",
         "optimizers",

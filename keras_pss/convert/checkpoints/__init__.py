@@ -1,0 +1,1 @@
+"""Checkpoints of other libraries: their arrays, and the tables among them."""

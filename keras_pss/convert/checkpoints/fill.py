@@ -1,0 +1,55 @@
+"""Copies the weights of a checkpoint's table into a layer."""
+
+from typing import Any
+
+from keras_pss.convert.checkpoints.found_table import FoundTable
+from keras_pss.convert.checkpoints.sources import Source
+from keras_pss.layers.embedding.methods import method_class
+from keras_pss.messages import shown
+from keras_pss.ops import gather
+
+# Numbers that are read at once.
+BLOCK = 1 << 24
+
+
+def fill(layer: Any, found: FoundTable, source: Source) -> None:
+    """Builds a layer and reads its weights, a block of rows at a time.
+
+    Raises:
+        ValueError: If the layer is of another kind or shape, or is packed.
+    """
+    shapes = {part: found.table_shape(part) for part in found.parts}
+    _check(layer, found, shapes)
+    layer.build()
+    for part, (rows, width) in shapes.items():
+        table = getattr(layer, f"{part}_table")
+        step = max(1, BLOCK // width)
+        for begin in range(0, rows, step):
+            end = min(rows, begin + step)
+            block = found.rows(source, part, begin, end)
+            gather.write_rows(table, begin, block)
+
+
+def _check(
+    layer: Any, found: FoundTable, shapes: dict[str, tuple[int, int]]
+) -> None:
+    wanted = method_class(found.kind)
+    if not isinstance(layer, wanted):
+        raise ValueError(
+            f"Table {found.name!r} is of the kind {found.kind!r}, so its layer "
+            f"must be a {wanted.__name__}. Received: {shown(layer)}"
+        )
+    if layer.quantization_mode is not None:
+        raise ValueError(
+            "A packed layer cannot hold the floats of a checkpoint. Create it "
+            "with a float dtype, import the table, then call `quantize`. "
+            f"Received: dtype={layer.dtype_policy.name} for {found.name!r}"
+        )
+    own = {n: (t.rows, t.width) for n, t in layer.float_tables().items()}
+    if own != shapes:
+        raise ValueError(
+            f"The layer of table {found.name!r} must have weights of the "
+            f"shapes {shapes}, those of the checkpoint. "
+            f"Received: layer '{layer.name}' with {own}"
+        )
+    found.check_layer(layer)
