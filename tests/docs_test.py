@@ -32,8 +32,6 @@ DOCUMENTED = {
             "for_tables",
         )
     },
-
-
     **dict(inspect.getmembers(keras_pss.convert, inspect.isfunction)),
     **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
     **dict(inspect.getmembers(keras_pss.planning.theory, inspect.isfunction)),
@@ -74,8 +72,6 @@ def check_comment(line, scope):
         "README.md",
         "docs/convert.md",
         "docs/fit_table.md",
-
-
         "docs/import.md",
         "docs/methods.md",
         "docs/optimizers.md",
