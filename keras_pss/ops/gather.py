@@ -1,14 +1,11 @@
 """Lookups in float tables: whole rows, or single elements.
 
-Packed tables are read in packing.py only. Blocks of rows are written here too.
+Packed tables are read in packing.py only.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import numpy as np
-from keras import backend, ops
+from keras import ops
 
 from keras_pss.native.dispatch import row_kernels
 from keras_pss.ops import sparse_gradient
@@ -55,45 +52,3 @@ def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     if sparse and table.shape[1] == 1 and sparse_gradient.possible(table):
         return ops.squeeze(sparse_gradient.rows(table, index), -1)
     return ops.squeeze(_taken(ops.reshape(table, (-1, 1)), index), -1)
-
-
-def write_rows(table: Any, begin: int, block: np.ndarray) -> None:
-    """`table[begin : begin + len(block)] = block`, without a second table.
-
-    Args:
-        table: Variable of shape `(rows, width)`.
-        begin: Integer, the first row to write.
-        block: Floats of shape `(n, width)`.
-    """
-    if backend.backend() == "jax":
-        place = np.int32(begin)
-        table.assign(_jax_writer()(table.value, block, place))
-        return
-    rows = ops.convert_to_tensor(block, table.dtype)
-    if backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # `table.value[begin:end].assign` would read the whole table first.
-        # A variable of several replicas has one for each.
-        for each in getattr(table.value, "values", [table.value]):
-            tf.raw_ops.ResourceStridedSliceAssign(
-                ref=each.handle,
-                begin=[begin, 0],
-                end=[begin + len(block), table.shape[1]],
-                strides=[1, 1],
-                value=rows,
-            )
-    else:
-        table.value.detach()[begin : begin + len(block)] = rows
-
-
-@cache
-def _jax_writer() -> Callable[..., Any]:
-    """Writes a block in place: the old table is donated."""
-    import jax
-
-    def write(table: Any, block: Any, begin: Any) -> Any:
-        block = block.astype(table.dtype)
-        return jax.lax.dynamic_update_slice(table, block, (begin, 0))
-
-    return jax.jit(write, donate_argnums=0)

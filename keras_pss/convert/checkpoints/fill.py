@@ -6,7 +6,7 @@ from keras_pss.convert.checkpoints.found_table import FoundTable
 from keras_pss.convert.checkpoints.sources import Source
 from keras_pss.layers.embedding.methods import method_class
 from keras_pss.messages import shown
-from keras_pss.ops import gather
+from keras_pss.ops.fitting.variables import filling
 
 # Numbers that are read at once.
 BLOCK = 1 << 24
@@ -24,10 +24,10 @@ def fill(layer: Any, found: FoundTable, source: Source) -> None:
     for part, (rows, width) in shapes.items():
         table = getattr(layer, f"{part}_table")
         step = max(1, BLOCK // width)
-        for begin in range(0, rows, step):
-            end = min(rows, begin + step)
-            block = found.rows(source, part, begin, end)
-            gather.write_rows(table, begin, block)
+        with filling(table) as write:
+            for begin in range(0, rows, step):
+                end = min(rows, begin + step)
+                write(begin, found.rows(source, part, begin, end))
 
 
 def _check(
