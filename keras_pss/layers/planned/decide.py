@@ -1,7 +1,8 @@
 """Decides what tables become within a budget, by their sizes and counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,12 @@ from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.fused.popular.frequent_ids import frequent_rows
 from keras_pss.layers.fused.popular.popular_ids import MIN_COUNT, popular_ids
 from keras_pss.layers.planned.worth import break_even_of
+
+# Where ids tell little on their own, rows have this share of the columns, since
+# products of narrower rows tell little as well,
+_WIDE = 1 / 4
+# if this share of the ids that deserve a row still has one.
+_LEAST_KEPT = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ def decide(
     """Chooses a method and its options for tables of one width.
 
     First how many ids deserve a row, then the width that the budget allows,
-    then fewer ids; then what the rare ids share.
+    then fewer ids; then what the rare ids share. Where ids tell little on
+    their own, a quarter of the columns comes before the number of ids.
 
     Args:
         input_dims: Rows of each table; None for an open vocabulary.
@@ -117,9 +125,9 @@ def _by_counts(
         for place, each in enumerate(counts)
     )
 
-    def rows(tail: str) -> dict[str, Any]:
+    def rows(tail: str, width: int | None = inner_dim) -> dict[str, Any]:
         found = popular_ids(
-            counts, output_dim, budget, min_count, inner_dim, tail=tail
+            counts, output_dim, budget, min_count, width, tail=tail
         )
         return {**found, "tail": tail, **seed}
 
@@ -131,6 +139,13 @@ def _by_counts(
             tail, reason = _tail(counts, options["num_rows"], min_count, silent)
             if tail != "oov":
                 options = rows(tail)
+        if silent and inner_dim is None:
+            options = _widened(
+                options,
+                int(_WIDE * output_dim),
+                sum(deserve),
+                partial(rows, tail),
+            )
     except InfeasibleBudget:
         return Decision(
             "robe",
@@ -142,19 +157,39 @@ def _by_counts(
             min_count=min_count,
         )
     kept = tuple(int(np.sum(each)) for each in options["num_rows"])
-    width = options["inner_dim"]
-    width = width if isinstance(width, int) else max(width)
     return Decision(
         "popularity",
         options,
         None,
-        _explained(kept, deserve, min_count, width, output_dim)
+        _explained(kept, deserve, min_count, _width(options), output_dim)
         + f". The other ids share {SHARED[tail]}: {reason}",
         kept,
         deserve,
         min_count,
         sure="tail" in given or not silent,
     )
+
+
+def _widened(
+    options: dict[str, Any],
+    widest: int,
+    deserve: int,
+    rows: Callable[[int], dict[str, Any]],
+) -> dict[str, Any]:
+    """Fewer rows that are wide enough for products, if enough are left."""
+    for width in range(widest, _width(options), -1):
+        try:
+            wider = rows(width)
+        except InfeasibleBudget:
+            continue
+        if sum(map(np.sum, wider["num_rows"])) >= _LEAST_KEPT * deserve:
+            return wider
+    return options
+
+
+def _width(options: Mapping[str, Any]) -> int:
+    """The width of the widest rows."""
+    return int(np.max(options["inner_dim"]))
 
 
 def _smallest(tail: str, inner_dim: int | None) -> str:

@@ -90,6 +90,30 @@ def test_frequent_ids_without_a_row_share_a_memory():
 
 
 @pytest.mark.parametrize(
+    ("budget", "width", "kept"),
+    [
+        *((12_000, 5, 1_000), (4_000, 4, 492), (2_000, 4, 242)),
+        *((1_000, 3, 158), (700, 2, 167), (300, 1, 142)),
+    ],
+)
+def test_where_products_tell_rows_are_wide_before_many(budget, width, kept):
+    many = [np.full(500, 50)] * 2
+    silent = {"silent": True}
+    found = decide([500, 500], 16, budget, many, silent)
+    assert (found.options["inner_dim"], sum(found.kept)) == (width, kept)
+    if 1 < width < 4:  # one more would leave less than an eighth of the ids
+        wider = {**silent, "inner_dim": width + 1}
+        assert sum(decide([500, 500], 16, budget, many, wider).kept) < 125
+    layer = keras_pss.EmbeddingCollection(
+        [500, 500], 16, "auto", budget, counts=many, options=silent
+    )
+    layer.build((None, 2))
+    assert layer.count_params() <= budget
+    asked = decide([500, 500], 16, budget, many, {**silent, "inner_dim": 1})
+    assert asked.options["inner_dim"] == 1
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"rows": 3}, r"options` of method='auto' are: min_count, inner_dim"),
