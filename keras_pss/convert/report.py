@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from keras_pss.text_tables import aligned, byte_size
+
 
 @dataclass(frozen=True)
 class ConvertedTable:
@@ -99,10 +101,10 @@ class CompressionReport:
                 f"{self.parameters_after:,}",
                 "",
                 "",
-                f"{_bytes(self.bytes)} to {_bytes(self.bytes_after)}",
+                f"{byte_size(self.bytes)} to {byte_size(self.bytes_after)}",
             ]
         )
-        text = _aligned(lines)
+        text = aligned(lines, (0, 3, len(_HEAD) - 1))
         together: dict[str, list[str]] = {}
         for name, why in self.why.items():
             together.setdefault(why, []).append(name)
@@ -146,28 +148,3 @@ def _listed(names: list[str]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Columns of texts (left: the first, fourth and last) and of numbers."""
-    left = (0, 3, len(_HEAD) - 1)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(
-                zip(line, widths, strict=True)
-            )
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max(map(len, text[:2]))
-    return [text[0], rule, *text[1:-1], rule, text[-1]]
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            break
-        count /= 1000
-    return f"{count:.4g} {unit}"

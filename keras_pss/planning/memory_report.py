@@ -13,6 +13,7 @@ from keras_pss.optimizers.slots import (
     check_optimizer,
     optimizer_name,
 )
+from keras_pss.text_tables import byte_size
 
 _COLUMNS = {
     "parameters": "parameters",
@@ -189,13 +190,5 @@ def _shown(column: str, value: Any) -> str:
     if column == "compression":
         return f"{value:,.4g}x"
     if column.endswith(("bytes", "int8", "int4")):
-        return _bytes(value)
+        return byte_size(value)
     return f"{value:,}"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            break
-        count /= 1000
-    return f"{count:.4g} {unit}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_pss.layers import EmbeddingCollection
+from keras_pss.text_tables import aligned
 
 
 @dataclass(frozen=True)
@@ -151,25 +152,8 @@ class Plan:
                 f"budget {self.budget}: {self.allowed_bytes:,} bytes",
             ]
         )
-        text = _aligned(lines)
+        text = aligned(lines, (0, 4, 5, 8))
         text.append(f"method={self.method!r}: {self.why}.")
         if self.advice:
             text.append(self.advice)
         return "\n".join(text)
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Lines with columns of equal width, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = (0, 4, 5, 8)
-    text = [
-        "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(
-                zip(line, widths, strict=True)
-            )
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max(map(len, text))
-    return [text[0], rule, *text[1:-1], rule, text[-1]]
