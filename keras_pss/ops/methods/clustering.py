@@ -144,12 +144,14 @@ def _centroids(
     first = random.choice(
         len(distinct), some, replace=False, p=weights / weights.sum()
     )
-    start, _ = cluster.kmeans_plusplus(
-        distinct[first],
-        count,
-        sample_weight=weights[first],
-        random_state=int(random.integers(2**31)),
-    )
+    # OpenBLAS may flag an invalid number in a product of finite ones.
+    with np.errstate(invalid="ignore"):
+        start, _ = cluster.kmeans_plusplus(
+            distinct[first],
+            count,
+            sample_weight=weights[first],
+            random_state=int(random.integers(2**31)),
+        )
     means = cluster.KMeans(count, init=start, n_init=1, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         # scikit-learn warns of empty clusters if vectors differ only in their
