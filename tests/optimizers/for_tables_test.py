@@ -237,8 +237,8 @@ for strategy in (None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
             model.compile(optimizer, "mse")
         model.fit(ids, target, 10, 2, verbose=0, shuffle=False)
         found.append(model.get_weights())
-for other in found[1:]:
-    for a, b in zip(found[0], other):
+for one, two in zip(found[:2], found[2:]):
+    for a, b in zip(one, two):
         np.testing.assert_allclose(a, b, atol=1e-5)
 """
     )
