@@ -37,9 +37,7 @@ def made(model: Any, replaced: Mapping[int, Any]) -> Any:
         config = keras.saving.serialize_keras_object(model)
         config = _with_layers(config, wanted, found)
         if missing := [name for _, name in set(wanted) - found]:
-            raise NotImplementedError(
-                f"its config does not have {', '.join(missing)}"
-            )
+            raise ValueError(f"its config does not have {', '.join(missing)}")
         new = keras.saving.deserialize_keras_object(config)
     except Exception as error:
         raise ValueError(

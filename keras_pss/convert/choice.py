@@ -16,7 +16,7 @@ _MORE = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenMethod:
     """A method and why.
 
     Attributes:
@@ -33,7 +33,7 @@ def chosen(
     allowed: int,
     counts: Any,
     floats: bool = True,
-) -> Choice:
+) -> ChosenMethod:
     """Chooses the method that loses least without retraining.
 
     Args:
@@ -49,28 +49,28 @@ def chosen(
         return sum(cls.smallest_size(*table) for table in tables)
 
     if floats and smallest(_BITS) <= allowed:
-        return Choice(
+        return ChosenMethod(
             _BITS, "rows of 16, 8 or 4 bits fit, which lose next to nothing"
         )
     together = method_class(_FREQUENT).smallest_together(
         [rows for rows, _ in tables], tables[0][1]
     )
     if counts is not None and together <= allowed:
-        return Choice(
+        return ChosenMethod(
             _FREQUENT,
             "rows for the most frequent ids by their counts, which lose least "
             "at this size",
         )
     if smallest(_LOW_RANK) <= allowed:
-        return Choice(
+        return ChosenMethod(
             _LOW_RANK,
             "low rank, which loses least where no counts are known and a row "
             f"of each id fits. {_MORE}",
         )
     if smallest(_CORES) <= allowed:
-        return Choice(
+        return ChosenMethod(
             _CORES,
             "a tensor train, since no counts are known and the budget has no "
             f"number for each id. {_MORE}",
         )
-    return Choice(_ANY, "ROBE, since no other method is as small")
+    return ChosenMethod(_ANY, "ROBE, since no other method is as small")

@@ -16,7 +16,7 @@ from keras_pss.convert.kinds.kind import Kind
 from keras_pss.convert.report import CompressionReport
 from keras_pss.convert.sizes import created
 from keras_pss.convert.surgery import rebuilt
-from keras_pss.convert.survey import Found, plain, survey
+from keras_pss.convert.survey import FoundLayer, plain, survey
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.base.checks import non_negative_int, shown
 from keras_pss.layers.embedding.methods import method_class
@@ -128,7 +128,7 @@ def compress_model(
 
 
 def _created(
-    kinds: Sequence[Kind], asked: Asked, found: Sequence[Found]
+    kinds: Sequence[Kind], asked: Asked, found: Sequence[FoundLayer]
 ) -> list[Created]:
     """What replaces the layers; an error tells of those that are left."""
     try:
@@ -187,8 +187,8 @@ def _scorer(model: Any, data: Any) -> Callable[[Any], dict[str, float]] | None:
 
 
 def _selected(
-    model: Any, found: Sequence[Found], layers: Sequence[str] | None
-) -> list[Found]:
+    model: Any, found: Sequence[FoundLayer], layers: Sequence[str] | None
+) -> list[FoundLayer]:
     """The layers that are to be replaced."""
     if layers is None:
         wanted = [each for each in found if each.kind is not None]
@@ -288,7 +288,7 @@ def _zeros(tensor: Any) -> Any:
 
 
 def _report(
-    found: Sequence[Found],
+    found: Sequence[FoundLayer],
     made: Sequence[Created],
     asked: Asked,
     notes: Sequence[str],

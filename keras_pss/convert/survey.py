@@ -21,7 +21,7 @@ from keras_pss.layers.embedding.full_embedding import FullEmbedding
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundLayer:
     """An embedding layer of a model.
 
     Attributes:
@@ -35,7 +35,7 @@ class Found:
     why: str = ""
 
 
-def survey(model: Any) -> list[Found]:
+def survey(model: Any) -> list[FoundLayer]:
     """The embedding layers of a model, in the order of the model.
 
     Raises:
@@ -63,7 +63,7 @@ def survey(model: Any) -> list[Found]:
             _check_alone(part, leaf, holders)
             if isinstance(part, keras.layers.Embedding | FullEmbedding):
                 found.append(
-                    Found(
+                    FoundLayer(
                         part,
                         None,
                         f"it is inside '{leaf.name}' ({_class(leaf)}), whose "
@@ -156,12 +156,12 @@ def _classified(layer: Any) -> Any:
     if kind is not None:
         why = kind.obstacle(layer)
         if why is not None:
-            return Found(layer, None, why)
-        return Found(layer, kind(layer))
+            return FoundLayer(layer, None, why)
+        return FoundLayer(layer, kind(layer))
     if isinstance(layer, CompressedEmbedding):
-        return Found(layer, None, f"it is compressed ({_class(layer)})")
+        return FoundLayer(layer, None, f"it is compressed ({_class(layer)})")
     if isinstance(layer, keras.layers.Embedding):
-        return Found(
+        return FoundLayer(
             layer,
             None,
             f"{_class(layer)} is a class of its own, whose behaviour would be "

@@ -3,8 +3,9 @@
 from typing import Any
 
 from keras_pss.convert.checkpoints.found_table import FoundTable
-from keras_pss.convert.checkpoints.sources import Source
+from keras_pss.convert.checkpoints.sources import Checkpoint
 from keras_pss.layers.embedding.methods import method_class
+from keras_pss.layers.initial_values.stored import weights_are_fitted
 from keras_pss.messages import shown
 from keras_pss.ops.fitting.variables import filling
 
@@ -12,7 +13,7 @@ from keras_pss.ops.fitting.variables import filling
 BLOCK = 1 << 24
 
 
-def fill(layer: Any, found: FoundTable, source: Source) -> None:
+def fill(layer: Any, found: FoundTable, source: Checkpoint) -> None:
     """Builds a layer and reads its weights, a block of rows at a time.
 
     Raises:
@@ -20,7 +21,8 @@ def fill(layer: Any, found: FoundTable, source: Source) -> None:
     """
     shapes = {part: found.table_shape(part) for part in found.parts}
     _check(layer, found, shapes)
-    layer.build()
+    with weights_are_fitted():
+        layer.build()
     for part, (rows, width) in shapes.items():
         table = getattr(layer, f"{part}_table")
         step = max(1, BLOCK // width)

@@ -12,7 +12,7 @@ from keras_pss.convert.checkpoints.found_table import (
     ImportOptions,
     Shape,
 )
-from keras_pss.convert.checkpoints.sources import Source
+from keras_pss.convert.checkpoints.sources import Checkpoint
 from keras_pss.layers.embedding.tt_embedding import TTEmbedding
 from keras_pss.messages import shown
 
@@ -53,13 +53,13 @@ class FoundCores(FoundTable):
         return rows, left * columns * right
 
     def rows(
-        self, source: Source, part: str, begin: int, end: int
+        self, source: Checkpoint, part: str, begin: int, end: int
     ) -> np.ndarray:
         # (r, p, q, r') -> (p, r q r')
         turned = source.whole(self.parts[part]).transpose(1, 0, 2, 3)
         return turned.reshape(len(turned), -1)[begin:end]
 
-    def check(self, source: Source, options: ImportOptions) -> None:
+    def check(self, source: Checkpoint, options: ImportOptions) -> None:
         if self.reversed_digits and not options.reversed_digits:
             raise ValueError(
                 "t3nsor's TTEmbedding reads the first core by the least "
@@ -114,12 +114,12 @@ class FoundBatchedCores(FoundCores):
         return rows, width
 
     def rows(
-        self, source: Source, part: str, begin: int, end: int
+        self, source: Checkpoint, part: str, begin: int, end: int
     ) -> np.ndarray:
         one = source.rows(self.parts[part], self.number, self.number + 1)
         return one[0, begin:end]
 
-    def check(self, source: Source, options: ImportOptions) -> None:
+    def check(self, source: Checkpoint, options: ImportOptions) -> None:
         """Refuses cores if rows in a cache replace some of theirs."""
         path = self.parts["core0"].removesuffix("tt_cores.0")
         info = source.arrays.get(f"{path}cache_state")

@@ -8,7 +8,7 @@ from keras_pss.convert.checkpoints.found_table import (
     FoundTable,
     ImportOptions,
 )
-from keras_pss.convert.checkpoints.sources import Source
+from keras_pss.convert.checkpoints.sources import Checkpoint
 from keras_pss.layers.embedding.mixed_dimension_embedding import (
     MixedDimensionEmbedding,
 )
@@ -32,7 +32,7 @@ class FoundNarrow(FoundTable):
         return (width, rows) if part == "projection" else (rows, width)
 
     def rows(
-        self, source: Source, part: str, begin: int, end: int
+        self, source: Checkpoint, part: str, begin: int, end: int
     ) -> np.ndarray:
         if part == "projection":
             return source.whole(self.parts[part]).T[begin:end]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_pss.convert.checkpoints.sources import Source
+from keras_pss.convert.checkpoints.sources import Checkpoint
 
 Shape = tuple[int, ...]
 
@@ -62,12 +62,12 @@ class FoundTable:
         return rows, width
 
     def rows(
-        self, source: Source, part: str, begin: int, end: int
+        self, source: Checkpoint, part: str, begin: int, end: int
     ) -> np.ndarray:
         """Rows `[begin, end)` of a table of the layer, as float32."""
         return source.rows(self.parts[part], begin, end)
 
-    def check(self, source: Source, options: ImportOptions) -> None:
+    def check(self, source: Checkpoint, options: ImportOptions) -> None:
         """Raises a ValueError if a layer would give other rows."""
 
     def check_layer(self, layer: Any) -> None:

@@ -48,7 +48,7 @@ class ArrayInfo:
         return f"{self.dtype} {self.shape}"
 
 
-class Source:
+class Checkpoint:
     """The arrays of a checkpoint by key."""
 
     arrays: dict[str, ArrayInfo]
@@ -67,7 +67,7 @@ class Source:
         raise NotImplementedError
 
 
-class StateDict(Source):
+class StateDict(Checkpoint):
     """A dict of arrays: of NumPy, of Keras variables, or of PyTorch."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class StateDict(Source):
         return part
 
 
-class NpzFile(Source):
+class NpzFile(Checkpoint):
     """A file that `numpy.savez` wrote. One array at a time is in memory."""
 
     def __init__(self, arrays: Arrays) -> None:
@@ -100,7 +100,7 @@ class NpzFile(Source):
         return self._held[1][begin:end]
 
 
-class SafetensorsFile(Source):
+class SafetensorsFile(Checkpoint):
     """A file of safetensors, of which only the rows that are asked for are
     read."""
 
@@ -119,7 +119,7 @@ class SafetensorsFile(Source):
 
 
 @contextmanager
-def opened(source: Any) -> Iterator[Source]:
+def opened(source: Any) -> Iterator[Checkpoint]:
     """Opens a checkpoint.
 
     Args:

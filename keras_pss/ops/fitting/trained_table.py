@@ -14,7 +14,7 @@ BLOCK_NUMBERS = 1 << 20
 _UNSEEN = 1e-6
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Consecutive rows of a table.
 
     Attributes:
@@ -89,7 +89,7 @@ class TrainedTable:
             rows[places] = 0
         return rows
 
-    def blocks(self, step: int | None = None) -> Iterator[Block]:
+    def blocks(self, step: int | None = None) -> Iterator[RowBlock]:
         """All rows, in blocks of ascending ids.
 
         Args:
@@ -101,7 +101,7 @@ class TrainedTable:
             report = self.start_pass(self.rows)
         for begin in range(0, self.rows, step):
             end = min(begin + step, self.rows)
-            yield Block(
+            yield RowBlock(
                 np.arange(begin, end),
                 self.at(begin, end),
                 self.weights(begin, end),
