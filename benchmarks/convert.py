@@ -1,25 +1,29 @@
-"""AUC of a trained model after its tables are compressed, without retraining.
+"""AUC of trained models after their tables are compressed.
 
-    python benchmarks/convert.py --data FOLDER [--run RUN] [--tune]
+    python benchmarks/convert.py --data FOLDER [--seeds 3] [--tune]
+        [--methods auto,robe] [--budgets 10x,100x] [--out convert-runs]
 
-Takes a finished run on a prepared log, or trains DLRM with full tables as the
-grid `small` does, and compresses its best checkpoint by each method within each
-budget. With --tune, the tables are then trained for an epoch at two low rates,
-the network frozen, and the validation rows choose the best state; the full
-tables are tuned alike.
+Trains DLRM with full tables on a prepared log as the grid `small` does, once for
+each seed, and compresses the best checkpoint by each method within each budget.
+With --tune, the tables are then trained for an epoch at two low rates, the
+network frozen, and the validation rows choose the best state; the full tables
+are tuned alike.
 
 A method may have options: `popularity:inner_dim=4`. Prints a JSON line for each
-conversion, and a table at the end.
+conversion and adds it to `results.jsonl` in --out, where a second call goes on;
+at the end it prints a table of the means over the seeds.
 """
 
 import argparse
 import json
 import os
+import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import timing
@@ -36,29 +40,29 @@ METHODS = (
     *("auto", "quantized", "mixed_dimension", "popularity", "clustered"),
     *("memcom", "tt", "robe", "fpd", "qr", "hash", "sketch"),
 )
+Found = dict[str, Any]
 
 
 def main() -> None:
-    """Compresses a model by each method at each size."""
+    """Compresses the models of all seeds by each method at each size."""
     arguments = _arguments()
     log = open_click_log(arguments.data)
-    run = arguments.run or _trained(log, arguments.out)
-    score = score_of(log)
-    full = load_model(run)
-    before = score(full)
-    results = []
-    if arguments.tune:
-        results.append(_tuned_full(run, log, score, before))
-    for budget in arguments.budgets.split(","):
-        for method in arguments.methods.split(","):
-            found = _converted(full, log, method, budget, arguments.tune)
-            results.append({**found, "before": before})
-            print(json.dumps(results[-1]), flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    stored = arguments.out / "results.jsonl"
+    results = _read(stored)
+    for seed in range(arguments.seeds):
+        run = _trained(log, arguments.out / f"seed-{seed}", seed)
+        done = {_key(each) for each in results}
+        for found in _conversions(run, log, seed, arguments, done):
+            results.append({**found, "seed": seed})
+            line = json.dumps(results[-1])
+            print(line, flush=True)
+            with stored.open("a") as file:
+                file.write(line + "\n")
     print()
     print(table(results))
     about = {
         "arguments": {k: str(v) for k, v in vars(arguments).items()},
-        "full": before,
         "machine": machine(),
         "versions": versions(),
         "commit": timing.commit(),
@@ -67,17 +71,29 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("convert-run"))
+    parser.add_argument("--out", type=Path, default=Path("convert-runs"))
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--budgets", default="10x,100x,1000x")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--tune", action="store_true")
     return parser.parse_args()
 
 
-def _trained(log: Any, out: Path) -> Path:
+def _read(stored: Path) -> list[Found]:
+    if not stored.exists():
+        return []
+    return [json.loads(line) for line in stored.read_text().splitlines()]
+
+
+def _key(found: Found) -> tuple[Any, ...]:
+    return found["seed"], found["method"], found["budget"], found["tune"]
+
+
+def _trained(log: Any, out: Path, seed: int) -> Path:
     """The folder of a run with full tables, trained if it is not there."""
     grid = read_named("small", "recipes/grids", "grid")
     config = RunConfig.of(
@@ -86,16 +102,43 @@ def _trained(log: Any, out: Path) -> Path:
             "model": "dlrm",
             "method": "full",
             "dim": 16,
+            "seed": seed,
             "model_options": grid["model_options"]["dlrm"],
         }
     )
-    train(log, config, out, verbose=2, resume=out.exists())
+    if not (out / "report.json").exists():
+        train(log, config, out, verbose=2, resume=out.exists())
     return out
+
+
+def _conversions(
+    run: Path,
+    log: Any,
+    seed: int,
+    arguments: argparse.Namespace,
+    done: set[tuple[Any, ...]],
+) -> Iterator[Found]:
+    """What each conversion of one run costs, but for those already done."""
+    full, score, tune = load_model(run), score_of(log), arguments.tune
+    before = score(full)
+    tests = [
+        (method, budget)
+        for budget in arguments.budgets.split(",")
+        for method in arguments.methods.split(",")
+    ]
+    for method, budget in [*([("full", "1x")] if tune else []), *tests]:
+        if (seed, method, budget, tune) in done:
+            continue
+        if method == "full":
+            found = _tuned_full(run, log, before)
+        else:
+            found = _converted(full, log, method, budget, tune)
+        yield {**found, "before": before, "tune": tune}
 
 
 def _converted(
     full: Any, log: Any, named: str, budget: str, tune: bool
-) -> dict[str, Any]:
+) -> Found:
     """What a conversion costs, in AUC on the test rows and in seconds."""
     method, _, text = named.partition(":")
     options = {
@@ -103,7 +146,7 @@ def _converted(
         for name, _, value in (each.partition("=") for each in text.split(";"))
         if name
     }
-    found = {"method": named, "budget": budget}
+    found: Found = {"method": named, "budget": budget}
     start = time.perf_counter()
     try:
         new, report = keras_pss.compress_model(
@@ -137,42 +180,48 @@ def _mean(report: Any, name: str) -> float | None:
     )
 
 
-def _tuned_full(
-    run: Path, log: Any, score: Any, before: dict[str, float]
-) -> dict[str, Any]:
+def _tuned_full(run: Path, log: Any, before: dict[str, float]) -> Found:
     """The full tables, tuned as the others are."""
     model = load_model(run)
     steps = str(tuned_on(model, log))
-    found = {
+    return {
         "method": "full",
         "budget": "1x",
         "compression": 1.0,
-        "before": before,
         "after": before,
         "tuning": steps,
-        "tuned": score(model),
+        "tuned": score_of(log)(model),
     }
-    print(json.dumps(found), flush=True)
-    return found
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """The changes of AUC, as a table in Markdown."""
+def table(results: list[Found]) -> str:
+    """Mean changes of AUC over the seeds, as a table in Markdown."""
     lines = [
-        "| method | budget | size | AUC | after tuning |",
-        "|---|---|---|---|---|",
+        "| method | budget | size | AUC | tuned | seeds |",
+        "|---|---|--:|--:|--:|--:|",
     ]
+    groups: dict[tuple[str, str], list[Found]] = {}
     for each in results:
-        if "error" in each:
-            lines.append(f"| {each['method']} | {each['budget']} | none | | |")
-            continue
-        before = each["before"]["auc"]
-        cells = [each["method"], each["budget"], f"{each['compression']:.3g}x"]
-        cells.append(f"{each['after']['auc'] - before:+.4f}")
-        tuned = each.get("tuned")
-        cells.append("" if tuned is None else f"{tuned['auc'] - before:+.4f}")
-        lines.append(f"| {' | '.join(cells)} |")
+        groups.setdefault((each["budget"], each["method"]), []).append(each)
+    for (budget, method), group in groups.items():
+        cells = [method, budget]
+        sizes = [each["compression"] for each in group if "after" in each]
+        if sizes:
+            cells.append(f"{statistics.mean(sizes):.3g}x")
+            cells += [_change(group, name) for name in ("after", "tuned")]
+        else:
+            cells += ["none", "", ""]
+        lines.append(f"| {' | '.join([*cells, str(len(group))])} |")
     return "\n".join(lines)
+
+
+def _change(group: list[Found], name: str) -> str:
+    changes = [
+        each[name]["auc"] - each["before"]["auc"]
+        for each in group
+        if name in each
+    ]
+    return f"{statistics.mean(changes):+.4f}" if changes else ""
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_pss.layers.base import tensor_core_shapes as core_shapes
@@ -158,6 +159,32 @@ class CoreEmbedding(CompressedEmbedding):
             for name, digit in zip(names, digits, strict=True)
         ]
         return tensor_train.contract(slices, self._cores)
+
+    def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        (own,) = ids
+        last = self.row_shape[-1]
+        heads, place = np.unique(own // last, return_inverse=True)
+        if len(heads) * last > ROWS_OF_AN_ID * len(own):
+            return super().rows_at(ids)
+        # Neighbouring ids share all digits but the last: multiply the other
+        # cores once for each, as rows of one core.
+        *first, core = [f"core{k}" for k in range(self.num_cores)]
+        digits = tensor_train.digits(
+            ops.convert_to_tensor(heads.astype(np.int32)), self.row_shape[:-1]
+        )
+        slices = [
+            self.gather_rows(name, digit)
+            for name, digit in zip(first, digits, strict=True)
+        ]
+        product = tensor_train.leading(slices, self._cores[:-1])
+        left = self._cores[0][1]
+        shape = (len(heads), left, product.shape[1] // left, product.shape[2])
+        rows = tensor_train.take_rows(
+            [product, self.whole_table(core)],
+            [shape, self._cores[-1]],
+            ops.convert_to_tensor((place * last + own % last).astype(np.int32)),
+        )
+        return [ops.convert_to_numpy(ops.cast(rows, "float32"))]
 
     def _is_small_for(self, count: Any) -> bool:
         """Whether to build the whole table for a batch of `count` ids."""

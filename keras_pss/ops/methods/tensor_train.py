@@ -71,16 +71,10 @@ def contract(
     would choose a far slower order. In a ring, the left rank of the first core
     equals the right rank of the last, and a row is the trace over it.
     """
-    _, first, columns, rank = shapes[0]
-    columns *= first
-    result = ops.reshape(slices[0], (-1, columns, rank))
-    *inner, last = list(zip(slices, shapes, strict=True))[1:]
-    for part, (_, left, width, right) in inner:
-        part = ops.reshape(part, (-1, left, width * right))
-        columns *= width
-        # (n, Q, r) x (n, r, q r') -> (n, Q q, r'), Q with the first rank
-        result = ops.reshape(ops.matmul(result, part), (-1, columns, right))
-    part, (_, left, width, right) = last
+    first = shapes[0][1]
+    result = leading(slices[:-1], shapes[:-1])
+    columns = result.shape[1]
+    part, (_, left, width, right) = slices[-1], shapes[-1]
     if right == 1:
         part = ops.reshape(part, (-1, left, width))
         return ops.reshape(ops.matmul(result, part), (-1, columns * width))
@@ -96,6 +90,21 @@ def contract(
         ops.transpose(part, (0, 3, 1, 2)), (-1, right * left, width)
     )
     return ops.reshape(ops.matmul(result, part), (-1, columns * width))
+
+
+def leading(
+    slices: Sequence[Tensor], shapes: Sequence[tuple[int, int, int, int]]
+) -> Tensor:
+    """Product of the slices of the first cores, `(n, r_0 prod(q), r')`."""
+    _, first, width, rank = shapes[0]
+    columns = first * width
+    result = ops.reshape(slices[0], (-1, columns, rank))
+    for part, (_, left, width, right) in list(zip(slices, shapes))[1:]:
+        part = ops.reshape(part, (-1, left, width * right))
+        columns *= width
+        # (n, Q, r) x (n, r, q r') -> (n, Q q, r'), Q with the first rank
+        result = ops.reshape(ops.matmul(result, part), (-1, columns, right))
+    return result
 
 
 def take_rows(

@@ -129,3 +129,23 @@ def test_importance_weights_improve_on_plain_sums():
     learned = keras_pss.HashedEmbedding(60, D, weighted=True, **arguments)
     own = plain.fit_table(table, counts).weighted_relative_error
     assert learned.fit_table(table, counts).weighted_relative_error < 0.8 * own
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras_pss.TTEmbedding(1000, 12, rank=5),
+        lambda: keras_pss.TTEmbedding(1000, 12, rank=5, num_cores=2),
+        lambda: keras_pss.TTEmbedding(1000, 12, rank=3, num_cores=4),
+        lambda: keras_pss.TensorRingEmbedding(1000, 12, rank=3),
+    ],
+    ids=["3 cores", "2 cores", "4 cores", "ring"],
+)
+@pytest.mark.parametrize(
+    "ids", [np.arange(395, 612), np.array([7, 912, 41])], ids=["block", "few"]
+)
+def test_rows_of_a_block_of_ids_are_those_of_a_lookup(make, ids):
+    layer = make()
+    layer.build()
+    (rows,) = layer.rows_at([ids.astype(np.int32)])
+    np.testing.assert_allclose(rows, layer(ids), rtol=1e-4, atol=1e-6)
