@@ -4,8 +4,8 @@
         [--out results.jsonl]
 
 A model is one uncompressed table of d = 16 and a dense layer. A batch has
-512 x 26 ids. Measures `train_on_batch`, one way after the other, since the
-largest tables need most of the machine's memory:
+512 x 26 ids. Measures `train_on_batch`, each way in a process of its own, one
+after the other, since the largest tables need most of the machine's memory:
 
     lazy_adam, rowwise_adagrad, lazy_sgd   keras_pss.optimizers, for a
                                            keras_pss.FullEmbedding
@@ -21,10 +21,11 @@ lines.
 """
 
 import argparse
-import gc
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -62,7 +63,60 @@ WAYS = (*TABLES, "torch_sparse_adam")
 
 def main() -> None:
     arguments = _arguments()
-    about = {
+    if arguments.own:
+        found = _measured(arguments.own, arguments)
+        print(json.dumps(found) if found else "")
+        return
+    print(
+        f"{'':18} {'rows':>10} {'unique':>7} {'median':>8} {'best':>8} "
+        f"{'CPU':>8} ms"
+    )
+    for rows in arguments.rows:
+        for way in arguments.ways:
+            line = _in_own_process(way, rows, arguments)
+            if not line:
+                continue
+            found = json.loads(line)
+            print(
+                f"{way:18} {rows:10,} {found['unique']:7,} "
+                f"{found['median_ms']:8.1f} {found['best_ms']:8.1f} "
+                f"{found['cpu_ms']:8.1f}",
+                flush=True,
+            )
+            if arguments.out:
+                with open(arguments.out, "a") as file:
+                    file.write(line + "\n")
+
+
+def _in_own_process(way: str, rows: int, arguments: argparse.Namespace) -> str:
+    """The JSON line of one way; TensorFlow keeps memory of earlier ones."""
+    command = [sys.executable, __file__, "--own", way, "--rows", str(rows)]
+    command += ["--ids", arguments.ids, "--seconds", str(arguments.seconds)]
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode:
+        print(f"{way:18} {rows:10,} failed with {result.returncode}")
+        return ""
+    return result.stdout.splitlines()[-1]
+
+
+def _measured(way: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Times of one way in this process; None without torch."""
+    (rows,) = arguments.rows
+    batches = _batches(rows, arguments.ids)
+    measured = _times(way, rows, batches, arguments.seconds)
+    if measured is None:
+        return None
+    times, cpu = measured
+    return {
+        "way": way,
+        "rows": rows,
+        "unique": round(statistics.mean(len(np.unique(b)) for b in batches)),
+        "median_ms": statistics.median(times),
+        "best_ms": min(times),
+        "cpu_ms": cpu,
+        "steps": len(times),
         "batch": BATCH,
         "columns": COLUMNS,
         "dim": DIM,
@@ -71,38 +125,6 @@ def main() -> None:
         "versions": versions(),
         "commit": timing.commit(),
     }
-    print(
-        f"{'':18} {'rows':>10} {'unique':>7} {'median':>8} {'best':>8} "
-        f"{'CPU':>8} ms"
-    )
-    for rows in arguments.rows:
-        batches = _batches(rows, arguments.ids)
-        unique = round(statistics.mean(len(np.unique(b)) for b in batches))
-        for name in arguments.ways:
-            measured = _times(name, rows, batches, arguments.seconds)
-            if measured is None:
-                continue
-            times, cpu = measured
-            median, best = statistics.median(times), min(times)
-            print(
-                f"{name:18} {rows:10,} {unique:7,} {median:8.1f} {best:8.1f} "
-                f"{cpu:8.1f}",
-                flush=True,
-            )
-            found = {
-                "way": name,
-                "rows": rows,
-                "unique": unique,
-                "median_ms": median,
-                "best_ms": best,
-                "cpu_ms": cpu,
-                "steps": len(times),
-            }
-            if arguments.out:
-                with open(arguments.out, "a") as file:
-                    file.write(json.dumps({**found, **about}) + "\n")
-            keras.utils.clear_session()
-            gc.collect()
 
 
 def _batches(rows: int, how: str) -> list[np.ndarray]:
@@ -221,6 +243,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, help="file that results are appended to"
     )
+    parser.add_argument("--own", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -5,8 +5,9 @@
 
 Generates sentences about several topics, builds a vocabulary of them, and
 trains a small BERT of KerasHub from random weights to tell the topic: with its
-own token embedding, and with a compressed one in its place. Nothing is
-downloaded.
+own token embedding, and with a compressed one in its place. With `full` among
+the methods, the trained model is converted to each of the others as well.
+Nothing is downloaded.
 """
 
 import argparse
@@ -114,10 +115,13 @@ class Vocabulary:
     """
 
     def __init__(self, sentences: Sentences, length: int) -> None:
-        counts = Counter(word for words in sentences for word in words)
-        ranked = [word for word, _ in counts.most_common()]
-        self._ids = {word: k + 2 for k, word in enumerate(ranked)}
+        ranked = Counter(
+            word for words in sentences for word in words
+        ).most_common()
+        self._ids = {word: k + 2 for k, (word, _) in enumerate(ranked)}
         self._length = length
+        # How often each id occurs in the sentences.
+        self.counts = np.array([0, 0, *(count for _, count in ranked)])
 
     def __len__(self) -> int:
         return len(self._ids) + 2
@@ -135,7 +139,7 @@ class Vocabulary:
         }
 
 
-def backbone(vocabulary: int, length: int, width: int = 32) -> keras.Model:
+def backbone(vocabulary: int, length: int, width: int = 64) -> keras.Model:
     """A BERT of two layers with random weights."""
     return keras_hub.models.BertBackbone(
         vocabulary_size=vocabulary,
@@ -200,10 +204,43 @@ def build(
     return model
 
 
+Data = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+def train(model: keras.Model, data: Data, valid: Data, epochs: int) -> None:
+    """Trains a classifier; the best epoch on validation data is kept."""
+    best = keras.callbacks.EarlyStopping(
+        "val_accuracy", patience=epochs, restore_best_weights=True
+    )
+    model.fit(
+        *data,
+        batch_size=128,
+        epochs=epochs,
+        validation_data=valid,
+        callbacks=[best],
+        verbose=0,
+    )
+
+
+def accuracy(name: str, model: keras.Model, test: Data, since: float) -> float:
+    """Accuracy of a classifier, which it prints with sizes and seconds."""
+    scores = model.evaluate(*test, batch_size=512, verbose=0, return_dict=True)
+    tokens = model.get_layer("token_embedding").count_params()
+    print(
+        f"{name:26} token embedding {tokens:>9,} of "
+        f"{model.count_params():>9,} parameters, accuracy "
+        f"{scores['accuracy']:.4f}, {time.perf_counter() - since:.0f} s",
+        flush=True,
+    )
+    return float(scores["accuracy"])
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
-    """Trains and prints; returns test accuracies of each seed by method."""
+    """Trains, converts and prints; returns test accuracies of each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", default=["full", "tt"])
+    parser.add_argument(
+        "--methods", nargs="+", default=["full", "mixed_dimension"]
+    )
     parser.add_argument("--budget", default="10x")
     parser.add_argument("--words", type=int, default=20_000)
     parser.add_argument("--topics", type=int, default=4)
@@ -218,9 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
     valid_texts, valid_labels, _ = language.sentences(options.sentences // 8)
     test_texts, test_labels, best = language.sentences(options.sentences)
     vocabulary = Vocabulary(texts, length)
-    train, valid, test = (
-        vocabulary.encode(each) for each in (texts, valid_texts, test_texts)
-    )
+    data = vocabulary.encode(texts), labels
+    valid = vocabulary.encode(valid_texts), valid_labels
+    test = vocabulary.encode(test_texts), test_labels
     print(f"for example: {' '.join(texts[0])}")
     print(
         f"{len(texts):,} sentences, {len(vocabulary):,} tokens; "
@@ -229,8 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
 
     found: dict[str, list[float]] = {}
     for seed in range(options.seeds):
+        full = None
         for method in options.methods:
             keras.utils.set_random_seed(seed)
+            start = time.perf_counter()
             model = build(
                 method,
                 options.budget,
@@ -238,35 +277,23 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
                 length,
                 options.topics,
             )
-            start = time.perf_counter()
-            model.fit(
-                train,
-                labels,
-                batch_size=128,
-                epochs=options.epochs,
-                validation_data=(valid, valid_labels),
-                # The epoch with the best validation accuracy is kept.
-                callbacks=[
-                    keras.callbacks.EarlyStopping(
-                        "val_accuracy",
-                        patience=options.epochs,
-                        restore_best_weights=True,
-                    )
-                ],
-                verbose=0,
-            )
-            seconds = time.perf_counter() - start
-            scores = model.evaluate(
-                test, test_labels, batch_size=512, verbose=0, return_dict=True
-            )
-            found.setdefault(method, []).append(scores["accuracy"])
-            tokens = model.get_layer("token_embedding").count_params()
-            print(
-                f"{method:16} token embedding {tokens:>9,} of "
-                f"{model.count_params():>9,} parameters, accuracy "
-                f"{scores['accuracy']:.4f}, {seconds:.0f} s",
-                flush=True,
-            )
+            train(model, data, valid, options.epochs)
+            score = accuracy(method, model, test, start)
+            found.setdefault(method, []).append(score)
+            if method == "full":
+                full = model
+            elif full is not None:
+                start = time.perf_counter()
+                small, _ = keras_pss.compress_model(
+                    full,
+                    method,
+                    options.budget,
+                    layers=["token_embedding"],
+                    counts={"token_embedding": vocabulary.counts},
+                )
+                name = f"full, then {method}"
+                score = accuracy(name, small, test, start)
+                found.setdefault(name, []).append(score)
     return found
 
 

@@ -181,6 +181,40 @@ def popularity() -> tuple:
     return model, {"ids": ids}, []
 
 
+def ranked() -> tuple:
+    """Blocks of mixed dimensions, and hot rows that several tables share."""
+    random = np.random.RandomState(5)
+    ids = random.randint(0, 60, (5, 3)).astype("int32")
+    inputs = keras.Input((3,), dtype="int32", name="ids")
+    blocks = keras_pss.MixedDimensionEmbedding(
+        60, 6, inner_dim=(6, 3, 1), num_rows=(4, 9, 20), name="blocks"
+    )
+    by_counts = keras_pss.EmbeddingCollection(
+        [60, 60, 61],
+        6,
+        "mixed_dimension",
+        None,
+        options={
+            "num_rows": ((9, 21), (60,), (5, 10, 20)),
+            "inner_dim": ((6, 2), (3,), (4, 2, 1)),
+        },
+        name="by_counts",
+    )
+    hot = keras_pss.EmbeddingCollection(
+        [60, 60, 61],
+        6,
+        "hot_rows",
+        "2x",
+        options={"inner": "robe", "counts": "slots"},
+        name="shared_hot",
+    )
+    hot(ids, training=True)  # counters, which are saved as well
+    found = {layer.name: layer(inputs) for layer in (blocks, by_counts, hot)}
+    model = keras.Model({"ids": inputs}, found, name="ranked")
+    stir(model)
+    return model, {"ids": ids}, []
+
+
 def interactions() -> tuple:
     """All interactions, in each of their forms."""
     random = np.random.RandomState(2)
@@ -241,4 +275,5 @@ SETS = {
     "collections": collections,
     "interactions": interactions,
     "popularity": popularity,
+    "ranked": ranked,
 }
