@@ -65,11 +65,15 @@ def for_tables(
     if isinstance(network, str):
         network = keras.optimizers.get(network)
     _check(tables=tables, network=network)
-    if not model.trainable_variables:
+    if (
+        not isinstance(model, keras.layers.Layer)
+        or not model.built
+        or not model.trainable_variables
+    ):
         raise ValueError(
-            "`model` must be built and have weights to train, so that its "
-            "tables are known. Call it on a batch first. "
-            f"Received: model '{model.name}' without trainable weights"
+            "`model` must be a Keras model that is built and has weights to "
+            "train, so that its tables are known. Call it on a batch first. "
+            f"Received: model={model!r}"
         )
     stock = _stock(model)
     weights = model.trainable_variables
@@ -135,8 +139,9 @@ def _check(**optimizers: Any) -> None:
             or isinstance(optimizer, keras.optimizers.MultiOptimizer)
         ):
             raise ValueError(
-                f"`{name}` must be a Keras optimizer that does not wrap "
-                "others. Keras adds loss scaling itself under mixed_float16. "
+                f"`{name}` must be a Keras optimizer, an instance that does "
+                "not wrap others, such as `keras_pss.optimizers.LazyAdam()`. "
+                "Keras adds loss scaling itself under mixed_float16. "
                 f"Received: {name}={optimizer!r}"
             )
 

@@ -189,9 +189,14 @@ def test_schedules_and_callbacks_of_the_learning_rate():
 
 @COPIES
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="`model` must be built"):
-        for_tables(keras.Sequential([keras.layers.Dense(2)]), LazyAdam())
+    partly = keras.Sequential([keras.layers.Embedding(DIM, WIDTH)])
+    partly.layers[0].build()
+    for given in (None, partly):
+        with pytest.raises(ValueError, match="a Keras model that is built and"):
+            for_tables(given, LazyAdam())
     model = full()
+    with pytest.raises(ValueError, match="Received: tables='lazy_adam'"):
+        for_tables(model, "lazy_adam")
     scaled = keras.optimizers.LossScaleOptimizer(LazyAdam())
     with pytest.raises(ValueError, match="`tables` must be a Keras optimizer"):
         for_tables(model, scaled)
@@ -204,6 +209,61 @@ def test_what_is_refused():
     both = keras.Model(inputs, rows + nested(inputs))
     with pytest.raises(ValueError, match="weight named 'same/embeddings'"):
         for_tables(both, LazyAdam())
+
+
+def test_weights_of_another_model_are_refused():
+    one, other = compiled(full()), full()
+    fit(one)
+    other.compile(one.optimizer, "mse")
+    with pytest.raises(ValueError, match="Make another one for another model"):
+        fit(other)
+    optimizer = one.optimizer
+    for gradients in ([None] * 3, [ops.ones((DIM, WIDTH))]):
+        with pytest.raises(ValueError, match="a gradient, or None, for each"):
+            optimizer.apply(gradients, one.trainable_variables)
+
+
+def test_a_step_may_train_some_of_the_weights():
+    """As Keras' own optimizers do, and those of the others count the step."""
+    model = full()
+    optimizer = for_tables(model, LazyAdam(0.01), global_clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+    table, kernel, bias = model.trainable_variables
+    before = [np.array(ops.convert_to_numpy(w)) for w in model.weights]
+    optimizer.apply([], [])
+    optimizer.apply([None, ops.ones(kernel.shape)], [table, kernel])
+    optimizer.apply([ops.ones(bias.shape)], [bias])
+    after = [ops.convert_to_numpy(w) for w in model.weights]
+    changed = [(a != b).any() for a, b in zip(before, after, strict=True)]
+    assert changed == [False, True, True]
+    counted = [optimizer, *optimizer.optimizers]
+    assert [int(ops.convert_to_numpy(o.iterations)) for o in counted] == [2] * 3
+
+
+def test_slots_are_found_if_a_function_makes_the_optimizers():
+    model = full()
+    optimizer = keras.optimizers.MultiOptimizer(
+        lambda w: (
+            LazyAdam()
+            if w.name == "embeddings_table"
+            else keras.optimizers.SGD()
+        )
+    )
+    optimizer.build(model.trainable_variables)
+    slots = list(slots_of(optimizer, model.layers[0].embeddings))
+    assert [tuple(slot.shape) for slot in slots] == [(DIM, WIDTH)] * 2
+
+
+@pytest.mark.tf_only
+def test_variables_of_tensorflow_train_too():
+    import tensorflow as tf
+
+    table = tf.Variable(tf.zeros((DIM, WIDTH)))
+    optimizer = RowwiseAdagrad(0.1)
+    optimizer.apply([tf.ones(table.shape)], [table])
+    np.testing.assert_allclose(table.numpy(), -0.1, rtol=1e-5)
+    with pytest.raises(ValueError, match="Received: weight 'bias:0' of shape"):
+        RowwiseAdagrad().build([tf.Variable([0.0], name="bias")])
 
 
 @pytest.mark.tf_only
