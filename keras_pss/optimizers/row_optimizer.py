@@ -34,6 +34,8 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
     accumulation) a gradient is dense. The rows that are not zero in it are
     updated alike, at a cost in proportion to the table.
 
+    Tables of 16 bits are updated in float32, and their slots are float32.
+
     Args:
         learning_rate: Float, or a Keras schedule.
         weight_decay: Float λ, or None. The rows of the batch, and no others,

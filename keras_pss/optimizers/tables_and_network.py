@@ -46,8 +46,9 @@ def for_tables(
 
     Raises:
         ValueError: If the model is not built, if an optimizer is no Keras
-            optimizer or combines others, or if a stock layer's table has the
-            name of another weight.
+            optimizer or combines others, if the optimizers have different
+            loss scales, or if a stock layer's table has the name of another
+            weight.
 
     Example:
 
@@ -100,6 +101,7 @@ def for_tables(
     pattern = "|".join(map(re.escape, sorted(names)))
     return ClippedMultiOptimizer(
         TablesAndNetwork(network, {pattern: tables}),
+        _loss_scale(tables, network),
         global_clipnorm=global_clipnorm,
     )
 
@@ -144,6 +146,23 @@ def _check(**optimizers: Any) -> None:
                 "Keras adds loss scaling itself under mixed_float16. "
                 f"Received: {name}={optimizer!r}"
             )
+
+
+def _loss_scale(tables: Any, network: Any) -> float | None:
+    """The factor of the one loss, which `MultiOptimizer` does not ask for."""
+    given = [
+        optimizer.loss_scale_factor
+        for optimizer in (tables, network)
+        if optimizer.loss_scale_factor is not None
+    ]
+    if len(set(given)) > 1:
+        raise ValueError(
+            "`tables` and `network` train by one loss and must have the same "
+            "`loss_scale_factor`. Received: "
+            f"tables.loss_scale_factor={tables.loss_scale_factor}, "
+            f"network.loss_scale_factor={network.loss_scale_factor}"
+        )
+    return given[0] if given else None
 
 
 def _stock(model: keras.Model) -> dict[int, Any]:

@@ -175,6 +175,13 @@ def test_mixed_precision_scales_losses():
     assert np.array(ops.convert_to_numpy(slot)).any()
 
 
+def test_a_loss_scale_of_the_tables_is_that_of_the_loss():
+    """A power of two changes no bit."""
+    scaled = compiled(full(), LazyAdam(0.01, loss_scale_factor=256.0))
+    assert ops.convert_to_numpy(scaled.optimizer.scale_loss(1.0)) == 256
+    assert_equal(fit(scaled), fit(compiled(full())))
+
+
 def test_schedules_and_callbacks_of_the_learning_rate():
     model = compiled(full(), LazySGD(keras_pss.optimizers.WarmupDecay(0.1, 9)))
     tables, network = model.optimizer.optimizers
@@ -197,6 +204,9 @@ def test_what_is_refused():
     model = full()
     with pytest.raises(ValueError, match="Received: tables='lazy_adam'"):
         for_tables(model, "lazy_adam")
+    half = keras.optimizers.SGD(loss_scale_factor=0.5)
+    with pytest.raises(ValueError, match=r"tables\.loss_scale_factor=2\.0, "):
+        for_tables(model, LazyAdam(loss_scale_factor=2.0), half)
     scaled = keras.optimizers.LossScaleOptimizer(LazyAdam())
     with pytest.raises(ValueError, match="`tables` must be a Keras optimizer"):
         for_tables(model, scaled)
