@@ -68,13 +68,10 @@ class ClippedMultiOptimizer(keras.optimizers.MultiOptimizer):
                 f"not only None. Received: {found} gradients and "
                 f"{len(grads) - found} None for {len(variables)} variables"
             )
+        chosen = [keras_internals.optimizer_for(self, v) for v in variables]
         pairs = list(zip(self._clipped(grads), variables, strict=True))
         for inner in self.optimizers:
-            own = [
-                (gradient, variable)
-                for gradient, variable in pairs
-                if keras_internals.optimizer_for(self, variable) is inner
-            ]
+            own = [p for p, o in zip(pairs, chosen, strict=True) if o is inner]
             if any(gradient is not None for gradient, _ in own):
                 inner.apply(*map(list, zip(*own, strict=True)))
             else:

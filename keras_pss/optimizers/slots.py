@@ -152,8 +152,8 @@ def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
 def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
     """Yields an optimizer's variables that hold a number or more for each row.
 
-    They have the shape of the weight or, with a row-wise optimizer, one number
-    for each row. Optimizers keep lists with one entry for each weight that
+    They have the shape of the weight or, with a row-wise optimizer, its first
+    axis. Optimizers keep lists with one entry for each weight that
     they train. Names cannot identify weights, because weights of different
     layers may share one.
     """
@@ -167,14 +167,13 @@ def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
         return
     own = {id(slot) for slot in optimizer.variables}
     trained = keras_internals.count_trained(optimizer)
-    shapes = [tuple(variable.shape)]
-    if isinstance(optimizer, RowOptimizer):
-        shapes.append(shapes[0][:1])
+    axes = 1 if isinstance(optimizer, RowOptimizer) else None
+    shape = tuple(variable.shape)[:axes]
     for slots in vars(optimizer).values():
         if not isinstance(slots, list) or len(slots) != trained:
             continue
         slot = slots[place]
-        if id(slot) in own and tuple(slot.shape) in shapes:
+        if id(slot) in own and tuple(slot.shape)[:axes] == shape:
             yield slot
 
 

@@ -10,8 +10,10 @@ from keras_pss.optimizers import (
     ClippedMultiOptimizer,
     LazyAdam,
     LazySGD,
+    RowOptimizer,
     RowwiseAdagrad,
 )
+from keras_pss.optimizers.slots import reset_rows, slots_of
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 # (our own, its arguments, NumPy's)
@@ -266,6 +268,29 @@ def test_a_schedule_is_that_of_all_steps():
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_subclass_keeps_slots_of_any_width():
+    class Counting(RowOptimizer):
+        """Divides by the number of steps that have trained the row."""
+
+        def slot_shapes(self, shape):
+            return {"count": (shape[0], 2)}
+
+        def row_step(self, gradient, rows, slots, learning_rate):
+            count = slots[0] + 1
+            return rows - learning_rate * gradient / count[:, :1], [count]
+
+    optimizer, table = Counting(1.0), a_table()
+    step = stepping(optimizer, table, "dense")
+    gradient = np.ones((1, oracle.WIDTH), "float32")
+    for row in (2, 2, 5):
+        step(np.array([row], "int32"), gradient)
+    changed = oracle.start() - numpy_of(table)
+    np.testing.assert_allclose(changed[[2, 5], 0], [1.5, 1], 1e-5)
+    reset_rows(optimizer, table, np.array([2]))
+    (count,) = slots_of(optimizer, table)
+    np.testing.assert_array_equal(numpy_of(count)[[2, 5]], [[0, 0], [1, 1]])
 
 
 def test_weights_without_decay_and_configs():
