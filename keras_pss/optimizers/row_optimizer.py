@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -190,22 +190,14 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
         limits = self.clipnorm, self.clipvalue, self.global_clipnorm
         if not any(limits):
             return list(grads)
-        summed = [None if g is None else row_gradients.summed(g) for g in grads]
+        summed = [row_gradients.summed(gradient) for gradient in grads]
         if self.global_clipnorm:
             return row_gradients.clipped_together(summed, self.global_clipnorm)
-        clip: Callable[[Any], Any]
         if self.clipnorm:
-            limit = self.clipnorm
-
-            def clip(gradient: Any) -> Any:
-                return row_gradients.clipped_by_norm(gradient, limit)
+            clip, limit = row_gradients.clipped_by_norm, self.clipnorm
         else:
-            bound = self.clipvalue
-
-            def clip(gradient: Any) -> Any:
-                return row_gradients.clipped_by_value(gradient, bound)
-
-        return [None if g is None else clip(g) for g in summed]
+            clip, limit = row_gradients.clipped_by_value, self.clipvalue
+        return [clip(gradient, limit) for gradient in summed]
 
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any

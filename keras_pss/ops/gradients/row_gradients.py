@@ -67,9 +67,9 @@ def divided(gradient: Any, by: Any) -> Any:
     return _mapped(lambda values: values / ops.cast(by, values.dtype), gradient)
 
 
-def clipped_by_value(gradient: Any, bound: float) -> Any:
-    """Clips each number of a summed gradient to ± `bound`."""
-    return _mapped(lambda values: ops.clip(values, -bound, bound), gradient)
+def clipped_by_value(gradient: Any, limit: float) -> Any:
+    """Clips each number of a summed gradient to ± `limit`."""
+    return _mapped(lambda values: ops.clip(values, -limit, limit), gradient)
 
 
 def clipped_by_norm(gradient: Any, limit: float) -> Any:
