@@ -177,9 +177,10 @@ def test_mixed_precision_scales_losses():
 
 def test_a_loss_scale_of_the_tables_is_that_of_the_loss():
     """A power of two changes no bit."""
-    scaled = compiled(full(), LazyAdam(0.01, loss_scale_factor=256.0))
+    optimizer = LazyAdam(0.01, loss_scale_factor=256.0)
+    scaled = compiled(full(), optimizer, run_eagerly=True)
     assert ops.convert_to_numpy(scaled.optimizer.scale_loss(1.0)) == 256
-    assert_equal(fit(scaled), fit(compiled(full())))
+    assert_equal(fit(scaled), fit(compiled(full(), run_eagerly=True)))
 
 
 def test_schedules_and_callbacks_of_the_learning_rate():
@@ -222,9 +223,9 @@ def test_what_is_refused():
 
 
 def test_weights_of_another_model_are_refused():
-    one, other = compiled(full()), full()
+    one, other = compiled(full(), run_eagerly=True), full()
     fit(one)
-    other.compile(one.optimizer, "mse")
+    other.compile(one.optimizer, "mse", run_eagerly=True)
     with pytest.raises(ValueError, match="Make another one for another model"):
         fit(other)
     optimizer = one.optimizer
