@@ -148,6 +148,11 @@ def test_every_way_to_run_a_step_trains_alike(monkeypatch):
     assert_equal(graph, fit(compiled(full(), steps_per_execution=3)))
     assert_equal(graph, fit(compiled(full(), jit_compile=True)), 1e-6)
     assert seen[-1]
+    # TensorFlow traces the step that builds the optimizer once more.
+    unbuilt, model = for_tables(full(), LazyAdam(0.01)), full()
+    model.compile(type(unbuilt).from_config(unbuilt.get_config()), "mse")
+    assert_equal(graph, fit(model))
+    assert seen[-1]
     with pytest.warns(UserWarning, match="Use keras_pss.FullEmbedding in its"):
         stock = compiled(sequential(keras.layers.Embedding(DIM, WIDTH)))
     stock.set_weights(full().get_weights())
