@@ -128,14 +128,33 @@ class StepsOfRows:
         """Does nothing: `update_step` decays the rows that it updates."""
 
 
+def path_of(variable: Any) -> str:
+    """Path of a Keras variable, or the name of a `tf.Variable`."""
+    path: str = getattr(variable, "path", variable.name)
+    return path
+
+
 def decays(optimizer: Any, variable: Any) -> bool:
     """Whether an optimizer with weight decay applies it to a variable."""
     return optimizer._use_weight_decay(variable)
 
 
 def optimizer_for(optimizer: Any, variable: Any) -> Any:
-    """The optimizer that a `MultiOptimizer` chooses for a variable."""
+    """The optimizer that a `MultiOptimizer` chooses for a variable.
+
+    A built one has chosen: a function may return another optimizer each time.
+    """
+    if optimizer.built:
+        chosen = optimizer._var_to_optimizer_idx
+        place = chosen.get(optimizer._var_key(variable))
+        if place is not None:
+            return optimizer.optimizers[place]
     return optimizer._optimizer_map(variable)
+
+
+def count_step(optimizer: Any) -> None:
+    """Counts a step in which an optimizer has no gradients."""
+    optimizer._iterations.assign_add(1)
 
 
 def is_graph(model: Any) -> bool:

@@ -7,6 +7,7 @@ options stand with their help.
 
 import inspect
 import json
+import re
 import runpy
 import sys
 from contextlib import suppress
@@ -25,6 +26,8 @@ from keras_pss_cli.common import goes_on, load
 from keras_pss_cli.data import SchemaOption, find
 
 Word = str | None
+# A number whose point begins or ends its digits, as .5 and 2. do.
+_POINT = re.compile(r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?")
 
 
 def option(help: str, *names: str) -> Any:
@@ -293,7 +296,7 @@ def check_new(out: Path) -> None:
 
 
 def parsed(options: list[str], name: str) -> dict[str, Any]:
-    """Parses `name=value` pairs; a value that is not JSON is a string."""
+    """Parses `name=value` pairs of JSON, numbers such as .5, and strings."""
     found = {}
     for each in options:
         key, equals, text = each.partition("=")
@@ -302,11 +305,16 @@ def parsed(options: list[str], name: str) -> dict[str, Any]:
                 f"{name} must be name=value, such as block_size=8. "
                 f"Received: {each}"
             )
-        try:
-            found[key] = json.loads(text)
-        except json.JSONDecodeError:
-            found[key] = text
+        found[key] = _value(text)
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        # JSON's numbers have digits on both sides of the point.
+        return float(text) if _POINT.fullmatch(text) else text
 
 
 def _numbers(paper: dict[str, float]) -> str:

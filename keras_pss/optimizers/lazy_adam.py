@@ -7,11 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.optimizers.row_optimizer import (
-    RowOptimizer,
-    check_positive,
-    check_share,
-)
+from keras_pss.optimizers.checks import check_positive, check_share
+from keras_pss.optimizers.row_optimizer import RowOptimizer
 
 Tensor = Any
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.optimizers.row_optimizer import RowOptimizer, check_share
+from keras_pss.optimizers.checks import check_share
+from keras_pss.optimizers.row_optimizer import RowOptimizer
 
 Tensor = Any
 

@@ -2,15 +2,16 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import backend, ops
 
 from keras_pss import keras_internals
-from keras_pss.ops import sparse_gradient
+from keras_pss.ops import dtypes, sparse_gradient
 from keras_pss.ops.gradients import row_gradients, row_updates
+from keras_pss.optimizers.checks import check_limit, check_not_negative
 
 Tensor = Any
 
@@ -32,6 +33,8 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
     replicas, a table read twice in a step, a regularizer of the table, gradient
     accumulation) a gradient is dense. The rows that are not zero in it are
     updated alike, at a cost in proportion to the table.
+
+    Tables of 16 bits are updated in float32, and their slots are float32.
 
     Args:
         learning_rate: Float, or a Keras schedule.
@@ -74,6 +77,11 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
                 "which would read and write the whole table at every step. "
                 "Leave `use_ema` out. Received: use_ema=True"
             )
+        if weight_decay is not None:
+            check_not_negative("weight_decay", weight_decay)
+        check_limit("clipnorm", clipnorm)
+        check_limit("clipvalue", clipvalue)
+        check_limit("global_clipnorm", global_clipnorm)
         super().__init__(
             learning_rate,
             weight_decay=weight_decay,
@@ -108,7 +116,8 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
             gradient: Summed gradients of the rows, `(u, width)`.
             rows: The rows, after weight decay, `(u, width)`.
             slots: Their slots, `(u, ...)`, in the order of `slot_shapes`.
-            learning_rate: Scalar of the dtype of the rows.
+            learning_rate: Scalar of the dtype of the rows, which is float32
+                for tables of 16 bits.
 
         Returns:
             The new rows and their new slots.
@@ -120,12 +129,13 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
             return
         for variable in variables:
             if len(variable.shape) != 2:
+                path = keras_internals.path_of(variable)
                 raise ValueError(
                     f"{type(self).__name__} updates tables of rows, which have "
                     "two axes. Give the other weights of a model another "
                     "optimizer: compile the model with "
                     "`keras_pss.optimizers.for_tables(model, optimizer)`. "
-                    f"Received: weight '{variable.path}' of shape "
+                    f"Received: weight '{path}' of shape "
                     f"{tuple(variable.shape)}"
                 )
             sparse_gradient.prefer(variable)
@@ -135,17 +145,20 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
             setattr(self, f"{name}_slots", made)
 
     def _slot(self, variable: Any, name: str) -> Any:
-        shape = tuple(variable.shape)
+        shape, dtype = tuple(variable.shape), dtypes.accurate(variable.dtype)
         wanted = self.slot_shapes(shape)[name]
-        if wanted == shape:  # on the device, and with the layout, of the table
+        if (wanted, dtype) == (shape, variable.dtype):
+            # On the device, and with the layout, of the table.
             return self.add_variable_from_reference(variable, name=name)
+        path = keras_internals.path_of(variable)
+        prefix = path.replace("/", "_").replace(":", "_")
         return self.add_variable(
-            shape=wanted,
-            dtype=variable.dtype,
-            name=f"{variable.path.replace('/', '_')}_{name}",
+            shape=wanted, dtype=dtype, name=f"{prefix}_{name}"
         )
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
+        if len(grads) == 0:
+            return
         if trainable_variables is None:
             trainable_variables = keras_internals.trained_by(self)
         trainable_variables = list(trainable_variables)
@@ -177,22 +190,14 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
         limits = self.clipnorm, self.clipvalue, self.global_clipnorm
         if not any(limits):
             return list(grads)
-        summed = [None if g is None else row_gradients.summed(g) for g in grads]
+        summed = [row_gradients.summed(gradient) for gradient in grads]
         if self.global_clipnorm:
             return row_gradients.clipped_together(summed, self.global_clipnorm)
-        clip: Callable[[Any], Any]
         if self.clipnorm:
-            limit = self.clipnorm
-
-            def clip(gradient: Any) -> Any:
-                return row_gradients.clipped_by_norm(gradient, limit)
+            clip, limit = row_gradients.clipped_by_norm, self.clipnorm
         else:
-            bound = self.clipvalue
-
-            def clip(gradient: Any) -> Any:
-                return row_gradients.clipped_by_value(gradient, bound)
-
-        return [None if g is None else clip(g) for g in summed]
+            clip, limit = row_gradients.clipped_by_value, self.clipvalue
+        return [clip(gradient, limit) for gradient in summed]
 
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
@@ -200,7 +205,7 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
         place = keras_internals.place_among_trained(self, variable)
         names = self.slot_shapes((0, 0))
         slots = [getattr(self, f"{name}_slots")[place] for name in names]
-        rate = ops.cast(learning_rate, variable.dtype)
+        rate = ops.cast(learning_rate, dtypes.accurate(variable.dtype))
         decay = self.weight_decay
         if decay and not keras_internals.decays(self, variable):
             decay = None
@@ -231,20 +236,4 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
             "accumulation.",
             name,
             tuple(variable.shape),
-        )
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raises a ValueError unless a number is positive and finite."""
-    if not 0 < value < math.inf:
-        raise ValueError(
-            f"`{name}` must be a positive number. Received: {name}={value!r}"
-        )
-
-
-def check_share(name: str, value: Any) -> None:
-    """Raises a ValueError unless a number is in [0, 1)."""
-    if not 0 <= value < 1:
-        raise ValueError(
-            f"`{name}` must be in [0, 1). Received: {name}={value!r}"
         )

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_pss.optimizers.row_optimizer import RowOptimizer, check_positive
+from keras_pss.optimizers.checks import check_positive
+from keras_pss.optimizers.row_optimizer import RowOptimizer
 
 Tensor = Any
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss import keras_internals
+from keras_pss.ops import dtypes
 from keras_pss.optimizers.lazy_adam import LazyAdam
 from keras_pss.optimizers.lazy_sgd import LazySGD
 from keras_pss.optimizers.row_optimizer import RowOptimizer
@@ -42,18 +43,20 @@ ROW_OPTIMIZERS: dict[str, Any] = {
 _KNOWN = "one of " + ", ".join(map(repr, [*OPTIMIZER_SLOTS, *ROW_OPTIMIZERS]))
 
 
-def slot_numbers(
+def slot_bytes(
     optimizer: Optimizer,
     shape: tuple[int, int],
+    dtype: str,
     by_row: bool = True,
     variable: Any = None,
 ) -> int:
-    """Number of numbers that an optimizer keeps for a table.
+    """Bytes that an optimizer keeps for a table.
 
     Args:
         optimizer: A name, which stands for the defaults, or an optimizer,
             whose settings are used.
         shape: Shape of the table, `(rows, width)`.
+        dtype: Dtype of the table.
         by_row: Whether it is a table of rows, for which a name such as
             `"lazy_adam"` stands for that optimizer, and for Adam otherwise.
         variable: The weight, which a `keras.optimizers.MultiOptimizer` needs
@@ -67,18 +70,19 @@ def slot_numbers(
             optimizer = ROW_OPTIMIZERS[optimizer]() if by_row else "adam"
     else:
         optimizer = _chosen(optimizer, variable)
+    table = math.prod(shape) * dtypes.itemsize(dtype)
     if not isinstance(optimizer, RowOptimizer):
-        return optimizer_slots(optimizer) * math.prod(shape)
+        return optimizer_slots(optimizer) * table
     found = sum(map(math.prod, optimizer.slot_shapes(shape).values()))
-    # The accumulator has the shape of the table.
-    accumulates = bool(optimizer.gradient_accumulation_steps)
-    return found + accumulates * math.prod(shape)
+    found *= dtypes.itemsize(dtypes.accurate(dtype))
+    # The accumulator is like the table.
+    return found + bool(optimizer.gradient_accumulation_steps) * table
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
     """Raises a ValueError if the number of slots of an optimizer is unknown."""
     for each in _parts(optimizer):
-        slot_numbers(each, (1, 1))
+        slot_bytes(each, (1, 1), "float32")
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
@@ -148,8 +152,8 @@ def reset_rows(optimizer: Any, variable: Any, rows: np.ndarray) -> None:
 def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
     """Yields an optimizer's variables that hold a number or more for each row.
 
-    They have the shape of the weight or, with a row-wise optimizer, one number
-    for each row. Optimizers keep lists with one entry for each weight that
+    They have the shape of the weight or, with a row-wise optimizer, its first
+    axis. Optimizers keep lists with one entry for each weight that
     they train. Names cannot identify weights, because weights of different
     layers may share one.
     """
@@ -163,14 +167,13 @@ def slots_of(optimizer: Any, variable: Any) -> Iterator[Any]:
         return
     own = {id(slot) for slot in optimizer.variables}
     trained = keras_internals.count_trained(optimizer)
-    shapes = [tuple(variable.shape)]
-    if isinstance(optimizer, RowOptimizer):
-        shapes.append(shapes[0][:1])
+    axes = 1 if isinstance(optimizer, RowOptimizer) else None
+    shape = tuple(variable.shape)[:axes]
     for slots in vars(optimizer).values():
         if not isinstance(slots, list) or len(slots) != trained:
             continue
         slot = slots[place]
-        if id(slot) in own and tuple(slot.shape) in shapes:
+        if id(slot) in own and tuple(slot.shape)[:axes] == shape:
             yield slot
 
 

@@ -46,8 +46,9 @@ def for_tables(
 
     Raises:
         ValueError: If the model is not built, if an optimizer is no Keras
-            optimizer or combines others, or if a stock layer's table has the
-            name of another weight.
+            optimizer or combines others, if the optimizers have different
+            loss scales, or if a stock layer's table has the name of another
+            weight.
 
     Example:
 
@@ -65,11 +66,15 @@ def for_tables(
     if isinstance(network, str):
         network = keras.optimizers.get(network)
     _check(tables=tables, network=network)
-    if not model.trainable_variables:
+    if (
+        not isinstance(model, keras.layers.Layer)
+        or not model.built
+        or not model.trainable_variables
+    ):
         raise ValueError(
-            "`model` must be built and have weights to train, so that its "
-            "tables are known. Call it on a batch first. "
-            f"Received: model '{model.name}' without trainable weights"
+            "`model` must be a Keras model that is built and has weights to "
+            "train, so that its tables are known. Call it on a batch first. "
+            f"Received: model={model!r}"
         )
     stock = _stock(model)
     weights = model.trainable_variables
@@ -96,6 +101,7 @@ def for_tables(
     pattern = "|".join(map(re.escape, sorted(names)))
     return ClippedMultiOptimizer(
         TablesAndNetwork(network, {pattern: tables}),
+        _loss_scale(tables, network),
         global_clipnorm=global_clipnorm,
     )
 
@@ -135,10 +141,28 @@ def _check(**optimizers: Any) -> None:
             or isinstance(optimizer, keras.optimizers.MultiOptimizer)
         ):
             raise ValueError(
-                f"`{name}` must be a Keras optimizer that does not wrap "
-                "others. Keras adds loss scaling itself under mixed_float16. "
+                f"`{name}` must be a Keras optimizer, an instance that does "
+                "not wrap others, such as `keras_pss.optimizers.LazyAdam()`. "
+                "Keras adds loss scaling itself under mixed_float16. "
                 f"Received: {name}={optimizer!r}"
             )
+
+
+def _loss_scale(tables: Any, network: Any) -> float | None:
+    """The factor of the one loss, which `MultiOptimizer` does not ask for."""
+    given = [
+        optimizer.loss_scale_factor
+        for optimizer in (tables, network)
+        if optimizer.loss_scale_factor is not None
+    ]
+    if len(set(given)) > 1:
+        raise ValueError(
+            "`tables` and `network` train by one loss and must have the same "
+            "`loss_scale_factor`. Received: "
+            f"tables.loss_scale_factor={tables.loss_scale_factor}, "
+            f"network.loss_scale_factor={network.loss_scale_factor}"
+        )
+    return given[0] if given else None
 
 
 def _stock(model: keras.Model) -> dict[int, Any]:

@@ -48,6 +48,10 @@ def test_every_setting_has_an_option_with_its_text():
             {"options": {"seed": 3, "mapping": "fold"}},
         ),
         ({"model_options": ["l2=0.1"]}, {"model_options": {"l2": 0.1}}),
+        (
+            {"options": ["a=.5", "b=-.5e-3", "c=2.", "d=.", "e=1.2.3"]},
+            {"options": {"a": 0.5, "b": -5e-4, "c": 2, "d": ".", "e": "1.2.3"}},
+        ),
     ],
 )
 def test_words_become_settings(given, settings):

@@ -148,6 +148,11 @@ def test_every_way_to_run_a_step_trains_alike(monkeypatch):
     assert_equal(graph, fit(compiled(full(), steps_per_execution=3)))
     assert_equal(graph, fit(compiled(full(), jit_compile=True)), 1e-6)
     assert seen[-1]
+    # TensorFlow traces the step that builds the optimizer once more.
+    unbuilt, model = for_tables(full(), LazyAdam(0.01)), full()
+    model.compile(type(unbuilt).from_config(unbuilt.get_config()), "mse")
+    assert_equal(graph, fit(model))
+    assert seen[-1]
     with pytest.warns(UserWarning, match="Use keras_pss.FullEmbedding in its"):
         stock = compiled(sequential(keras.layers.Embedding(DIM, WIDTH)))
     stock.set_weights(full().get_weights())
@@ -175,6 +180,14 @@ def test_mixed_precision_scales_losses():
     assert np.array(ops.convert_to_numpy(slot)).any()
 
 
+def test_a_loss_scale_of_the_tables_is_that_of_the_loss():
+    """A power of two changes no bit."""
+    optimizer = LazyAdam(0.01, loss_scale_factor=256.0)
+    scaled = compiled(full(), optimizer, run_eagerly=True)
+    assert ops.convert_to_numpy(scaled.optimizer.scale_loss(1.0)) == 256
+    assert_equal(fit(scaled), fit(compiled(full(), run_eagerly=True)))
+
+
 def test_schedules_and_callbacks_of_the_learning_rate():
     model = compiled(full(), LazySGD(keras_pss.optimizers.WarmupDecay(0.1, 9)))
     tables, network = model.optimizer.optimizers
@@ -189,9 +202,17 @@ def test_schedules_and_callbacks_of_the_learning_rate():
 
 @COPIES
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="`model` must be built"):
-        for_tables(keras.Sequential([keras.layers.Dense(2)]), LazyAdam())
+    partly = keras.Sequential([keras.layers.Embedding(DIM, WIDTH)])
+    partly.layers[0].build()
+    for given in (None, partly):
+        with pytest.raises(ValueError, match="a Keras model that is built and"):
+            for_tables(given, LazyAdam())
     model = full()
+    with pytest.raises(ValueError, match="Received: tables='lazy_adam'"):
+        for_tables(model, "lazy_adam")
+    half = keras.optimizers.SGD(loss_scale_factor=0.5)
+    with pytest.raises(ValueError, match=r"tables\.loss_scale_factor=2\.0, "):
+        for_tables(model, LazyAdam(loss_scale_factor=2.0), half)
     scaled = keras.optimizers.LossScaleOptimizer(LazyAdam())
     with pytest.raises(ValueError, match="`tables` must be a Keras optimizer"):
         for_tables(model, scaled)
@@ -204,6 +225,61 @@ def test_what_is_refused():
     both = keras.Model(inputs, rows + nested(inputs))
     with pytest.raises(ValueError, match="weight named 'same/embeddings'"):
         for_tables(both, LazyAdam())
+
+
+def test_weights_of_another_model_are_refused():
+    one, other = compiled(full(), run_eagerly=True), full()
+    fit(one)
+    other.compile(one.optimizer, "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="Make another one for another model"):
+        fit(other)
+    optimizer = one.optimizer
+    for gradients in ([None] * 3, [ops.ones((DIM, WIDTH))]):
+        with pytest.raises(ValueError, match="a gradient, or None, for each"):
+            optimizer.apply(gradients, one.trainable_variables)
+
+
+def test_a_step_may_train_some_of_the_weights():
+    """As Keras' own optimizers do, and those of the others count the step."""
+    model = full()
+    optimizer = for_tables(model, LazyAdam(0.01), global_clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+    table, kernel, bias = model.trainable_variables
+    before = [np.array(ops.convert_to_numpy(w)) for w in model.weights]
+    optimizer.apply([], [])
+    optimizer.apply([None, ops.ones(kernel.shape)], [table, kernel])
+    optimizer.apply([ops.ones(bias.shape)], [bias])
+    after = [ops.convert_to_numpy(w) for w in model.weights]
+    changed = [(a != b).any() for a, b in zip(before, after, strict=True)]
+    assert changed == [False, True, True]
+    counted = [optimizer, *optimizer.optimizers]
+    assert [int(ops.convert_to_numpy(o.iterations)) for o in counted] == [2] * 3
+
+
+def test_slots_are_found_if_a_function_makes_the_optimizers():
+    model = full()
+    optimizer = keras.optimizers.MultiOptimizer(
+        lambda w: (
+            LazyAdam()
+            if w.name == "embeddings_table"
+            else keras.optimizers.SGD()
+        )
+    )
+    optimizer.build(model.trainable_variables)
+    slots = list(slots_of(optimizer, model.layers[0].embeddings))
+    assert [tuple(slot.shape) for slot in slots] == [(DIM, WIDTH)] * 2
+
+
+@pytest.mark.tf_only
+def test_variables_of_tensorflow_train_too():
+    import tensorflow as tf
+
+    table = tf.Variable(tf.zeros((DIM, WIDTH)))
+    optimizer = RowwiseAdagrad(0.1)
+    optimizer.apply([tf.ones(table.shape)], [table])
+    np.testing.assert_allclose(table.numpy(), -0.1, rtol=1e-5)
+    with pytest.raises(ValueError, match="Received: weight 'bias:0' of shape"):
+        RowwiseAdagrad().build([tf.Variable([0.0], name="bias")])
 
 
 @pytest.mark.tf_only

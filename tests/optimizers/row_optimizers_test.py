@@ -10,8 +10,10 @@ from keras_pss.optimizers import (
     ClippedMultiOptimizer,
     LazyAdam,
     LazySGD,
+    RowOptimizer,
     RowwiseAdagrad,
 )
+from keras_pss.optimizers.slots import reset_rows, slots_of
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 # (our own, its arguments, NumPy's)
@@ -35,8 +37,8 @@ def numpy_of(x):
     return np.array(ops.convert_to_numpy(x))
 
 
-def a_table():
-    return keras.Variable(oracle.start(), name="table")
+def a_table(dtype="float32"):
+    return keras.Variable(oracle.start(), dtype=dtype, name="table")
 
 
 def stepping(optimizer, table, form):
@@ -129,6 +131,37 @@ def test_several_optimizers_are_clipped_by_one_norm(form):
     assert (again.global_clipnorm, again.loss_scale_factor) == (1.0, 4.0)
 
 
+@pytest.mark.parametrize("form", FORMS[::2])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [1e-4, 300])
+def test_tables_of_16_bits_are_updated_in_float32(form, dtype, size):
+    """The squares of these gradients are 0 and infinite in float16."""
+    limits = [{}, {"clipnorm": size}, {"global_clipnorm": size}]
+    cases = [("adam", {}), *[("adagrad", limit) for limit in limits]]
+    ids = np.array([1, 4, 4], "int32")
+    values = np.full((3, oracle.WIDTH), size / 2, "float32")
+    scale = 1 / np.sqrt(1.25 * oracle.WIDTH)  # of a gradient that is clipped
+    for case, limit in cases:
+        cls, _, expected = CASES[case]
+        optimizer, table = cls(0.05, **limit), a_table(dtype)
+        step = stepping(optimizer, table, form)
+        for _ in range(3):
+            if form == "dense":
+                dense = ops.cast(oracle.dense(ids, values), dtype)
+                optimizer.apply([dense], [table])
+            else:
+                step(ids, ops.cast(values, dtype))
+        gradient = oracle.dense(ids, values) * (scale if limit else 1)
+        rows = oracle.trained(expected(0.05), [gradient] * 3)
+        found = numpy_of(ops.cast(table, "float32"))
+        # It is rounded once a step.
+        np.testing.assert_allclose(
+            found, rows, atol=0.015 if dtype == "bfloat16" else 0.002
+        )
+        slots = [v for v in optimizer.variables if len(v.shape)]
+        assert {v.dtype for v in slots} == {"float32"}
+
+
 def test_where_every_row_trains_lazy_adam_is_adam():
     random = np.random.RandomState(3)
     tables = []
@@ -205,6 +238,11 @@ def test_a_schedule_is_that_of_all_steps():
             "Received: 1 gradients for 0 variables",
         ),
         (lambda: RowwiseAdagrad(epsilon=-1.0), "`epsilon` must be a positive"),
+        (lambda: LazySGD(clipnorm=-1.0), "`clipnorm` must be a positive num"),
+        (lambda: LazySGD(clipvalue=0.0), "`clipvalue` must be a positive num"),
+        (lambda: LazySGD(global_clipnorm=np.inf), "number, or None. Received"),
+        (lambda: LazySGD(clipvalue="1"), "Received: clipvalue='1'"),
+        (lambda: LazySGD(weight_decay=-0.1), "must be a number of at least 0"),
         (lambda: LazySGD(momentum=1.5), r"`momentum` must be in \[0, 1\)"),
         (
             lambda: LazyAdam().build([keras.Variable(np.zeros(3), name="b")]),
@@ -230,6 +268,29 @@ def test_a_schedule_is_that_of_all_steps():
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_subclass_keeps_slots_of_any_width():
+    class Counting(RowOptimizer):
+        """Divides by the number of steps that have trained the row."""
+
+        def slot_shapes(self, shape):
+            return {"count": (shape[0], 2)}
+
+        def row_step(self, gradient, rows, slots, learning_rate):
+            count = slots[0] + 1
+            return rows - learning_rate * gradient / count[:, :1], [count]
+
+    optimizer, table = Counting(1.0), a_table()
+    step = stepping(optimizer, table, "dense")
+    gradient = np.ones((1, oracle.WIDTH), "float32")
+    for row in (2, 2, 5):
+        step(np.array([row], "int32"), gradient)
+    changed = oracle.start() - numpy_of(table)
+    np.testing.assert_allclose(changed[[2, 5], 0], [1.5, 1], 1e-5)
+    reset_rows(optimizer, table, np.array([2]))
+    (count,) = slots_of(optimizer, table)
+    np.testing.assert_array_equal(numpy_of(count)[[2, 5]], [[0, 0], [1, 1]])
 
 
 def test_weights_without_decay_and_configs():

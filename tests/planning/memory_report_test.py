@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_pss
+from keras_pss.ops.dtypes import itemsize
 from keras_pss.optimizers import RowwiseAdagrad, for_tables
 from keras_pss.optimizers.slots import OPTIMIZER_SLOTS, ROW_OPTIMIZERS
 
@@ -89,9 +90,9 @@ def test_row_optimizers_keep_what_the_report_says(name):
     """Adam keeps two numbers for each one of factors and of the network."""
     ids = keras.Input((3,), dtype="int32")
     layers = [
-        keras_pss.FullEmbedding(50, 20, name="full"),
+        keras_pss.FullEmbedding(50, 20, name="full", dtype="bfloat16"),
         keras_pss.MixedDimensionEmbedding(50, 20, inner_dim=2, name="narrow"),
-        keras.layers.Embedding(30, 20, name="stock"),
+        keras.layers.Embedding(30, 20, name="stock", dtype="float16"),
     ]
     rows = sum(layer(ids) for layer in layers)
     model = keras.Model(ids, keras.layers.Dense(1)(rows))
@@ -99,7 +100,7 @@ def test_row_optimizers_keep_what_the_report_says(name):
     model.optimizer.build(model.trainable_variables)
     report = keras_pss.memory_report(model)
     kept = sum(
-        4 * int(np.prod(v.shape))
+        itemsize(v.dtype) * int(np.prod(v.shape))
         for v in model.optimizer.variables
         if len(v.shape)
     )

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.packing import BLOCK_SIZE, MODES
-from keras_pss.optimizers.slots import Optimizer, slot_numbers
+from keras_pss.optimizers.slots import Optimizer, slot_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +85,14 @@ class MemoryReport:
                 parameters += table.size
                 floats += size * table.size
                 trained += size * table.size * part.trainable
-                kept = slot_numbers(
+                kept = slot_bytes(
                     optimizer,
                     (table.rows, table.width),
+                    part.variable_dtype,
                     table.trains_rows,
                     getattr(part, f"{name}_table", None),
                 )
-                slots += size * kept * part.trainable
+                slots += kept * part.trainable
                 packed = {m: packed[m] + small[m] for m in MODES}
                 serving += small.get(part.quantization_mode, size * table.size)
         served = index - unserved
@@ -121,8 +122,9 @@ class MemoryReport:
         held = rows * width * size
         trained = held * layer.trainable
         table = layer.weights[0] if layer.built else None
-        slots = slot_numbers(optimizer, (rows, width), True, table)
-        slots *= size * layer.trainable
+        dtype = layer.variable_dtype
+        slots = slot_bytes(optimizer, (rows, width), dtype, True, table)
+        slots *= layer.trainable
         blocks = -(-width // BLOCK_SIZE)
         packed = {
             "int8": rows * (width + size),

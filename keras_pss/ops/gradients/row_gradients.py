@@ -11,6 +11,7 @@ from typing import Any
 from keras import backend, ops
 
 from keras_pss.native.dispatch import compiled_by_xla
+from keras_pss.ops import dtypes
 
 Tensor = Any
 
@@ -66,15 +67,18 @@ def divided(gradient: Any, by: Any) -> Any:
     return _mapped(lambda values: values / ops.cast(by, values.dtype), gradient)
 
 
-def clipped_by_value(gradient: Any, bound: float) -> Any:
-    """Clips each number of a summed gradient to ± `bound`."""
-    return _mapped(lambda values: ops.clip(values, -bound, bound), gradient)
+def clipped_by_value(gradient: Any, limit: float) -> Any:
+    """Clips each number of a summed gradient to ± `limit`."""
+    return _mapped(lambda values: ops.clip(values, -limit, limit), gradient)
 
 
 def clipped_by_norm(gradient: Any, limit: float) -> Any:
     """Scales a summed gradient so that its norm is at most `limit`."""
     norm = ops.sqrt(_sum_of_squares(gradient))
-    return _mapped(lambda g: g * (limit / ops.maximum(norm, limit)), gradient)
+    scale = limit / ops.maximum(norm, limit)
+    return _mapped(
+        lambda values: values * ops.cast(scale, values.dtype), gradient
+    )
 
 
 def clipped_together(gradients: Sequence[Any], limit: Any) -> list[Any]:
@@ -100,6 +104,8 @@ def clipped_together(gradients: Sequence[Any], limit: Any) -> list[Any]:
 
 def _sum_of_squares(gradient: Any) -> Tensor:
     values = gradient.values if is_indexed(gradient) else gradient
+    # The square of 256 is no number of float16.
+    values = ops.cast(values, dtypes.accurate(values.dtype))
     return ops.sum(ops.square(values))
 
 

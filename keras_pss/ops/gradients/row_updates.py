@@ -10,6 +10,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_pss.ops import dtypes
 from keras_pss.ops.gradients import row_gradients
 
 Tensor = Any
@@ -25,7 +26,8 @@ def update(
     """Updates the rows of the batch, and what an optimizer keeps for them.
 
     With a sparse gradient, the cost depends on the rows of the batch alone.
-    With a dense one, it is in proportion to the table.
+    With a dense one, it is in proportion to the table. Rows of 16 bits are
+    updated in float32, and rounded when they are written.
 
     Args:
         table: The variable, of shape `(rows, width)`.
@@ -39,8 +41,7 @@ def update(
         _update_indexed(table, slots, gradient, step)
         return
     held = [ops.convert_to_tensor(v) for v in (table, *slots)]
-    gradient = ops.cast(gradient, held[0].dtype)
-    new = _where_trained(gradient, step(gradient, *held), held)
+    new = _stepped(step, gradient, held)
     for variable, values in zip((table, *slots), new, strict=True):
         assign(variable, values)
 
@@ -63,18 +64,26 @@ def _update_indexed(
     variables = [getattr(v, "value", v) for v in slots]
     variables = [table, *variables]
     held = [tf.gather(variable, index) for variable in variables]
-    totals = tf.cast(totals, held[0].dtype)
-    new = _where_trained(totals, step(totals, *held), held)
+    new = _stepped(step, totals, held)
     for variable, values in zip(variables, new, strict=True):
         variable.scatter_update(tf.IndexedSlices(values, index))
 
 
-def _where_trained(
-    gradient: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]
+def _stepped(
+    step: Callable[..., Sequence[Tensor]],
+    gradient: Tensor,
+    held: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Keeps the old values of rows whose gradient is zero."""
+    """New values of rows; the old ones where the gradient is zero."""
+    dtype = dtypes.accurate(held[0].dtype)
+    gradient = ops.cast(gradient, dtype)
     trained = ops.any(ops.not_equal(gradient, 0), axis=1)  # (u,)
+    found = step(gradient, *[ops.cast(old, dtype) for old in held])
     return [
-        ops.where(ops.reshape(trained, (-1,) + (1,) * (len(o.shape) - 1)), n, o)
-        for n, o in zip(new, old, strict=True)
+        ops.where(
+            ops.reshape(trained, (-1,) + (1,) * (len(old.shape) - 1)),
+            ops.cast(new, old.dtype),
+            old,
+        )
+        for new, old in zip(found, held, strict=True)
     ]
