@@ -3,11 +3,11 @@
     python benchmarks/convert.py --data FOLDER [--seeds 3] [--tune]
         [--methods auto,robe] [--budgets 10x,100x] [--out convert-runs]
 
-Trains DLRM with full tables on a prepared log as the grid `small` does, once for
-each seed, and compresses the best checkpoint by each method within each budget.
-With --tune, the tables are then trained for an epoch at two low rates, the
-network frozen, and the validation rows choose the best state; the full tables
-are tuned alike.
+Trains DLRM with full tables on a prepared log as the grid `small` does, once
+for each seed, and compresses the best checkpoint by each method within each
+budget. With --tune, the tables are then trained for an epoch at two low rates,
+the network frozen, and the validation rows choose the best state; the full
+tables are tuned alike.
 
 A method may have options: `popularity:inner_dim=4`. Prints a JSON line for each
 conversion and adds it to `results.jsonl` in --out, where a second call goes on;

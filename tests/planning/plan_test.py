@@ -21,10 +21,10 @@ def test_a_plan_shows_each_table_and_why():
     assert (plan.method, plan.division) == ("popularity", None)
     assert [t.rows for t in plan.tables] == [4, 4]
     text = str(plan)
-    assert "3 ids occur 10 times or more" in text
+    assert "3 ids occur 4 times or more" in text
     assert "(shared)" in text
     assert "budget 70: 280 bytes" in text
-    assert "method='popularity': 8 ids occur 10 times" in text
+    assert "method='popularity': 8 ids occur 4 times" in text
     layer = plan.collection(name="tables")
     assert layer(np.array([[7, 5]])).shape == (1, 2, 16)
     assert layer.count_params() == plan.parameters == 2 * 8 + 2 * 16

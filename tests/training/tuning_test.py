@@ -37,7 +37,7 @@ def test_a_few_candidates_that_differ():
         f"tail={tail}" for tail in TAILS[1:]
     ]
     by_name = {each.name: each.options for each in found}
-    assert by_name["rows for rarer ids, c*/2"] == {"min_count": 33}
+    assert by_name["rows for rarer ids, half the count"] == {"min_count": 25}
     # What the user gave remains.
     given = {"min_count": 50, "inner_dim": 1}
     found = candidates(

@@ -323,7 +323,7 @@ class EmbeddingCollection(FitsSeveralTables, _EitherForm):
                 a row, which the budget counts, finds the rows.
             output_dim, budget: As in the class.
             min_count: Integer; ids that occur less often share the row of id
-                0 of their table, whatever the budget. Defaults to 10.
+                0 of their table, whatever the budget. Defaults to 4.
             inner_dim: Integer, the length of the rows in memory, or a list of
                 falling numbers for bands of ids. Defaults to the largest
                 integer within the budget.

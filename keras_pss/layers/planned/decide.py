@@ -238,7 +238,7 @@ def _tail(
         rest = np.asarray(each)[int(np.sum(rows)) :]
         occurrences += int(rest.sum(dtype=np.int64))
         ids += len(rest)
-    mean, needed = occurrences / max(1, ids), break_even_of(min_count)
+    mean, needed = occurrences / max(1, ids), break_even_of(min_count, silent)
     text = (
         f"they occur {mean:.3g} times on average, where {needed:.3g} would "
         "pay for rows"

@@ -22,9 +22,10 @@ from keras_pss.layers.planned.click_spread import ClickSpread, click_spread
 
 # The break-even count of Criteo's log, and the variance of its labels.
 _COUNT, _VARIANCE = 13.0, 0.19
-# Rows that stop early are shrunk a little, so somewhat rarer ids pay as well:
-# the best threshold lies between c* / 2 and c*.
-_SHRUNK = 0.75
+# Early stopping shrinks rows towards the shared one. Those of rarer ids then
+# pay as well: on Criteo's log from c* / 7 to c* / 2 on, nearly alike. Where ids
+# are silent, such rows would come at the cost of products: 3/4 c* is best.
+_SHRUNK, _SHRUNK_SILENT = 0.3, 0.75
 # The spread of very frequent ids says little about that of rare ones, and as
 # many labels would outweigh all others.
 _FEWEST, _MOST = 2, 200
@@ -109,7 +110,8 @@ class Worth:
             share: Number of rows that were counted, divided by the number of
                 training rows.
         """
-        return max(1, round(_SHRUNK * self.break_even * share))
+        shrunk = _shrunk(self.silent)
+        return max(1, round(shrunk * self.break_even * share))
 
     def choices(self, share: float = 1.0) -> dict[str, Any]:
         """The options of `method="auto"` that follow."""
@@ -119,9 +121,13 @@ class Worth:
         }
 
 
-def break_even_of(min_count: int) -> float:
+def break_even_of(min_count: int, silent: bool) -> float:
     """The break-even count that led to a smallest count."""
-    return min_count / _SHRUNK
+    return min_count / _shrunk(silent)
+
+
+def _shrunk(silent: bool) -> float:
+    return _SHRUNK_SILENT if silent else _SHRUNK
 
 
 def _spread(

@@ -55,14 +55,13 @@ def candidates(
             if other != tail
         ),
         Candidate("ROBE alone", "robe"),
-        # min_count lies halfway between c* / 2 and c*.
         Candidate(
-            "rows for rarer ids, c*/2",
-            options={**options, "min_count": max(1, round(least / 1.5))},
+            "rows for rarer ids, half the count",
+            options={**options, "min_count": max(1, round(least / 2))},
         ),
         Candidate(
-            "rows for fewer ids, c*",
-            options={**options, "min_count": round(least / 0.75)},
+            "rows for fewer ids, twice the count",
+            options={**options, "min_count": 2 * least},
         ),
     ]
     if isinstance(width, int) and 2 * width <= output_dim:

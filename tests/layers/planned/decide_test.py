@@ -11,7 +11,7 @@ from keras_pss.layers.planned.choices import TAILS, checked
 from keras_pss.layers.planned.decide import decide
 
 COUNTS = [
-    np.array([5, 900, 300, 40, 9, 2, 1]),
+    np.array([5, 900, 300, 40, 3, 2, 1]),
     np.array([0, 700, 60]),
     np.array([1, 50, 30, 20, 10, 1, 1, 1]),
 ]
@@ -31,7 +31,7 @@ def test_first_rows_then_their_width_then_fewer_rows():
         found = decide(DIMS, 4, budget, COUNTS, choices)
         return found.kept, found.options["inner_dim"]
 
-    # 9 ids are seen ten times, and each table has an id 0.
+    # 9 ids are seen four times, and each table has an id 0.
     frequent = (4, 3, 5)
     assert of(60) == (frequent, 4)
     assert of(2 * 12 + 8) == (frequent, 2)
@@ -45,9 +45,9 @@ def test_first_rows_then_their_width_then_fewer_rows():
 def test_never_more_rows_than_deserving_ids():
     found = decide(DIMS, 4, 71, COUNTS)
     assert found.kept == found.deserve == (4, 3, 5)
-    assert found.min_count == 10
+    assert found.min_count == 4
     assert "9 ids" not in found.why
-    assert "12 ids occur 10 times or more" in found.why
+    assert "12 ids occur 4 times or more" in found.why
 
 
 def test_without_counts_or_with_open_ids_it_is_robe():
@@ -73,7 +73,7 @@ def test_a_budget_below_a_row_of_each_table_is_robe():
 def test_what_rare_ids_share_is_said():
     found = decide(DIMS, 4, 60, COUNTS)
     assert found.options["tail"] == "oov"
-    assert "share one row in each table: they occur 2.5 times" in found.why
+    assert "share one row in each table: they occur 1.5 times" in found.why
     assert found.sure
     silent = {"silent": True}
     assert not decide(DIMS, 4, 60, COUNTS, silent).sure
@@ -184,7 +184,7 @@ def test_a_plan_is_within_its_budget(counts, width, budget, min_count):
     assert sum(t.parameters for t in plan.tables) <= plan.parameters
     for table, each in zip(plan.tables, counts, strict=True):
         if plan.method == "popularity":
-            rare = [c for c in each[1:] if c < (min_count or 10)]
+            rare = [c for c in each[1:] if c < (min_count or 4)]
             assert table.rows <= len(each) - len(rare)
 
 
@@ -194,7 +194,7 @@ def test_one_table(caplog):
     assert isinstance(layer, keras_pss.PopularityEmbedding)
     assert layer.num_rows == (5,)
     assert layer.inner_dim == (3,)
-    assert "5 ids occur 10 times or more" in caplog.text
+    assert "5 ids occur 4 times or more" in caplog.text
     layer(np.arange(8))
     assert layer.count_params() == 5 * 3 + 3 * 16
     other = keras_pss.embedding(

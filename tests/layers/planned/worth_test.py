@@ -50,7 +50,7 @@ def test_very_frequent_ids_do_not_outweigh_the_others():
 
 def test_without_labels_the_click_rate_decides():
     assert Worth().break_even == 13
-    assert Worth().min_count() == 10
+    assert Worth().min_count() == 4
     rare = Worth.of_rate(0.03)
     assert rare.source == "click rate"
     assert not rare.silent
@@ -68,7 +68,8 @@ def test_without_labels_the_click_rate_decides():
 
 
 def test_counts_of_more_rows_scale_the_threshold():
-    assert Worth(20).min_count() == 15
-    assert Worth(20).min_count(2.0) == 30
-    assert Worth(20).min_count(0.5) == 8
+    assert Worth(20).min_count() == 6
+    assert Worth(20).min_count(2.0) == 12
+    assert Worth(20).min_count(0.5) == 3
+    assert Worth(20, silent=True).min_count() == 15
     assert Worth(1.0).min_count(0.1) == 1

@@ -20,8 +20,8 @@ from keras_pss.layers.fused.popular.popular_storage import checked_storage
 from keras_pss.layers.fused.popular.popular_tail import TAILS
 from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
-# Ids seen fewer times overfit: their rows make click models worse.
-MIN_COUNT = 10
+# Rows of ids that are seen fewer times only fit noise in click models.
+MIN_COUNT = 4
 
 
 def popular_ids(
@@ -46,7 +46,7 @@ def popular_ids(
             Id 0 of each table always has a row.
         output_dim: Integer d, the length of a row.
         budget: Upper bound on the served size of all tables together.
-        min_count: Integer; rarer ids share the row of id 0. Defaults to 10.
+        min_count: Integer; rarer ids share the row of id 0. Defaults to 4.
         inner_dim: Integer k, the length of the rows in memory. Defaults to
             the largest one within the budget. Or a list of falling numbers,
             one for each band of ids, in which each band gets 30 percent of
