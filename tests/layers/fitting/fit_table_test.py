@@ -103,3 +103,11 @@ def test_packed_and_frozen_layers_are_refused():
         layer.fit_table(TABLE)
     with pytest.raises(ValueError, match="`progress` must be True, False"):
         layer.fit_table(TABLE, progress=3)
+
+
+def test_rows_beyond_float16_are_an_error():
+    """A sum of rows may be out of range where each row is within it."""
+    layer = keras_pss.embedding(N, D, "sketch", "1.5x", dtype="float16")
+    rows = np.random.default_rng(0).uniform(-3e4, 3e4, (N, D))
+    with pytest.raises(ValueError, match=r"not finite.*=float16"):
+        layer.fit_table(rows.astype("float32"))

@@ -120,10 +120,16 @@ def fit(
     if not layer.built:
         with weights_are_fitted():
             layer.build()
-    layer.fit_to(trained)
-    errors = measured(layer, trained)
-    sizes = [math.prod(weight.shape) for weight in layer.trainable_weights]
-    return FitReport.of(errors, sum(sizes))
+    with np.errstate(over="ignore"):  # the errors tell
+        layer.fit_to(trained)
+        errors = measured(layer, trained)
+    if not math.isfinite(errors.error):
+        raise ValueError(
+            f"The rows of layer '{layer.name}' are not finite in its dtype. "
+            f"Use 'float32'. Received: dtype={layer.dtype_policy.name}"
+        )
+    size = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    return FitReport.of(errors, size)
 
 
 def measured(layer: Any, tables: Sequence[TrainedTable]) -> Errors:
