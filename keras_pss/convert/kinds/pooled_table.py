@@ -26,7 +26,9 @@ class PooledTable(SingleTable):
     def create(
         self, method: str, options: Mapping[str, Any], size: int | None
     ) -> Any:
-        table = self._embedding(method, options, size, f"{self.name}_table")
+        # With `mask_zero` keras-rs pools the row of id 0 all the same.
+        own = {**options, "mask_zero": False}
+        table = self._embedding(method, own, size, f"{self.name}_table")
         return EmbeddingBag(table, self.layer.combiner, name=self.name)
 
     def _fitted(self, created: Any) -> Any:
