@@ -8,11 +8,12 @@ from keras_pss.convert.choice import chosen
 from keras_pss.convert.kinds.collection_tables import CollectionTables
 from keras_pss.convert.kinds.kind import Kind
 from keras_pss.convert.kinds.single_table import SingleTable
-from keras_pss.convert.single_sizes import singles_within
-from keras_pss.layers.base.budget import Budget
+from keras_pss.convert.single_sizes import singles_within, takes_any_order
+from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.composite.auto_tables import of_all
 from keras_pss.layers.composite.twins import made_or_hashed
 from keras_pss.layers.embedding.methods import method_class
+from keras_pss.layers.fused.popular.ranked_counts import ranked
 from keras_pss.layers.planned import choices
 
 
@@ -31,7 +32,11 @@ def created(kinds: Sequence[Kind], asked: Asked) -> list[Created]:
         if isinstance(kind, SingleTable):
             groups.setdefault(kind.width, []).append(kind)
     whole = sum(kind.size for kind in kinds)
-    asked.budget.parameters(whole)
+    if asked.budget.parameters(whole) < 1:
+        raise InfeasibleBudget(
+            f"`budget` must allow a parameter at least, of {whole} now. Give "
+            f"a larger budget. Received: budget={asked.budget}"
+        )
     found = []
     for collection in collections:
         share = asked.budget.share(collection.size, whole)
@@ -39,7 +44,7 @@ def created(kinds: Sequence[Kind], asked: Asked) -> list[Created]:
     for group in groups.values():
         size = sum(kind.size for kind in group)
         share = asked.budget.share(size, whole)
-        found += singles_within(group, share.parameters(size), asked)
+        found += singles_within(group, share, asked)
     return found
 
 
@@ -55,8 +60,9 @@ def _collection(
         choice = chosen(
             [table.shape for table in kind.tables],
             allowed,
-            counts if kind.width is not None else None,
+            counts,
             kind.layer.variable_dtype == "float32",
+            kind.width is not None,
         )
         method, why, options = choice.method, choice.why, {}
 
@@ -104,8 +110,14 @@ def _ranked_rows(
     if small and method_class(method).sized_by != EACH:
         return None
     own = {**method_class(method).budget_options(budget), **options}
+    seen: Any = [counts[place] for place in large]
+    indexed: dict[int, bool] = {}
+    if takes_any_order(method):
+        seen, ranks = ranked(seen)
+        indexed = {p: r is not None for p, r in zip(large, ranks, strict=True)}
+        own["ids"] = tuple(indexed.values())
     found = method_class(method).options_to_convert(
-        [counts[place] for place in large],
+        seen,
         kind.width,
         budget.of_size(left),
         own,
@@ -113,4 +125,8 @@ def _ranked_rows(
     if found is not None and EACH in found:
         rows = of_all(found[EACH], large, len(kind.tables))
         found = {**found, EACH: rows}
+        if any(indexed.values()):
+            # The fit chooses the ids of an index by their counts.
+            every = range(len(kind.tables))
+            found["ids"] = tuple(indexed.get(place, False) for place in every)
     return found
