@@ -161,6 +161,11 @@ def outputs_of(model: Any) -> Any:
     return model.output
 
 
+def is_optional(tensor: Any) -> bool:
+    """Whether a graph takes None in the place of an input."""
+    return bool(getattr(tensor._keras_history.operation, "optional", False))
+
+
 def takes_graph(model: Any) -> bool:
     """Whether the class of a graph takes inputs and outputs, as Keras' do.
 

@@ -190,7 +190,7 @@ def _metrics(found: Any) -> dict[str, float]:
             "`data` must return a dict of metrics if it is a function. "
             f"Received: {shown(found)} from it"
         )
-    return dict(found)
+    return {str(name): float(value) for name, value in found.items()}
 
 
 def _selected(

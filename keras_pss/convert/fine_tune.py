@@ -225,7 +225,11 @@ class _Tuner:
                 keras_internals.inputs_of(model),
                 keras_internals.outputs_of(model),
             )
-        made.compile(keras.optimizers.Adam(rate), **self._settings)
+        optimizer: Any = keras.optimizers.Adam(rate)
+        layers = keras_internals.all_layers(model)
+        if any(layer.compute_dtype == "float16" for layer in layers):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        made.compile(optimizer, **self._settings)
         return made
 
     def _scored(self) -> float:

@@ -196,7 +196,7 @@ def _carry_own(old: Any, new: Any) -> None:
 
 
 def _inputs(model: Any) -> Any:
-    """Inputs like those of a Functional model, sparse and ragged ones too."""
+    """Inputs like those of a Functional model, such as optional ones."""
     if isinstance(model, keras.Sequential):
         return None
     return keras.tree.map_structure(
@@ -206,6 +206,7 @@ def _inputs(model: Any) -> Any:
             name=tensor.name,
             sparse=getattr(tensor, "sparse", None) or None,
             ragged=getattr(tensor, "ragged", None) or None,
+            optional=keras_internals.is_optional(tensor),
         ),
         model.input,
     )

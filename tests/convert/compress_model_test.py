@@ -79,7 +79,7 @@ def test_the_report_is_a_table(three):
         "4x",
         layers=["users"],
         counts={"users": skewed(900)},
-        data=lambda model: {"size": float(model.count_params())},
+        data=lambda model: {"size": np.float32(model.count_params())},
     )
     lines = str(report).splitlines()
     assert lines[0].split()[:4] == ["table", "rows", "width", "method"]

@@ -120,6 +120,25 @@ def test_several_losses_and_weights_beside_the_tables():
     assert -report.steps[report.best].score == pytest.approx(loss, rel=1e-5)
 
 
+def test_small_gradients_in_float16_are_scaled():
+    given = keras.Input((4,), dtype="int32")
+    table = keras_pss.HashedEmbedding(
+        ROWS, 4, num_buckets=40, dtype="mixed_float16"
+    )
+    x = layers.Flatten()(table(given))
+    model = keras.Model(given, layers.Dense(1, kernel_initializer="ones")(x))
+    model.compile("sgd", "mse", loss_weights=[1e-7])
+    before = table.materialize()
+    scores = iter(range(9))
+    keras_pss.fine_tune(
+        *(model, (ids(64), np.ones((64, 1)))),
+        learning_rates=[1e-2],
+        score=lambda model: next(scores),
+        batch_size=16,
+    )
+    assert np.abs(table.materialize() - before).max() > 1e-4
+
+
 def test_a_score_that_is_no_number_is_the_worst():
     model, data = problem()
     scores = iter([float("nan"), 0.5, float("nan"), 0.4, 0.3])

@@ -172,7 +172,9 @@ def test_only_the_tables_change(make, tmp_path):
 @pytest.mark.parametrize("mask_zero", [False, True])
 def test_bags_of_keras_rs_become_bags(mask_zero):
     given, weights = id_input(), keras.Input((4,))
-    table = Reduced(ROWS, 4, name="bag", mask_zero=mask_zero)
+    table = Reduced(
+        ROWS, 4, name="bag", mask_zero=mask_zero, activity_regularizer="l2"
+    )
     model = scaled(keras.Model([given, weights], table(given, weights)))
     weights = np.random.RandomState(1).uniform(1, 2, (16, 4))
     x = [ids() * (ids() % 2), weights]  # keras-rs pools id 0 as well
@@ -181,6 +183,8 @@ def test_bags_of_keras_rs_become_bags(mask_zero):
     table.embeddings.assign(layer.embedding.materialize())
     np.testing.assert_allclose(outputs(new, x), outputs(model, x), atol=1e-5)
     assert report.tables[0].layer == "bag"
+    (loss,), (expected,) = new.losses, model.losses
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.tf_only
@@ -202,6 +206,25 @@ def test_vocabularies_and_statistics_go_along():
         outputs_with_rows_of(new, model, given),
         atol=1e-5,
     )
+
+
+class Maybe(layers.Layer):
+    """Adds what is there."""
+
+    def call(self, inputs, more=None):
+        return inputs if more is None else inputs + more
+
+
+def test_optional_inputs_and_penalties_of_outputs():
+    given, more = id_input(), keras.Input((4, 4), optional=True)
+    rows = embedding(activity_regularizer="l2")(given)
+    model = scaled(keras.Model([given, more], Maybe()(rows, more)))
+    new, _ = keras_pss.compress_model(model, "robe", "4x")
+    for x in ([ids(), None], [ids(), np.ones((16, 4, 4))]):
+        expected = outputs_with_rows_of(new, model, x)
+        np.testing.assert_allclose(outputs(new, x), expected, atol=1e-5)
+        (loss,), (before,) = new.losses, model.losses
+        assert float(loss) == pytest.approx(float(before), rel=1e-4)
 
 
 SCALE = 3.0

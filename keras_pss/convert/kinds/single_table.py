@@ -85,6 +85,7 @@ class SingleTable(Kind):
         cls, layer = method_class(method), self.layer
         arguments = {
             "embeddings_regularizer": layer.embeddings_regularizer,
+            "activity_regularizer": layer.activity_regularizer,
             "mask_zero": layer.mask_zero,
             "name": name,
             "dtype": layer.dtype_policy,

@@ -76,6 +76,12 @@ def test_progress_counts_the_rows_of_each_pass():
         (TABLE[0], None, r"of shape \(60, 12\)"),
         ("rows", None, r"anything that slices into arrays.*table='rows'"),
         (TABLE * np.nan, None, r"finite numbers.*Received: row 0"),
+        (
+            TABLE * np.float64(1e200),
+            None,
+            r"of at most 3.4e\+38.*Received: row 0",
+        ),
+        (TABLE * 1j, None, "real numbers.*complex"),
         (TABLE, COUNTS[1:], r"of shape \(60,\). Received: counts of dtype"),
         (TABLE, -COUNTS, "finite numbers of at least 0"),
         (TABLE, 0 * COUNTS, "at least one of them positive"),
