@@ -8,7 +8,7 @@ from keras_pss.layers.embedding.methods import method_class
 
 # In the order of what they lose at their sizes; see docs/convert.md.
 _BITS, _FREQUENT, _LOW_RANK = "quantized", "popularity", "mixed_dimension"
-_CORES, _ANY = "tt", "robe"
+_CORES, SMALLEST = "tt", "robe"
 _MORE = (
     "With the counts of the ids, frequent ids would get rows of their own, "
     "which loses less: give `counts`"
@@ -79,4 +79,4 @@ def chosen(
             "a tensor train, since the budget has no number for each id. "
             f"{more}".strip(),
         )
-    return ChosenMethod(_ANY, "ROBE, since no other method is as small")
+    return ChosenMethod(SMALLEST, "ROBE, since no other method is as small")

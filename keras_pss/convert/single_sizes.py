@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.convert.asked import EACH, FITS, Asked, Created
+from keras_pss.convert.asked import EACH, FITS, STAYS, Asked, Created
 from keras_pss.convert.choice import chosen
 from keras_pss.convert.kinds.single_table import SingleTable
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
@@ -68,7 +68,7 @@ def singles_within(
     places = [p for p in range(len(group)) if p not in kept]
     found = dict(zip(places, _within(sized, places, size), strict=True))
     return [
-        Created(kind, None, "full", "small enough to stay")
+        Created(kind, None, "full", STAYS)
         if place in kept
         else Created(kind, found[place], method, why)
         for place, kind in enumerate(group)

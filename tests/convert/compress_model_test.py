@@ -122,6 +122,24 @@ def test_min_rows_leaves_tables(three):
     assert report.parameters_after <= report.parameters / 2
 
 
+def test_tables_of_many_widths_share_a_budget():
+    small = [table("month", 12, 6), table("day", 7, 3)]
+    model = of_tables([table("users", 900, 8), *small], head=False)
+    whole = 900 * 8 + 12 * 6 + 7 * 3
+
+    def methods(budget, allowed, **kwargs):
+        _, report = keras_pss.compress_model(model, "hash", budget, **kwargs)
+        assert 0.8 * allowed < report.parameters_after <= allowed
+        return [row.method for row in report.tables]
+
+    # A quarter of the budget is for the smallest.
+    assert methods("10x", whole // 10) == ["hash", "full", "full"]
+    assert methods("100x", whole // 100) == ["hash", "hash", "hash"]
+    assert methods("70x", whole // 70, min_rows=10) == ["hash", "hash", "full"]
+    with pytest.raises(ValueError, match=r"in place of 7200, besides 93 of"):
+        methods(90, 90, min_rows=20)
+
+
 @pytest.mark.parametrize("form", ["sorted", "any order"])
 def test_counts_choose_rows_of_all_tables_together(form):
     model = scaled(of_tables([table("users", 900), table("items", 400)]))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pss.convert.asked import STAYS
 from keras_pss.convert.kinds.kind import (
     Counts,
     Kind,
@@ -127,7 +128,7 @@ class CollectionTables(Kind):
                 table.size if place in kept else sizes.get(place),
                 errors[place].relative,
                 errors[place].weighted,
-                why="small enough to stay"
+                why=STAYS
                 if place in kept
                 else ("" if constraint is None else "without its constraint"),
             )
