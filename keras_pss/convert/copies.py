@@ -59,7 +59,7 @@ def compile_alike(old: Any, new: Any) -> None:
     """Compiles a model as another one is, with an optimizer of its own."""
     if not old.compiled:
         return
-    if keras_internals.overrides_compile(old):
+    if keras_internals.overrides_compile(new):
         new.compile_from_config(old.get_compile_config())
         return
     given = keras_internals.compile_arguments(old)

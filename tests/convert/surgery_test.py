@@ -297,6 +297,28 @@ def test_functions_and_classes_need_not_be_registered():
     }
 
 
+class Task(keras.Model):
+    """Takes other arguments than a graph, and has its own defaults."""
+
+    def __init__(self, units):
+        given = id_input()
+        rows = flat(embedding(), given)
+        super().__init__(given, layers.Dense(units)(rows))
+
+    def compile(self, optimizer="sgd"):
+        super().compile(optimizer, OwnLoss(), metrics=[own_metric])
+
+
+def test_a_class_with_its_own_compile_becomes_a_compiled_graph():
+    model = Task(1)
+    model.compile()
+    new, report = keras_pss.compress_model(model, "robe", "4x")
+    assert "plain Functional model now" in report.notes[0]
+    assert new.loss is model.loss
+    found = new.evaluate(ids(), np.ones((16, 1)), verbose=0, return_dict=True)
+    assert set(found) == {"loss", "own_metric"}
+
+
 def test_states_of_the_given_model_stay():
     given = keras.Input(batch_shape=(4, 5), dtype="int32")
     state = layers.LSTM(3, stateful=True)
