@@ -140,12 +140,12 @@ def metrics_of(model: Any, data: Any, name: str) -> dict[str, float]:
     elif isinstance(data, Iterator):
         raise ValueError(
             f"`{name}` is read several times, so an iterator does not do. "
-            f"Give a dataset, a list of batches or arrays. "
+            "Give a dataset, a list of batches or arrays. "
             f"Received: {name}={shown(data)}"
         )
-    found = given.get("steps", 1) and model.evaluate(
-        **given, verbose=0, return_dict=True
-    )
+    found = None
+    if given.get("steps") != 0:
+        found = model.evaluate(**given, verbose=0, return_dict=True)
     if not found:
         raise ValueError(
             f"`{name}` must have rows. Received: {name}={shown(data)}"

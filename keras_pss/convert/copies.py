@@ -66,7 +66,8 @@ def compile_alike(old: Any, new: Any) -> None:
     given["optimizer"] = _remade(old.optimizer)
     for name in ("metrics", "weighted_metrics"):
         given[name] = keras.tree.map_structure(_remade, given[name])
-    new.compile(**given)
+    # The optimizer scales the loss already, if it is to.
+    new.compile(**given, auto_scale_loss=False)
     if new.optimizer is not None:
         new.optimizer.build(new.trainable_variables)
 

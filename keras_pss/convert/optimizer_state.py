@@ -24,6 +24,8 @@ def carry(old: Any, new: Any, variables: Sequence[tuple[Any, Any]]) -> None:
         return
     olds = keras_internals.optimizers_of(old)
     news = keras_internals.optimizers_of(new)
+    if list(map(type, olds)) != list(map(type, news)):
+        return  # a class with its own `compile` chose another one
     for before, after in zip(olds, news, strict=True):
         for value, copy in _pairs(before, after, variables):
             if tuple(value.shape) == tuple(copy.shape):
