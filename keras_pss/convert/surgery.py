@@ -1,6 +1,7 @@
 """A new model in which some layers are replaced, with all other weights."""
 
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from keras import ops
 from keras_pss import keras_internals
 from keras_pss.convert import by_config, copies, optimizer_state
 from keras_pss.layers.base.sharing import Holder
+
+# Two threads may copy one model, which a copy marks for a moment.
+_copying = threading.Lock()
 
 
 def graphs(model: Any) -> list[Any]:
@@ -56,7 +60,7 @@ def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
     copier = _Copier(replaced)
     graph = keras_internals.is_graph(model)
     olds = graphs(model) if graph else [model]
-    with copies.known(model):
+    with _copying, copies.known(model):
         with keras_internals.seemingly_not_compiled(olds):
             if graph:
                 new = _cloned(model, copier)

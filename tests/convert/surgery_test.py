@@ -1,5 +1,7 @@
 """Models of many forms: only the tables change, and files load again."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -313,10 +315,26 @@ def test_a_class_with_its_own_compile_becomes_a_compiled_graph():
     model = Task(1)
     model.compile()
     new, report = keras_pss.compress_model(model, "robe", "4x")
+    assert model.compiled
     assert "plain Functional model now" in report.notes[0]
     assert new.loss is model.loss
     found = new.evaluate(ids(), np.ones((16, 1)), verbose=0, return_dict=True)
     assert set(found) == {"loss", "own_metric"}
+
+
+def test_threads_may_copy_one_model():
+    given = id_input()
+    model = keras.Model(given, layers.Dense(1)(flat(embedding(), given)))
+    model.compile("sgd", "mse")
+    with ThreadPoolExecutor(3) as pool:
+        found = list(
+            pool.map(
+                lambda _: keras_pss.compress_model(model, "hash", "4x")[0],
+                range(3),
+            )
+        )
+    assert [new.compiled for new in found] == [True] * 3
+    assert model.compiled
 
 
 def test_states_of_the_given_model_stay():
