@@ -99,8 +99,7 @@ def leading(
     _, first, width, rank = shapes[0]
     columns = first * width
     result = ops.reshape(slices[0], (-1, columns, rank))
-    others = zip(slices[1:], shapes[1:], strict=True)
-    for part, (_, left, width, right) in others:
+    for part, (_, left, width, right) in list(zip(slices, shapes))[1:]:
         part = ops.reshape(part, (-1, left, width * right))
         columns *= width
         # (n, Q, r) x (n, r, q r') -> (n, Q q, r'), Q with the first rank
