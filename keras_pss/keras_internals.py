@@ -6,7 +6,7 @@ tracing are in native/tracing.py.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -180,6 +180,11 @@ def outputs_of(model: Any) -> Any:
     return model.output
 
 
+def is_optional(tensor: Any) -> bool:
+    """Whether a graph takes None in the place of an input."""
+    return bool(getattr(tensor._keras_history.operation, "optional", False))
+
+
 def takes_graph(model: Any) -> bool:
     """Whether the class of a graph takes inputs and outputs, as Keras' do.
 
@@ -216,7 +221,54 @@ def input_ranks(layer: Any) -> list[int]:
 
 def overrides_call(model: Any) -> bool:
     """Whether the class of a graph computes something of its own."""
+    return _overrides(model, "call", "keras.src.models")
+
+
+def _overrides(model: Any, name: str, package: str) -> bool:
+    """Whether a class outside of a package of Keras defines a method."""
     for cls in type(model).__mro__:
-        if "call" in vars(cls):
-            return not cls.__module__.startswith("keras.src.models")
+        if name in vars(cls):
+            return not cls.__module__.startswith(package)
     return False
+
+
+def lambda_parts(layer: Any) -> dict[str, Any]:
+    """Arguments of a `Lambda` layer that are functions, as they were given."""
+    return {
+        "function": layer.function,
+        "output_shape": layer._output_shape,
+        "mask": layer.mask,
+        "arguments": layer.arguments,
+    }
+
+
+def compile_arguments(model: Any) -> dict[str, Any]:
+    """The arguments of a compiled model's `compile`, as they were given."""
+    return dict(model._compile_config.config)
+
+
+def overrides_compile(model: Any) -> bool:
+    """Whether the class of a model has a `compile` of its own."""
+    return _overrides(model, "compile", "keras.src")
+
+
+@contextmanager
+def seemingly_not_compiled(models: Sequence[Any]) -> Iterator[None]:
+    """Keeps Keras from compiling copies of models, by names in configs."""
+    compiled = [model.compiled for model in models]
+    for model in models:
+        model.compiled = False
+    try:
+        yield
+    finally:
+        for model, flag in zip(models, compiled, strict=True):
+            model.compiled = flag
+
+
+def optimizers_of(optimizer: Any) -> list[Any]:
+    """An optimizer, and those within it that it scales or chooses from."""
+    if optimizer is None:
+        return []
+    inner = [getattr(optimizer, "inner_optimizer", None)]
+    inner += getattr(optimizer, "optimizers", [])
+    return [optimizer, *(x for part in inner for x in optimizers_of(part))]

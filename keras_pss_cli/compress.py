@@ -60,7 +60,8 @@ def compress(
         Path | None,
         option(
             "In place of the counts of --data, an .npz file with the count of "
-            "each id, one array for each layer by its name."
+            "each id, one array for each layer by its name, or by LAYER/TABLE "
+            "for a collection."
         ),
     ] = None,
     tune: Annotated[

@@ -10,6 +10,7 @@ from keras_pss.convert.kinds.kind import Kind
 from keras_pss.layers.base.budget import Budget
 
 FITS = "its tables fit into the budget"
+STAYS = "small enough to stay"
 # Entries of options that name a number for each table, besides the size.
 EACH = "num_rows"
 

@@ -1,4 +1,4 @@
-"""Training batches from arrays, datasets and other iterables, in parts."""
+"""Batches from arrays, datasets and other iterables, to train and evaluate."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,12 +47,13 @@ class Feed:
         positive_int("batch_size", batch_size)
         self._arrays = isinstance(data, tuple)
         self._data, self._size, self._seed = data, batch_size, seed
+        self._rows = _rows("train_data", data) if self._arrays else 0
         if steps_per_epoch is None:
             steps_per_epoch = self._length()
         if steps_per_epoch is None:
             raise ValueError(
-                "`steps_per_epoch` must be given, since `train_data` does not "
-                "know its number of batches. "
+                "`steps_per_epoch` must be given, since `train_data` is empty "
+                "or does not know its number of batches. "
                 f"Received: train_data={shown(data)}"
             )
         self.steps = positive_int("steps_per_epoch", steps_per_epoch)
@@ -74,7 +75,7 @@ class Feed:
             count = 0
             for batch in self._epoch(epoch):
                 count += 1
-                yield tuple(batch)
+                yield _checked("train_data", batch)
             if not count:
                 raise ValueError(
                     "`train_data` must have a batch in each epoch, so an "
@@ -91,9 +92,9 @@ class Feed:
         return self._data
 
     def _shuffled(self, epoch: int) -> Iterator[tuple[Any, ...]]:
-        rows = _rows(self._data)
-        order = np.random.default_rng((self._seed, epoch)).permutation(rows)
-        for begin in range(0, rows, self._size):
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(self._rows)
+        for begin in range(0, self._rows, self._size):
             index = order[begin : begin + self._size]
             yield tuple(
                 keras.tree.map_structure(
@@ -105,7 +106,7 @@ class Feed:
     def _length(self) -> int | None:
         """The batches of an epoch; None if unknown."""
         if self._arrays:
-            return -(-_rows(self._data) // self._size)
+            return -(-self._rows // self._size)
         if isinstance(self._data, keras.utils.PyDataset):
             known: int | None = self._data.num_batches
             return known
@@ -116,5 +117,63 @@ class Feed:
         return found or None
 
 
-def _rows(data: Any) -> int:
-    return len(keras.tree.flatten(data[0])[0])
+def metrics_of(model: Any, data: Any, name: str) -> dict[str, float]:
+    """What `model.evaluate` returns for data, by name.
+
+    Args:
+        model: A compiled model.
+        data: A tuple of arrays `(x, y)` or `(x, y, sample_weight)`, a list of
+            such batches, or a dataset that Keras takes.
+        name: Name of the user's argument, for error messages.
+
+    Raises:
+        ValueError: If there are no rows, or the data can be read only once.
+    """
+    given: dict[str, Any] = {"x": data}
+    if isinstance(data, tuple) or hasattr(data, "shape"):
+        names = ("x", "y", "sample_weight")
+        _rows(name, data)
+        given = dict(zip(names, data, strict=False))
+    elif isinstance(data, list):
+        batches = [_checked(name, batch) for batch in data]
+        given = {"x": (batch for batch in batches), "steps": len(batches)}
+    elif isinstance(data, Iterator):
+        raise ValueError(
+            f"`{name}` is read several times, so an iterator does not do. "
+            "Give a dataset, a list of batches or arrays. "
+            f"Received: {name}={shown(data)}"
+        )
+    found = None
+    if given.get("steps") != 0:
+        found = model.evaluate(**given, verbose=0, return_dict=True)
+    if not found:
+        raise ValueError(
+            f"`{name}` must have rows. Received: {name}={shown(data)}"
+        )
+    return dict(found)
+
+
+def _checked(name: str, batch: Any) -> tuple[Any, ...]:
+    """A batch, or arrays in the form of one, as a tuple."""
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(
+            f"`{name}` must be a tuple of arrays (x, y) or (x, y, "
+            "sample_weight), or have batches of this form. "
+            f"Received: {shown(batch)} in {name}"
+        )
+    return tuple(batch)
+
+
+def _rows(name: str, data: Any) -> int:
+    """The rows of arrays, which must be as many in each."""
+    # A weight may be left out.
+    given = [x for x in _checked(name, data) if x is not None]
+    arrays = keras.tree.flatten(given)
+    shapes = [tuple(getattr(array, "shape", ())) for array in arrays]
+    rows = {shape[0] if shape else 0 for shape in shapes}
+    if len(rows) > 1 or 0 in rows:
+        raise ValueError(
+            f"`{name}` must have arrays with as many rows in each, at least "
+            f"one. Received: arrays of the shapes {shown(shapes)}"
+        )
+    return int(rows.pop())

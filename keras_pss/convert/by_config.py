@@ -27,11 +27,17 @@ def made(model: Any, replaced: Mapping[int, Any]) -> Any:
         ValueError: If the config does not have these layers, or makes no
             model that is built.
     """
-    wanted = {
-        (type(layer).__name__, layer.name): replaced[id(layer)]
-        for layer in keras_internals.all_layers(model)
-        if id(layer) in replaced
-    }
+    wanted: dict[tuple[str, str], Any] = {}
+    for layer in keras_internals.all_layers(model):
+        if id(layer) in replaced:
+            key = type(layer).__name__, layer.name
+            if key in wanted:
+                raise ValueError(
+                    f"Two embedding layers of model '{model.name}' have the "
+                    "same name, so its config does not tell them apart. Give "
+                    f"each one a name of its own. Received: name={layer.name!r}"
+                )
+            wanted[key] = replaced[id(layer)]
     found: set[tuple[str, str]] = set()
     try:
         config = keras.saving.serialize_keras_object(model)

@@ -8,11 +8,12 @@ from keras_pss.layers.embedding.methods import method_class
 
 # In the order of what they lose at their sizes; see docs/convert.md.
 _BITS, _FREQUENT, _LOW_RANK = "quantized", "popularity", "mixed_dimension"
-_CORES, _ANY = "tt", "robe"
+_CORES, SMALLEST = "tt", "robe"
 _MORE = (
     "With the counts of the ids, frequent ids would get rows of their own, "
     "which loses less: give `counts`"
 )
+_WIDTHS = "Rows by counts are for tables of one width"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def chosen(
     allowed: int,
     counts: Any,
     floats: bool = True,
+    one_width: bool = True,
 ) -> ChosenMethod:
     """Chooses the method that loses least without retraining.
 
@@ -42,7 +44,11 @@ def chosen(
         counts: Counts of the ids of each table, or None.
         floats: Boolean, whether the tables are float32, which rows of a few
             bits need.
+        one_width: Boolean, whether all tables have the same width.
     """
+    more = "" if one_width else _WIDTHS
+    if counts is None:
+        more = _MORE
 
     def smallest(method: str) -> int:
         cls = method_class(method)
@@ -55,7 +61,7 @@ def chosen(
     together = method_class(_FREQUENT).smallest_together(
         [rows for rows, _ in tables], tables[0][1]
     )
-    if counts is not None and together <= allowed:
+    if counts is not None and one_width and together <= allowed:
         return ChosenMethod(
             _FREQUENT,
             "rows for the most frequent ids by their counts, which lose least "
@@ -64,13 +70,13 @@ def chosen(
     if smallest(_LOW_RANK) <= allowed:
         return ChosenMethod(
             _LOW_RANK,
-            "low rank, which loses least where no counts are known and a row "
-            f"of each id fits. {_MORE}",
+            "low rank, which loses least without counts where a row of each "
+            f"id fits. {more}".strip(),
         )
     if smallest(_CORES) <= allowed:
         return ChosenMethod(
             _CORES,
-            "a tensor train, since no counts are known and the budget has no "
-            f"number for each id. {_MORE}",
+            "a tensor train, since the budget has no number for each id. "
+            f"{more}".strip(),
         )
-    return ChosenMethod(_ANY, "ROBE, since no other method is as small")
+    return ChosenMethod(SMALLEST, "ROBE, since no other method is as small")

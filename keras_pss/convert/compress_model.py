@@ -8,11 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_pss import keras_internals
 from keras_pss.convert.asked import Asked, Created
-from keras_pss.convert.kinds.kind import Kind
+from keras_pss.convert.batches import metrics_of
+from keras_pss.convert.kinds.kind import Kind, described
 from keras_pss.convert.report import CompressionReport
 from keras_pss.convert.sizes import created
 from keras_pss.convert.surgery import rebuilt
@@ -64,9 +63,10 @@ def compress_model(
             a dict by the names of its tables. Defaults to None, unknown.
         options: Dict of arguments of the method's layer, such as
             `{"block_size": 8}`. Defaults to none.
-        data: What to score both models with: a dataset or a pair `(x, y)` for
-            `model.evaluate`, which needs a compiled model; or a function of a
-            model that returns a dict of metrics. Defaults to None, nothing.
+        data: What to score both models with: a dataset, a list of batches, or
+            arrays `(x, y)` or `(x, y, sample_weight)` for `model.evaluate`,
+            which needs a compiled model; or a function of a model that returns
+            a dict of metrics. Defaults to None, nothing.
         progress: Boolean, whether to show bars of the fits; or a function, as
             in `fit_table`. Defaults to False.
 
@@ -115,15 +115,15 @@ def compress_model(
             f"Give a smaller budget. Received: budget={asked.budget}, which "
             f"allows {asked.budget.parameters(whole)}"
         )
+    before = {} if score is None else score(model)
     for each in replaced:
         own = asked.counts.get(id(each.kind.layer))
         each.kind.fit(each.layer, own, progress)
         each.layer.trainable = each.kind.layer.trainable
     new = rebuilt(model, {id(e.kind.layer): e.layer for e in replaced})
-    _check_finite(model, new)
     report = _report(found, made, asked, notes)
     if score is not None:
-        report = report.with_metrics(score(model), score(new))
+        report = report.with_metrics(before, score(new))
     return new, report
 
 
@@ -169,8 +169,10 @@ def _checked(
 
 def _scorer(model: Any, data: Any) -> Callable[[Any], dict[str, float]] | None:
     """What scores a model, if there is data."""
-    if data is None or (callable(data) and not hasattr(data, "__iter__")):
-        return data
+    if data is None:
+        return None
+    if callable(data) and not hasattr(data, "__iter__"):
+        return lambda given: _metrics(data(given))
     if not getattr(model, "compiled", False):
         raise ValueError(
             "`data` needs a compiled model, whose loss and metrics score it. "
@@ -178,12 +180,17 @@ def _scorer(model: Any, data: Any) -> Callable[[Any], dict[str, float]] | None:
             f"dict of metrics. Received: data={shown(data)}"
         )
 
-    def score(given: Any) -> dict[str, float]:
-        if isinstance(data, tuple):
-            return dict(given.evaluate(*data, return_dict=True, verbose=0))
-        return dict(given.evaluate(data, return_dict=True, verbose=0))
+    return lambda given: metrics_of(given, data, "data")
 
-    return score
+
+def _metrics(found: Any) -> dict[str, float]:
+    """What a function of the user returned."""
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            "`data` must return a dict of metrics if it is a function. "
+            f"Received: {shown(found)} from it"
+        )
+    return {str(name): float(value) for name, value in found.items()}
 
 
 def _selected(
@@ -200,13 +207,14 @@ def _selected(
                 f"{'; '.join(reasons) or 'no embedding layer'}"
             )
         return wanted
-    if isinstance(layers, str) or not isinstance(layers, Sequence):
+    listed = isinstance(layers, Sequence) and not isinstance(layers, str)
+    if not listed or not layers:
         raise ValueError(
-            "`layers` must be a list of names of layers. "
+            "`layers` must be a list of names of layers, or None for all. "
             f"Received: layers={shown(layers)}"
         )
     wanted = []
-    for name in layers:
+    for name in dict.fromkeys(layers):
         own = [each for each in found if each.layer.name == name]
         if not own:
             names = ", ".join(repr(each.layer.name) for each in found)
@@ -243,7 +251,7 @@ def _counts(
             raise ValueError(
                 "`counts` must be a dict with the counts of each layer by its "
                 f"name: {', '.join(map(repr, names))}. "
-                f"Received: counts={shown(counts)}"
+                f"Received: counts={described(counts)}"
             )
         return {id(kinds[0].layer): kinds[0].counts_of(counts)}
     return {
@@ -251,40 +259,6 @@ def _counts(
         for kind in kinds
         if counts.get(kind.name) is not None
     }
-
-
-def _check_finite(model: Any, new: Any) -> None:
-    """Raises an error if only the new model computes what is not finite."""
-    if not keras_internals.is_graph(model):
-        return  # its inputs are unknown
-    given = keras_internals.inputs_of(model)
-    inputs = keras.tree.map_structure(_zeros, given)
-    if any(each is None for each in keras.tree.flatten(inputs)):
-        return
-    try:
-        before = model(inputs)
-    except Exception:  # they are too short for it, say
-        return
-    if _finite(before) and not _finite(new(inputs)):
-        raise ValueError(
-            "The new model's outputs are not finite, although the given one's "
-            "are. Choose another method or a larger budget. "
-            f"Received: model={model.name}"
-        )
-
-
-def _finite(outputs: Any) -> bool:
-    return all(
-        bool(np.isfinite(ops.convert_to_numpy(ops.cast(out, "float32"))).all())
-        for out in keras.tree.flatten(outputs)
-    )
-
-
-def _zeros(tensor: Any) -> Any:
-    """An input of zeros, with 2 for what is open; None for texts."""
-    if str(tensor.dtype) == "string" or getattr(tensor, "ragged", False):
-        return None
-    return ops.zeros([n or 2 for n in tensor.shape], tensor.dtype)
 
 
 def _report(

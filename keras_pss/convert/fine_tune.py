@@ -11,8 +11,9 @@ from keras import ops
 
 from keras_pss import keras_internals
 from keras_pss.convert import batches
+from keras_pss.convert.surgery import own_weights
 from keras_pss.layers.base import walk
-from keras_pss.layers.base.checks import number, positive_int
+from keras_pss.layers.base.checks import number, positive_int, shown
 from keras_pss.models.model import Model
 
 
@@ -82,8 +83,8 @@ def fine_tune(
         train_data: Batches `(x, y)` or `(x, y, sample_weight)`: a dataset or
             any iterable; or one such tuple of arrays. Rows that the model has
             not been trained on are best.
-        validation_data: Data for `model.evaluate`, in one of these forms. Not
-            needed with `score`.
+        validation_data: Data for `model.evaluate`: a dataset, a list of
+            batches or a tuple of arrays. Not needed with `score`.
         learning_rates: Rates of Adam that are tried. Defaults to 1e-4 and
             1e-3.
         epochs: Integer, epochs with each rate. Defaults to 1.
@@ -91,7 +92,8 @@ def fine_tune(
         score: Function of the model that returns its validation score, where
             higher is better, such as an AUC. Defaults to the negative loss on
             `validation_data`.
-        loss: Loss function. Defaults to that of the compiled model.
+        loss: Loss function, or a structure of them for several outputs.
+            Defaults to that of the compiled model, with its `loss_weights`.
         batch_size: Integer, rows of a batch if `train_data` are arrays.
             Defaults to 512.
         steps_per_epoch: Integer, the batches of an epoch. Needed only if
@@ -120,10 +122,16 @@ def fine_tune(
     """
     positive_int("epochs", epochs)
     positive_int("evaluations", evaluations)
-    for rate in learning_rates:
-        number("learning_rates", rate, 0)
-    loss = getattr(model, "loss", None) if loss is None else loss
-    if loss is None:
+    if isinstance(learning_rates, str) or not isinstance(
+        learning_rates, Sequence
+    ):
+        raise ValueError(
+            "`learning_rates` must be a list of numbers, such as [1e-3]. "
+            f"Received: learning_rates={shown(learning_rates)}"
+        )
+    rates = [float(number("learning_rates", x, 0)) for x in learning_rates]
+    settings = _settings(model, loss)
+    if settings["loss"] is None:
         raise ValueError(
             "`loss` must be given if the model is not compiled. "
             f"Received: loss=None, model={model.name}"
@@ -133,6 +141,11 @@ def fine_tune(
             "`validation_data` or `score` must say which state is best. "
             "Received: validation_data=None, score=None"
         )
+    if score is not None and not callable(score):
+        raise ValueError(
+            "`score` must be a function of a model. "
+            f"Received: score={shown(score)}"
+        )
     feed = batches.Feed(train_data, batch_size, steps_per_epoch, seed)
     with _frozen_network(model) as tables:
         if not tables:
@@ -140,8 +153,22 @@ def fine_tune(
                 "`model` must have an embedding layer that is trainable. "
                 f"Received: model={model.name} without one"
             )
-        tuner = _Tuner(model, loss, tables, score, validation_data)
-        return tuner.run(feed, learning_rates, epochs, evaluations)
+        tuner = _Tuner(model, settings, tables, score, validation_data)
+        return tuner.run(feed, rates, epochs, evaluations)
+
+
+def _settings(model: Any, loss: Any) -> dict[str, Any]:
+    """Arguments of `compile` besides the optimizer."""
+    given = (
+        keras_internals.compile_arguments(model)
+        if getattr(model, "compiled", False)
+        else {}
+    )
+    names = ["run_eagerly", "jit_compile"]
+    if loss is None:
+        loss = given.get("loss")
+        names.append("loss_weights")  # those of this loss
+    return {"loss": loss, **{x: given[x] for x in names if x in given}}
 
 
 class _Tuner:
@@ -150,13 +177,13 @@ class _Tuner:
     def __init__(
         self,
         model: Any,
-        loss: Any,
+        settings: dict[str, Any],
         tables: list[Any],
         score: Any,
         validation: Any,
     ) -> None:
         self._model = model
-        self._loss = loss
+        self._settings = settings
         self._tables = tables
         self._score = score
         self._validation = validation
@@ -180,7 +207,7 @@ class _Tuner:
                     for batch in part.batches:
                         trained.train_on_batch(*batch)
                     found.append(TunedStep(rate, part.epochs, self._scored()))
-                    if found[-1].score > found[chosen].score:
+                    if _better(found[-1].score, found[chosen].score):
                         chosen, best = len(found) - 1, self._values()
         finally:
             self._restore(best)
@@ -198,18 +225,28 @@ class _Tuner:
                 keras_internals.inputs_of(model),
                 keras_internals.outputs_of(model),
             )
-        made.compile(keras.optimizers.Adam(rate), self._loss)
+        optimizer: Any = keras.optimizers.Adam(rate)
+        layers = keras_internals.all_layers(model)
+        if any(layer.compute_dtype == "float16" for layer in layers):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        made.compile(optimizer, **self._settings)
         return made
 
     def _scored(self) -> float:
         if self._score is not None:
-            return float(self._score(self._model))
+            found = self._score(self._model)
+            try:
+                return float(found)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    "`score` must return a number. "
+                    f"Received: {shown(found)} from it"
+                ) from error
         if self._judge is None:
             self._judge = self._compiled(0.0)
-        made, given = self._judge, self._validation
-        if isinstance(given, tuple):
-            return -float(made.evaluate(*given, verbose=0))
-        return -float(made.evaluate(given, verbose=0))
+        return -batches.metrics_of(
+            self._judge, self._validation, "validation_data"
+        )["loss"]
 
     def _values(self) -> list[np.ndarray]:
         return [np.array(ops.convert_to_numpy(w)) for w in self._tables]
@@ -217,6 +254,11 @@ class _Tuner:
     def _restore(self, values: Sequence[np.ndarray]) -> None:
         for weight, value in zip(self._tables, values, strict=True):
             weight.assign(value)
+
+
+def _better(score: float, than: float) -> bool:
+    """Whether a score is higher; NaN is the lowest."""
+    return score > than or (np.isnan(than) and not np.isnan(score))
 
 
 class _Around(keras.Model):
@@ -234,6 +276,8 @@ class _Around(keras.Model):
 def _frozen_network(model: Any) -> Iterator[list[Any]]:
     """Freezes all layers but tables; yields the weights of these."""
     kept: list[tuple[Any, bool]] = []
+    # A flag of a layer sets those of its weights.
+    weights = [(weight, weight.trainable) for weight in model.variables]
     try:
         _freeze(model, kept)
         yield list(model.trainable_variables)
@@ -241,6 +285,8 @@ def _frozen_network(model: Any) -> Iterator[list[Any]]:
         for layer, flag in kept:
             if layer.trainable != flag:
                 layer.trainable = flag
+        for weight, flag in weights:
+            weight.trainable = flag
 
 
 def _freeze(layer: Any, kept: list[tuple[Any, bool]]) -> None:
@@ -248,6 +294,8 @@ def _freeze(layer: Any, kept: list[tuple[Any, bool]]) -> None:
     if _is_table(layer):
         return
     if any(walk.outermost(layer, _is_table)):
+        for weight in own_weights(layer):
+            weight.trainable = False
         for part in keras_internals.direct_sublayers(layer):
             _freeze(part, kept)
         return

@@ -1,9 +1,13 @@
 """The state of an optimizer, taken over by that of a copied model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_pss.optimizers.slots import slots_of
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pss import keras_internals
 
 
 def carry(old: Any, new: Any, variables: Sequence[tuple[Any, Any]]) -> None:
@@ -16,23 +20,37 @@ def carry(old: Any, new: Any, variables: Sequence[tuple[Any, Any]]) -> None:
             a state.
         variables: Pairs of a variable that `old` trains and its copy.
     """
-    if old is None or new is None or not old.built:
+    if old is None or not old.built:
         return
-    scalars = {v.path: v for v in old.variables if not tuple(v.shape)}
-    for variable in new.variables:
-        if not tuple(variable.shape) and variable.path in scalars:
-            variable.assign(scalars[variable.path])
-    inner = _inner(old), _inner(new)
-    for before, after in variables:
-        slots = zip(
-            slots_of(inner[0], before), slots_of(inner[1], after), strict=True
-        )
-        for slot, copy in slots:
-            copy.assign(slot)
+    olds = keras_internals.optimizers_of(old)
+    news = keras_internals.optimizers_of(new)
+    if list(map(type, olds)) != list(map(type, news)):
+        return  # a class with its own `compile` chose another one
+    for before, after in zip(olds, news, strict=True):
+        for value, copy in _pairs(before, after, variables):
+            if tuple(value.shape) == tuple(copy.shape):
+                # Not `assign(value)`: on JAX both would hold one array, which
+                # a step of either model frees.
+                copy.assign(np.array(ops.convert_to_numpy(value)))
 
 
-def _inner(optimizer: Any) -> Any:
-    """The optimizer within one that scales the loss."""
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    return optimizer
+def _pairs(
+    old: Any, new: Any, variables: Sequence[tuple[Any, Any]]
+) -> Iterator[tuple[Any, Any]]:
+    """Variables of an optimizer, and those of another one in their place.
+
+    Optimizers keep a variable for all weights as an attribute, and slots in
+    lists with one entry for each weight that they train.
+    """
+    own = {id(each) for each in old.variables}
+    place = keras_internals.place_among_trained
+    places: list[Any] = [(place(old, x), place(new, y)) for x, y in variables]
+    trained = keras_internals.count_trained(old)
+    for name, value in vars(old).items():
+        copy = vars(new).get(name)
+        if isinstance(value, keras.Variable) and copy is not None:
+            yield value, copy
+        elif isinstance(value, list) and len(value) == trained:
+            for one, other in places:
+                if None not in (one, other) and id(value[one]) in own:
+                    yield value[one], copy[other]

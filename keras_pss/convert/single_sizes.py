@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.convert.asked import EACH, FITS, Asked, Created
+from keras_pss.convert.asked import EACH, FITS, STAYS, Asked, Created
 from keras_pss.convert.choice import chosen
 from keras_pss.convert.kinds.single_table import SingleTable
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
@@ -23,20 +23,22 @@ _STEPS = 10
 
 
 def singles_within(
-    group: list[SingleTable], allowed: int, asked: Asked
+    group: list[SingleTable], budget: Budget, asked: Asked
 ) -> list[Created]:
     """What replaces single tables of one width, in the order of the group.
 
     Args:
         group: The layers.
-        allowed: Parameters of all of them together.
+        budget: Budget of all of them together.
         asked: The arguments of `compress_model`.
     """
     method, why, options = asked.method, "", dict(asked.options)
     counts: Any = None
     if all(id(kind.layer) in asked.counts for kind in group):
         counts = [asked.counts[id(kind.layer)][0] for kind in group]
-    if sum(kind.size for kind in group) <= allowed:
+    whole = sum(kind.size for kind in group)
+    allowed = budget.parameters(whole)
+    if whole <= allowed:
         return [Created(kind, None, "full", FITS) for kind in group]
     if choices.is_auto(method):
         choice = chosen(
@@ -47,7 +49,7 @@ def singles_within(
         )
         method, why, options = choice.method, choice.why, {}
     ranks: list[Any] = [None] * len(group)
-    if counts is not None and _takes_any_order(method):
+    if counts is not None and takes_any_order(method):
         counts, ranks = ranked(counts)
 
     def sized(places: Sequence[int], size: int) -> list[Any]:
@@ -62,18 +64,18 @@ def singles_within(
             )
         ]
 
-    kept, size = _kept(group, method, options, allowed, asked, counts)
+    kept, size = _kept(group, method, options, budget, asked, counts)
     places = [p for p in range(len(group)) if p not in kept]
     found = dict(zip(places, _within(sized, places, size), strict=True))
     return [
-        Created(kind, None, "full", "small enough to stay")
+        Created(kind, None, "full", STAYS)
         if place in kept
         else Created(kind, found[place], method, why)
         for place, kind in enumerate(group)
     ]
 
 
-def _takes_any_order(method: str) -> bool:
+def takes_any_order(method: str) -> bool:
     """Whether frequent ids may have any numbers, which an index finds."""
     names = method_class(method).option_names({EACH: 1})
     return "ids" in names
@@ -83,7 +85,7 @@ def _with_ids(
     options: Mapping[str, Any], method: str, rank: Any
 ) -> dict[str, Any]:
     """Adds the ids that have a row, if they are not sorted by frequency."""
-    if rank is None or EACH not in options or not _takes_any_order(method):
+    if rank is None or EACH not in options or not takes_any_order(method):
         return dict(options)
     rows = int(np.sum(options[EACH]))
     return {**options, "ids": rank[: rows - 1]}
@@ -93,7 +95,7 @@ def _kept(
     group: list[SingleTable],
     method: str,
     options: dict[str, Any],
-    allowed: int,
+    budget: Budget,
     asked: Asked,
     counts: Any,
 ) -> tuple[tuple[int, ...], int]:
@@ -107,10 +109,11 @@ def _kept(
     own |= method_class(method).budget_options(asked.budget)
     options.update(own)
     specs = [TableSpec(kind.rows, kind.width, method, own) for kind in group]
-    if counts is not None and min_rows is None and _takes_any_order(method):
+    if counts is not None and min_rows is None and takes_any_order(method):
         min_rows = 0
-    found = allocate(specs, Budget.parse(allowed), min_rows)
-    return found.full, allowed - sum(group[p].size for p in found.full)
+    found = allocate(specs, budget, min_rows)
+    left = budget.parameters(sum(kind.size for kind in group))
+    return found.full, left - sum(group[p].size for p in found.full)
 
 
 def _arguments(

@@ -1,7 +1,8 @@
 """A new model in which some layers are replaced, with all other weights."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,36 @@ import keras
 from keras import ops
 
 from keras_pss import keras_internals
-from keras_pss.convert import by_config, optimizer_state
+from keras_pss.convert import by_config, copies, optimizer_state
 from keras_pss.layers.base.sharing import Holder
 
+# Two threads may copy one model, which a copy marks for a moment.
+_copying = threading.Lock()
 
-def leaves(model: Any) -> Iterator[Any]:
+
+def graphs(model: Any) -> list[Any]:
+    """A graph and those within it, each once, outer ones first."""
+    return [model, *filter(keras_internals.is_graph, _layers(model))]
+
+
+def leaves(model: Any) -> list[Any]:
     """The layers of a graph and of the graphs within it, each once."""
-    seen: set[int] = set()
+    return [x for x in _layers(model) if not keras_internals.is_graph(x)]
 
-    def visit(graph: Any) -> Iterator[Any]:
+
+def _layers(model: Any) -> list[Any]:
+    """All layers of graphs within graphs, in the order of the model."""
+    found: dict[int, Any] = {}
+
+    def visit(graph: Any) -> None:
         for layer in graph.layers:
-            if id(layer) in seen:
-                continue
-            seen.add(id(layer))
-            if keras_internals.is_graph(layer):
-                yield from visit(layer)
-            else:
-                yield layer
+            if id(layer) not in found:
+                found[id(layer)] = layer
+                if keras_internals.is_graph(layer):
+                    visit(layer)
 
-    yield from visit(model)
+    visit(model)
+    return list(found.values())
 
 
 def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
@@ -47,21 +59,26 @@ def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
     """
     copier = _Copier(replaced)
     graph = keras_internals.is_graph(model)
-    with keras.utils.custom_object_scope(_own_objects(model)):
-        if graph:
-            new = _cloned(model, copier)
-        else:
-            new = by_config.made(model, replaced)
-    set_ids = {id(w) for layer in replaced.values() for w in layer.weights}
-    for old, copy in copier.pairs() if graph else [(model, new)]:
-        set_ids |= copier.carry(old, copy)
-    missing = [w.path for w in new.weights if id(w) not in set_ids]
-    if missing:
-        raise ValueError(
-            "`model` has weights that its layers' configs do not describe, so "
-            "a copy would lack them. Write a `get_config` that does. "
-            f"Received: {', '.join(missing)} without values"
-        )
+    olds = graphs(model) if graph else [model]
+    with _copying, copies.known(model):
+        with keras_internals.seemingly_not_compiled(olds):
+            if graph:
+                new = _cloned(model, copier)
+            else:
+                new = by_config.made(model, replaced)
+        set_ids = {id(w) for x in replaced.values() for w in x.weights}
+        for old, copy in copier.pairs() if graph else [(model, new)]:
+            set_ids |= copier.carry(old, copy)
+        missing = [w.path for w in new.weights if id(w) not in set_ids]
+        if missing:
+            raise ValueError(
+                "`model` has weights that its layers' configs do not describe, "
+                "so a copy would lack them. Write a `get_config` that does. "
+                f"Received: {', '.join(missing)} without values"
+            )
+        news = graphs(new) if graph else [new]
+        for old, copy in zip(olds, news, strict=True):
+            copies.compile_alike(old, copy)
     if new.compiled:
         optimizer_state.carry(model.optimizer, new.optimizer, copier.variables)
     return new
@@ -77,7 +94,10 @@ def _cloned(model: Any, copier: "_Copier") -> Any:
     )
     if not new.built:
         new.build(model.input_shape)
-    _match_flags(model, new)
+    for old, copy in zip(graphs(model), graphs(new), strict=True):
+        # `clone_model` forgets which graphs are frozen.
+        if old.trainable != copy.trainable:
+            copy.trainable = old.trainable
     return new
 
 
@@ -108,19 +128,7 @@ class _Copier:
             return layer.with_nested(
                 {name: self.copied(part) for name, part in nested.items()}
             )
-        given = {}
-        if isinstance(layer, keras.layers.Lambda):
-            # Its function is already in this process.
-            given["safe_mode"] = False
-        try:
-            return type(layer).from_config(layer.get_config(), **given)
-        except Exception as error:
-            raise ValueError(
-                f"Layer '{layer.name}' ({type(layer).__name__}) cannot be "
-                "copied by its config. Give it a `get_config` with all "
-                "arguments of its constructor. "
-                f"Received: {type(error).__name__}: {error}"
-            ) from error
+        return copies.of_layer(layer)
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """The layers that were copied, each with its copy."""
@@ -141,18 +149,26 @@ class _Copier:
             # A model that is made from its config has a copy of it.
             return set() if fitted is new else _Copier({}).carry(fitted, new)
         _carry_own(old, new)
-        own = list(zip(_own_weights(old), _own_weights(new), strict=True))
+        own = list(zip(own_weights(old), own_weights(new), strict=True))
         self.variables += own
         found = {id(copy) for _, copy in own}
-        parts = keras_internals.direct_sublayers(old)
-        others = keras_internals.direct_sublayers(new)
+        parts = list(keras_internals.direct_sublayers(old))
+        others = list(keras_internals.direct_sublayers(new))
+        if len(parts) != len(others):
+            raise ValueError(
+                f"A copy of layer '{old.name}' ({type(old).__name__}) by its "
+                f"config has {len(others)} layers within it. Its config must "
+                "create the same layers, shared where the original's are. "
+                f"Received: {len(parts)} layers: "
+                f"{', '.join(part.name for part in parts)}"
+            )
         for part, other in zip(parts, others, strict=True):
             if id(part) not in self._copies:
                 found |= self.carry(part, other)
         return found
 
 
-def _own_weights(layer: Any) -> list[Any]:
+def own_weights(layer: Any) -> list[Any]:
     """The weights of a layer without those of the layers within it."""
     parts = keras_internals.direct_sublayers(layer)
     others = {id(weight) for part in parts for weight in part.weights}
@@ -178,21 +194,13 @@ def _carry_own(old: Any, new: Any) -> None:
         raise ValueError(
             f"Layer '{old.name}' ({type(old).__name__}) has other weights than "
             "a layer that its config describes. Give it a `get_config` with "
-            f"all arguments of its constructor. Received: {error}"
+            "all arguments of its constructor. "
+            f"Received: {str(error).split(' Target variable')[0]}"
         ) from error
 
 
-def _match_flags(model: Any, new: Any) -> None:
-    """Freezes the graphs that are frozen, which `clone_model` forgets."""
-    if model.trainable != new.trainable:
-        new.trainable = model.trainable
-    for layer, copy in zip(model.layers, new.layers, strict=True):
-        if keras_internals.is_graph(layer):
-            _match_flags(layer, copy)
-
-
 def _inputs(model: Any) -> Any:
-    """Inputs like those of a Functional model, sparse and ragged ones too."""
+    """Inputs like those of a Functional model, such as optional ones."""
     if isinstance(model, keras.Sequential):
         return None
     return keras.tree.map_structure(
@@ -202,18 +210,7 @@ def _inputs(model: Any) -> Any:
             name=tensor.name,
             sparse=getattr(tensor, "sparse", None) or None,
             ragged=getattr(tensor, "ragged", None) or None,
+            optional=keras_internals.is_optional(tensor),
         ),
         model.input,
     )
-
-
-def _own_objects(model: Any) -> dict[str, Any]:
-    """The classes and functions that the configs of a model name."""
-    found: Sequence[Any] = keras.tree.flatten(getattr(model, "loss", None))
-    functions = [x for x in found if callable(x) and hasattr(x, "__name__")]
-    classes = {type(part) for part in keras_internals.all_layers(model)}
-    return {
-        each.__name__: each
-        for each in (*classes, *functions)
-        if not each.__module__.startswith(("keras.", "keras_"))
-    }

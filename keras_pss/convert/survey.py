@@ -11,7 +11,7 @@ from keras_pss.convert.kinds.collection_tables import CollectionTables
 from keras_pss.convert.kinds.kind import Kind
 from keras_pss.convert.kinds.pooled_table import PooledTable
 from keras_pss.convert.kinds.single_table import SingleTable
-from keras_pss.convert.surgery import leaves
+from keras_pss.convert.surgery import graphs, leaves
 from keras_pss.layers.base import walk
 from keras_pss.layers.base.checks import shown
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
@@ -97,7 +97,7 @@ def plain(model: Any) -> list[str]:
     notes: list[str] = []
     if not keras_internals.is_graph(model):
         return notes
-    for graph in _graphs(model):
+    for graph in graphs(model):
         if keras_internals.takes_graph(graph):
             continue
         if keras_internals.overrides_call(graph):
@@ -112,13 +112,6 @@ def plain(model: Any) -> list[str]:
             f"{_class(graph)} adds to it, such as attributes, is not there."
         )
     return notes
-
-
-def _graphs(model: Any) -> Iterator[Any]:
-    yield model
-    for layer in model.layers:
-        if keras_internals.is_graph(layer):
-            yield from _graphs(layer)
 
 
 def _reachable(leaf: Any) -> Iterator[Any]:

@@ -90,8 +90,8 @@ def import_tables(
     Raises:
         ImportError: If safetensors is needed and not installed.
         ValueError: If the source is no such checkpoint or has no such table,
-            if an argument that it needs is missing, or if a module of PyTorch
-            has `max_norm`.
+            if an argument that it needs is missing, if numbers are not finite
+            in the layer's dtype, or if a module of PyTorch has `max_norm`.
 
     Example:
 
@@ -107,6 +107,7 @@ def import_tables(
     with opened(source) as held:
         found = FoundTables(held.arrays)
         chosen = _chosen(found, layers)
+        _check_each_once(layers)
         _check_norms(source, chosen)
         made = {}
         for name, table in chosen.items():
@@ -127,7 +128,7 @@ def reverse_digits(ids: Any, row_shape: Any) -> Any:
 
     Returns:
         Integers of the same shape: the row of the id in a layer that was
-        imported from t3nsor.
+        imported from t3nsor. Out-of-range ids are out of range in it as well.
 
     Example:
 
@@ -135,12 +136,13 @@ def reverse_digits(ids: Any, row_shape: Any) -> Any:
     keras_pss.convert.reverse_digits(1, [3, 4])  # 4
     ```
     """
-    result = ids * 0
+    result, size = ids * 0, 1
     for base in row_shape:  # the first digit is the least significant of `ids`
         quotient = ids // base
         result = result * base + (ids - quotient * base)
-        ids = quotient
-    return result
+        ids, size = quotient, size * base
+    # What is left is zero, except for an out-of-range id.
+    return result + ids * size
 
 
 def _chosen(found: FoundTables, layers: Any) -> dict[str, FoundTable]:
@@ -149,7 +151,7 @@ def _chosen(found: FoundTables, layers: Any) -> dict[str, FoundTable]:
             raise ValueError(
                 "The source has no embedding table. A matrix of another name "
                 "is imported by its key: `layers=[key]`. "
-                f"Received: keys {shown(list(found.other))}"
+                f"Received: arrays {shown(dict(found.other))}"
             )
         return dict(found)
     if not isinstance(layers, list | tuple | Mapping):
@@ -169,6 +171,20 @@ def _chosen(found: FoundTables, layers: Any) -> dict[str, FoundTable]:
             )
         chosen[name] = table
     return chosen
+
+
+def _check_each_once(layers: Any) -> None:
+    """Refuses a layer that would get the weights of two tables."""
+    if not isinstance(layers, Mapping):
+        return
+    names: dict[int, str] = {}
+    for name, layer in layers.items():
+        other = names.setdefault(id(layer), name)
+        if other != name:
+            raise ValueError(
+                "`layers` must have a layer of its own for each table. "
+                f"Received: the same layer for {other!r} and {name!r}"
+            )
 
 
 def _check_norms(source: Any, chosen: Mapping[str, FoundTable]) -> None:

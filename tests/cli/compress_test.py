@@ -82,14 +82,42 @@ def test_rows_of_few_bits_are_packed_in_the_file(folder, model):
         (["--out", "x.keras", "--layer", "no"], "--layer must name embedding"),
         (["--out", "x.keras", "--counts", "no.npz"], "--counts must be an"),
         (["--out", "x.keras", "--method", "best"], "--method must be one"),
+        (["--out", "x.keras", "--counts", "later.npz"], "--counts is damaged"),
+        (["--out", "x.keras", "--model", "later.keras"], "--model is damaged"),
     ],
 )
 def test_mistakes_are_one_line(folder, model, words, message):
+    for name in ("later.npz", "later.keras"):
+        (folder / name).write_text("no archive")
     done = compress(folder, *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "x.keras").exists()
+
+
+def test_counts_of_a_file_by_layer_and_table(folder, model):
+    (tables,) = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras_pss.EmbeddingCollection)
+    ]
+    np.savez(
+        folder / "own.npz",
+        **{
+            f"{tables.name}/{place}": np.arange(rows)
+            for place, rows in enumerate(tables.input_dims)
+        },
+    )
+    done = call(
+        *["compress", "--model", "full.keras", "--counts", "own.npz"],
+        *["--budget", "20x", "--out", "own.keras", "--json"],
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert {row["method"] for row in report["tables"]} == {"popularity"}
+    assert report["compression"] >= 20
 
 
 def test_what_tuning_needs(folder):

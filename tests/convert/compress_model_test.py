@@ -79,7 +79,7 @@ def test_the_report_is_a_table(three):
         "4x",
         layers=["users"],
         counts={"users": skewed(900)},
-        data=lambda model: {"size": float(model.count_params())},
+        data=lambda model: {"size": np.float32(model.count_params())},
     )
     lines = str(report).splitlines()
     assert lines[0].split()[:4] == ["table", "rows", "width", "method"]
@@ -105,12 +105,39 @@ def test_metrics_are_those_of_evaluate(three):
         expected = model.evaluate(x, y, verbose=0, return_dict=True)
         assert found == pytest.approx(expected)
     assert report.before["mae"] != report.after["mae"]
+    for data in ((x, y, np.ones(8)), [(x, y), (x, y)]):
+        _, again = keras_pss.compress_model(three, "hash", "4x", data=data)
+        assert again.after == pytest.approx(report.after)
+    for data, match in (
+        (iter([(x, y)]), "`data` is read several times"),
+        ((x,), r"`data` must be a tuple of arrays \(x, y\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            keras_pss.compress_model(three, "hash", "4x", data=data)
 
 
 def test_min_rows_leaves_tables(three):
     _, report = keras_pss.compress_model(three, "hash", "2x", min_rows=500)
     assert [row.method for row in report.tables] == ["hash", "full", "full"]
     assert report.parameters_after <= report.parameters / 2
+
+
+def test_tables_of_many_widths_share_a_budget():
+    small = [table("month", 12, 6), table("day", 7, 3)]
+    model = of_tables([table("users", 900, 8), *small], head=False)
+    whole = 900 * 8 + 12 * 6 + 7 * 3
+
+    def methods(budget, allowed, **kwargs):
+        _, report = keras_pss.compress_model(model, "hash", budget, **kwargs)
+        assert 0.8 * allowed < report.parameters_after <= allowed
+        return [row.method for row in report.tables]
+
+    # A quarter of the budget is for the smallest.
+    assert methods("10x", whole // 10) == ["hash", "full", "full"]
+    assert methods("100x", whole // 100) == ["hash", "hash", "hash"]
+    assert methods("70x", whole // 70, min_rows=10) == ["hash", "hash", "full"]
+    with pytest.raises(ValueError, match=r"in place of 7200, besides 93 of"):
+        methods(90, 90, min_rows=20)
 
 
 @pytest.mark.parametrize("form", ["sorted", "any order"])
@@ -134,6 +161,43 @@ def test_counts_choose_rows_of_all_tables_together(form):
         kept += seen[own].tolist()
         dropped += np.delete(seen[1:], np.flatnonzero(own[1:])).tolist()
     assert min(kept) >= max(dropped)  # one threshold for all tables
+
+
+def test_counts_in_any_order_choose_rows_of_a_collection():
+    dims, random = (300, 200, 3), np.random.RandomState(0)
+    tables = keras_pss.EmbeddingCollection(dims, 4, "full", name="tables")
+    model = keras_pss.models.DLRM(
+        tables, num_dense=0, bottom_units=(4,), top_units=(4,)
+    )
+    x = {"categorical": np.array([[299, 7, 2], [0, 199, 1]], "int32")}
+    before = outputs(model, x)
+    counts = [random.permutation(skewed(n)) for n in dims]
+    new, report = keras_pss.compress_model(
+        model, "popularity", "8x", 10, counts=counts
+    )
+    assert np.array_equal(outputs(model, x), before)
+    assert np.isfinite(outputs(new, x)).all()
+    assert report.parameters / 10 < report.parameters_after
+    assert report.parameters_after <= report.parameters / 8
+    kept, dropped = [], []
+    for place, seen in enumerate(counts[:2]):
+        every = [np.arange(dims[place], dtype="int32") % n for n in dims]
+        found = new.get_layer("tables").rows_at(every)[place]
+        own = ~(found == found[0]).all(axis=1)
+        kept += seen[own].tolist()
+        dropped += seen[1:][~own[1:]].tolist()
+    assert min(kept) >= max(dropped)
+
+
+def test_auto_says_what_counts_cannot_do():
+    names = {"a": 60, "b": keras_pss.TableConfig(40, output_dim=4)}
+    tables = keras_pss.EmbeddingCollection(names, 8, "full", name="tables")
+    model = keras_pss.models.DLRM(
+        tables, num_dense=0, bottom_units=(4,), top_units=(4,)
+    )
+    counts = {"a": skewed(60), "b": skewed(40)}
+    _, report = keras_pss.compress_model(model, "auto", "6x", counts=counts)
+    assert "Rows by counts are for tables of one width" in report.why["tables"]
 
 
 def test_auto_takes_bits_then_counts_then_low_rank(three):
@@ -229,6 +293,20 @@ def test_mistakes(three):
             keras_pss.compress_model(model, **{"method": "hash", **kwargs})
 
     refused("`budget` must be a ratio", budget="ten")
+    refused("allow a parameter.*5228.*budget='10000x'", budget="10000x")
+    refused("`layers` must be a list of names", layers=[])
+    refused(
+        r"by its name: 'users', 'items', 'days'.*names 'user', 'items'",
+        counts={"user": skewed(900), "items": skewed(400)},
+    )
+    for bad, shown in ((np.nan, "nan"), (-1.0, "-1.0"), (np.inf, "inf")):
+        wrong = {"items": np.append(np.ones(399), bad)}
+        match = rf"finite numbers of at least 0.*\['items'\].*{shown}"
+        refused(match, counts=wrong)
+    refused(
+        "by the name of the layer, 'users'", layers=["users"], counts={"x": 1}
+    )
+    refused("`data` must return a dict.*3 from it", data=lambda model: 3)
     refused("fit into the budget as they are", budget="1x")
     refused("needs a budget of at least", budget=3)
     refused(r"embedding layers of the model: 'users'", layers=["user"])

@@ -79,12 +79,94 @@ def test_an_error_leaves_the_tables_and_flags():
     assert all(layer.trainable for layer in model.layers)
 
 
+class Around(layers.Layer):
+    """A layer that holds a table, and has a weight of its own."""
+
+    def build(self, shape):
+        self.table = keras_pss.HashedEmbedding(ROWS, 4, num_buckets=40)
+        self.table.build(shape)
+        self.shift = self.add_weight(shape=(4,), name="shift")
+        self.kept = self.add_weight(shape=(4,), name="kept", trainable=False)
+
+    def call(self, inputs):
+        return self.table(inputs) + self.shift + self.kept
+
+
+def test_several_losses_and_weights_beside_the_tables():
+    given = keras.Input((4,), dtype="int32")
+    x = layers.Flatten()(Around()(given))
+    outputs = {name: layers.Dense(1, name=name)(x) for name in ("a", "b")}
+    model = keras.Model(given, outputs)
+    losses = {"a": "mse", "b": "mae"}
+    model.compile("sgd", losses, loss_weights={"a": 5.0, "b": 0.1})
+    x, y = ids(64), {"a": np.ones((64, 1)), "b": np.zeros((64, 1))}
+    batches = [(x[:32], {k: v[:32] for k, v in y.items()}, np.ones(32))]
+    flags = [w.trainable for w in model.weights]
+    before = values(model)
+    report = keras_pss.fine_tune(
+        model, (x, y), batches, [1e-2], batch_size=16, evaluations=1
+    )
+    (changed,) = [
+        weight
+        for weight, old, new in zip(
+            model.weights, before, values(model), strict=True
+        )
+        if not np.array_equal(old, new)
+    ]
+    assert changed.shape == (40, 4)
+    assert [w.trainable for w in model.weights] == flags
+    (batch,) = batches
+    (loss, *_) = model.evaluate(*batch[:2], verbose=0)
+    assert -report.steps[report.best].score == pytest.approx(loss, rel=1e-5)
+
+
+def test_small_gradients_in_float16_are_scaled():
+    given = keras.Input((4,), dtype="int32")
+    table = keras_pss.HashedEmbedding(
+        ROWS, 4, num_buckets=40, dtype="mixed_float16"
+    )
+    x = layers.Flatten()(table(given))
+    model = keras.Model(given, layers.Dense(1, kernel_initializer="ones")(x))
+    model.compile("sgd", "mse", loss_weights=[1e-7])
+    before = table.materialize()
+    scores = iter(range(9))
+    keras_pss.fine_tune(
+        *(model, (ids(64), np.ones((64, 1)))),
+        learning_rates=[1e-2],
+        score=lambda model: next(scores),
+        batch_size=16,
+    )
+    assert np.abs(table.materialize() - before).max() > 1e-4
+
+
+def test_a_score_that_is_no_number_is_the_worst():
+    model, data = problem()
+    scores = iter([float("nan"), 0.5, float("nan"), 0.4, 0.3])
+    report = keras_pss.fine_tune(model, data, score=lambda model: next(scores))
+    assert report.best == 1
+
+
 def test_mistakes():
     model, data = problem()
     with pytest.raises(ValueError, match="`validation_data` or `score`"):
         keras_pss.fine_tune(model, data)
     with pytest.raises(ValueError, match="`steps_per_epoch` must be given"):
         keras_pss.fine_tune(model, iter([data]), data)
+    x, y = data
+    for arguments, match in (
+        (((x, y[:9]), data), r"as many rows.*\(64, 4\), \(9, 1\)"),
+        (((x[:0], y[:0]), data), "as many rows in each, at least one"),
+        (((x,), data), r"`train_data` must be a tuple of arrays \(x, y\)"),
+        (([x, y], data), "`train_data` must be a tuple of arrays"),
+        ((data, iter([data])), "`validation_data` is read several times"),
+        ((data, (x[:0], y[:0])), "`validation_data` must have arrays"),
+        ((data, data, 1e-3), "`learning_rates` must be a list"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            keras_pss.fine_tune(model, *arguments)
+    for score, match in (("auc", "a function"), (str, "return a number")):
+        with pytest.raises(ValueError, match=match):
+            keras_pss.fine_tune(model, data, score=score)
     plain = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     with pytest.raises(ValueError, match="`loss` must be given"):
         keras_pss.fine_tune(plain, data, data)

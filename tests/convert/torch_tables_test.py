@@ -172,6 +172,8 @@ def test_cores_of_t3nsor_need_reversed_ids():
     digits = [ids % 3, ids // 3 % 2, ids // 6]
     table = train_rows([c.transpose(1, 0, 2, 3) for c in cores], (3, 2, 4))
     expected = table[np.ravel_multi_index(digits, (3, 2, 4))]
+    beyond = reverse_digits(np.array([24, 29, -1]), layer.row_shape)
+    assert ((beyond >= 24) | (beyond < 0)).all()
     rows = layer(reverse_digits(ids, layer.row_shape))
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(rows), expected, atol=1e-5
@@ -206,7 +208,24 @@ REFUSED = {
     "suffix": ("m.h5", {}, "must be a .safetensors or .npz file"),
     "kind": (3, {}, r"`source` must be a path.*source=3 \(of type int\)"),
     "sharded": ({"a.weight": DTensor()}, {}, "Gather.*'a.weight'.*DTensor"),
-    "none": ({"a": draw(3)}, {}, r"no embedding table.*keys \['a'\]"),
+    "none": ({"a": draw(3)}, {}, "no embedding table.*'a': 'float32 "),
+    "bytes": ({3: draw(3, 4)}, {}, r"dict of arrays by name.*keys \[3\]"),
+    "empty": ({"a.weight": draw(0, 4)}, {}, "no embedding table"),
+    "twice": (
+        {"a.weight": draw(3, 4), "b.weight": draw(3, 4)},
+        {"layers": dict.fromkeys("ab", keras_pss.FullEmbedding(3, 4))},
+        "the same layer for 'a' and 'b'",
+    ),
+    "diverged": (
+        {"a.weight": np.full((3, 4), np.nan)},
+        {},
+        "'a' must have finite numbers.*as float32",
+    ),
+    "wide": (
+        {"a.weight": np.full((3, 4), 1e5)},
+        {"layers": {"a": keras_pss.FullEmbedding(3, 4, dtype="float16")}},
+        "not finite as float16",
+    ),
     "name": (
         DLRM,
         {"layers": ["emb_l.9"]},
@@ -260,6 +279,15 @@ def test_what_cannot_be_imported_is_refused(case):
     source, options, message = REFUSED[case]
     with pytest.raises(ValueError, match=f"(?s){message}"):
         import_tables(source, **options)
+
+
+def test_the_order_of_bytes_does_not_matter(tmp_path):
+    rows = draw(5, 3)
+    state = {"a.weight": rows.astype(">f4")}
+    np.savez(tmp_path / "a.npz", **state)
+    for source in (state, tmp_path / "a.npz"):
+        found = import_tables(source)["a"].materialize()
+        assert np.array_equal(found, rows)
 
 
 def test_files_that_are_none_of_these_are_refused(tmp_path):

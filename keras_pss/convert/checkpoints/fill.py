@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from keras_pss.convert.checkpoints.found_table import FoundTable
 from keras_pss.convert.checkpoints.sources import Checkpoint
 from keras_pss.layers.embedding.methods import method_class
@@ -17,7 +19,8 @@ def fill(layer: Any, found: FoundTable, source: Checkpoint) -> None:
     """Builds a layer and reads its weights, a block of rows at a time.
 
     Raises:
-        ValueError: If the layer is of another kind or shape, or is packed.
+        ValueError: If the layer is of another kind or shape, or is packed, or
+            its dtype does not hold the numbers.
     """
     shapes = {part: found.table_shape(part) for part in found.parts}
     _check(layer, found, shapes)
@@ -29,7 +32,22 @@ def fill(layer: Any, found: FoundTable, source: Checkpoint) -> None:
         with filling(table) as write:
             for begin in range(0, rows, step):
                 end = min(rows, begin + step)
-                write(begin, found.rows(source, part, begin, end))
+                block = found.rows(source, part, begin, end)
+                _check_finite(block, table.dtype, found)
+                write(begin, block)
+
+
+def _check_finite(rows: np.ndarray, dtype: str, found: FoundTable) -> None:
+    ok = np.isfinite(rows).all()
+    if dtype == "float16":
+        ok &= (np.abs(rows) <= np.finfo(np.float16).max).all()
+    if not ok:
+        raise ValueError(
+            f"Table {found.name!r} must have finite numbers that its layer "
+            "holds. Give a layer of another dtype, or replace them in the "
+            "checkpoint: a model that has diverged has such numbers. "
+            f"Received: numbers that are not finite as {dtype}"
+        )
 
 
 def _check(

@@ -27,7 +27,11 @@ class FoundTables(Mapping[str, FoundTable]):
     def __init__(self, arrays: Mapping[str, ArrayInfo]) -> None:
         self._keys = _unwrapped(arrays)
         self._arrays = {new: arrays[old] for new, old in self._keys.items()}
-        self._floats = [k for k, array in self._arrays.items() if array.floats]
+        self._floats = [
+            key
+            for key, array in self._arrays.items()
+            if array.floats and 0 not in (array.shape or ())
+        ]
         self._tables: dict[str, FoundTable] = {}
         used: set[str] = set()
         # A kind that is found first, by more specific names, keeps them.

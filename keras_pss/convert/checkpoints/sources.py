@@ -55,7 +55,8 @@ class Checkpoint:
 
     def rows(self, key: str, begin: int, end: int) -> np.ndarray:
         """Entries `[begin, end)` of an array's first axis, as float32."""
-        return np.asarray(self._rows(key, begin, end), np.float32)
+        with np.errstate(over="ignore"):  # whoever stores it checks
+            return np.asarray(self._rows(key, begin, end), np.float32)
 
     def whole(self, key: str) -> np.ndarray:
         """A whole array, as float32."""
@@ -73,6 +74,11 @@ class StateDict(Checkpoint):
     def __init__(self, values: Mapping[str, Any]) -> None:
         inner = values.get("state_dict")
         self._values = inner if isinstance(inner, Mapping) else values
+        if others := [key for key in self._values if not isinstance(key, str)]:
+            raise ValueError(
+                "`source` must be a dict of arrays by name. "
+                f"Received: source with the keys {shown(others)}"
+            )
         self.arrays = {k: _info(k, v) for k, v in self._values.items()}
 
     def _rows(self, key: str, begin: int, end: int) -> Any:
@@ -91,8 +97,8 @@ class NpzFile(Checkpoint):
         self.arrays = {}
         for name in arrays.names:
             shape, dtype = arrays.header(name)
-            known = str(dtype) in FLOATS
-            self.arrays[name] = ArrayInfo(shape, str(dtype), known)
+            kind = _name(dtype)
+            self.arrays[name] = ArrayInfo(shape, kind, kind in FLOATS)
 
     def _rows(self, key: str, begin: int, end: int) -> Any:
         if self._held[0] != key:
@@ -163,10 +169,7 @@ def _safetensors(path: Path) -> Iterator[Any]:
             'pip install "keras-pss[safetensors]". '
             f"Received: source={str(path)!r}"
         ) from error
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no such file. Received: source={str(path)!r}"
-        )
+    _check_there(path)
     try:
         file = safetensors.safe_open(path, framework="np")
     except safetensors.SafetensorError as error:
@@ -180,6 +183,7 @@ def _safetensors(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _npz(path: Path) -> Iterator[Arrays]:
+    _check_there(path)
     # The body of the caller's `with` reads as well.
     try:
         with open_arrays(path) as arrays:
@@ -192,6 +196,13 @@ def _npz(path: Path) -> Iterator[Arrays]:
             "writes arrays that can be read safely (`numpy.savez_compressed` "
             f"does not): {error}. Received: source={str(path)!r}"
         ) from error
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no such file. Received: source={str(path)!r}"
+        )
 
 
 def _unreadable(path: Path) -> ValueError:
@@ -224,5 +235,12 @@ def _info(key: str, value: Any) -> ArrayInfo:
         )
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         return ArrayInfo(None, kind, False)
-    dtype = str(value.dtype).removeprefix("torch.")
+    dtype = _name(value.dtype)
+    if getattr(value, "is_meta", False) or getattr(value, "is_sparse", False):
+        return ArrayInfo(tuple(value.shape), f"{dtype} without rows", False)
     return ArrayInfo(tuple(value.shape), dtype, dtype in FLOATS)
+
+
+def _name(dtype: Any) -> str:
+    """Name of a dtype of any library, whatever the order of its bytes."""
+    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")

@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.convert.kinds.kind import Counts, Kind, check_list
+from keras_pss.convert.asked import STAYS
+from keras_pss.convert.kinds.kind import (
+    Counts,
+    Kind,
+    check_list,
+    described,
+)
 from keras_pss.convert.kinds.table_rows import TableRows
 from keras_pss.convert.report import ConvertedTable
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.base.checks import shown
 from keras_pss.layers.composite.embedding_collection import EmbeddingCollection
 from keras_pss.ops.fitting.errors import Errors
 
@@ -64,7 +69,7 @@ class CollectionTables(Kind):
                 raise ValueError(
                     f"`counts` of layer '{self.name}' must be a dict with the "
                     f"counts of its tables: {', '.join(names)}. "
-                    f"Received: counts[{self.name!r}]={shown(counts)}"
+                    f"Received: counts[{self.name!r}]={described(counts)}"
                 )
             return [counts[name] for name in names]
         check_list(self.name, counts, self.tables)
@@ -123,7 +128,7 @@ class CollectionTables(Kind):
                 table.size if place in kept else sizes.get(place),
                 errors[place].relative,
                 errors[place].weighted,
-                why="small enough to stay"
+                why=STAYS
                 if place in kept
                 else ("" if constraint is None else "without its constraint"),
             )

@@ -1,6 +1,6 @@
 """Base class of the kinds of layers that `compress_model` replaces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,17 +45,27 @@ class Kind:
         """The counts of each table, in order, from what the user gave.
 
         Raises:
-            ValueError: If there are not as many as the tables have rows.
+            ValueError: If there are not as many as the tables have rows, or
+                they are no counts.
         """
         found = [np.asarray(each) for each in self._each(counts)]
         for table, each in zip(self.tables, found, strict=True):
+            place = f"[{self.name!r}]"
+            place += f"[{table.name!r}]" if table.name else ""
             if each.shape != table.shape[:1]:
-                place = f"[{self.name!r}]"
-                place += f"[{table.name!r}]" if table.name else ""
                 raise ValueError(
                     "`counts` must have one number for each id of a table, "
                     f"{table.shape[0]} for {place}. Count the ids again. "
                     f"Received: counts{place} of shape {each.shape}"
+                )
+            wrong = each[:1]
+            if each.dtype.kind in "uif":
+                wrong = each[~(np.isfinite(each) & (each >= 0))]
+            if len(wrong):
+                raise ValueError(
+                    "`counts` must be finite numbers of at least 0. Count the "
+                    f"ids again. Received: counts{place} of dtype {each.dtype}"
+                    f" with {shown(wrong[0])}"
                 )
         # Ids that were never seen are all alike; a fit needs a weight.
         return [each if each.any() else np.ones_like(each) for each in found]
@@ -96,5 +106,16 @@ def check_list(name: str, counts: Any, tables: Sequence[TableRows]) -> None:
         raise ValueError(
             f"`counts` of layer '{name}' must be a list with the counts of "
             f"each of its {len(tables)} tables. "
-            f"Received: counts[{name!r}]={shown(counts)}"
+            f"Received: counts[{name!r}]={described(counts)}"
         )
+
+
+def described(counts: Any) -> str:
+    """Counts as an error message shows them, without their numbers."""
+    if isinstance(counts, Mapping):
+        return f"a dict with the names {', '.join(map(repr, counts))}"
+    if isinstance(counts, np.ndarray):
+        return f"an array of shape {counts.shape}"
+    if isinstance(counts, list | tuple):
+        return f"a {type(counts).__name__} of {len(counts)} entries"
+    return shown(counts)

@@ -26,8 +26,15 @@ class PooledTable(SingleTable):
     def create(
         self, method: str, options: Mapping[str, Any], size: int | None
     ) -> Any:
-        table = self._embedding(method, options, size, f"{self.name}_table")
-        return EmbeddingBag(table, self.layer.combiner, name=self.name)
+        # With `mask_zero` keras-rs pools the row of id 0 all the same.
+        own = {**options, "mask_zero": False, "activity_regularizer": None}
+        table = self._embedding(method, own, size, f"{self.name}_table")
+        return EmbeddingBag(
+            table,
+            self.layer.combiner,
+            name=self.name,
+            activity_regularizer=self.layer.activity_regularizer,
+        )
 
     def _fitted(self, created: Any) -> Any:
         return created.embedding

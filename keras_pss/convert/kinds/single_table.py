@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_pss import keras_internals
-from keras_pss.convert.kinds.kind import Counts, Kind
+from keras_pss.convert.kinds.kind import Counts, Kind, described
 from keras_pss.convert.kinds.table_rows import TableRows
 from keras_pss.convert.report import ConvertedTable
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
@@ -54,6 +54,12 @@ class SingleTable(Kind):
         return None
 
     def _each(self, counts: Any) -> list[Any]:
+        if isinstance(counts, Mapping):
+            raise ValueError(
+                "`counts` must be an array of one number for each id, or a "
+                f"dict with one by the name of the layer, {self.name!r}. "
+                f"Received: counts={described(counts)}"
+            )
         return [counts]
 
     def create(
@@ -79,6 +85,7 @@ class SingleTable(Kind):
         cls, layer = method_class(method), self.layer
         arguments = {
             "embeddings_regularizer": layer.embeddings_regularizer,
+            "activity_regularizer": layer.activity_regularizer,
             "mask_zero": layer.mask_zero,
             "name": name,
             "dtype": layer.dtype_policy,

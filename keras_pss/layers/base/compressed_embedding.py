@@ -608,7 +608,8 @@ class CompressedEmbedding(FitsTables, TableLayer):
         Raises:
             ValueError: If the table has another shape or numbers that are not
                 finite, if `counts` are negative, all zero or of another shape,
-                and if the layer is packed or frozen.
+                if the layer is packed or frozen, and if its rows are not
+                finite after the fit, as in float16.
             NotImplementedError: If the method has no fit.
         """
         return fit(self, [table], [counts], progress, "table")

@@ -78,6 +78,11 @@ def as_floats(rows: Any) -> np.ndarray:
     found = np.asarray(rows)
     if found.dtype in (np.float32, np.float64):
         return found
+    if found.dtype.kind in "cSU":
+        raise ValueError(
+            "A table must have real numbers. "
+            f"Received: numbers of dtype {found.dtype}"
+        )
     return found.astype(np.float32)
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pss.arrays import DamagedArraysError, open_arrays
 from keras_pss.convert.compress_model import compress_model
 from keras_pss.convert.fine_tune import TuneReport, fine_tune
 from keras_pss.convert.report import CompressionReport
@@ -76,7 +77,8 @@ def compress(
             score the model before and after; its training and validation rows
             tune it. Default: None.
         counts: An `.npz` file with the counts of each layer's ids by the
-            layer's name, in place of those of `data`. Default: None.
+            layer's name, or by `"layer/table"` for the tables of a collection,
+            in place of those of `data`. Default: None.
         tune: Whether to fine-tune the tables; see `keras_pss.fine_tune`.
         overwrite: Whether to replace `out`.
         progress: As in `keras_pss.compress_model`.
@@ -133,7 +135,14 @@ def _loaded(model: Path) -> keras.Model:
             f"`model` must be a {SUFFIX} file, or the folder of a finished "
             f"`keras-pss train`. Received: model={str(model)!r}"
         )
-    return keras.saving.load_model(model)
+    try:
+        return keras.saving.load_model(model)
+    except Exception as error:
+        raise ValueError(
+            "`model` is damaged, or needs code that is not here: load it in "
+            "Python with what it needs, and call `keras_pss.compress_model`. "
+            f"Received: model={str(model)!r}, {type(error).__name__}: {error}"
+        ) from error
 
 
 def _log(model: Path, data: Path) -> ClickLog:
@@ -176,21 +185,41 @@ def _first(counts: np.ndarray, rows: int | None) -> np.ndarray:
     return found
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path) -> dict[str, Any]:
+    """Counts by layer: an array, or a dict of arrays by table."""
     if path.suffix != ".npz" or not path.is_file():
         raise ValueError(
             "`counts` must be an .npz file with an array for each layer, by "
             f"the layer's name. Received: counts={str(path)!r}"
         )
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    found: dict[str, Any] = {}
+    try:
+        with open_arrays(path) as arrays:
+            for name in arrays.names:
+                layer, _, table = name.partition("/")
+                if table:
+                    found.setdefault(layer, {})[table] = arrays[name]
+                else:
+                    found[layer] = arrays[name]
+    except DamagedArraysError as error:
+        raise ValueError(
+            "`counts` is damaged or not a file of `numpy.savez`. "
+            f"Received: counts={str(path)!r}, {error}"
+        ) from error
+    return found
 
 
 def score_of(log: ClickLog) -> Callable[[keras.Model], dict[str, float]]:
     """What scores a model on the test rows."""
 
     def score(model: keras.Model) -> dict[str, float]:
-        found = Scorer(model, log).metrics("test")
+        try:
+            found = Scorer(model, log).metrics("test")
+        except ValueError as error:
+            raise ValueError(
+                "`data` must have the features that the model takes: "
+                f"{error}. Received: model={model.name}"
+            ) from error
         return {"auc": found.auc, "logloss": found.logloss}
 
     return score

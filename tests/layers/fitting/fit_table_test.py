@@ -76,6 +76,12 @@ def test_progress_counts_the_rows_of_each_pass():
         (TABLE[0], None, r"of shape \(60, 12\)"),
         ("rows", None, r"anything that slices into arrays.*table='rows'"),
         (TABLE * np.nan, None, r"finite numbers.*Received: row 0"),
+        (
+            TABLE * np.float64(1e200),
+            None,
+            r"of at most 3.4e\+38.*Received: row 0",
+        ),
+        (TABLE * 1j, None, "real numbers.*complex"),
         (TABLE, COUNTS[1:], r"of shape \(60,\). Received: counts of dtype"),
         (TABLE, -COUNTS, "finite numbers of at least 0"),
         (TABLE, 0 * COUNTS, "at least one of them positive"),
@@ -103,3 +109,11 @@ def test_packed_and_frozen_layers_are_refused():
         layer.fit_table(TABLE)
     with pytest.raises(ValueError, match="`progress` must be True, False"):
         layer.fit_table(TABLE, progress=3)
+
+
+def test_rows_beyond_float16_are_an_error():
+    """A sum of rows may be out of range where each row is within it."""
+    layer = keras_pss.embedding(N, D, "sketch", "1.5x", dtype="float16")
+    rows = np.random.default_rng(0).uniform(-3e4, 3e4, (N, D))
+    with pytest.raises(ValueError, match=r"not finite.*=float16"):
+        layer.fit_table(rows.astype("float32"))

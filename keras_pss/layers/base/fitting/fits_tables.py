@@ -120,10 +120,16 @@ def fit(
     if not layer.built:
         with weights_are_fitted():
             layer.build()
-    layer.fit_to(trained)
-    errors = measured(layer, trained)
-    sizes = [math.prod(weight.shape) for weight in layer.trainable_weights]
-    return FitReport.of(errors, sum(sizes))
+    with np.errstate(over="ignore"):  # the errors tell
+        layer.fit_to(trained)
+        errors = measured(layer, trained)
+    if not math.isfinite(errors.error):
+        raise ValueError(
+            f"The rows of layer '{layer.name}' are not finite in its dtype. "
+            f"Use 'float32'. Received: dtype={layer.dtype_policy.name}"
+        )
+    size = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    return FitReport.of(errors, size)
 
 
 def measured(layer: Any, tables: Sequence[TrainedTable]) -> Errors:
@@ -207,19 +213,17 @@ def checked_counts(counts: Any, rows: int) -> np.ndarray | None:
 
 
 def _check_finite(table: TrainedTable, argument: str, layer: Any) -> None:
-    largest = float(np.finfo("float16").max)
-    narrow = layer.variable_dtype == "float16"
+    half = layer.variable_dtype == "float16"
+    largest = float(np.finfo("float16" if half else "float32").max)
     for block in table.blocks():
-        ok = np.isfinite(block.rows).all(axis=1)
-        if narrow:
-            ok &= np.abs(block.rows).max(axis=1) <= largest
+        ok = (np.abs(block.rows) <= largest).all(axis=1)
         if not ok.all():
             place = int(np.argmin(ok))
-            limit = f" below {largest:g}" if narrow else ""
             raise ValueError(
-                f"`{argument}` must have finite numbers{limit}, so the model "
-                "has diverged or the wrong array was given. "
-                f"Received: row {block.ids[place]}, {shown(block.rows[place])}"
+                f"`{argument}` must have finite numbers of at most "
+                f"{largest:.3g}, so the model has diverged or the wrong array "
+                f"was given. Received: row {block.ids[place]}, "
+                f"{shown(block.rows[place])}"
             )
 
 

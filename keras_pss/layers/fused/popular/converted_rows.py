@@ -31,16 +31,19 @@ def converted_rows(
 
     Args:
         counts, output_dim, budget: As in `popular_ids`.
-        options: Any of `inner_dim`, `storage` and `tail`.
+        options: Any of `inner_dim`, `storage` and `tail`; and `ids`, for each
+            table whether an index finds its rows.
 
     Raises:
         ValueError: As in `popular_ids`.
     """
-    given = {
+    given: dict[str, Any] = {
         name: options[name]
         for name in ("inner_dim", "storage", "tail")
         if name in options
     }
+    if isinstance(options.get("ids"), tuple):
+        given["indexed"] = options["ids"]
     found = popular_ids(counts, output_dim, budget, 1, **given)
     if "inner_dim" in given:
         return found
