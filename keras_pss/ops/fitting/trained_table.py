@@ -127,6 +127,13 @@ class TrainedTable:
             return np.zeros((0, self.width), np.float32)
         return found
 
+    def smoothed(self) -> "TrainedTable":
+        """The same table, with the mean count added to each count."""
+        if self.counts is None:
+            return self
+        mean = float(np.mean(self.counts, dtype=np.float64))
+        return replace(self, unseen=mean or 1.0)
+
     def hiding(self, ids: np.ndarray) -> "TrainedTable":
         """The same table, without some ids."""
         every = np.asarray(ids, np.int64)

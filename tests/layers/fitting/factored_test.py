@@ -149,3 +149,13 @@ def test_rows_of_a_block_of_ids_are_those_of_a_lookup(make, ids):
     layer.build()
     (rows,) = layer.rows_at([ids.astype(np.int32)])
     np.testing.assert_allclose(rows, layer(ids), rtol=1e-4, atol=1e-6)
+
+
+def test_products_of_ids_without_counts_are_no_larger_than_the_table():
+    table, _ = trained_table(60, D)
+    counts = np.zeros(60)
+    counts[::7] = 50  # of most buckets one id
+    layer = keras_pss.QREmbedding(60, D, num_buckets=8)
+    report = layer.fit_table(table, counts)
+    assert np.abs(layer.materialize()).max() < np.abs(table).max()
+    assert report.relative_error < 1
