@@ -325,9 +325,9 @@ def _table(
             name, ids, None, None, "float32", decision.method, 0, 0, reason
         )
     kept, width = decision.kept[place], decision.options["inner_dim"]
-    width = width if isinstance(width, int) else width[0]
+    rows = decision.options["num_rows"][place]
     storage = decision.options["storage"]
-    size = kept * width
+    size = int(np.dot(rows, width))
     tail = decision.options["tail"] if ids is None or kept < ids else "none"
     return PlannedTable(
         name,

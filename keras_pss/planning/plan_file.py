@@ -76,7 +76,9 @@ def load_plan(path: Path | str, log: Any = None) -> Plan:
     found.pop("keras_pss", None)
     try:
         asked = found.pop("asked")
-        tables = tuple(PlannedTable(**each) for each in found.pop("tables"))
+        tables = tuple(
+            PlannedTable(**_tuples(each)) for each in found.pop("tables")
+        )
         plan = Plan(
             tables=tables,
             asked=(asked["method"], asked["options"]),
@@ -128,8 +130,11 @@ def _plain(value: Any) -> Any:
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as they were before JSON turned tuples into lists."""
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in options.items()
-    }
+    """Values as they were before JSON turned tuples into lists."""
+    return {key: _as_tuple(value) for key, value in options.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_as_tuple, value))
+    return value

@@ -17,7 +17,8 @@ class PlannedTable:
         ids: Integer n, the number of ids; None for an open vocabulary.
         rows: Number of ids with a row of their own, id 0 included; None if
             all ids share a memory.
-        width: Integer, the numbers of such a row; None as above.
+        width: Integer, the numbers of such a row, or a tuple of those of
+            each band of rows; None as above.
         precision: `"float32"`, `"int8"` or `"int4"`, as the table is served.
         tail: What the other ids share: `"oov"`, `"hash"`, `"robe"`, or
             `"none"` if there are no others.
@@ -29,12 +30,20 @@ class PlannedTable:
     name: str
     ids: int | None
     rows: int | None
-    width: int | None
+    width: int | tuple[int, ...] | None
     precision: str
     tail: str
     parameters: int
     bytes: int
     reason: str
+
+
+def _shown(width: int | tuple[int, ...] | None) -> str:
+    if width is None:
+        return "-"
+    return (
+        ", ".join(map(str, width)) if isinstance(width, tuple) else str(width)
+    )
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ class Plan:
                     t.name,
                     "open" if t.ids is None else f"{t.ids:,}",
                     "-" if t.rows is None else f"{t.rows:,}",
-                    "-" if t.width is None else str(t.width),
+                    _shown(t.width),
                     t.precision,
                     "-" if t.tail == "none" else t.tail,
                     f"{t.parameters:,}",

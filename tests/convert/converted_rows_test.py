@@ -15,14 +15,18 @@ COUNTS = [
 
 @pytest.mark.parametrize(
     ("budget", "width", "every"),
-    [("5x", 12, True), ("12x", 5, True), ("20x", 4, False), ("100x", 2, False)],
+    [
+        *(("5x", (16, 12), True), ("12x", 5, True)),
+        *(("20x", 4, False), ("100x", 2, False)),
+    ],
 )
 def test_rows_are_as_wide_as_the_seen_ids_leave_room_for(budget, width, every):
     found = converted_rows(COUNTS, 16, Budget.parse(budget), {})
     assert found["inner_dim"] == width
-    rows = sum(found["num_rows"])
-    assert (rows == 1002) == every
-    size = rows * width + width * 16
+    widths = np.atleast_1d(width)
+    rows = np.reshape(found["num_rows"], (2, -1)).sum(axis=0)
+    assert (rows.sum() == 1002) == every
+    size = rows @ widths + 16 * widths[widths < 16].sum()
     assert size <= Budget.parse(budget).parameters(4000 * 16)
     assert size > 0.9 * Budget.parse(budget).parameters(4000 * 16)
 

@@ -58,7 +58,8 @@ def decide(
     """Chooses a method and its options for tables of one width.
 
     First how many ids deserve a row, then the width that the budget allows,
-    then fewer ids; then what the rare ids share. Where ids tell little on
+    twice of it for the first ids where this leaves enough, then fewer ids;
+    then what the rare ids share. Where ids tell little on
     their own, a quarter of the columns comes before the number of ids.
 
     Args:
@@ -161,7 +162,7 @@ def _by_counts(
         "popularity",
         options,
         None,
-        _explained(kept, deserve, min_count, _width(options), output_dim)
+        _explained(kept, deserve, min_count, options, output_dim)
         + f". The other ids share {SHARED[tail]}: {reason}",
         kept,
         deserve,
@@ -210,16 +211,23 @@ def _explained(
     kept: tuple[int, ...],
     deserve: tuple[int, ...],
     min_count: int,
-    width: int,
+    options: Mapping[str, Any],
     output_dim: int,
 ) -> str:
-    have, worth = sum(kept), sum(deserve)
+    have, worth, width = sum(kept), sum(deserve), _width(options)
     text = f"{worth:,} ids occur {min_count} times or more and deserve a row"
     if have < worth:
         return (
             f"{text}; the budget has rows of {width} "
             f"{'number' if width == 1 else 'numbers'} for the {have:,} most "
             "frequent of them"
+        )
+    if isinstance(options["inner_dim"], tuple):
+        first = sum(rows[0] for rows in options["num_rows"])
+        return (
+            f"{text}; the budget allows {width} of {output_dim} numbers for "
+            f"the {first:,} most frequent of them and "
+            f"{min(options['inner_dim'])} for the others"
         )
     if width < output_dim:
         return f"{text}; the budget allows {width} of {output_dim} numbers each"

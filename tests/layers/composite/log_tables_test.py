@@ -198,7 +198,7 @@ def test_rows_by_popularity_take_the_counts_of_a_log(budget):
     log = CountedLog(
         schema=schema,
         tables={"item": 6, "age": 4},
-        counted={"item": [9, 80, 40, 12, 9, 1]},
+        counted={"item": [9, 80, 40, 12, 3, 1]},
     )
     layer = keras_pss.EmbeddingCollection.for_log(
         log, 8, "popularity", budget, options={"seed": 3}

@@ -15,7 +15,7 @@ from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.fused.popular.popular_ids import popular_ids
 
 WIDTH = 4
-COUNTS = [[9, 80, 40, 12, 10, 9, 1], [0, 200, 11, 2], [5, 30, 30, 30]]
+COUNTS = [[9, 80, 40, 12, 10, 3, 1], [0, 200, 11, 2], [5, 30, 30, 30]]
 
 
 def ids_of(counts, rows=50, seed=0):
@@ -55,10 +55,11 @@ def test_a_budget_buys_frequent_ids_then_wider_rows():
         found = popular_ids(COUNTS, WIDTH, budget)
         return found["num_rows"], found["inner_dim"]
 
-    # Ten numbers for 1 + 4, 1 + 2 and 1 + 3 ids seen ten times or more.
+    # Ten numbers for 1 + 4, 1 + 2 and 1 + 3 ids seen four times or more.
     frequent = (5, 3, 4)
     assert of(12 * 4) == (frequent, 4)
-    assert of(12 * 4 - 1) == (frequent, 2)  # three need a matrix of 12 numbers
+    # Three numbers need a matrix of 12, so four ids get all of them instead.
+    assert of(12 * 4 - 1) == (((3, 2), (2, 1), (2, 2)), (4, 2))
     assert of(12 * 2 + 8) == (frequent, 2)
     assert of(12 + 4) == (frequent, 1)
     # From here on the most frequent ids of all tables are left.
@@ -99,15 +100,17 @@ def test_the_most_frequent_ids_have_rows(counts, width, budget):
     except InfeasibleBudget:
         assert budget < len(counts) + (width > 1) * width
         return
-    rows, inner = found["num_rows"], found["inner_dim"]
-    size = sum(rows) * inner + (inner < width) * inner * width
+    widths = np.atleast_1d(found["inner_dim"])
+    bands = np.reshape(found["num_rows"], (len(counts), -1))
+    rows = bands.sum(axis=1)
+    size = (bands @ widths).sum() + width * widths[widths < width].sum()
     assert size <= budget
     kept = [c for col, n in zip(counts, rows, strict=True) for c in col[1:n]]
     left = [c for col, n in zip(counts, rows, strict=True) for c in col[n:]]
-    assert min(kept, default=10) >= 10
-    frequent = [c for c in left if c >= 10]
+    assert min(kept, default=4) >= 4
+    frequent = [c for c in left if c >= 4]
     if frequent:  # no row is left for them, and they are the rarest
-        assert inner == 1
+        assert widths == [1]
         assert size == budget
         assert max(frequent) <= min(kept, default=30)
 
@@ -295,7 +298,9 @@ def test_wrong_counts_are_refused():
 
 
 def test_a_model_makes_first_order_tables_of_the_same_ids():
-    tables = keras_pss.EmbeddingCollection.from_counts(COUNTS, WIDTH, 44)
+    tables = keras_pss.EmbeddingCollection.from_counts(
+        COUNTS, WIDTH, 44, inner_dim=2
+    )
     model = keras_pss.models.DeepFM(tables, num_dense=2, hidden_units=[4])
     ids = ids_of(COUNTS)
     inputs = {"dense": np.zeros((50, 2), "float32"), "categorical": ids}
@@ -417,7 +422,7 @@ def test_an_unbuilt_copy_knows_which_ids_have_rows():
 
 def test_a_file_and_a_twin_know_which_ids_have_rows(tmp_path):
     layer = keras_pss.EmbeddingCollection.from_counts(
-        {"a": UNSORTED[0], "b": UNSORTED[2]}, WIDTH, 90, inner_dim=(3, 2)
+        {"a": UNSORTED[0], "b": UNSORTED[2]}, WIDTH, 90, 10, (3, 2)
     )
     inputs = {name: keras.Input((), dtype="int32", name=name) for name in "ab"}
     model = keras.Model(inputs, layer(inputs))
@@ -431,10 +436,7 @@ def test_a_file_and_a_twin_know_which_ids_have_rows(tmp_path):
         each.twin(2)
         for each in (
             keras_pss.EmbeddingCollection.from_counts(
-                {"a": UNSORTED[0], "b": UNSORTED[2]},
-                WIDTH,
-                90,
-                inner_dim=(3, 2),
+                {"a": UNSORTED[0], "b": UNSORTED[2]}, WIDTH, 90, 10, (3, 2)
             ),
             next(x for x in loaded.layers if x.name == layer.name),
         )

@@ -9,6 +9,7 @@ import keras_pss
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.planned.choices import TAILS, checked
 from keras_pss.layers.planned.decide import decide
+from keras_pss.planning import load_plan
 
 COUNTS = [
     np.array([5, 900, 300, 40, 3, 2, 1]),
@@ -272,3 +273,29 @@ def test_min_rows_keeps_the_budget_of_every_method(method, options):
         )
         tables.build()
         assert 0 < tables.count_params() <= budget
+
+
+def test_what_one_width_leaves_makes_the_first_rows_wider(tmp_path):
+    many = [np.r_[0, np.arange(200, 100, -1)]]
+
+    def of(budget, **choices):
+        return decide([101], 4, budget, many, choices)
+
+    # 101 rows of one number, and matrices of 1 x 4 and 2 x 4: with 148, 33 of
+    # 100 ids have a second number.
+    found = of(148)
+    assert found.options["inner_dim"] == (2, 1)
+    assert found.options["num_rows"] == ((34, 67),)
+    assert "2 of 4 numbers for the 34 most frequent of them and 1" in found.why
+    assert found.kept == found.deserve
+    assert of(120).options["inner_dim"] == 1  # for less than an eighth
+    # Rare ids that share more than one row get what is left instead.
+    assert of(148, tail="robe").options["inner_dim"] == 1
+    plan = keras_pss.plan([101], 4, 148, many)
+    assert "2, 1" in str(plan)
+    assert [t.parameters for t in plan.tables] == [34 * 2 + 67]
+    plan.save(tmp_path / "plan.json")
+    assert load_plan(tmp_path / "plan.json") == plan
+    layer = plan.collection()
+    layer.build((None, 1))
+    assert layer.count_params() == plan.parameters <= 148

@@ -51,6 +51,6 @@ def converted_rows(
     numbers = budget.parameters(whole) * 32 / _BITS[found["storage"]]
     share = next((s for most, s in _SHARES if whole <= most * numbers), None)
     width = max(1, output_dim // (share or _LEAST_SHARE))
-    if found["inner_dim"] >= width:
+    if np.min(found["inner_dim"]) >= width:
         return found
     return popular_ids(counts, output_dim, budget, 1, width, **given)

@@ -22,6 +22,8 @@ from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
 # Rows of ids that are seen fewer times only fit noise in click models.
 MIN_COUNT = 4
+# Fewer wider rows are not worth a second matrix.
+_LEAST_WIDER = 1 / 8
 
 
 def popular_ids(
@@ -37,8 +39,9 @@ def popular_ids(
     """Options of `method="popularity"` for tables whose counts are known.
 
     The budget buys first a row for each id that occurs `min_count` times,
-    then the widest rows. If rows of one number are too many, the most
-    frequent ids of all tables get them.
+    then the widest rows, then rows twice as wide for the most frequent ids.
+    If rows of one number are too many, the most frequent ids of all tables
+    get them.
 
     Args:
         counts: For each table the number of occurrences of each id, in
@@ -48,7 +51,9 @@ def popular_ids(
         budget: Upper bound on the served size of all tables together.
         min_count: Integer; rarer ids share the row of id 0. Defaults to 4.
         inner_dim: Integer k, the length of the rows in memory. Defaults to
-            the largest one within the budget. Or a list of falling numbers,
+            the largest one within the budget; what it leaves makes a first
+            band of rows twice as wide, if an eighth of the ids or more are in
+            it and the others share one row. Or a list of falling numbers,
             one for each band of ids, in which each band gets 30 percent of
             what is left and the last one the rest.
         storage: `"float32"`, `"int8"` or `"int4"`. By default a ratio or a
@@ -97,6 +102,9 @@ def popular_ids(
                 larger = Sizes(output_dim, wider, tail)
                 if _widest(larger, ids, allowed * WORD) == output_dim:
                     sizes = larger
+        found = _with_wider_rows(sizes, ids, inner_dim, allowed * WORD)
+        if found is not None:
+            return found
     widths = checked_widths(inner_dim, output_dim)
     fewest = sizes.smallest(len(arrays), widths)
     if allowed < fewest:
@@ -169,6 +177,27 @@ def _widest(sizes: Sizes, ids: _Ids, bits: int) -> int:
     return 1
 
 
+def _with_wider_rows(
+    sizes: Sizes, ids: _Ids, width: int, bits: int
+) -> dict[str, Any] | None:
+    """Rows of one width for all frequent ids, and wider ones for the first.
+
+    Returns:
+        The options; None if bits are left for too few wider rows.
+    """
+    wider = min(2 * width, sizes.output_dim)
+    if sizes.tail != "oov" or wider == width:
+        return None
+    rows = len(ids.table)
+    spent = sizes.fixed([wider, width]) + int(ids.index_bits.sum())
+    spent += (ids.tables * wider + rows * width) * sizes.number
+    # Two tables are rounded up to whole bytes.
+    count = (bits - spent - 16) // ((wider - width) * sizes.number)
+    if not _LEAST_WIDER * rows <= count < rows:
+        return None
+    return _options(sizes, [wider, width], ids.num_rows([count, rows]))
+
+
 def _divided(
     sizes: Sizes, ids: _Ids, widths: Sequence[int], bits: int
 ) -> dict[str, Any]:
@@ -200,6 +229,16 @@ def _divided(
         most = rare * (widths[-1] if sizes.tail == "hash" else sizes.output_dim)
         shared = min(left // 8 * 8 // sizes.number, most)
         shared = max(shared, sizes.least_tail(widths[-1]))
+    return _options(sizes, widths, rows, shared)
+
+
+def _options(
+    sizes: Sizes,
+    widths: Sequence[int],
+    rows: Sequence[np.ndarray],
+    shared: int = 0,
+) -> dict[str, Any]:
+    """Arguments of `PopularityEmbedding`, without bands that have no rows."""
     # The last band has the hashed rows.
     kept = [band for band, each in enumerate(rows) if each.sum()]
     if sizes.tail == "hash" and kept[-1] != len(widths) - 1:
