@@ -66,6 +66,7 @@ def trained(rows: int) -> tuple[np.ndarray, np.ndarray]:
     directions = random.normal(size=(8, WIDTH)).astype(np.float32)
     table = np.empty((rows, WIDTH), np.float32)
     counts = 1e9 / (1 + np.arange(rows))
+    counts[0] = 0  # out-of-vocabulary values
     for begin in range(0, rows, BLOCK):
         part = table[begin : begin + BLOCK]
         latent = random.standard_normal((len(part), 8), np.float32)

@@ -73,3 +73,28 @@ def test_a_compressed_classifier_learns(example):
         ]
     )
     assert scores["tt"][0] > 0.5
+
+
+def test_a_classifier_of_keras_hub_is_converted(example):
+    """With as many numbers as the rows have directions it stays the same."""
+    model = example.build("full", "", vocabulary=300, length=13, topics=4)
+    ids = np.arange(2, 28, dtype="int32").reshape(2, 13)
+    inputs = {
+        "token_ids": ids,
+        "segment_ids": np.zeros_like(ids),
+        "padding_mask": np.ones_like(ids),
+    }
+    table = model.get_layer("token_embedding").embeddings
+    rows = np.array(keras.ops.convert_to_numpy(table))
+    rows[:, 5:] = rows[:, :5] @ np.ones((5, rows.shape[1] - 5))
+    table.assign(rows)
+    small, report = keras_pss.compress_model(
+        model, "mixed_dimension", "10x", layers=["token_embedding"]
+    )
+    assert report.tables[0].method == "mixed_dimension"
+    tokens = small.get_layer("token_embedding")
+    assert tokens.count_params() <= rows.size / 10
+    expected, found = (
+        keras.ops.convert_to_numpy(m(inputs)) for m in (model, small)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
