@@ -126,7 +126,11 @@ def plan(
             sizes(cardinalities), dim, allowed, options=options
         )
     else:
-        made = _for_log(str(data), schema, dim, allowed, options, tune, runs)
+        made, read = _for_log(
+            str(data), schema, dim, allowed, options, tune, runs
+        )
+        if on_workers:
+            on_workers = {"lookups": read, **on_workers}
     found: dict[str, Any] = {"plan": made}
     if on_workers:
         found["scaling"] = keras_pss.planning.scaling(made, **on_workers)
@@ -147,8 +151,8 @@ def _for_log(
     options: dict[str, Any],
     tune: bool,
     runs: dict[str, Any],
-) -> Any:
-    """The plan for a log, which is prepared first if need be."""
+) -> tuple[Any, Any]:
+    """The plan for a log, prepared first if need be, and its lookups."""
     import keras_pss
     from keras_pss.data.locate import open_click_log
     from keras_pss.training.tuning import tune as tuned
@@ -158,9 +162,13 @@ def _for_log(
         log = open_click_log(found.path)
         if not tune:
             known: Any = log if log.schema else list(log.cardinalities)
-            return keras_pss.plan(known, dim, budget, options=options)
-        with goes_on("Nothing is kept of the runs of --tune."):
-            return tuned(log, dim, budget, options, runs, progress=_progress)
+            made = keras_pss.plan(known, dim, budget, options=options)
+        else:
+            with goes_on("Nothing is kept of the runs of --tune."):
+                made = tuned(
+                    log, dim, budget, options, runs, progress=_progress
+                )
+        return made, plan_workers.lookups_of(log)
 
 
 def _progress(text: str) -> None:

@@ -27,7 +27,8 @@ Lookups = Annotated[
     str | None,
     _option(
         "Vectors that an example reads of each table: one number, or one a "
-        "table, such as 1,1,50. Default: 1."
+        "table, such as 1,1,50. Default: the features of --data that read it, "
+        "or 1."
     ),
 ]
 DenseParameters = Annotated[
@@ -83,6 +84,15 @@ def arguments(workers: str | None, **options: Any) -> dict[str, Any]:
         if name in given:
             given[name] = dict(_measured(name, each) for each in given[name])
     return given
+
+
+def lookups_of(log: Any) -> int | list[int]:
+    """Features that read each table of a log; a list is pooled to a vector."""
+    if not log.schema:
+        return 1
+    features = (*log.schema.single, *log.schema.multi)
+    read = [feature.table for feature in features]
+    return [max(1, read.count(table)) for table in log.tables]
 
 
 def _numbers(name: str, text: str) -> list[int]:

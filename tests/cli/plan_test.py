@@ -27,6 +27,28 @@ def test_sizes_alone(folder):
     assert "budget 4KB: 4,000 bytes" in done.stdout
 
 
+def test_many_workers(folder):
+    line = "plan --data data --dim 8 --budget 900 --workers 2,8"
+    done = run(
+        folder,
+        f"{line} --batch-size 64 --bandwidth 1GB --step-ms 64=3 --memory 1GB",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "deserve a row" in done.stdout
+    assert "full, by rows  all-to-all" in done.stdout
+    assert "26 lookups an example, adam." in done.stdout
+    done = run(
+        folder, f"{line} --global-batch-size 64 --lookups 2 --json --out w.json"
+    )
+    found = json.loads(done.stdout)
+    plan, scaling = found["plan"], found["scaling"]
+    assert plan["parameters"] == scaling["compressed_parameters"]
+    batches = [step["batch_size"] for step in scaling["steps"]]
+    assert batches == [32, 32, 32, 8, 8, 8]
+    assert scaling["lookups"] == 52
+    assert (folder / "w.json").is_file()
+
+
 def test_a_run_follows_a_plan(folder):
     done = run(folder, "plan --data data --dim 8 --budget 900 --out plan.json")
     assert done.returncode == 0, done.stderr
@@ -71,6 +93,13 @@ def test_a_plan_for_another_log_is_refused(folder):
             "--dim is what tuning decides or sets",
         ),
         ("train --data data --out n --plan none.json", "--plan must be a file"),
+        ("plan --data data --memory 1GB", "--memory needs --workers"),
+        ("plan --data data --workers 8;64", "--workers must be integers with"),
+        ("plan --data data --workers 8", "Give either --batch-size, the"),
+        (
+            "plan --data data --workers 8 --batch-size 9 --step-ms 3",
+            "--step-ms must be a batch size and milliseconds, BATCH=MS",
+        ),
         (
             "train --data data --out n --plan plan.json --dim 4",
             "--plan sets --dim. Leave one of the two out",
