@@ -1,9 +1,13 @@
 """`keras-pss plan`, and runs that follow a plan."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from command_line import call
+from log_schema import SCHEMA
+
+from keras_pss_cli import plan_workers
 
 pytestmark = pytest.mark.tf_only
 NARROW = (
@@ -47,6 +51,17 @@ def test_many_workers(folder):
     assert batches == [32, 32, 32, 8, 8, 8]
     assert scaling["lookups"] == 52
     assert (folder / "w.json").is_file()
+
+
+def test_a_table_has_a_lookup_for_each_feature_that_reads_it():
+    names = {f.table: 9 for f in (*SCHEMA.single, *SCHEMA.multi)}
+    log = SimpleNamespace(schema=SCHEMA, tables={**names, "unused": 9})
+    read = plan_workers.lookups_of(log)
+    assert dict(zip(log.tables, read, strict=True)) == {
+        **dict.fromkeys(log.tables, 1),
+        "items": 2,  # one of them a pooled list
+    }
+    assert plan_workers.lookups_of(SimpleNamespace(schema=None)) == 1
 
 
 def test_a_run_follows_a_plan(folder):
