@@ -27,8 +27,8 @@ def aligned(lines: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
 
 def byte_size(count: float) -> str:
     """A number of bytes with four digits and a unit, such as `"1.6 MB"`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
             break
         count /= 1000
     return f"{count:.4g} {unit}"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keras_pss_cli import plan_workers
 from keras_pss_cli.common import goes_on, load
 from keras_pss_cli.data import SchemaOption, find
 from keras_pss_cli.train import option, parsed
@@ -67,8 +68,25 @@ def plan(
         ),
     ] = None,
     schema: SchemaOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object.")
+    ] = False,
+    workers: plan_workers.Workers = None,
+    batch_size: plan_workers.BatchSize = None,
+    global_batch_size: plan_workers.GlobalBatchSize = None,
+    lookups: plan_workers.Lookups = None,
+    dense_parameters: plan_workers.DenseParameters = None,
+    optimizer: plan_workers.OptimizerName = None,
+    memory: plan_workers.Memory = None,
+    bandwidth: plan_workers.Bandwidth = None,
+    latency_us: plan_workers.LatencyUs = None,
+    step_ms: plan_workers.StepMs = None,
+    compressed_step_ms: plan_workers.CompressedStepMs = None,
 ) -> None:
-    """Plan which ids get rows, how wide and how precise, within a budget."""
+    """Plan which ids get rows, how wide and how precise, within a budget.
+
+    With --workers, also what training on many workers sends and takes.
+    """
     if (data is None) == (cardinalities is None):
         raise ValueError(
             "Give either --data, a log, or --cardinalities, the sizes of its "
@@ -86,6 +104,19 @@ def plan(
         )
     options = parsed(given or [], "--option")
     runs = parsed(setting or [], "--set")
+    on_workers = plan_workers.arguments(
+        workers,
+        batch_size=batch_size,
+        global_batch_size=global_batch_size,
+        lookups=lookups,
+        dense_parameters=dense_parameters,
+        optimizer=optimizer,
+        memory=memory,
+        bandwidth=bandwidth,
+        latency_us=latency_us,
+        step_ms=step_ms,
+        compressed_step_ms=compressed_step_ms,
+    )
     load()
     import keras_pss
 
@@ -95,8 +126,18 @@ def plan(
             sizes(cardinalities), dim, allowed, options=options
         )
     else:
-        made = _for_log(str(data), schema, dim, allowed, options, tune, runs)
-    typer.echo(str(made))
+        made, read = _for_log(
+            str(data), schema, dim, allowed, options, tune, runs
+        )
+        if on_workers:
+            on_workers = {"lookups": read, **on_workers}
+    found: dict[str, Any] = {"plan": made}
+    if on_workers:
+        found["scaling"] = keras_pss.planning.scaling(made, **on_workers)
+    if as_json:
+        typer.echo(json.dumps({k: v.as_dict() for k, v in found.items()}))
+    else:
+        typer.echo("\n\n".join(map(str, found.values())))
     if out is not None:
         made.save(out)
         typer.echo(f"The plan is in {out}", err=True)
@@ -110,8 +151,8 @@ def _for_log(
     options: dict[str, Any],
     tune: bool,
     runs: dict[str, Any],
-) -> Any:
-    """The plan for a log, which is prepared first if need be."""
+) -> tuple[Any, Any]:
+    """The plan for a log, prepared first if need be, and its lookups."""
     import keras_pss
     from keras_pss.data.locate import open_click_log
     from keras_pss.training.tuning import tune as tuned
@@ -121,9 +162,13 @@ def _for_log(
         log = open_click_log(found.path)
         if not tune:
             known: Any = log if log.schema else list(log.cardinalities)
-            return keras_pss.plan(known, dim, budget, options=options)
-        with goes_on("Nothing is kept of the runs of --tune."):
-            return tuned(log, dim, budget, options, runs, progress=_progress)
+            made = keras_pss.plan(known, dim, budget, options=options)
+        else:
+            with goes_on("Nothing is kept of the runs of --tune."):
+                made = tuned(
+                    log, dim, budget, options, runs, progress=_progress
+                )
+        return made, plan_workers.lookups_of(log)
 
 
 def _progress(text: str) -> None:

@@ -35,6 +35,8 @@ DOCUMENTED = {
     **dict(inspect.getmembers(keras_pss.convert, inspect.isfunction)),
     **dict(inspect.getmembers(keras_pss.features, inspect.isclass)),
     **dict(inspect.getmembers(keras_pss.planning.theory, inspect.isfunction)),
+    "scaling": keras_pss.planning.scaling,
+    "simulated_traffic": keras_pss.planning.simulated_traffic,
     **{
         name: value
         for name, value in inspect.getmembers(keras_pss)
@@ -76,6 +78,7 @@ def check_comment(line, scope):
         "docs/methods.md",
         "docs/optimizers.md",
         "docs/planning.md",
+        "docs/scaling.md",
         "docs/theory.md",
         "docs/training.md",
     ],

@@ -1,4 +1,4 @@
-"""Plans of embedding tables within a budget, reports of memory, and theory.
+"""Plans of embedding tables within a budget, memory, scaling, and theory.
 
 What `method="auto"` chooses is decided in `layers/planned`; here it is
 explained and kept in files.
@@ -12,3 +12,7 @@ from keras_pss.planning.plan_file import load_plan as load_plan
 from keras_pss.planning.planned_tables import Plan as Plan
 from keras_pss.planning.planned_tables import PlannedTable as PlannedTable
 from keras_pss.planning.presets import PRESETS as PRESETS
+from keras_pss.planning.workers import Scaling as Scaling
+from keras_pss.planning.workers import WorkerStep as WorkerStep
+from keras_pss.planning.workers import scaling as scaling
+from keras_pss.planning.workers import simulated_traffic as simulated_traffic
