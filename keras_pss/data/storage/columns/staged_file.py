@@ -17,17 +17,23 @@ class StagedFile:
     The file is open only in between, as a log may have thousands of columns.
 
     Args:
-        path: A new file.
+        path: A new file, or None where the rows are kept elsewhere.
         dtype: NumPy dtype of a value.
         width: Number of values of a row, which is then read as an array
             (n, width), or None for one value and (n,). Default: None.
     """
 
-    def __init__(self, path: Path, dtype: str, width: int | None = None):
+    def __init__(self, path: Path | None, dtype: str, width: int | None = None):
         self.dtype = np.dtype(dtype)
-        self._path = path
+        self._held = path
         self._shape = () if width is None else (width,)
-        path.touch(exist_ok=False)
+        if path is not None:
+            path.touch(exist_ok=False)
+
+    @property
+    def _path(self) -> Path:
+        assert self._held is not None
+        return self._held
 
     def append(self, values: np.ndarray) -> None:
         """Adds rows, which are cast to the dtype."""
@@ -38,7 +44,7 @@ class StagedFile:
     def widen(self, dtype: str) -> None:
         """Casts all rows, those to come as well, to a dtype of equal size."""
         before, self.dtype = self.dtype, np.dtype(dtype)
-        if not self._path.stat().st_size:
+        if self._held is None or not self._path.stat().st_size:
             return  # An empty file cannot be mapped.
         held = np.memmap(self._path, before, "r+")
         for start in range(0, len(held), _BLOCK_ROWS):
@@ -47,7 +53,8 @@ class StagedFile:
 
     def remove(self) -> None:
         """Deletes the file."""
-        self._path.unlink(missing_ok=True)
+        if self._held is not None:
+            self._path.unlink(missing_ok=True)
 
     def read(self, rows: RowNumbers) -> np.ndarray:
         """Values of some rows, whose numbers ascend."""
