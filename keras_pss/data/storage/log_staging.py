@@ -48,7 +48,7 @@ class LogStaging(LogColumns):
         super().__init__(schema, paths)
         self.time: StagedFile | None = None
         self.split: StagedFile | None = None
-        if schema.timestamp is not None and schema.split.by in BY_TIME:
+        if splits_by_time(schema):
             self.time = StagedFile(next(paths), "int64")
         if schema.split.by == "column":
             self.split = StagedFile(next(paths), "uint8")
@@ -132,5 +132,9 @@ class LogStaging(LogColumns):
         yield from (f for f in (self.time, self.split) if f is not None)
 
 
-# The splits that read the times of rows.
-BY_TIME = ("time", "group")
+def splits_by_time(schema: Schema) -> bool:
+    """Whether the split of a schema reads the times of rows."""
+    return schema.timestamp is not None and schema.split.by in _BY_TIME
+
+
+_BY_TIME = ("time", "group")

@@ -143,7 +143,7 @@ def _engine(
     beam_options: Sequence[str],
 ) -> Engine:
     if name == "beam":
-        from keras_pss.data.engines.beam import make_engine
+        from keras_pss.data.engines.beam.make_engine import make_engine
 
         return make_engine(sources, schema, strict, beam_options)
     if name != "local":

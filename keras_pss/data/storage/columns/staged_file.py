@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_pss.data.storage.splits import RowNumbers, blocks_of
 
-_BLOCK_ROWS = 1 << 17
+BLOCK_ROWS = 1 << 17
 _MOST_SPARSE = 16  # rows read in vain for each row that is wanted
 
 
@@ -47,8 +47,8 @@ class StagedFile:
         if self._held is None or not self._path.stat().st_size:
             return  # An empty file cannot be mapped.
         held = np.memmap(self._path, before, "r+")
-        for start in range(0, len(held), _BLOCK_ROWS):
-            block = held[start : start + _BLOCK_ROWS]
+        for start in range(0, len(held), BLOCK_ROWS):
+            block = held[start : start + BLOCK_ROWS]
             block[:] = block.astype(self.dtype).view(before)
 
     def remove(self) -> None:
@@ -85,5 +85,5 @@ class StagedFile:
 
     def blocks(self, rows: RowNumbers) -> Iterator[np.ndarray]:
         """Values of some rows, a block at a time."""
-        for block in blocks_of(rows, _BLOCK_ROWS):
+        for block in blocks_of(rows, BLOCK_ROWS):
             yield self.read(block)
