@@ -76,8 +76,8 @@ def prepare(
 
     Raises:
         ValueError: An argument is out of range, there are no valid rows, no
-            rows are left for training, or a source changes while it is read.
-        ImportError: Apache Beam is not installed with `engine="beam"`.
+            rows are left for training, a source changes while it is read, or
+            Apache Beam is not installed with `engine="beam"`.
         FileExistsError: `out` exists or is created in the meantime.
         BrokenRowError: A row is broken and `strict` is True.
 

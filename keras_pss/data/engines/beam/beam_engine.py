@@ -31,13 +31,13 @@ from keras_pss.data.engines.beam.read_step import (
     read_step,
     rejects_of,
 )
+from keras_pss.data.engines.beam.remote_files import all_sources, is_url
 from keras_pss.data.engines.beam.write_step import write_step
 from keras_pss.data.engines.engine import Engine, Progress, ReadLog
 from keras_pss.data.inference.describe import check_criteo
 from keras_pss.data.readers.block import BrokenRowError, Reject
 from keras_pss.data.readers.log_reader import BLOCK_BYTES, BLOCK_ROWS
 from keras_pss.data.readers.source import Source, Sources
-from keras_pss.data.readers.tfds.split_source import log_sources
 from keras_pss.data.storage.columns.log_columns import LogColumns
 from keras_pss.data.storage.log_splits import Parts, split_log
 from keras_pss.data.storage.rejects import REJECTS, RejectsFile
@@ -85,8 +85,9 @@ class BeamEngine(Engine):
         block_rows: int = BLOCK_ROWS,
         partition_rows: int = PARTITION_ROWS,
     ):
-        self._sources = log_sources(sources)
-        check_criteo((source.path for source in self._sources), schema)
+        self._sources = all_sources(sources)
+        paths = (source.path for source in self._sources)
+        check_criteo((path for path in paths if not is_url(path)), schema)
         self._schema = schema
         self._strict = strict
         self._options = options

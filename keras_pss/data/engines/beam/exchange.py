@@ -2,13 +2,17 @@
 
 import io
 import json
+import logging
+import shutil
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+_logger = logging.getLogger(__name__)
 
 _BINARY = "application/octet-stream"
 _CHUNK = 1 << 24
@@ -86,4 +90,10 @@ class Exchange:
 
     def remove(self) -> None:
         """Deletes the folder with all of its files."""
-        FileSystems.delete([self.folder])
+        if FileSystems.get_scheme(self.folder) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        try:
+            FileSystems.delete([f"{self.folder}/"])
+        except BeamIOError as error:  # the result is there all the same
+            _logger.warning("Delete %s yourself: %s", self.folder, error)

@@ -23,13 +23,14 @@ def make_engine(
         beam_options: Options of Beam and its runner, as in a command line.
 
     Raises:
-        ImportError: Apache Beam is not installed.
-        ValueError, FileNotFoundError: An option or a source is wrong.
+        ValueError, FileNotFoundError: Apache Beam is not installed, or an
+            option or a source is wrong.
     """
     if importlib.util.find_spec("apache_beam") is None:
-        raise ImportError(
-            "engine='beam' needs Apache Beam. Install it on this machine and "
-            "all workers with `pip install 'keras-pss[beam]'`."
+        raise ValueError(
+            "`engine` 'beam' needs Apache Beam, which is not installed. "
+            "Install it on this machine and on all workers with "
+            "`pip install 'keras-pss[beam]'`. Received: engine='beam'"
         )
     from keras_pss.data.engines.beam.beam_engine import BeamEngine
     from keras_pss.data.engines.beam.options import checked_options

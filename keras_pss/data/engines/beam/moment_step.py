@@ -44,7 +44,7 @@ def learn_moments(
         found.sort(key=lambda item: item["block"])
         return {
             column.name: mean(
-                (map(np.array, item["sums"][column.name]) for item in found),
+                (item["sums"][column.name] for item in found),
                 column.width,
             )
             for column in measured(columns)

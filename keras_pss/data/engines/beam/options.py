@@ -52,5 +52,5 @@ def exchange_folder(options: PipelineOptions) -> str | None:
 def _wrong(words: Sequence[str], why: str) -> ValueError:
     return ValueError(
         "`beam_options` must be options of Apache Beam and of its runner: "
-        f"{why}. Received: beam_options={list(words)}"
+        f"{why.rstrip('.')}. Received: beam_options={list(words)}"
     )

@@ -1,6 +1,5 @@
 """The first pipeline: from files to blocks of valid values."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +9,11 @@ import polars as pl
 
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.pipelines import Item, Step
+from keras_pss.data.engines.beam.remote_files import local_copy, worker_path
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.blocks import Values
 from keras_pss.data.readers.log_reader import LogReader
 from keras_pss.data.readers.source import Source
-from keras_pss.data.readers.tfds.names import is_tfds
 from keras_pss.data.readers.values.caster import Caster
 from keras_pss.data.storage.columns.log_columns import LogColumns
 from keras_pss.data.storage.log_splits import split_codes
@@ -27,10 +26,9 @@ _CUT = "cut"
 
 def file_items(sources: list[Source]) -> list[Item]:
     """The items of this pipeline, one a file."""
-    paths = [str(source.path) for source in sources]
     return [
-        {"file": i, "path": path if is_tfds(path) else os.path.abspath(path)}
-        for i, path in enumerate(paths)
+        {"file": number, "path": worker_path(source)}
+        for number, source in enumerate(sources)
     ]
 
 
@@ -40,7 +38,8 @@ def read_step(
     """Reads files, each by one worker, and parses their blocks by all.
 
     A file is read from its beginning to its end, as its checksum and the
-    line of each broken row are part of the result.
+    line of each broken row are part of the result. The worker copies a file
+    that has a URL to its disk first.
 
     Returns:
         A step from the items of `file_items` to an item for each block and
@@ -67,31 +66,34 @@ class CutFile(beam.DoFn):
 
     Args:
         schema: The schema as a dict.
-        block_bytes, block_rows: See `LogReader`.
+        block_bytes, rows: `block_bytes` and `block_rows` of `LogReader`.
     """
 
     def __init__(self, schema: dict[str, Any], block_bytes: int, rows: int):
         self._schema = schema
-        self._sizes = {"block_bytes": block_bytes, "block_rows": rows}
+        self._bytes, self._rows = block_bytes, rows
 
     def process(self, item: Item) -> Iterator[Any]:
         schema = Schema.from_dict(self._schema)
         error: Exception | None = None
-        reader = LogReader(item["path"], schema, **self._sizes)
-        (source,) = reader.sources
-        try:
-            for number, read in enumerate(reader.blocks(source)):
-                block = item["file"], number, read
-                yield beam.pvalue.TaggedOutput(_CUT, block)
-        except (ValueError, OSError) as found:
-            error = found
+        with local_copy(item["path"]) as path:
+            reader = LogReader(
+                path, schema, block_bytes=self._bytes, block_rows=self._rows
+            )
+            (source,) = reader.sources
+            try:
+                for number, read in enumerate(reader.blocks(source)):
+                    block = item["file"], number, read
+                    yield beam.pvalue.TaggedOutput(_CUT, block)
+            except (ValueError, OSError) as found:
+                error = found
         yield {
             "kind": "file",
             "file": item["file"],
             "bytes": source.size,
             "sha256": source.sha256,
             "complete": source.complete,
-            "error": None if error is None else str(error),
+            "error": str(error).replace(path, item["path"]) if error else None,
             "of_values": isinstance(error, ValueError),
         }
 
