@@ -65,7 +65,7 @@ def prepare(
             the names of the features and lists without padding. Default:
             False.
         engine: `"local"` prepares on this machine, `"beam"` as pipelines of
-            Apache Beam, with the same files as the result; docs/data.md says
+            Apache Beam, with the same files as the result; docs/beam.md says
             how. Default: `"local"`.
         beam_options: Options of Beam and of its runner with
             `engine="beam"`, such as `["--runner=FlinkRunner"]`. Default:
