@@ -44,8 +44,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command(cls=data.WithBeamOptions)(data.prepare)
 for command in (
-    data.prepare,
     data.synth,
     planning.plan,
     training.recipes,

@@ -35,13 +35,19 @@ def check_files(paths: list[Path]) -> list[Path]:
     return paths
 
 
-Sources = Annotated[
-    list[Path],
+def check_sources(sources: list[str]) -> list[str]:
+    """Checks files or datasets; URLs are looked up by Beam."""
+    check_files([Path(name) for name in sources if "://" not in name])
+    return sources
+
+
+LogSources = Annotated[
+    list[str],
     typer.Argument(
         help="Files in time order: Criteo TSV, or those of --schema; plain or "
         "compressed (.gz, .xz, .zst). Or a dataset of TensorFlow Datasets, "
         "tfds:NAME/CONFIG:VERSION[SPLITS].",
-        callback=check_files,
+        callback=check_sources,
     ),
 ]
 Overwrite = Annotated[

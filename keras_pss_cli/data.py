@@ -5,8 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from keras_pss_cli.common import TFDS, Overwrite, Sources, load, progress_bar
+from keras_pss_cli.common import (
+    TFDS,
+    LogSources,
+    Overwrite,
+    load,
+    progress_bar,
+)
 
 SchemaOption = Annotated[
     str | None,
@@ -18,8 +25,28 @@ SchemaOption = Annotated[
 ]
 
 
+class WithBeamOptions(TyperCommand):
+    """A command of which what follows `--` are options of Beam.
+
+    That is so with `--engine beam`; otherwise files may follow, as usual.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            words = " ".join(args[:at]).replace("=", " ")
+            if "--engine beam" in words:
+                ctx.meta[_BEAM] = args[at + 1 :]
+                args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+_BEAM = "keras_pss.beam_options"
+
+
 def prepare(
-    sources: Sources,
+    context: typer.Context,
+    sources: LogSources,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     schema: SchemaOption = None,
     parquet: Annotated[
@@ -60,6 +87,13 @@ def prepare(
         bool, typer.Option("--strict", help="Stop at the first invalid row.")
     ] = False,
     overwrite: Overwrite = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="'local': this machine. 'beam': pipelines of Apache Beam, "
+            "whose options follow `--`, as in `-- --runner=FlinkRunner`."
+        ),
+    ] = "local",
 ) -> None:
     """Convert a click log to records for fast training."""
     of_criteo: dict[str, Any] = {
@@ -71,7 +105,7 @@ def prepare(
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
     }
-    dataset = next((s for s in map(str, sources) if s.startswith(TFDS)), None)
+    dataset = next((s for s in sources if s.startswith(TFDS)), None)
     if schema is not None or dataset is not None:
         check_schema(schema, of_criteo, dataset)
     load()
@@ -92,6 +126,8 @@ def prepare(
             overwrite=overwrite,
             progress=progress,
             parquet=parquet,
+            engine=engine,
+            beam_options=context.meta.get(_BEAM, ()),
         )
     show_prepared(prepared)
     if prepared.incomplete:

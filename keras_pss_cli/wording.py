@@ -25,6 +25,7 @@ OTHER_NAMES = (
 FUNCTIONS = {
     "`criteo.prepare`": "`keras-pss prepare`",
     "`training.train`": "`keras-pss train`",
+    "`beam_options`": "What follows `--`",
 }
 _VALUE = r"""'[^']*'|"[^"]*"|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()]*[^\s,;:().]"""
 # Temporary names of `keras_pss.files`: `.NAME.TOKEN.tmp` and paths within, or

@@ -13,6 +13,7 @@ from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.features import (
     Categorical,
     Dense,
+    Format,
     Label,
     MultiCategorical,
     Schema,
@@ -282,3 +283,25 @@ def test_times(tmp_path):
         moment = {"weekday": "4", "time": 1_577_934_245 * 10**6}
         assert rows == [moment] * len(stamps)
         assert rejects == []
+
+
+@pytest.mark.parametrize("kind", ["parquet", "ndjson", "tfrecord"])
+def test_damage_in_a_file_with_lists(tmp_path, kind):
+    schema = Schema(
+        [MultiCategorical("m", max_length=2), Dense("v", size=2)],
+        format=Format(kind=kind),
+    )
+    path = tmp_path / ("a.json.gz" if kind == "ndjson" else "a.parquet")
+    frame = pl.DataFrame({"m": [["x"], []], "v": [[1.0, 2.0]] * 2})
+    if kind == "ndjson":
+        text = frame.write_ndjson().encode() * 500
+        path.write_bytes(gzip.compress(text, 0)[:-2_000])
+    elif kind == "tfrecord":
+        path.write_bytes(b"damaged" * 9)
+    else:
+        frame.write_parquet(path)
+        path.write_bytes(path.read_bytes()[:-9])
+    reader = LogReader(path, schema)
+    rows = sum(len(block) for block in reader)
+    assert (rows > 900) == (kind == "ndjson")
+    assert reader.rejects == {BAD_ARCHIVE: 1}

@@ -31,21 +31,21 @@ FRAME = pl.DataFrame(
 @pytest.mark.parametrize(
     "place",
     [
-        "LogStaging.append",
-        "LogStaging.fit",
-        "split_log",
-        "write_shard",
-        "vocabulary_file.write",
-        "log_metadata.write",
-        "parquet_export.write",
+        "one_machine.LogStaging.append",
+        "one_machine.LogStaging.fit",
+        "one_machine.split_log",
+        "one_machine.write_shard",
+        "engine.vocabulary_file.write",
+        "engine.log_metadata.write",
+        "engine.parquet_export.write",
     ],
 )
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch, place, error):
     def fail(*args):
         raise error
 
-    *owner, name = place.split(".")
-    module = importlib.import_module("keras_pss.data.storage.prepare_log")
+    module, *owner, name = place.split(".")
+    module = importlib.import_module(f"keras_pss.data.engines.{module}")
     where = getattr(module, owner[0]) if owner else module
     old = prepare_values(blocks(FRAME, 2), tmp_path / "old", SCHEMA)
     monkeypatch.setattr(where, name, fail)
@@ -79,8 +79,7 @@ def test_existing_output(tmp_path):
 
 
 def test_rejects_are_listed_and_counted(tmp_path, monkeypatch):
-    module = importlib.import_module("keras_pss.data.storage.prepare_log")
-    monkeypatch.setattr(module, "MAX_REJECTS", 3)
+    monkeypatch.setattr("keras_pss.data.storage.rejects.MAX_REJECTS", 3)
     reader = Frames(FRAME)
     rejects = [
         Reject("a.csv", line, WRONG_FIELDS, "", b"x" * 5_000)

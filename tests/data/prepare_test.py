@@ -1,7 +1,6 @@
 """Criteo's log: ids, parts, records, rejects and their options."""
 
 import hashlib
-import importlib
 import json
 import math
 from collections import Counter
@@ -142,8 +141,7 @@ def test_rejects_are_written(log, tmp_path):
 def test_rejects_are_capped_and_all_counted(log, tmp_path, monkeypatch):
     import zstandard
 
-    module = importlib.import_module("keras_pss.data.storage.prepare_log")
-    monkeypatch.setattr(module, "MAX_REJECTS", 100)
+    monkeypatch.setattr("keras_pss.data.storage.rejects.MAX_REJECTS", 100)
     packed = zstandard.ZstdCompressor().compress(b"\n" * 20_000)
     source = tmp_path / "a.tsv.zst"
     long = b"x" * 10_000 + b"\n"

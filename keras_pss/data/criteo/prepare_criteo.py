@@ -33,8 +33,9 @@ def prepare(
         out: Path of a new folder.
         ids, min_count, hash_buckets, split, test_fraction,
             validation_fraction, split_seed: As in `schema`.
-        **options: `rows_per_shard`, `strict`, `overwrite`, `progress` and
-            `parquet` of `keras_pss.data.prepare`.
+        **options: `rows_per_shard`, `strict`, `overwrite`, `progress`,
+            `parquet`, `engine` and `beam_options` of
+            `keras_pss.data.prepare`.
 
     Returns:
         The opened folder.

@@ -30,7 +30,7 @@ class CountedTexts(TextTable):
 
     def __init__(self, min_count: int = 1, max_values: int | None = None):
         self._min_count = min_count
-        self._max_values = max_values
+        self.max_values = max_values
         self._codes = GrowingCodes()
         self._ids = np.zeros(0, np.int32)
         self.vocabulary: Vocabulary | None = None
@@ -51,10 +51,24 @@ class CountedTexts(TextTable):
                 block = block[block != PADDING]
             counts += np.bincount(block, minlength=len(texts))
         self.vocabulary, self._ids = by_frequency(
-            texts, counts, self._min_count, self._max_values
+            texts, counts, self._min_count, self.max_values
         )
         # The texts with ids are in the vocabulary; the others are not needed.
         self._codes = GrowingCodes()
+
+    def chosen(
+        self, texts: "pl.Series", counts: npt.NDArray[np.int64]
+    ) -> Vocabulary:
+        """The texts with ids of their own among some, in their order.
+
+        If the texts of a table are divided, the texts of the table are found
+        among those that were chosen in each part.
+
+        Args:
+            texts: Distinct texts, String (n,).
+            counts: The count of each, int64 (n,).
+        """
+        return by_frequency(texts, counts, self._min_count, self.max_values)[0]
 
     def ids(self, codes: UInt32Array) -> Int32Array:
         if codes.ndim == 1:

@@ -47,6 +47,7 @@ class LogReader:
     Attributes:
         sources: The files with their size, SHA-256, lines and rows, as far as
             they were read.
+        cast: Makes valid values of the raw rows of a block.
 
     Raises:
         BrokenRowError: While iterating, if `strict` and a row is rejected.
@@ -86,7 +87,7 @@ class LogReader:
         self.workers = workers
         self.rejects: Counter[str] = Counter()
         self.first_reject: Reject | None = None
-        self._cast = Caster(schema, labelled)
+        self.cast = Caster(schema, labelled)
 
     @property
     def bytes_total(self) -> int:
@@ -125,11 +126,16 @@ class LogReader:
 
     def _raw(self) -> Iterator[tuple[Source, Callable[[], Raw]]]:
         for source in self.sources:
-            for read in self._blocks(source):
+            for read in self.blocks(source):
                 yield source, read
 
-    def _blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
-        schema, cast = self.schema, self._cast
+    def blocks(self, source: Source) -> Iterator[Callable[[], Raw]]:
+        """Functions that each parse one block of a source, in order.
+
+        They can be pickled: another process may call one, and `cast` makes
+        values of what it gives.
+        """
+        schema, cast = self.schema, self.cast
         if isinstance(source, TFDSSplit):
             return TFDSReader(
                 schema, cast.columns, cast.names, self.block_rows
@@ -160,4 +166,4 @@ class LogReader:
         self, item: tuple[Source, Callable[[], Raw]]
     ) -> tuple[Source, Values]:
         source, read = item
-        return source, self._cast(read())
+        return source, self.cast(read())

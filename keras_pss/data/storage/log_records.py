@@ -1,7 +1,7 @@
 """Shards of records with the layout of a schema."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,33 +35,56 @@ def write_shard(
         workers: Number of threads that encode.
 
     Returns:
+        The shard's entry in the metadata; see `write_records`.
+    """
+
+    def encode(part: RowNumbers) -> Int32Array:
+        words = (column.words(part) for column in columns)
+        return joined(layout, words, len(part))
+
+    blocks = blocks_of(rows, max(1, _BLOCK_WORDS // layout.words))
+    with open(path, "wb", buffering=0) as file:
+        records = ordered_map(encode, blocks, workers)
+        return write_records(file, path.name, layout, records)
+
+
+def joined(
+    layout: LogLayout, words: Iterable[Int32Array], rows: int
+) -> Int32Array:
+    """Records (rows, layout.words) of the words of all columns, in order."""
+    records = np.empty((rows, layout.words), DTYPE)
+    for place, values in zip(layout.columns, words, strict=True):
+        to = slice(place.offset, place.offset + place.width)
+        records[:, to] = values.reshape(rows, -1)
+    return records
+
+
+def write_records(
+    file: Any, name: str, layout: LogLayout, blocks: Iterable[Int32Array]
+) -> dict[str, Any]:
+    """Writes the records of a shard.
+
+    Args:
+        file: A file that is open for writing.
+        name: Name of the shard.
+        layout: The layout of the records.
+        blocks: Records in order, each int32 (n, layout.words).
+
+    Returns:
         The shard's entry in the metadata: `name`, `rows`, `clicks` (None
         without a label) and `sha256`.
     """
-    places = [
-        (column, slice(place.offset, place.offset + place.width))
-        for column, place in zip(columns, layout.columns, strict=True)
-    ]
-
-    def encode(part: RowNumbers) -> Int32Array:
-        records = np.empty((len(part), layout.words), DTYPE)
-        for column, place in places:
-            words = column.words(part)
-            records[:, place] = words.reshape(len(part), -1)
-        return records
-
     labelled = bool(layout.of("label"))
     digest = hashlib.sha256()
-    clicks = 0
-    with open(path, "wb", buffering=0) as file:
-        blocks = blocks_of(rows, max(1, _BLOCK_WORDS // layout.words))
-        for records in ordered_map(encode, blocks, workers):
-            clicks += int(records[:, 0].sum()) if labelled else 0
-            digest.update(records.data)
-            write_all(file, records.data)
+    rows, clicks = 0, 0
+    for records in blocks:
+        rows += len(records)
+        clicks += int(records[:, 0].sum()) if labelled else 0
+        digest.update(records.data)
+        write_all(file, records.data)
     return {
-        "name": path.name,
-        "rows": len(rows),
+        "name": name,
+        "rows": rows,
         "clicks": clicks if labelled else None,
         "sha256": digest.hexdigest(),
     }

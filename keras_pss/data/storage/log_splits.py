@@ -1,19 +1,44 @@
 """Splits the staged rows of a log as its schema says."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_pss.data.storage.columns.groups import GroupColumn
-from keras_pss.data.storage.log_staging import SPLIT_CODES, LogStaging
 from keras_pss.data.storage.splits import RowNumbers, split_rows
 from keras_pss.features import Split
 
+if TYPE_CHECKING:
+    import polars as pl
+
 Parts = dict[str, RowNumbers]
 
+# What the texts of the column of a split by a column mean.
+SPLIT_CODES = {"train": 0, "validation": 1, "test": 2}
 
-def split_log(split: Split, staging: LogStaging) -> Parts:
+
+class SplitRows(Protocol):
+    """What splits read of all rows, in order."""
+
+    num_rows: int
+
+    def times(self) -> np.ndarray | None: ...
+
+    def codes(self) -> np.ndarray: ...
+
+    def groups(self) -> np.ndarray: ...
+
+
+def split_codes(split: Split, texts: "pl.Series") -> npt.NDArray[np.uint8]:
+    """`SPLIT_CODES` (n,) of the texts of a split by a column."""
+    codes = np.zeros(len(texts), np.uint8)
+    for name, values in (split.values or {}).items():
+        codes[texts.is_in(list(values)).to_numpy()] = SPLIT_CODES[name]
+    return codes
+
+
+def split_log(split: Split, log: SplitRows) -> Parts:
     """Row numbers of each split, in ascending order.
 
     By `"order"` and `"random"` as `splits.split_rows`. By `"time"`, rows of
@@ -24,7 +49,7 @@ def split_log(split: Split, staging: LogStaging) -> Parts:
 
     Args:
         split: The split of the schema.
-        staging: The rows, after `close`.
+        log: What the split reads of the rows.
 
     Returns:
         Row numbers by the name of the split; empty splits are left out.
@@ -33,15 +58,15 @@ def split_log(split: Split, staging: LogStaging) -> Parts:
         ValueError: No row is left for training, or a column splits rows and
             no row belongs to a split that it names.
     """
-    return _WAYS[split.by](split, staging)
+    return _WAYS[split.by](split, log)
 
 
-def _by_order(split: Split, staging: LogStaging) -> Parts:
-    return _fractions(staging.num_rows, "chronological", split)
+def _by_order(split: Split, log: SplitRows) -> Parts:
+    return _fractions(log.num_rows, "chronological", split)
 
 
-def _by_random(split: Split, staging: LogStaging) -> Parts:
-    return _fractions(staging.num_rows, "random", split)
+def _by_random(split: Split, log: SplitRows) -> Parts:
+    return _fractions(log.num_rows, "random", split)
 
 
 def _fractions(num_rows: int, policy: str, split: Split) -> Parts:
@@ -50,10 +75,10 @@ def _fractions(num_rows: int, policy: str, split: Split) -> Parts:
     )
 
 
-def _by_time(split: Split, staging: LogStaging) -> Parts:
-    assert staging.time is not None
-    times = staging.time.read(range(staging.num_rows))
-    parts = _by_order(split, staging)
+def _by_time(split: Split, log: SplitRows) -> Parts:
+    times = log.times()
+    assert times is not None
+    parts = _by_order(split, log)
     if (times[1:] >= times[:-1]).all():
         return parts
     order = np.argsort(times, kind="stable")
@@ -64,9 +89,8 @@ def _by_time(split: Split, staging: LogStaging) -> Parts:
     }
 
 
-def _by_column(split: Split, staging: LogStaging) -> Parts:
-    assert staging.split is not None
-    codes = staging.split.read(range(staging.num_rows))
+def _by_column(split: Split, log: SplitRows) -> Parts:
+    codes = log.codes()
     parts: Parts = {}
     wanted: dict[str, tuple[str, ...]] = {"train": ()}
     for part, texts in (split.values or {}).items():
@@ -83,15 +107,12 @@ def _by_column(split: Split, staging: LogStaging) -> Parts:
     return {name: parts[name] for name in SPLIT_CODES if name in parts}
 
 
-def _by_group(split: Split, staging: LogStaging) -> Parts:
-    every = range(staging.num_rows)
-    (column,) = (c for c in staging.columns if isinstance(c, GroupColumn))
-    groups = column.words(every)
+def _by_group(split: Split, log: SplitRows) -> Parts:
+    groups = log.groups()
     if split.last is None:
         drawn = _fractions(int(groups.max()) + 1, "random", split)
         return _rows_of(groups, drawn)
-    times = None if staging.time is None else staging.time.read(every)
-    behind = _from_the_end(groups, times)
+    behind = _from_the_end(groups, log.times())
     codes = np.full(len(groups), SPLIT_CODES["train"], np.uint8)
     codes[behind < 2 * split.last] = SPLIT_CODES["validation"]
     codes[behind < split.last] = SPLIT_CODES["test"]
@@ -133,7 +154,7 @@ def _from_the_end(
     return behind
 
 
-_WAYS: dict[str, Callable[[Split, LogStaging], Parts]] = {
+_WAYS: dict[str, Callable[[Split, SplitRows], Parts]] = {
     "order": _by_order,
     "time": _by_time,
     "random": _by_random,

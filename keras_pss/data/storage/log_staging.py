@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_pss.data.encoders.counted_texts import CountedTexts
-from keras_pss.data.encoders.hashed_texts import HashedTexts
-from keras_pss.data.encoders.text_table import TextTable
 from keras_pss.data.readers.threads import WORKERS, ordered_map
-from keras_pss.data.storage.columns.buckets import BucketColumn
-from keras_pss.data.storage.columns.dense import DenseColumn
 from keras_pss.data.storage.columns.groups import GroupColumn
-from keras_pss.data.storage.columns.ids import IdColumn
-from keras_pss.data.storage.columns.label import LabelColumn
-from keras_pss.data.storage.columns.lists import ListColumn, WeightsColumn
-from keras_pss.data.storage.columns.record_column import RecordColumn
+from keras_pss.data.storage.columns.log_columns import LogColumns
 from keras_pss.data.storage.columns.staged_file import StagedFile
-from keras_pss.data.storage.log_layout import LogLayout
+from keras_pss.data.storage.log_splits import split_codes
 from keras_pss.data.storage.splits import RowNumbers
-from keras_pss.features import Dense, Schema
+from keras_pss.features import Schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,11 +22,8 @@ if TYPE_CHECKING:
 _TOGETHER_ROWS = 1 << 17
 _TOGETHER_BYTES = 1 << 26
 
-# What the column of a split by a column is staged as.
-SPLIT_CODES = {"train": 0, "validation": 1, "test": 2}
 
-
-class LogStaging:
+class LogStaging(LogColumns):
     """Appends blocks of values to column files, then gives their words.
 
     Disk: about the size of the records, and 8 bytes per row for the time.
@@ -45,10 +34,7 @@ class LogStaging:
         schema: The schema of the log.
 
     Attributes:
-        schema: The schema.
         num_rows: Number of rows.
-        tables: Tables of the texts by their names.
-        columns: Columns of the records, in order.
         time: The times, int64 microseconds, if rows are split by them.
         split: `SPLIT_CODES` of the rows, if a column splits them.
     """
@@ -56,46 +42,16 @@ class LogStaging:
     def __init__(self, directory: Path, schema: Schema):
         self.num_rows = 0
         self._waiting: list[pl.DataFrame] = []
-        self.schema = schema
         names = count()
         # Names of features may be no names of files.
-        self._paths = (directory / f"{number}.bin" for number in names)
-        self.tables = _tables(schema)
-        self.columns = list(self._columns())
+        paths = (directory / f"{number}.bin" for number in names)
+        super().__init__(schema, paths)
         self.time: StagedFile | None = None
         self.split: StagedFile | None = None
-        if schema.timestamp is not None and schema.split.by in _BY_TIME:
-            self.time = StagedFile(next(self._paths), "int64")
+        if splits_by_time(schema):
+            self.time = StagedFile(next(paths), "int64")
         if schema.split.by == "column":
-            self.split = StagedFile(next(self._paths), "uint8")
-
-    def _columns(self) -> Iterator[RecordColumn]:
-        schema, paths = self.schema, self._paths
-        if schema.label is not None:
-            yield LabelColumn(next(paths))
-        for number in schema.dense:
-            yield DenseColumn(number, next(paths))
-        for one in schema.single:
-            if isinstance(one, Dense):
-                yield BucketColumn(one, next(paths))
-            else:
-                yield IdColumn(one.name, self.tables[one.table], next(paths))
-        for many in schema.multi:
-            name, width = many.name, many.max_length
-            table = self.tables[many.table]
-            yield ListColumn(name, width, table, next(paths))
-            if many.weights is not None:
-                yield WeightsColumn(name, width, next(paths))
-        if schema.group is not None:
-            yield GroupColumn(next(paths))
-
-    @property
-    def layout(self) -> LogLayout:
-        """The layout of the records of the rows staged so far."""
-        return LogLayout.joined(
-            (column.name, column.kind, column.width, column.dtype)
-            for column in self.columns
-        )
+            self.split = StagedFile(next(paths), "uint8")
 
     def append(self, rows: "pl.DataFrame") -> None:
         """Adds the rows of a block of values."""
@@ -119,13 +75,23 @@ class LogStaging:
         if self.time is not None:
             self.time.append(rows["time"].to_numpy())
         if self.split is not None:
-            self.split.append(self._split_codes(rows["split"]))
+            self.split.append(split_codes(self.schema.split, rows["split"]))
 
-    def _split_codes(self, texts: "pl.Series") -> np.ndarray:
-        codes = np.zeros(len(texts), np.uint8)
-        for name, values in (self.schema.split.values or {}).items():
-            codes[texts.is_in(list(values)).to_numpy()] = SPLIT_CODES[name]
-        return codes
+    def times(self) -> np.ndarray | None:
+        """The times of all rows, if rows are split by them."""
+        if self.time is None:
+            return None
+        return self.time.read(range(self.num_rows))
+
+    def codes(self) -> np.ndarray:
+        """`SPLIT_CODES` of all rows."""
+        assert self.split is not None
+        return self.split.read(range(self.num_rows))
+
+    def groups(self) -> np.ndarray:
+        """Numbers of the groups of all rows."""
+        (column,) = (c for c in self.columns if isinstance(c, GroupColumn))
+        return column.words(range(self.num_rows))
 
     def fit(
         self, train: RowNumbers, develop: Sequence[RowNumbers]
@@ -139,14 +105,10 @@ class LogStaging:
         Yields:
             The name of each table and column that is done.
         """
-        sharing: dict[TextTable, list[RecordColumn]] = {}
-        for column in self.columns:
-            if isinstance(column, IdColumn | ListColumn):
-                sharing.setdefault(column.table, []).append(column)
         for name, table in self.tables.items():
             table.count(
                 block
-                for column in sharing[table]
+                for column in self.sharing(table)
                 for rows in develop
                 for block in column.staged.blocks(rows)
             )
@@ -170,16 +132,9 @@ class LogStaging:
         yield from (f for f in (self.time, self.split) if f is not None)
 
 
+def splits_by_time(schema: Schema) -> bool:
+    """Whether the split of a schema reads the times of rows."""
+    return schema.timestamp is not None and schema.split.by in _BY_TIME
+
+
 _BY_TIME = ("time", "group")
-
-
-def _tables(schema: Schema) -> dict[str, TextTable]:
-    tables: dict[str, TextTable] = {}
-    for name, (first, *_) in schema.tables.items():
-        if isinstance(first, Dense):
-            continue
-        if first.ids == "hash":
-            tables[name] = HashedTexts(first.buckets)
-        else:
-            tables[name] = CountedTexts(first.min_count, first.max_values)
-    return tables

@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import ComputeError, PolarsError
 
 from keras_pss.data.readers.blocks import Raw
-from keras_pss.data.readers.formats.lines import broken_piece
+from keras_pss.data.readers.formats.lines import broken_piece, text_types
 from keras_pss.data.readers.formats.types import check_types, typed_rows
 from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.data.readers.source import Source, checksum
@@ -83,4 +83,5 @@ class Columnar:
         source.sha256 = checksum(source.path)
         source.bytes_read = source.size
         data = str(error).encode()
-        return partial(broken_piece, self.names, data, BAD_ARCHIVE)
+        types = text_types(self.columns)
+        return partial(broken_piece, types, data, BAD_ARCHIVE)

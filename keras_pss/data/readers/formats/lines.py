@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from keras_pss.data.readers.blocks import Raw, rejected
 from keras_pss.data.readers.reasons import BAD_ARCHIVE
 from keras_pss.data.readers.source import Source, whole_lines
+from keras_pss.data.readers.values.columns import Column
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -47,6 +49,16 @@ def _check(source: Source, data: bytes) -> None:
         )
 
 
+def text_types(columns: Iterable[Column]) -> dict[str, Any]:
+    """Types of columns of the log, as texts or lists of texts."""
+    return {
+        c.source: pl.List(pl.String())
+        if c.listed and c.separator is None
+        else pl.String()
+        for c in columns
+    }
+
+
 def line_source(
     data: bytes, heights: Mapping[int, int] | None = None
 ) -> Callable[[int], bytes]:
@@ -67,10 +79,21 @@ def line_source(
     return source
 
 
-def broken_piece(columns: Sequence[str], data: bytes, reason: str) -> Raw:
-    """A piece of a file that has no rows, as one reject."""
+def broken_piece(
+    columns: Sequence[str] | Mapping[str, Any], data: bytes, reason: str
+) -> Raw:
+    """A piece of a file that has no rows, as one reject.
+
+    Args:
+        columns: Names of the columns of texts, or types by name.
+        data: The piece.
+        reason: Why it has no rows.
+    """
+    types = columns
+    if not isinstance(columns, Mapping):
+        types = dict.fromkeys(columns, pl.String())
     return Raw(
-        pl.DataFrame(schema=dict.fromkeys(columns, pl.String)),
+        pl.DataFrame(schema=types),
         # The line at which an archive ends early is not counted as read.
         int(reason != BAD_ARCHIVE),
         lambda row: data,

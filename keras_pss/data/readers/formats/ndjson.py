@@ -17,6 +17,7 @@ from keras_pss.data.readers.formats.lines import (
     broken_piece,
     line_source,
     text_pieces,
+    text_types,
 )
 from keras_pss.data.readers.reasons import NOT_JSON, NOT_UTF8, WRONG_TYPE
 from keras_pss.data.readers.source import Source
@@ -47,12 +48,10 @@ class NDJSON:
     """
 
     def __init__(self, columns: Iterable[Column], block_bytes: int):
+        self.types = text_types(columns)
         self.listed = {
-            c.source: c.listed and c.separator is None for c in columns
-        }
-        self.types = {
-            name: pl.List(pl.String()) if listed else pl.String()
-            for name, listed in self.listed.items()
+            name: isinstance(dtype, pl.List)
+            for name, dtype in self.types.items()
         }
         self.block_bytes = block_bytes
 
@@ -69,8 +68,7 @@ class NDJSON:
             if unseen and first and (data is None or read > _SEARCHED):
                 raise _unknown(source, sorted(unseen)[0], first)
             if reason:
-                names = list(self.listed)
-                yield partial(broken_piece, names, data or b"", reason)
+                yield partial(broken_piece, self.types, data or b"", reason)
             elif data:
                 yield partial(self.parse, data)
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.blocks import Raw, rejected
-from keras_pss.data.readers.formats.lines import broken_piece
+from keras_pss.data.readers.formats.lines import broken_piece, text_types
 from keras_pss.data.readers.formats.types import check_types, typed_rows
 from keras_pss.data.readers.reasons import (
     BAD_ARCHIVE,
@@ -80,8 +80,8 @@ class TFRecord:
             broken = str(error)
         if broken:
             source.complete = False
-            listed, data = list(self.listed), broken.encode()
-            yield partial(broken_piece, listed, data, BAD_ARCHIVE)
+            types, data = text_types(self.columns), broken.encode()
+            yield partial(broken_piece, types, data, BAD_ARCHIVE)
 
     def _batches(self, source: Source) -> Iterator[list[bytes] | str]:
         """Records, and at last what is wrong with a damaged file."""

@@ -31,42 +31,45 @@ class BucketColumn(RecordColumn):
 
     Args:
         feature: The feature.
-        path: The new staging file.
+        path: The new staging file, or None without one.
     """
 
     kind = "id"
     width = 1
 
-    def __init__(self, feature: Dense, path: Path):
+    def __init__(self, feature: Dense, path: Path | None):
         assert feature.num_buckets is not None
         self.name = feature.name
         self._feature = feature
-        self._num_buckets = feature.num_buckets
-        self._borders = np.zeros(0, np.float32)
+        self.num_buckets = feature.num_buckets
+        self.borders = np.zeros(0, np.float32)
         self.counts = np.zeros(feature.num_buckets + 1, np.int64)
         self.staged = StagedFile(path, "float32")
 
-    def stage(self, rows: "pl.DataFrame") -> None:
+    def block(self, rows: "pl.DataFrame") -> np.ndarray:
         import polars as pl
 
         numbers = rows[self.name].cast(pl.Float64).to_numpy()  # null is NaN
         low, high = self._feature.minimum, self._feature.maximum
         if low is not None or high is not None:
             numbers = np.clip(numbers, low, high)
-        self.staged.append(as_float32(numbers))
+        return as_float32(numbers)
 
     def fit(self, train: RowNumbers, develop: Sequence[RowNumbers]) -> None:
-        self._borders = borders(self.staged.read(train), self._num_buckets)
+        self.borders = borders(self.staged.read(train), self.num_buckets)
         for rows in develop:
             for block in self.staged.blocks(rows):
-                ids = bucket_ids(block, self._borders)
-                self.counts += np.bincount(ids, minlength=len(self.counts))
+                self.count(self.encode(block))
 
-    def words(self, rows: RowNumbers) -> Int32Array:
-        return bucket_ids(self.staged.read(rows), self._borders)
+    def count(self, ids: Int32Array) -> None:
+        """Counts ids of rows that are not for testing."""
+        self.counts += np.bincount(ids, minlength=len(self.counts))
+
+    def encode(self, values: np.ndarray) -> Int32Array:
+        return bucket_ids(values, self.borders)
 
     def statistics(self) -> dict[str, Any]:
-        return {"borders": self._borders.tolist()}
+        return {"borders": self.borders.tolist()}
 
 
 def borders(numbers: Float32Array, num_buckets: int) -> Float32Array:
@@ -79,7 +82,25 @@ def borders(numbers: Float32Array, num_buckets: int) -> Float32Array:
     if not len(numbers):
         return np.zeros(num_buckets - 1, np.float32)
     at = np.arange(1, num_buckets) * len(numbers) // num_buckets
-    return numbers[at]
+    return numbers[at] + np.float32(0)  # -0 is 0, whichever came first
+
+
+def counted_borders(
+    numbers: Float32Array, counts: npt.NDArray[np.int64], num_buckets: int
+) -> Float32Array:
+    """`borders` of numbers that are given with their counts.
+
+    Args:
+        numbers: Distinct numbers in ascending order, (n,), without NaN.
+        counts: The count of each, (n,).
+        num_buckets: Number of buckets.
+    """
+    if not len(numbers):
+        return borders(numbers, num_buckets)
+    behind = np.cumsum(counts)
+    at = np.arange(1, num_buckets) * behind[-1] // num_buckets
+    found = numbers[np.searchsorted(behind, at, side="right")]
+    return found + np.float32(0)
 
 
 def bucket_ids(numbers: Float32Array, borders: Float32Array) -> Int32Array:

@@ -1,6 +1,6 @@
 """Numbers of a record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Float64Array = npt.NDArray[np.float64]
+Sums = tuple[Any, Any]
 
 
 class DenseColumn(RecordColumn):
@@ -27,17 +28,17 @@ class DenseColumn(RecordColumn):
 
     Args:
         feature: The feature.
-        path: The new staging file.
+        path: The new staging file, or None without one.
     """
 
     kind = "dense"
 
-    def __init__(self, feature: Dense, path: Path):
+    def __init__(self, feature: Dense, path: Path | None):
         self.name = feature.name
         self.width = feature.size
         self._feature = feature
-        self._fill: Float64Array | None = None
-        self._moments: tuple[Float64Array, Float64Array] | None = None
+        self.fill: Float64Array | None = None
+        self.moments: tuple[Float64Array, Float64Array] | None = None
         dtype = "int32" if feature.dtype == "integer" else "float32"
         width = None if feature.size == 1 else feature.size
         self.staged = StagedFile(path, dtype, width)
@@ -46,15 +47,24 @@ class DenseColumn(RecordColumn):
     def dtype(self) -> str:
         return self.staged.dtype.name
 
-    def stage(self, rows: "pl.DataFrame") -> None:
+    @property
+    def needs_fill(self) -> bool:
+        """Whether the mean stands for missing numbers."""
+        return self._feature.missing == "mean"
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether models read the mean and the deviation."""
+        return self._feature.transform == "standard"
+
+    def block(self, rows: "pl.DataFrame") -> np.ndarray:
         values = rows[self.name]
         if self.dtype == "int32":
             numbers = self._integers(values)
             if numbers is not None:
-                self.staged.append(numbers)
-                return
+                return numbers
             self.staged.widen("float32")
-        self.staged.append(self._floats(values))
+        return self._floats(values)
 
     def _integers(self, values: "pl.Series") -> Int32Array | None:
         """The numbers, or None if one of them needs more than 32 bits."""
@@ -86,48 +96,63 @@ class DenseColumn(RecordColumn):
         return as_float32(numbers)
 
     def fit(self, train: RowNumbers, develop: Sequence[RowNumbers]) -> None:
-        if self._feature.missing == "mean":
-            self._fill, _ = self._measure(train)
-        if self._feature.transform == "standard":
-            self._moments = self._measure(train)
+        def totals() -> Iterator[Sums]:
+            return map(self.totals, self.staged.blocks(train))
 
-    def _measure(self, rows: RowNumbers) -> tuple[Float64Array, Float64Array]:
-        """Mean and standard deviation of the numbers, each (width,).
+        if self.needs_fill:
+            self.fill = mean(totals(), self.width)
+        if self.needs_moments:
+            center = mean(totals(), self.width)
+            squares = (
+                self.squares(block, center)
+                for block in self.staged.blocks(train)
+            )
+            self.moments = center, np.sqrt(mean(squares, self.width))
 
-        NaN does not count. Without numbers, the mean is 0.
-        """
-        total, count = np.zeros(self.width), np.zeros(self.width)
-        for block in self.staged.blocks(rows):
-            numbers = self._filled(block).reshape(-1, self.width)
-            total += np.nansum(numbers, 0, dtype=np.float64)
-            count += len(numbers) - np.isnan(numbers).sum(0)
-        mean = total / np.maximum(count, 1)
-        squares = np.zeros(self.width)
-        for block in self.staged.blocks(rows):
-            numbers = self._filled(block).reshape(-1, self.width)
-            squares += np.nansum(np.square(numbers - mean), 0)
-        return mean, np.sqrt(squares / np.maximum(count, 1))
+    def totals(self, block: np.ndarray) -> Sums:
+        """Sums and numbers of values of a block; NaN does not count."""
+        numbers = self._filled(block).reshape(-1, self.width)
+        count = len(numbers) - np.isnan(numbers).sum(0)
+        return np.nansum(numbers, 0, dtype=np.float64), count
+
+    def squares(self, block: np.ndarray, center: Float64Array) -> Sums:
+        """As `totals`, of the squared distances to `center`, (width,)."""
+        numbers = self._filled(block).reshape(-1, self.width)
+        count = len(numbers) - np.isnan(numbers).sum(0)
+        return np.nansum(np.square(numbers - center), 0), count
 
     def _filled(self, numbers: np.ndarray) -> np.ndarray:
-        if self._fill is None:
+        if self.fill is None:
             return numbers
-        fill = as_float32(self._fill)
+        fill = as_float32(self.fill)
         if self.width == 1:
             fill = fill[0]
         return np.where(np.isnan(numbers), fill, numbers)
 
-    def words(self, rows: RowNumbers) -> Int32Array:
-        return self._filled(self.staged.read(rows)).view(np.int32)
+    def encode(self, values: np.ndarray) -> Int32Array:
+        return self._filled(values).view(np.int32)
 
     def statistics(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        if self._fill is not None:
-            found["missing"] = self._fill.tolist()
-        if self._moments is not None:
-            mean, deviation = self._moments
-            found["mean"] = mean.tolist()
+        if self.fill is not None:
+            found["missing"] = self.fill.tolist()
+        if self.moments is not None:
+            center, deviation = self.moments
+            found["mean"] = center.tolist()
             found["deviation"] = deviation.tolist()
         return found
+
+
+def mean(sums: Iterable[Sums], width: int) -> Float64Array:
+    """The mean (width,) of blocks' sums, 0 where there are no numbers.
+
+    The order of the blocks matters to the last bits.
+    """
+    total, count = np.zeros(width), np.zeros(width)
+    for added, more in sums:
+        total += added
+        count += more
+    return total / np.maximum(count, 1)
 
 
 def _as_int64(number: float | str) -> int:

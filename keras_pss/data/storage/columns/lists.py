@@ -9,7 +9,6 @@ from keras_pss.data.encoders.text_table import PADDING, TextTable
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.columns.record_column import RecordColumn
 from keras_pss.data.storage.columns.staged_file import StagedFile
-from keras_pss.data.storage.splits import RowNumbers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,24 +21,29 @@ class ListColumn(RecordColumn):
         name: Name of the feature.
         width: Maximum length of a list.
         table: The table that encodes its texts.
-        path: The new staging file.
+        path: The new staging file, or None without one.
     """
 
     kind = "ids"
 
-    def __init__(self, name: str, width: int, table: TextTable, path: Path):
+    def __init__(
+        self, name: str, width: int, table: TextTable, path: Path | None
+    ):
         self.name = name
         self.width = width
         self.table = table
         self.staged = StagedFile(path, "uint32", width)
 
-    def stage(self, rows: "pl.DataFrame") -> None:
-        lists = rows[self.name]
-        codes = self.table.codes(elements(lists))
-        self.staged.append(padded(lists, codes, self.width, PADDING))
+    def texts(self, rows: "pl.DataFrame") -> "pl.Series":
+        """The texts of all lists of a block, String (elements,)."""
+        return elements(rows[self.name])
 
-    def words(self, rows: RowNumbers) -> Int32Array:
-        return self.table.ids(self.staged.read(rows))
+    def block(self, rows: "pl.DataFrame") -> np.ndarray:
+        codes = self.table.codes(self.texts(rows))
+        return padded(rows[self.name], codes, self.width, PADDING)
+
+    def encode(self, values: np.ndarray) -> Int32Array:
+        return self.table.ids(values)
 
 
 class WeightsColumn(RecordColumn):
@@ -48,12 +52,12 @@ class WeightsColumn(RecordColumn):
     Args:
         name: Name of the feature.
         width: Maximum length of a list.
-        path: The new staging file.
+        path: The new staging file, or None without one.
     """
 
     kind = "weights"
 
-    def __init__(self, name: str, width: int, path: Path):
+    def __init__(self, name: str, width: int, path: Path | None):
         self.name = name
         self.width = width
         self.staged = StagedFile(path, "float32", width)
@@ -62,13 +66,13 @@ class WeightsColumn(RecordColumn):
     def dtype(self) -> str:
         return "float32"
 
-    def stage(self, rows: "pl.DataFrame") -> None:
+    def block(self, rows: "pl.DataFrame") -> np.ndarray:
         lists = rows[f"{self.name}:weights"]
         weights = as_float32(elements(lists).to_numpy())
-        self.staged.append(padded(lists, weights, self.width, 0))
+        return padded(lists, weights, self.width, 0)
 
-    def words(self, rows: RowNumbers) -> Int32Array:
-        return self.staged.read(rows).view(np.int32)
+    def encode(self, values: np.ndarray) -> Int32Array:
+        return values.view(np.int32)
 
 
 def elements(lists: "pl.Series") -> "pl.Series":

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_pss.data.storage.splits import RowNumbers, blocks_of
 
-_BLOCK_ROWS = 1 << 17
+BLOCK_ROWS = 1 << 17
 _MOST_SPARSE = 16  # rows read in vain for each row that is wanted
 
 
@@ -17,17 +17,23 @@ class StagedFile:
     The file is open only in between, as a log may have thousands of columns.
 
     Args:
-        path: A new file.
+        path: A new file, or None where the rows are kept elsewhere.
         dtype: NumPy dtype of a value.
         width: Number of values of a row, which is then read as an array
             (n, width), or None for one value and (n,). Default: None.
     """
 
-    def __init__(self, path: Path, dtype: str, width: int | None = None):
+    def __init__(self, path: Path | None, dtype: str, width: int | None = None):
         self.dtype = np.dtype(dtype)
-        self._path = path
+        self._held = path
         self._shape = () if width is None else (width,)
-        path.touch(exist_ok=False)
+        if path is not None:
+            path.touch(exist_ok=False)
+
+    @property
+    def _path(self) -> Path:
+        assert self._held is not None
+        return self._held
 
     def append(self, values: np.ndarray) -> None:
         """Adds rows, which are cast to the dtype."""
@@ -38,16 +44,17 @@ class StagedFile:
     def widen(self, dtype: str) -> None:
         """Casts all rows, those to come as well, to a dtype of equal size."""
         before, self.dtype = self.dtype, np.dtype(dtype)
-        if not self._path.stat().st_size:
+        if self._held is None or not self._path.stat().st_size:
             return  # An empty file cannot be mapped.
         held = np.memmap(self._path, before, "r+")
-        for start in range(0, len(held), _BLOCK_ROWS):
-            block = held[start : start + _BLOCK_ROWS]
+        for start in range(0, len(held), BLOCK_ROWS):
+            block = held[start : start + BLOCK_ROWS]
             block[:] = block.astype(self.dtype).view(before)
 
     def remove(self) -> None:
         """Deletes the file."""
-        self._path.unlink(missing_ok=True)
+        if self._held is not None:
+            self._path.unlink(missing_ok=True)
 
     def read(self, rows: RowNumbers) -> np.ndarray:
         """Values of some rows, whose numbers ascend."""
@@ -78,5 +85,5 @@ class StagedFile:
 
     def blocks(self, rows: RowNumbers) -> Iterator[np.ndarray]:
         """Values of some rows, a block at a time."""
-        for block in blocks_of(rows, _BLOCK_ROWS):
+        for block in blocks_of(rows, BLOCK_ROWS):
             yield self.read(block)

@@ -1,0 +1,1 @@
+"""What prepares logs: this machine, or Apache Beam on many."""

@@ -1,0 +1,174 @@
+"""The first pipeline: from files to blocks of valid values."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import polars as pl
+
+from keras_pss.data.engines.beam.exchange import Exchange
+from keras_pss.data.engines.beam.pipelines import Item, Step
+from keras_pss.data.engines.beam.remote_files import local_copy, worker_path
+from keras_pss.data.readers.block import Reject
+from keras_pss.data.readers.blocks import Values
+from keras_pss.data.readers.log_reader import LogReader
+from keras_pss.data.readers.source import Source
+from keras_pss.data.readers.values.caster import Caster
+from keras_pss.data.storage.columns.log_columns import LogColumns
+from keras_pss.data.storage.log_splits import split_codes
+from keras_pss.data.storage.log_staging import splits_by_time
+from keras_pss.data.storage.rejects import MAX_REJECTS
+from keras_pss.features import Schema
+
+_CUT = "cut"
+
+
+def file_items(sources: list[Source]) -> list[Item]:
+    """The items of this pipeline, one a file."""
+    return [
+        {"file": number, "path": worker_path(source)}
+        for number, source in enumerate(sources)
+    ]
+
+
+def read_step(
+    exchange: Exchange, schema: Schema, block_bytes: int, block_rows: int
+) -> Step:
+    """Reads files, each by one worker, and parses their blocks by all.
+
+    A file is read from its beginning to its end, as its checksum and the
+    line of each broken row are part of the result. The worker copies a file
+    that has a URL to its disk first.
+
+    Returns:
+        A step from the items of `file_items` to an item for each block and
+        one for each file.
+    """
+    held = schema.to_dict()
+
+    def step(files: Any) -> Any:
+        cut = files | "cut" >> beam.ParDo(
+            CutFile(held, block_bytes, block_rows)
+        ).with_outputs(_CUT, main="files")
+        blocks = (
+            cut[_CUT]
+            | "spread blocks" >> beam.Reshuffle()
+            | "parse" >> beam.ParDo(StageBlock(exchange, held))
+        )
+        return (cut["files"], blocks) | beam.Flatten()
+
+    return step
+
+
+class CutFile(beam.DoFn):
+    """Cuts files into blocks that any worker can parse.
+
+    Args:
+        schema: The schema as a dict.
+        block_bytes, rows: `block_bytes` and `block_rows` of `LogReader`.
+    """
+
+    def __init__(self, schema: dict[str, Any], block_bytes: int, rows: int):
+        self._schema = schema
+        self._bytes, self._rows = block_bytes, rows
+
+    def process(self, item: Item) -> Iterator[Any]:
+        schema = Schema.from_dict(self._schema)
+        error: Exception | None = None
+        with local_copy(item["path"]) as path:
+            reader = LogReader(
+                path, schema, block_bytes=self._bytes, block_rows=self._rows
+            )
+            (source,) = reader.sources
+            try:
+                for number, read in enumerate(reader.blocks(source)):
+                    block = item["file"], number, read
+                    yield beam.pvalue.TaggedOutput(_CUT, block)
+            except (ValueError, OSError) as found:
+                error = found
+        yield {
+            "kind": "file",
+            "file": item["file"],
+            "bytes": source.size,
+            "sha256": source.sha256,
+            "complete": source.complete,
+            "error": str(error).replace(path, item["path"]) if error else None,
+            "of_values": isinstance(error, ValueError),
+        }
+
+
+class StageBlock(beam.DoFn):
+    """Parses blocks and writes their values.
+
+    Args:
+        exchange: Where they are written.
+        schema: The schema as a dict.
+    """
+
+    def __init__(self, exchange: Exchange, schema: dict[str, Any]):
+        self._exchange = exchange
+        self._held = schema
+
+    def setup(self) -> None:
+        self._schema = Schema.from_dict(self._held)
+        self._cast = Caster(self._schema)
+
+    def process(self, block: tuple[int, int, Any]) -> Iterator[Item]:
+        file, number, read = block
+        values = self._cast(read())
+        yield {
+            "kind": "block",
+            "file": file,
+            "number": number,
+            "rows": len(values),
+            "lines": values.lines,
+            "rejects": dict(Counter(r.reason for r in values.rejects)),
+            "broken": self._rejects(values),
+            "wide": self._wide(values),
+            "frame": self._exchange.write_frame("block", values.rows),
+            "keys": self._keys(values),
+        }
+
+    def _rejects(self, values: Values) -> str | None:
+        first = values.rejects[:MAX_REJECTS]
+        if not first:
+            return None
+        return self._exchange.write_items("rejects", map(_to_item, first))
+
+    def _wide(self, values: Values) -> list[str]:
+        """The integers of which one needs more than 32 bits."""
+        found = []
+        for column in LogColumns(self._schema).dense:
+            if column.dtype == "int32":
+                column.block(values.rows)
+                if column.dtype != "int32":
+                    found.append(column.name)
+        return found
+
+    def _keys(self, values: Values) -> str | None:
+        """Writes what splits and groups read of all rows."""
+        schema, columns = self._schema, []
+        if splits_by_time(schema):
+            columns.append(values.rows["time"])
+        if schema.group is not None:
+            columns.append(values.rows["group"])
+        if schema.split.by == "column":
+            codes = split_codes(schema.split, values.rows["split"])
+            columns.append(pl.Series("split", codes))
+        if not columns:
+            return None
+        return self._exchange.write_frame("keys", pl.DataFrame(columns))
+
+
+def _to_item(reject: Reject) -> Item:
+    # JSON has no bytes; each one is a character of Latin-1.
+    return {**reject._asdict(), "raw": reject.raw.decode("latin-1")}
+
+
+def rejects_of(exchange: Exchange, name: str) -> list[Reject]:
+    """The rejects of a block, without file, with lines within the block."""
+    return [
+        Reject(**{**item, "raw": item["raw"].encode("latin-1")})
+        for item in exchange.read_items(name)
+    ]
