@@ -1,4 +1,8 @@
-"""Saves and restores the state of a run in one file, atomically."""
+"""Saves and restores the state of a run in one file, atomically.
+
+The file that a new one replaces is kept, in case that the disk breaks the new
+one.
+"""
 
 import json
 from pathlib import Path
@@ -13,8 +17,22 @@ from keras_pss.files import complete_file
 STATE = "state"
 
 
+# Integers that differ only in their sign are the same words, which one device
+# and several workers keep in variables of different types.
+_WORDS = {"uint32": "int32", "uint64": "int64"}
+
+
 class ForeignState(ValueError):
     """The state is damaged or belongs to another model."""
+
+
+class DamagedState(ForeignState):
+    """The file of the state is missing, or its content is not as written."""
+
+
+def previous(path: Path) -> Path:
+    """Where the state that the one at `path` has replaced is kept."""
+    return path.with_stem(f"{path.stem}.previous")
 
 
 def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
@@ -25,15 +43,19 @@ def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
 
     Args:
         model: A compiled model whose optimizer is built.
-        path: The `.npz` file to write. An existing file is replaced.
+        path: The `.npz` file to write. An existing file becomes the
+            `previous` one.
         state: Further state of the run, a dict that JSON can hold.
     """
     arrays: dict[str, Any] = {
         f"{index:05d}": _numbers(variable)
-        for index, variable in enumerate(_variables(model))
+        for index, variable in enumerate(variables(model))
     }
     arrays[STATE] = np.array(json.dumps(state))
-    with complete_file(path) as part, open(part, "wb") as file:
+    with (
+        complete_file(path, previous=previous(path)) as part,
+        open(part, "wb") as file,
+    ):
         np.savez(file, **arrays)
 
 
@@ -44,16 +66,17 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
         The `state` that was saved with them.
 
     Raises:
-        ForeignState: If the file is damaged or belongs to another model. Some
+        DamagedState: If the file is missing or damaged.
+        ForeignState: If it belongs to another model. In both cases, some
             variables of the model may have been restored by then.
     """
     try:
         with open_arrays(path) as arrays:
-            return _restored(_variables(model), arrays, path)
+            return _restored(variables(model), arrays, path)
     except ForeignState:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise ForeignState(
+        raise DamagedState(
             f"{path} cannot be read. Copy it again, or restart the run in "
             f"another folder. Received: {error!r}"
         ) from error
@@ -75,6 +98,8 @@ def _restored(
         value = arrays[f"{index:05d}"]
         bits = "uint16" if variable.dtype == "bfloat16" else variable.dtype
         wanted = np.dtype(bits)
+        if _word(value.dtype) == _word(wanted):
+            value = value.view(wanted)
         if value.shape != tuple(variable.shape) or value.dtype != wanted:
             raise ForeignState(
                 f"{path} must hold {variable.path} of shape "
@@ -93,5 +118,10 @@ def _numbers(variable: Any) -> np.ndarray:
     return value.view(np.uint16) if variable.dtype == "bfloat16" else value
 
 
-def _variables(model: keras.Model) -> list[Any]:
+def _word(dtype: np.dtype[Any]) -> str:
+    return _WORDS.get(dtype.name, dtype.name)
+
+
+def variables(model: keras.Model) -> list[Any]:
+    """All variables of a compiled model, in the order of its states."""
     return [*model.variables, *model.optimizer.variables]
