@@ -172,6 +172,12 @@ def _connected(
                 "prepare` wrote, which each worker can read. "
                 f"Received: data={data!r}"
             )
+        cluster = distribution.read_cluster()
+        if cluster.index == 0:
+            typer.echo(
+                f"keras-pss: connecting {len(cluster.addresses)} workers",
+                err=True,
+            )
     return distribution.connect(kind)
 
 

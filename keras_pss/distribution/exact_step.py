@@ -48,9 +48,9 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
                 for g in gradients
             ]
         model.optimizer.apply_gradients(zip(gradients, trained, strict=True))
-        rows = tf.cast(tf.shape(weights)[0], loss.dtype)
-        # Of all replicas, whether or not metrics are summed over them.
-        whole, rows = tf.unstack(context.all_reduce("SUM", tf.stack([loss, rows])))
+        # Metrics are summed over the replicas of some strategies only.
+        both = [tf.cast(n, tf.float32) for n in (loss, tf.shape(weights)[0])]
+        whole, rows = tf.unstack(context.all_reduce("SUM", tf.stack(both)))
         for metric in model.metrics:
             if metric.name == "loss":
                 metric.update_state(whole, sample_weight=rows)

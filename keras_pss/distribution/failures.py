@@ -31,10 +31,12 @@ def worker_lost(worker: int, workers: int) -> Iterator[None]:
     try:
         yield
     except _LOST as error:
-        first = (str(error.message).splitlines() or [""])[0][:_LONGEST]
+        lines = str(error.message).splitlines()
+        told = [line for line in lines if "ollective" in line] or lines or [""]
         raise WorkerLost(
             f"Worker {worker} of {workers} stopped, because another worker "
             "stopped or cannot be reached; the other workers' messages say "
             "why. Start all workers again to resume from the last checkpoint "
-            f"(`resume`, --resume). Received: {first}"
+            f"(`resume`, --resume). Received: "
+            f"{told[0][:_LONGEST]}"
         ) from error

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
+from keras_pss.layers.base.walk import every
 
 
 class Replicas:
@@ -99,6 +100,10 @@ class Replicas:
             callbacks: As in `model.fit`.
             verbose: As in `model.fit`; other workers than the chief print
                 nothing.
+
+        Raises:
+            ValueError: If the model normalizes by the rows of a batch.
+            OSError: `WorkerLost` if another worker has stopped.
         """
         settings = {
             "epochs": epochs,
@@ -111,6 +116,7 @@ class Replicas:
             # The order of batches is the caller's.
             model.fit(batches, shuffle=False, **settings)
             return
+        _check_layers(model)
         parts = self.strategy.distribute_datasets_from_function(
             lambda _: split_batches(batches, self.count, *self._own())
         )
@@ -129,3 +135,12 @@ class Replicas:
 
     def _fit(self, model: keras.Model, parts: Any, settings: Any) -> None:
         model.fit(parts, shuffle=False, **settings)
+
+
+def _check_layers(model: keras.Model) -> None:
+    for layer in every(model, keras.layers.BatchNormalization):
+        raise ValueError(
+            "Replicas cannot normalize by the rows of a whole batch, of which "
+            "each has a part. Use keras.layers.LayerNormalization. "
+            f"Received: layer '{layer.name}', a BatchNormalization"
+        )

@@ -17,11 +17,6 @@ from keras_pss.files import complete_file
 STATE = "state"
 
 
-# Integers that differ only in their sign are the same words, which one device
-# and several workers keep in variables of different types.
-_WORDS = {"uint32": "int32", "uint64": "int64"}
-
-
 class ForeignState(ValueError):
     """The state is damaged or belongs to another model."""
 
@@ -98,8 +93,7 @@ def _restored(
         value = arrays[f"{index:05d}"]
         bits = "uint16" if variable.dtype == "bfloat16" else variable.dtype
         wanted = np.dtype(bits)
-        if _word(value.dtype) == _word(wanted):
-            value = value.view(wanted)
+        value = _as_integers(value, wanted)
         if value.shape != tuple(variable.shape) or value.dtype != wanted:
             raise ForeignState(
                 f"{path} must hold {variable.path} of shape "
@@ -118,8 +112,13 @@ def _numbers(variable: Any) -> np.ndarray:
     return value.view(np.uint16) if variable.dtype == "bfloat16" else value
 
 
-def _word(dtype: np.dtype[Any]) -> str:
-    return _WORDS.get(dtype.name, dtype.name)
+def _as_integers(value: np.ndarray, wanted: np.dtype[Any]) -> np.ndarray:
+    """The same integers, which several workers keep in other types."""
+    if value.dtype.kind not in "iu" or wanted.kind not in "iu":
+        return value
+    found = value.astype(wanted)
+    same = np.array_equal(found.astype(value.dtype), value)
+    return found if same else value
 
 
 def variables(model: keras.Model) -> list[Any]:

@@ -205,8 +205,9 @@ def fit(
         calibration=best.calibration,
         calibration_bound=best.calibration_bound,
     )
-    for warning in fitted.warnings():
-        logger.warning(warning)
+    if replicas.is_chief:
+        for warning in fitted.warnings():
+            logger.warning(warning)
     return fitted
 
 
