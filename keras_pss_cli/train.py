@@ -7,10 +7,12 @@ options stand with their help.
 
 import inspect
 import json
+import os
 import re
 import runpy
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
@@ -144,18 +146,37 @@ def train(
             chosen.check_log(log)
         if planned:
             check_plan(planned, log, str(plan))
-        report = train_run(
-            log,
-            config,
-            out,
-            verbose=1 if sys.stdout.isatty() else 2,
-            resume=resume,
-            notes=chosen.notes_of_report() if chosen else {},
-            replicas=replicas,
-        )
+        with _worker_lost():
+            report = train_run(
+                log,
+                config,
+                out,
+                verbose=1 if sys.stdout.isatty() else 2,
+                resume=resume,
+                notes=chosen.notes_of_report() if chosen else {},
+                replicas=replicas,
+            )
     if replicas.is_chief:
         show(report)
         typer.echo(f"Report, model, SavedModel and plots are in {out}")
+
+
+@contextmanager
+def _worker_lost() -> Iterator[None]:
+    """Ends this process at once if another worker has stopped.
+
+    TensorFlow's threads may wait for that worker, and Python for them.
+    """
+    from keras_pss.distribution import WorkerLost
+
+    try:
+        yield
+    except WorkerLost as error:
+        message = str(error).replace("`resume`", "--resume")
+        typer.echo(f"keras-pss: {message}", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
 
 
 def _connected(

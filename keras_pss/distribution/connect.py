@@ -63,7 +63,9 @@ def _mirrored(devices: Sequence[str] | None) -> Replicas:
     if devices is None:
         found = tf.config.list_logical_devices("GPU")
         found = found or tf.config.list_logical_devices("CPU")
-        devices = [f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in found]
+        devices = [
+            f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in found
+        ]
     if len(devices) < 2:
         raise ValueError(
             "distribute='mirrored' needs several devices. Leave it out to "

@@ -102,7 +102,9 @@ def _share_of_loss(
 
     def one_more(value: tf.Tensor, fill: float) -> tf.Tensor:
         padding = [[0, 1]] + [[0, 0]] * (value.shape.rank - 1)
-        return tf.pad(value, padding, constant_values=tf.cast(fill, value.dtype))
+        return tf.pad(
+            value, padding, constant_values=tf.cast(fill, value.dtype)
+        )
 
     return model.compute_loss(
         x,

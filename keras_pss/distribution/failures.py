@@ -36,7 +36,7 @@ def worker_lost(worker: int, workers: int) -> Iterator[None]:
         raise WorkerLost(
             f"Worker {worker} of {workers} stopped, because another worker "
             "stopped or cannot be reached; the other workers' messages say "
-            "why. Start all workers again to resume from the last checkpoint "
-            f"(`resume`, --resume). Received: "
+            "why. Start all workers again, from the last checkpoint, "
+            "with `resume`. Received: "
             f"{told[0][:_LONGEST]}"
         ) from error

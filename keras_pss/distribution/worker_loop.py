@@ -69,5 +69,7 @@ def worker_loop(
 
 def _first(strategy: Any, found: dict[str, Any]) -> dict[str, float]:
     """Metrics as numbers; they are the same on all replicas."""
-    local = {k: strategy.experimental_local_results(v) for k, v in found.items()}
+    local = {
+        k: strategy.experimental_local_results(v) for k, v in found.items()
+    }
     return {name: float(values[0]) for name, values in local.items()}

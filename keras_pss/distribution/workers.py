@@ -68,7 +68,9 @@ class Workers(Replicas):
             # bfloat16 has no name in NumPy that others could read.
             value = keras.ops.convert_to_numpy(variable)
             sent = self._bytes(value.tobytes(), value.nbytes)
-            variable.assign(np.frombuffer(sent, value.dtype).reshape(value.shape))
+            variable.assign(
+                np.frombuffer(sent, value.dtype).reshape(value.shape)
+            )
 
     def _text(self, text: str) -> str:
         content = text.encode()

@@ -1,10 +1,11 @@
 """Saves and restores the state of a run in one file, atomically.
 
-The file that a new one replaces is kept, in case that the disk breaks the new
-one.
+There are two files of each state, in case that the disk breaks one: the one
+before the newest, or a copy.
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from keras_pss.arrays import Arrays, open_arrays
 from keras_pss.files import complete_file
+
+logger = logging.getLogger(__name__)
 
 STATE = "state"
 
@@ -25,12 +28,14 @@ class DamagedState(ForeignState):
     """The file of the state is missing, or its content is not as written."""
 
 
-def previous(path: Path) -> Path:
-    """Where the state that the one at `path` has replaced is kept."""
-    return path.with_stem(f"{path.stem}.previous")
+def second(path: Path) -> Path:
+    """The other file of a state: the one before it, or its copy."""
+    return path.with_stem(f"{path.stem}.second")
 
 
-def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
+def save(
+    model: keras.Model, path: Path, state: dict[str, Any], copy: bool = False
+) -> None:
     """Writes all variables of a compiled model, and the state of the run.
 
     The variables include the dropout seeds, the optimizer's slots and its step
@@ -38,9 +43,11 @@ def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
 
     Args:
         model: A compiled model whose optimizer is built.
-        path: The `.npz` file to write. An existing file becomes the
-            `previous` one.
+        path: The `.npz` file to write. An existing file becomes the `second`
+            one.
         state: Further state of the run, a dict that JSON can hold.
+        copy: Whether the `second` file is then replaced by a copy of the new
+            one. Default: False.
     """
     arrays: dict[str, Any] = {
         f"{index:05d}": _numbers(variable)
@@ -48,10 +55,13 @@ def save(model: keras.Model, path: Path, state: dict[str, Any]) -> None:
     }
     arrays[STATE] = np.array(json.dumps(state))
     with (
-        complete_file(path, previous=previous(path)) as part,
+        complete_file(path, previous=second(path)) as part,
         open(part, "wb") as file,
     ):
         np.savez(file, **arrays)
+    if copy:
+        with complete_file(second(path)) as part, open(part, "wb") as file:
+            np.savez(file, **arrays)
 
 
 def restore(model: keras.Model, path: Path) -> dict[str, Any]:
@@ -75,6 +85,21 @@ def restore(model: keras.Model, path: Path) -> dict[str, Any]:
             f"{path} cannot be read. Copy it again, or restart the run in "
             f"another folder. Received: {error!r}"
         ) from error
+
+
+def restore_either(model: keras.Model, path: Path) -> dict[str, Any]:
+    """Restores a state or, if its file is damaged, the copy of it.
+
+    Raises:
+        ForeignState: As of `restore`.
+    """
+    try:
+        return restore(model, path)
+    except DamagedState as error:
+        if not second(path).is_file():
+            raise
+        logger.warning("The copy of a checkpoint is used: %s", error)
+        return restore(model, second(path))
 
 
 def _restored(

@@ -187,7 +187,7 @@ def fit(
             folder / NAN_BATCH,
         )
     if replicas.is_chief:
-        checkpoint.restore(model, folder / BEST)
+        checkpoint.restore_either(model, folder / BEST)
     done = len(save.history["val_auc"])
     fitted = Fitted(
         model=model,

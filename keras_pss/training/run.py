@@ -160,7 +160,7 @@ def _on_one_device(
 ) -> Fitted:
     model = model_for(rows, config)
     model.optimizer.build(model.trainable_variables)
-    checkpoint.restore(model, out / BEST)
+    checkpoint.restore_either(model, out / BEST)
     return replace(fitted, model=model, scorer=Scorer(model, rows))
 
 
@@ -205,7 +205,7 @@ def _end(
     write_json(report, out / REPORT_FILE)
     for path in (out / LATEST, out / BEST):
         path.unlink(missing_ok=True)
-        checkpoint.previous(path).unlink(missing_ok=True)
+        checkpoint.second(path).unlink(missing_ok=True)
     return report
 
 

@@ -131,7 +131,7 @@ class BestModel(keras.callbacks.Callback):
             )
             # A kill after this line still leaves the best checkpoint on disk.
             if self.writes:
-                checkpoint.save(self.model, self.path, self.state())
+                checkpoint.save(self.model, self.path, self.state(), copy=True)
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
 
@@ -308,8 +308,8 @@ class SaveState(keras.callbacks.Callback):
     def restore(self, model: keras.Model) -> dict[str, Any]:
         """Restores the saved state of the model.
 
-        If a file is damaged, the previous one is used, and the rounds since
-        then are repeated.
+        If its file is damaged, the previous one is used, and the round since
+        then is repeated.
 
         Returns:
             The state, with that of the best checkpoint as `best`; or that of a
@@ -348,7 +348,7 @@ class SaveState(keras.callbacks.Callback):
 
 
 def _both(path: Path) -> tuple[Path, Path]:
-    return path, checkpoint.previous(path)
+    return path, checkpoint.second(path)
 
 
 def _missing(path: Path) -> checkpoint.DamagedState:
