@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-TIMEOUT = 120  # seconds, for a job that hangs
+TIMEOUT = 300  # seconds, for a job that hangs on a busy machine
 
 
 def configs(count):

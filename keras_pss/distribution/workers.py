@@ -65,7 +65,6 @@ class Workers(Replicas):
 
     def send(self, variables: Iterable[Any]) -> None:
         for variable in variables:
-            # bfloat16 has no name in NumPy that others could read.
             value = keras.ops.convert_to_numpy(variable)
             sent = self._bytes(value.tobytes(), value.nbytes)
             variable.assign(
