@@ -45,6 +45,7 @@ _ON_DEMAND = (
     "comparison",
     "convert",
     "data",
+    "distribution",
     "features",
     "metrics",
     "optimizers",

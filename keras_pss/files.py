@@ -107,7 +107,10 @@ def complete_folder(
 
 @contextmanager
 def complete_file(
-    path: Path, overwrite: bool = True, argument: str = "path"
+    path: Path,
+    overwrite: bool = True,
+    argument: str = "path",
+    previous: Path | None = None,
 ) -> Iterator[Path]:
     """Yields a staging path whose file is renamed to `path` on success.
 
@@ -118,6 +121,9 @@ def complete_file(
         path: The target file. Symbolic links are resolved.
         overwrite: Whether to replace an existing file.
         argument: The caller's name for `path` in error messages.
+        previous: Where the replaced file is kept, in the same folder. A
+            process that is killed in between leaves it there and no `path`.
+            Default: None, it is not kept.
 
     Raises:
         TargetExistsError: `path` exists and may not be replaced. It is raised
@@ -142,6 +148,8 @@ def complete_file(
         yield part
         _sync(part)
         if overwrite:
+            if previous is not None and path.exists():
+                os.replace(path, previous)
             os.replace(part, path)
         else:
             try:

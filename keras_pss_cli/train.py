@@ -7,10 +7,12 @@ options stand with their help.
 
 import inspect
 import json
+import os
 import re
 import runpy
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
@@ -99,6 +101,15 @@ def train(
             help="Resume a run that was stopped, with the same options.",
         ),
     ] = False,
+    distribute: Annotated[
+        Word,
+        option(
+            "Train on several devices: 'mirrored' on those of this process, "
+            "'multi-worker' with the other processes that the environment "
+            "variable TF_CONFIG names. Each step divides --batch-size among "
+            "them. Default: one device."
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         option("Number of rows of --data synthetic. Default: 300000."),
@@ -110,10 +121,13 @@ def train(
     **given: Any,
 ) -> None:
     """Train a model; test and export its best checkpoint."""
-    if not resume:
-        check_new(out)
     changes = changed(given)
+    if distribute is None and not resume:
+        check_new(out)
     load()
+    replicas = _connected(distribute, data, rows, scale)
+    if not resume:
+        replicas.on_chief(lambda: check_new(out))
     planned = _planned(plan, changes)
     changes = {**changes, **(planned.settings() if planned else {})}
     from keras_pss.data.locate import open_click_log
@@ -132,16 +146,60 @@ def train(
             chosen.check_log(log)
         if planned:
             check_plan(planned, log, str(plan))
-        report = train_run(
-            log,
-            config,
-            out,
-            verbose=1 if sys.stdout.isatty() else 2,
-            resume=resume,
-            notes=chosen.notes_of_report() if chosen else {},
-        )
-    show(report)
-    typer.echo(f"Report, model, SavedModel and plots are in {out}")
+        with _worker_lost():
+            report = train_run(
+                log,
+                config,
+                out,
+                verbose=1 if sys.stdout.isatty() else 2,
+                resume=resume,
+                notes=chosen.notes_of_report() if chosen else {},
+                replicas=replicas,
+            )
+    if replicas.is_chief:
+        show(report)
+        typer.echo(f"Report, model, SavedModel and plots are in {out}")
+
+
+@contextmanager
+def _worker_lost() -> Iterator[None]:
+    """Ends this process at once if another worker has stopped.
+
+    TensorFlow's threads may wait for that worker, and Python for them.
+    """
+    from keras_pss.distribution import WorkerLost
+
+    try:
+        yield
+    except WorkerLost as error:
+        message = str(error).replace("`resume`", "--resume")
+        typer.echo(f"keras-pss: {message}", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
+
+
+def _connected(
+    kind: str | None, data: str, rows: int | None, scale: float | None
+) -> Any:
+    """The replicas of --distribute."""
+    from keras_pss import distribution
+
+    if kind == "multi-worker":
+        prepared = (Path(data) / "metadata.json").is_file()
+        if not prepared or rows is not None or scale is not None:
+            raise ValueError(
+                "`data` of several workers must be a folder that `keras-pss "
+                "prepare` wrote, which each worker can read. "
+                f"Received: data={data!r}"
+            )
+        cluster = distribution.read_cluster()
+        if cluster.index == 0:
+            typer.echo(
+                f"keras-pss: connecting {len(cluster.addresses)} workers",
+                err=True,
+            )
+    return distribution.connect(kind)
 
 
 def _planned(path: Path | None, changes: dict[str, Any]) -> Any:

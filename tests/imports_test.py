@@ -25,6 +25,7 @@ ALLOWED = {
     "metrics": set(),
     "optimizers": {"keras_internals", "ops"},
     "layers": {"keras_internals", "messages", "ops", "optimizers"},
+    "distribution": {"layers"},
     "planning": {
         "files",
         "layers",
@@ -61,6 +62,7 @@ ALLOWED = {
         "callbacks",
         "convert",
         "data",
+        "distribution",
         "features",
         "files",
         "layers",
@@ -128,6 +130,7 @@ FEATURES = {"keras_pss", "pydantic", "tomlkit"} | set(sys.stdlib_module_names)
 TENSORFLOW = (
     "comparison/worker_process.py",
     "data/",
+    "distribution/",
     "serving/",
     "training/",
     "native/tensorflow_kernels.py",

@@ -13,6 +13,7 @@ import numpy as np
 from keras import backend, ops
 
 from keras_pss.native import tracing
+from keras_pss.ops.sketches import replicas
 
 Tensor = Any
 
@@ -33,9 +34,12 @@ def index_dtype() -> str:
     """Dtype of 32-bit index tables that training steps read and write.
 
     TensorFlow keeps int32 variables in host memory, where code compiled by XLA
-    for a GPU cannot read them; it places uint32 variables on the device.
+    for a GPU cannot read them; it places uint32 variables on the device. Its
+    workers exchange int32 but no uint32, and Keras compiles nothing for them.
     """
-    return "uint32" if backend.backend() == "tensorflow" else "int32"
+    if backend.backend() != "tensorflow":
+        return "int32"
+    return "int32" if replicas.many_workers() else "uint32"
 
 
 def find(sorted_ids: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.distribution import Replicas
 from keras_pss.layers.composite import log_tables
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.planned.choices import is_auto
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
 from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
@@ -107,6 +109,7 @@ def fit(
     folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
+    replicas: Replicas | None = None,
 ) -> Fitted:
     """Trains a model with early stopping on the validation metric.
 
@@ -121,6 +124,9 @@ def fit(
         folder: Folder of the state.
         callbacks: Further callbacks, called before the state is saved.
         verbose: The `verbose` argument of `model.fit`.
+        replicas: Replicas in whose scope the model was built. The chief alone
+            reads and writes `folder`, and has the best checkpoint at the end.
+            Default: None, one device.
 
     Raises:
         ValueError: If the loss is NaN before the first evaluation. The batch
@@ -129,24 +135,30 @@ def fit(
     rounds = config.rounds(data.rows("train"))
     steps = rounds.steps
     total = config.epochs * rounds.epoch
-    model.optimizer.build(model.trainable_variables)
+    replicas = replicas or Replicas()
+    with replicas.scope():
+        model.optimizer.build(model.trainable_variables)
     guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
     best = BestModel(
-        lambda: scorer.metrics("validation"),
+        lambda: _validated(scorer, replicas),
         folder / BEST,
         config.patience * rounds.of_epoch,
         guard,
         config.monitor,
+        replicas.is_chief,
     )
     save = SaveState(folder / LATEST, best, times)
-    state = save.restore(model)
+    state = replicas.on_chief(lambda: save.restore(model))
+    save.adopt(state)
+    if state["round"]:
+        replicas.send(checkpoint.variables(model))
     if not state["stopped"] and state["round"] < rounds.count:
-        model.fit(
+        replicas.fit(
+            model,
             data.stream(config.batch_size, config.seed, state["round"] * steps),
             epochs=rounds.count,
             initial_epoch=state["round"],
             steps_per_epoch=steps,
-            shuffle=False,  # the stream is already shuffled
             callbacks=[
                 times,
                 guard,
@@ -160,7 +172,8 @@ def fit(
             verbose=verbose,
         )
     if guard.step is not None:
-        _keep_batch(data, config, guard.step, folder / NAN_BATCH)
+        if replicas.is_chief:
+            _keep_batch(data, config, guard.step, folder / NAN_BATCH)
         if not best.best_round:
             raise ValueError(
                 f"The loss was NaN after {guard.step} steps, before the first "
@@ -173,7 +186,8 @@ def fit(
             guard.step,
             folder / NAN_BATCH,
         )
-    checkpoint.restore(model, folder / BEST)
+    if replicas.is_chief:
+        checkpoint.restore_either(model, folder / BEST)
     done = len(save.history["val_auc"])
     fitted = Fitted(
         model=model,
@@ -191,9 +205,16 @@ def fit(
         calibration=best.calibration,
         calibration_bound=best.calibration_bound,
     )
-    for warning in fitted.warnings():
-        logger.warning(warning)
+    if replicas.is_chief:
+        for warning in fitted.warnings():
+            logger.warning(warning)
     return fitted
+
+
+def _validated(scorer: Scorer, replicas: Replicas) -> Metrics:
+    """The chief's metrics of validation rows, so that all workers agree."""
+    found = replicas.on_chief(lambda: scorer.metrics("validation").as_dict())
+    return Metrics(**found)
 
 
 def limits(config: RunConfig, data: ClickLog) -> Limits | None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,19 @@ import keras
 
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.distribution import Replicas
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.planning import memory_report
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
-from keras_pss.training import plots
+from keras_pss.training import checkpoint, plots
 from keras_pss.training.build_model import methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
 from keras_pss.training.raw_rows import raw_rows
+from keras_pss.training.scorer import Scorer
 
 MODEL_FILE = "model.keras"
 ENCODER_FILE = "encoder"
@@ -34,6 +37,7 @@ def train(
     verbose: str | int = "auto",
     resume: bool = False,
     notes: dict[str, Any] | None = None,
+    replicas: Replicas | None = None,
 ) -> dict[str, Any]:
     """Trains a model on prepared rows.
 
@@ -54,14 +58,18 @@ def train(
             bit-equal to that of a run that was not stopped. A run that has not
             started yet is started; for a complete run, its report is returned.
         notes: Further entries of the report, such as a paper's results.
+        replicas: Replicas to train on, from `distribution.connect`. Each
+            worker calls this function with the same arguments; the chief alone
+            writes to `out`. Default: None, one device.
 
     Returns:
-        The report, as written.
+        The report, as written; on all workers.
 
     Raises:
         ValueError: If the folder holds another run, the data has no test rows
-            or a damaged shard, or training diverges before the first
-            evaluation.
+            or a damaged shard, training diverges before the first evaluation,
+            or the settings do not fit the replicas.
+        OSError: `distribution.WorkerLost` if another worker has stopped.
     """
     out = Path(out)
     if keras.backend.backend() != "tensorflow":
@@ -70,23 +78,101 @@ def train(
             "KERAS_BACKEND=tensorflow. "
             f"Received: backend={keras.backend.backend()}"
         )
+    replicas = replicas or Replicas()
+    check_replicas(replicas, config)
     rows = as_click_log(data)
     rows.check()
     asked = {"config": config.as_dict(), "data": rows.fingerprint()}
-    _check_folder(out, asked, resume)
-    if (out / REPORT_FILE).exists():
-        return _read(out / REPORT_FILE)
+    _check_same(asked, replicas)
+    done = replicas.on_chief(lambda: _finished(out, asked, resume))
+    if done is not None:
+        return done
     # Raises errors of the settings before anything is written.
-    model = model_for(rows, config)
+    with replicas.scope():
+        model = model_for(rows, config)
     rows.verify()
+    replicas.on_chief(lambda: _begin(out, asked, rows))
+    callbacks = []
+    if replicas.is_chief:
+        callbacks.append(
+            keras.callbacks.TensorBoard(
+                str(out / "tensorboard"), write_graph=False
+            )
+        )
+    fitted = fit(model, rows, config, out, callbacks, verbose, replicas)
+    if replicas.strategy is not None and replicas.is_chief:
+        # What follows is that of one device: no variable has copies.
+        fitted = _on_one_device(fitted, rows, config, out)
+    return replicas.on_chief(
+        lambda: _end(fitted, rows, config, out, notes, replicas)
+    )
+
+
+def check_replicas(replicas: Replicas, config: RunConfig) -> None:
+    """Raises ValueError if a run with these settings cannot be distributed."""
+    if replicas.strategy is None:
+        return
+    replicas.check_batch_size(config.batch_size)
+    if config.jit_compile is True:
+        raise ValueError(
+            "XLA does not compile the steps of several replicas. Leave out "
+            "`jit_compile` or `distribute`. Received: jit_compile=True"
+        )
+    if config.precision == "mixed_float16" and replicas.workers > 1:
+        raise ValueError(
+            "Several workers cannot agree on the scale of float16's loss. "
+            "Choose precision 'mixed_bfloat16'. "
+            f"Received: precision={config.precision!r}"
+        )
+
+
+def _begin(out: Path, asked: dict[str, Any], rows: ClickLog) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(asked, out / RUN_FILE)
     rows.save_ids(out / ENCODER_FILE)
-    tensorboard = keras.callbacks.TensorBoard(
-        str(out / "tensorboard"), write_graph=False
-    )
-    fitted = fit(model, rows, config, out, [tensorboard], verbose)
 
+
+def _finished(
+    out: Path, asked: dict[str, Any], resume: bool
+) -> dict[str, Any] | None:
+    """The report of a complete run, or None."""
+    _check_folder(out, asked, resume)
+    if (out / REPORT_FILE).exists():
+        return _read(out / REPORT_FILE)
+    return None
+
+
+def _check_same(asked: dict[str, Any], replicas: Replicas) -> None:
+    """Raises ValueError unless all workers have the chief's task."""
+    mine = json.loads(json.dumps(asked))
+    if (chief := replicas.on_chief(lambda: mine)) == mine:
+        return
+    name = "settings" if chief["data"] == mine["data"] else "rows or ids"
+    raise ValueError(
+        "All workers must train with the same settings on the same prepared "
+        f"rows. Received: worker {replicas.worker} with other {name} than "
+        "worker 0"
+    )
+
+
+def _on_one_device(
+    fitted: Fitted, rows: ClickLog, config: RunConfig, out: Path
+) -> Fitted:
+    model = model_for(rows, config)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.restore_either(model, out / BEST)
+    return replace(fitted, model=model, scorer=Scorer(model, rows))
+
+
+def _end(
+    fitted: Fitted,
+    rows: ClickLog,
+    config: RunConfig,
+    out: Path,
+    notes: dict[str, Any] | None,
+    replicas: Replicas,
+) -> dict[str, Any]:
+    """Tests, exports and reports a run; returns the report."""
     labels, probabilities = fitted.scorer.whole("test")
     metrics = Metrics.of(labels, probabilities, rows.groups("test"))
     told = report_of(rows, config, fitted)
@@ -103,6 +189,7 @@ def train(
     report = {
         **(notes or {}),
         **told,
+        **_placed(replicas),
         "served_bytes": memory_report(fitted.model).total.serving_bytes,
         **metrics.as_dict(),
         "sources": rows.sources(),
@@ -116,9 +203,16 @@ def train(
     plots.roc(labels, probabilities, metrics, out / "plots")
     plots.calibration(labels, probabilities, out / "plots")
     write_json(report, out / REPORT_FILE)
-    for name in (LATEST, BEST):
-        (out / name).unlink(missing_ok=True)
+    for path in (out / LATEST, out / BEST):
+        path.unlink(missing_ok=True)
+        checkpoint.second(path).unlink(missing_ok=True)
     return report
+
+
+def _placed(replicas: Replicas) -> dict[str, Any]:
+    if replicas.strategy is None:
+        return {}
+    return {"workers": replicas.workers, "replicas": replicas.count}
 
 
 def report_of(

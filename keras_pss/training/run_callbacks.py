@@ -67,6 +67,7 @@ class BestModel(keras.callbacks.Callback):
         guard: Records a loss of NaN. It must precede this callback.
         monitor: Metric that selects the best checkpoint: `"auc"` or
             `"logloss"`.
+        writes: Whether this process writes the checkpoint. Default: True.
 
     Attributes:
         best: Best value of the metric; None before the first evaluation.
@@ -87,8 +88,10 @@ class BestModel(keras.callbacks.Callback):
         patience: int,
         guard: StopOnNaN,
         monitor: str = "auc",
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.score = score
         self.path = path
         self.patience = patience
@@ -127,7 +130,8 @@ class BestModel(keras.callbacks.Callback):
                 LARGEST_BIAS, 3 / math.sqrt(metrics.clicks)
             )
             # A kill after this line still leaves the best checkpoint on disk.
-            checkpoint.save(self.model, self.path, self.state())
+            if self.writes:
+                checkpoint.save(self.model, self.path, self.state(), copy=True)
         elif epoch + 1 - self.best_round >= self.patience:
             self.model.stop_training = True
 
@@ -296,22 +300,75 @@ class SaveState(keras.callbacks.Callback):
             "history": self.history,
             "seconds": self.times.seconds,
             "medians": self.times.medians,
+            "best_round": self.best.best_round,
         }
-        checkpoint.save(self.model, self.path, state)
+        if self.best.writes:
+            checkpoint.save(self.model, self.path, state)
 
     def restore(self, model: keras.Model) -> dict[str, Any]:
-        """Restores the saved state of the model and the callbacks.
+        """Restores the saved state of the model.
+
+        If its file is damaged, the previous one is used, and the round since
+        then is repeated.
 
         Returns:
-            The state; that of a run before its first step if none is saved.
+            The state, with that of the best checkpoint as `best`; or that of a
+            run before its first step if none is saved.
+
+        Raises:
+            checkpoint.ForeignState: If no saved state can be used.
         """
-        if not self.path.is_file():
-            return {"round": 0, "stopped": False}
-        # After a kill between the two writes, the best checkpoint is one round
-        # ahead of the state: it is valid, and that round is repeated.
-        self.best.restore(checkpoint.restore(model, self.best.path))
-        state = checkpoint.restore(model, self.path)
+        if not any(path.is_file() for path in _both(self.path)):
+            return {"round": 0, "stopped": False, "best": None}
+        bests, errors = _readable(model, self.best.path)
+        states, others = _readable(model, self.path)
+        for path, state in states.items():
+            # After a kill between the two writes, the best checkpoint is one
+            # round ahead of the state: it is valid, and that round is repeated.
+            least = state.get("best_round", 0)
+            usable = [p for p in bests if bests[p]["best_round"] >= least]
+            if usable:
+                for error in (*errors, *others):
+                    logger.warning("The previous state is used: %s", error)
+                checkpoint.restore(model, path)
+                # The next save keeps the state that was used.
+                path.replace(self.path)
+                usable[0].replace(self.best.path)
+                return {**state, "best": bests[usable[0]]}
+        raise (*others, *errors, _missing(self.best.path))[0]
+
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Gives the callbacks a state that `restore` returned."""
+        if state["best"] is None:
+            return
+        self.best.restore(state["best"])
         self.history = state["history"]
         self.times.seconds = state["seconds"]
         self.times.medians = state["medians"]
-        return state
+
+
+def _both(path: Path) -> tuple[Path, Path]:
+    return path, checkpoint.second(path)
+
+
+def _missing(path: Path) -> checkpoint.DamagedState:
+    return checkpoint.DamagedState(
+        f"{path}, the best checkpoint of the saved state, is missing. Copy it "
+        "again, or restart the run in another folder. Received: no such file"
+    )
+
+
+def _readable(
+    model: keras.Model, path: Path
+) -> tuple[dict[Path, dict[str, Any]], list[checkpoint.DamagedState]]:
+    """States at a path and before it, newest first, and errors of damage."""
+    found: dict[Path, dict[str, Any]] = {}
+    errors = []
+    for each in _both(path):
+        if not each.is_file():
+            continue
+        try:
+            found[each] = checkpoint.restore(model, each)
+        except checkpoint.DamagedState as error:
+            errors.append(error)
+    return found, errors

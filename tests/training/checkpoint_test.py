@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
+from keras_pss.training.run_callbacks import (
+    BestModel,
+    SaveState,
+    StepTimes,
+    StopOnNaN,
+)
 
 pytestmark = pytest.mark.tf_only
 
@@ -82,3 +89,69 @@ def test_states_that_no_run_has(tmp_path, change):
     np.savez(path, **content)
     with pytest.raises(checkpoint.ForeignState, match="estart the run"):
         checkpoint.restore(model, path)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """Callbacks of a run that was stopped after three rounds."""
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    model.stop_training = False
+    scores = iter([0.5, 0.7, 0.6])
+    best = BestModel(
+        lambda: Metrics(next(scores), 0.5, 1, 1, 9, 4),
+        tmp_path / "best.npz",
+        9,
+        StopOnNaN(1),
+    )
+    times = StepTimes()
+    save = SaveState(tmp_path / "state.npz", best, times)
+    best.set_model(model)
+    save.set_model(model)
+    for round in range(3):
+        model.set_weights([np.full((1, 1), round + 1.0), np.zeros(1)])
+        logs = {"loss": 1.0}
+        best.on_epoch_end(round, logs)
+        save.on_epoch_end(round, logs)
+    return save, model
+
+
+@pytest.mark.parametrize(
+    ("damaged", "missing", "round"),
+    [
+        ([], [], 3),
+        (["state"], [], 2),
+        ([], ["state"], 2),
+        (["best"], [], 3),
+        ([], ["best"], 3),
+        (["state", "best"], [], 2),
+        (["state.second", "best.second"], [], 3),
+        ([], ["state", "state.second"], 0),
+        (["state", "state.second"], [], None),
+        (["best", "best.second"], [], None),
+        ([], ["best", "best.second"], None),
+    ],
+)
+def test_the_other_file_is_used_where_one_is_damaged(
+    stopped, tmp_path, damaged, missing, round
+):
+    save, model = stopped
+    for name in damaged:
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(path.read_bytes()[:-50])
+    for name in missing:
+        (tmp_path / f"{name}.npz").unlink()
+    if round is None:
+        with pytest.raises(checkpoint.DamagedState, match="in another folder"):
+            save.restore(model)
+        return
+    model.set_weights([np.zeros((1, 1)), np.zeros(1)])
+    state = save.restore(model)
+    assert state["round"] == model.get_weights()[0].item() == round
+    save.adopt(state)
+    if round:
+        assert save.best.best_round == 2
+        assert len(save.history["loss"]) == round
+        checkpoint.restore(model, tmp_path / "best.npz")
+        assert model.get_weights()[0].item() == 2

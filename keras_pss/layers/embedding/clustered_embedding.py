@@ -25,6 +25,7 @@ from keras_pss.ops.fitting.trained_table import TrainedTable
 from keras_pss.ops.fitting.variables import filling
 from keras_pss.ops.hash_families import pss1
 from keras_pss.ops.methods import clustering
+from keras_pss.ops.sketches import replicas
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +185,8 @@ class ClusteredEmbedding(CompressedEmbedding):
                 self.input_dim,
                 self.num_columns,
                 self._initial_pointers,
-                dtype="uint16",
+                # Several workers exchange no integers of 16 bits.
+                dtype="int32" if replicas.many_workers() else "uint16",
             ),
             # Number of re-clusterings. It is a variable, so that the hash of
             # the residuals changes without compiling the step again.

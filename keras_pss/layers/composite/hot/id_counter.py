@@ -10,7 +10,7 @@ from keras_pss.layers.base.checks import LARGEST_DIM, one_of, shown
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.ops import counting
 from keras_pss.ops.hot_ids import index_dtype
-from keras_pss.ops.sketches import slots
+from keras_pss.ops.sketches import replicas, slots
 
 Tensor = Any
 MODES = ("auto", "exact", "sketch", "slots")
@@ -83,8 +83,8 @@ class IdCounter(TableLayer):
         }
 
     def _slots(self) -> dict[str, Table]:
-        # Slots of several replicas cannot be added up: those of the first one
-        # count, which sees a sample of the stream.
+        # Slots of several replicas cannot be added up: each replica adds the
+        # ids of all of them, and gets the same slots.
         names = ["counts", "keys", *(["upper"] if self.wide else [])]
         fills: list[Any] = ["zeros", *(["zeros"] * self.wide), _empty]
         return {
@@ -155,6 +155,8 @@ class IdCounter(TableLayer):
 
     def _add_to_slots(self, keys: tuple[Tensor, ...], amount: Tensor) -> None:
         tables = self._key_tables()
+        amount, *parts = replicas.gathered(amount, *keys)
+        keys = tuple(parts)
         words, scores = slots.added(
             [counting.signed(table) for table in tables],
             counting.signed(self.counts_table),

@@ -1,0 +1,12 @@
+"""Training on several devices and workers, with the results of one device.
+
+`connect` finds the devices or the other workers; what it returns builds and
+fits a model on them. Launchers, and models, are elsewhere.
+"""
+
+from keras_pss.distribution.cluster import Cluster as Cluster
+from keras_pss.distribution.cluster import read_cluster as read_cluster
+from keras_pss.distribution.connect import connect as connect
+from keras_pss.distribution.failures import WorkerLost as WorkerLost
+from keras_pss.distribution.replicas import Replicas as Replicas
+from keras_pss.distribution.workers import Workers as Workers

@@ -1,0 +1,94 @@
+"""Finds the devices of this process, or the other workers of its job."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_pss.distribution.cluster import read_cluster
+from keras_pss.distribution.replicas import Replicas
+from keras_pss.distribution.workers import Workers
+
+KINDS = ("mirrored", "multi-worker")
+
+
+def connect(kind: str | None, devices: Sequence[str] | None = None) -> Replicas:
+    """The replicas that train a model together.
+
+    Call it at the start of a process, before TensorFlow has run anything: only
+    then can workers connect.
+
+    Args:
+        kind: `"mirrored"` for several devices of this process; or
+            `"multi-worker"` for several processes, which the environment
+            variable TF_CONFIG names; or None for one device.
+        devices: Names of the devices, such as `["GPU:0", "GPU:1"]`, with
+            `"mirrored"`. Defaults to None, all GPUs; without GPUs, all CPU
+            devices of TensorFlow, of which there is one unless it was
+            configured otherwise.
+
+    Raises:
+        ValueError: If the kind is unknown, the backend is not TensorFlow,
+            there is only one device or worker, or TF_CONFIG is wrong.
+
+    Example:
+
+    ```python
+    from keras_pss import distribution
+
+    replicas = distribution.connect("mirrored")
+    with replicas.scope():
+        model = ...
+        model.compile("adam", "binary_crossentropy")
+    replicas.fit(model, batches, epochs=2, steps_per_epoch=100)
+    ```
+    """
+    if kind is None:
+        return Replicas()
+    if kind not in KINDS:
+        raise ValueError(
+            f"`distribute` must be one of {', '.join(KINDS)}. "
+            f"Received: distribute={kind!r}"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"`distribute` {kind!r} needs TensorFlow. Set "
+            "KERAS_BACKEND=tensorflow. "
+            f"Received: backend={keras.backend.backend()}"
+        )
+    return _mirrored(devices) if kind == "mirrored" else _workers()
+
+
+def _mirrored(devices: Sequence[str] | None) -> Replicas:
+    if devices is None:
+        found = tf.config.list_logical_devices("GPU")
+        found = found or tf.config.list_logical_devices("CPU")
+        devices = [
+            f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in found
+        ]
+    if len(devices) < 2:
+        raise ValueError(
+            "distribute='mirrored' needs several devices. Leave it out to "
+            "train on one, or make more GPUs visible "
+            "(CUDA_VISIBLE_DEVICES). "
+            f"Received: {', '.join(devices) or 'none'}"
+        )
+    return Replicas(tf.distribute.MirroredStrategy(list(devices)))
+
+
+def _workers() -> Replicas:
+    cluster = read_cluster()
+    if len(cluster.addresses) < 2:
+        raise ValueError(
+            "distribute='multi-worker' needs several workers. Leave it out to "
+            "train with one process. "
+            f"Received: TF_CONFIG with {cluster.addresses[0]} alone"
+        )
+    try:
+        return Workers(tf.distribute.MultiWorkerMirroredStrategy())
+    except RuntimeError as error:
+        raise ValueError(
+            "Call `distribution.connect` first: workers can connect only "
+            "before TensorFlow has run anything in this process. "
+            f"Received: {error}"
+        ) from error

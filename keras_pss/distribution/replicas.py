@@ -1,0 +1,146 @@
+"""One process that trains on one device or on several of its devices."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_pss.distribution.exact_step import exact_step, limits
+from keras_pss.distribution.split_batches import split_batches
+from keras_pss.layers.base.walk import every
+
+
+class Replicas:
+    """Copies of a model that train on parts of each batch, as one model would.
+
+    Each replica has all weights. A step divides a global batch among the
+    replicas, sums their gradients and updates all copies alike. Apart from the
+    order of sums, losses and weights are those of one device with the same
+    batches.
+
+    Args:
+        strategy: The `tf.distribute` strategy, with replicas in this process
+            only. Defaults to None, one replica and Keras' own training.
+
+    Attributes:
+        strategy: The strategy, or None.
+        count: Number of replicas.
+        workers: Number of processes.
+        worker: Index of this process.
+    """
+
+    workers = 1
+    worker = 0
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
+        self.strategy = strategy
+        self.count = 1 if strategy is None else strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints and reports."""
+        return self.worker == 0
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """The context in which a model is built and compiled."""
+        if self.strategy is None:
+            yield
+        else:
+            with self.strategy.scope():
+                yield
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raises ValueError unless replicas get equal parts of a batch."""
+        if batch_size % self.count:
+            raise ValueError(
+                "`batch_size` is the number of rows of a step on all replicas "
+                f"together, and must be a multiple of their number. Received: "
+                f"batch_size={batch_size} for {self.count} replicas"
+            )
+
+    def on_chief(self, function: Callable[[], Any]) -> Any:
+        """Calls a function on the chief, and returns its result everywhere.
+
+        Args:
+            function: Returns what JSON can hold. If it raises a ValueError or
+                OSError, all workers raise it.
+        """
+        return function()
+
+    def send(self, variables: Iterable[Any]) -> None:
+        """Gives variables the chief's values on all workers."""
+
+    def fit(
+        self,
+        model: keras.Model,
+        batches: tf.data.Dataset,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        initial_epoch: int = 0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: str | int = "auto",
+    ) -> None:
+        """Trains a model that was built and compiled within `scope`.
+
+        The last batch of a pass over the data may have fewer rows, even fewer
+        than there are replicas: each row is trained once, with the weight
+        that it has on one device.
+
+        Args:
+            model: A model whose loss is a mean over rows.
+            batches: Global batches `(features, labels)`, enough for all
+                epochs, in an order that is the same on all workers.
+            epochs: Index of the epoch at which training ends.
+            steps_per_epoch: Number of batches in an epoch.
+            initial_epoch: Index of the first epoch.
+            callbacks: As in `model.fit`.
+            verbose: As in `model.fit`; other workers than the chief print
+                nothing.
+
+        Raises:
+            ValueError: If the model normalizes by the rows of a batch.
+            OSError: `WorkerLost` if another worker has stopped.
+        """
+        settings = {
+            "epochs": epochs,
+            "steps_per_epoch": steps_per_epoch,
+            "initial_epoch": initial_epoch,
+            "callbacks": list(callbacks),
+            "verbose": verbose,
+        }
+        if self.strategy is None:
+            # The order of batches is the caller's.
+            model.fit(batches, shuffle=False, **settings)
+            return
+        _check_layers(model)
+        parts = self.strategy.distribute_datasets_from_function(
+            lambda _: split_batches(batches, self.count, *self._own())
+        )
+        model.train_step = exact_step(model, self.count)
+        model.make_train_function(force=True)
+        try:
+            with limits(model.optimizer, self.count):
+                self._fit(model, parts, settings)
+        finally:
+            del model.train_step
+            model.train_function = None
+
+    def _own(self) -> tuple[int, int]:
+        """The first replica of this process, and their number."""
+        return 0, self.count
+
+    def _fit(self, model: keras.Model, parts: Any, settings: Any) -> None:
+        model.fit(parts, shuffle=False, **settings)
+
+
+def _check_layers(model: keras.Model) -> None:
+    for layer in every(model, keras.layers.BatchNormalization):
+        raise ValueError(
+            "Replicas cannot normalize by the rows of a whole batch, of which "
+            "each has a part. Use keras.layers.LayerNormalization. "
+            f"Received: layer '{layer.name}', a BatchNormalization"
+        )

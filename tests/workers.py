@@ -1,0 +1,63 @@
+"""Runs of several workers, each in a process of its own, on free ports."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+
+TIMEOUT = 300  # seconds, for a job that hangs on a busy machine
+
+
+def configs(count):
+    """A TF_CONFIG for each worker, with ports that nobody uses."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        names = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    return [
+        json.dumps(
+            {
+                "cluster": {"worker": names},
+                "task": {"type": "worker", "index": index},
+            }
+        )
+        for index in range(count)
+    ]
+
+
+def run(*arguments, count=2):
+    """Runs `python ...` in each worker; returns the finished processes."""
+    processes = []
+    for config in configs(count):
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": "tensorflow",
+            "TF_CONFIG": config,
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "COLUMNS": "80",
+        }
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    done = []
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=TIMEOUT)
+            code = process.returncode
+            done.append(
+                subprocess.CompletedProcess(process.args, code, out, err)
+            )
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    return done
