@@ -10,6 +10,7 @@ from log_schema import SCHEMA, as_frame, made_rows
 from prepared_oracle import expected
 
 from keras_pss.data import load
+from keras_pss.data.storage.columns.buckets import borders, counted_borders
 from keras_pss.data.storage.prepare_log import prepare_values
 from keras_pss.features import (
     Categorical,
@@ -256,3 +257,15 @@ def test_numbers_beyond_float32(tmp_path):
     # Without any number, the mean is 0.
     assert data.column("train", "b").tolist() == [0, 0, 0]
     data.verify()
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 500])
+def test_borders_of_counted_numbers(size):
+    draw = np.random.RandomState(size)
+    numbers = draw.randint(-4, 4, size).astype(np.float32) / 2
+    numbers[numbers == 0] *= draw.choice([-1, 1])  # -0 equals 0
+    distinct, counts = np.unique(numbers, return_counts=True)
+    for num_buckets in (2, 5, 64):
+        wanted = borders(numbers, num_buckets)
+        found = counted_borders(distinct, counts, num_buckets)
+        assert found.tobytes() == wanted.tobytes()
