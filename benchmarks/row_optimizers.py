@@ -223,7 +223,7 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=[FEW, 4_000_000],
         help="rows of the table (default: 40000 4000000). With 33762577, as\n"
-        "many as Criteo Kaggle has, Keras' Adam takes 14 GB",
+        "many as Criteo Kaggle has, Keras' Adam takes 9 GB or more",
     )
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument(

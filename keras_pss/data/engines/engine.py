@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
 
-class SourceFile(Protocol):
+class ReadSource(Protocol):
     """What the metadata tells about a file that was read."""
 
     path: Any
@@ -46,7 +46,7 @@ class ReadLog(Protocol):
     first_reject: Reject | None
 
     @property
-    def sources(self) -> Sequence[SourceFile]: ...
+    def sources(self) -> Sequence[ReadSource]: ...
 
     @property
     def bytes_total(self) -> int: ...
@@ -200,7 +200,7 @@ def _split(shards: list[dict[str, Any]], labelled: bool) -> dict[str, Any]:
     }
 
 
-def _source(source: SourceFile) -> dict[str, Any]:
+def _source(source: ReadSource) -> dict[str, Any]:
     return {
         "name": source.name,
         "bytes": source.size,

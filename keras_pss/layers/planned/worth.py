@@ -23,8 +23,8 @@ from keras_pss.layers.planned.click_spread import ClickSpread, click_spread
 # The break-even count of Criteo's log, and the variance of its labels.
 _COUNT, _VARIANCE = 13.0, 0.19
 # Early stopping shrinks rows towards the shared one. Those of rarer ids then
-# pay as well: on Criteo's log from c* / 7 to c* / 2 on, nearly alike. Where ids
-# are silent, such rows would come at the cost of products: 3/4 c* is best.
+# pay as well: on Criteo's log from c* / 7 to 2/5 c* on, nearly alike. Where
+# ids are silent, such rows would come at the cost of products: 3/4 c* is best.
 _SHRUNK, _SHRUNK_SILENT = 0.3, 0.75
 # The spread of very frequent ids says little about that of rare ones, and as
 # many labels would outweigh all others.

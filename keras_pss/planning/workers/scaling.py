@@ -136,7 +136,7 @@ def scaling(
 
 def _checked(
     plan: Any, lookups: Any, dense: Any, optimizer: Any, memory: Any
-) -> layouts.Model:
+) -> layouts.Tables:
     if not isinstance(plan, Plan):
         raise ValueError(
             "`plan` must be what `keras_pss.plan` returns. "
@@ -152,7 +152,7 @@ def _checked(
             )
         rows.append(table.ids)
     check_optimizer(optimizer)
-    return layouts.Model(
+    return layouts.Tables(
         tuple(rows),
         plan.output_dim,
         lookups_of(lookups, len(rows)),
@@ -164,7 +164,7 @@ def _checked(
 
 
 def _step(
-    model: layouts.Model,
+    model: layouts.Tables,
     held: layouts.Held,
     workers: int,
     batch: int,

@@ -19,7 +19,7 @@ from keras_pss.data.engines.beam.counting import (
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.fitted import OnColumns, State
 from keras_pss.data.engines.beam.pipelines import Item, Step
-from keras_pss.data.engines.beam.plan import Part, develop_rows, parts_of
+from keras_pss.data.engines.beam.plan import PartOfBlock, develop_rows, parts_of
 from keras_pss.data.storage.columns.buckets import BucketColumn, counted_borders
 from keras_pss.data.storage.columns.dense import DenseColumn
 from keras_pss.data.storage.columns.log_columns import LogColumns, new_tables
@@ -96,7 +96,9 @@ class CountBlock(OnColumns):
         counts = counted(values)
         yield from partitions(kind, name, counts, self._number)
 
-    def _gathered(self, part: Part, train: pl.DataFrame) -> Iterator[Any]:
+    def _gathered(
+        self, part: PartOfBlock, train: pl.DataFrame
+    ) -> Iterator[Any]:
         """The numbers that are summed, by the block that sums them.
 
         A sum depends on its order, which is that of one machine.

@@ -13,7 +13,7 @@ from keras_pss.data.storage.log_splits import Parts
 Int64Array = npt.NDArray[np.int64]
 
 
-class Part(NamedTuple):
+class PartOfBlock(NamedTuple):
     """The rows of a block in one split.
 
     Attributes:
@@ -63,7 +63,7 @@ def _encoded(
     return [first, stop - start, bits]
 
 
-def parts_of(item: Item) -> list[Part]:
+def parts_of(item: Item) -> list[PartOfBlock]:
     """The rows of a planned block in each split that has some."""
     found = []
     for name, (first, size, last) in item["parts"].items():
@@ -73,11 +73,11 @@ def parts_of(item: Item) -> list[Part]:
         else:
             rows = np.arange(size, last)
         if len(rows):
-            found.append(Part(name, first, rows))
+            found.append(PartOfBlock(name, first, rows))
     return found
 
 
-def develop_rows(parts: Sequence[Part]) -> Int64Array:
+def develop_rows(parts: Sequence[PartOfBlock]) -> Int64Array:
     """All rows except those for testing."""
     rows = [part.rows for part in parts if part.split != "test"]
     return np.concatenate([np.zeros(0, np.int64), *rows])

@@ -11,7 +11,7 @@ import numpy as np
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.fitted import OnColumns, State
 from keras_pss.data.engines.beam.pipelines import Item, Step
-from keras_pss.data.engines.beam.plan import Part, develop_rows, parts_of
+from keras_pss.data.engines.beam.plan import PartOfBlock, develop_rows, parts_of
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.log_records import DTYPE, joined, write_records
@@ -85,7 +85,7 @@ class EncodeBlock(OnColumns):
             found = {"kind": "buckets", "counts": counts}
             yield beam.pvalue.TaggedOutput(_BUCKETS, found)
 
-    def _pieces(self, part: Part, records: Int32Array) -> Iterator[Any]:
+    def _pieces(self, part: PartOfBlock, records: Int32Array) -> Iterator[Any]:
         """The records of each shard, and where they are in the split."""
         size = self._rows_per_shard
         at, stop = part.first, part.first + len(part.rows)
