@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
+from keras_pss.distribution.steps_ahead import StepsAhead
+from keras_pss.layers.base.updates import UpdatesAfterStep
 from keras_pss.layers.base.walk import every
 
 
@@ -83,6 +85,7 @@ class Replicas:
         initial_epoch: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: str | int = "auto",
+        last_step: int | None = None,
     ) -> None:
         """Trains a model that was built and compiled within `scope`.
 
@@ -100,6 +103,11 @@ class Replicas:
             callbacks: As in `model.fit`.
             verbose: As in `model.fit`; other workers than the chief print
                 nothing.
+            last_step: Number of steps, from the first epoch on, after which a
+                callback stops training. On one device, several steps may then
+                be run before their callbacks, which get the logs of their
+                step and the weights of a later one; see `StepsAhead`.
+                Defaults to None: each step is followed by its callbacks.
 
         Raises:
             ValueError: If the model normalizes by the rows of a batch.
@@ -114,7 +122,17 @@ class Replicas:
         }
         if self.strategy is None:
             # The order of batches is the caller's.
-            model.fit(batches, shuffle=False, **settings)
+            if last_step is None or not _can_run_ahead(model):
+                model.fit(batches, shuffle=False, **settings)
+                return
+            first = initial_epoch * steps_per_epoch
+            model.train_function = StepsAhead(
+                model, steps_per_epoch, first, last_step
+            )
+            try:
+                model.fit(batches, shuffle=False, **settings)
+            finally:
+                model.train_function = None
             return
         _check_layers(model)
         parts = self.strategy.distribute_datasets_from_function(
@@ -135,6 +153,16 @@ class Replicas:
 
     def _fit(self, model: keras.Model, parts: Any, settings: Any) -> None:
         model.fit(parts, shuffle=False, **settings)
+
+
+def _can_run_ahead(model: keras.Model) -> bool:
+    """Whether nothing needs the weights between two steps."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and model.steps_per_execution == 1
+        and not model.run_eagerly
+        and not every(model, UpdatesAfterStep)
+    )
 
 
 def _check_layers(model: keras.Model) -> None:

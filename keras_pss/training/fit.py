@@ -170,6 +170,7 @@ def fit(
                 RoundProgress(config.epochs, rounds.epoch, steps),
             ],
             verbose=verbose,
+            last_step=total,
         )
     if guard.step is not None:
         if replicas.is_chief:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pss.distribution.steps_ahead import MOST
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
 
@@ -236,7 +237,8 @@ class StepTimes(keras.callbacks.Callback):
         seconds: Seconds of training up to the end of each round, without
             evaluations and without the extra time of the process's first
             step, which traces the graph and may skip batches.
-        medians: Median time of a step in each round, in seconds.
+        medians: Median time of a step in each round, in seconds. Each value
+            is the mean of as many steps as run in one call; see `StepsAhead`.
     """
 
     def __init__(self) -> None:
@@ -259,13 +261,20 @@ class StepTimes(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         taken = time.perf_counter() - self._round
-        median = float(np.median(self._steps[1:] or self._steps))
+        median = _median_step(self._steps[1:] or self._steps)
         if self._first:
             taken -= max(0.0, self._steps[0] - median)
         self._first = False
         before = self.seconds[-1] if self.seconds else 0.0
         self.seconds.append(before + taken)
         self.medians.append(median)
+
+
+def _median_step(seconds: list[float]) -> float:
+    """Median of the means of `MOST` steps, of which one call may run all."""
+    begins = range(0, len(seconds) - MOST + 1, MOST)
+    means = [np.mean(seconds[begin : begin + MOST]) for begin in begins]
+    return float(np.median(means or [np.mean(seconds)]))
 
 
 class SaveState(keras.callbacks.Callback):
