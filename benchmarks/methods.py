@@ -1,0 +1,263 @@
+"""Milliseconds of a lookup and its gradient, by method.
+
+    python benchmarks/methods.py [--ids uniform|zipf] [--methods tt robe ...]
+        [--out results.jsonl]
+
+One table of 10 million rows of 16 numbers, compressed 300 times (or as little
+as a method needs, where it cannot), and a batch of 53,248 ids: 2,048 examples
+of 26 columns. Ids are uniform, or follow Zipf's law with exponent 1.05 and are
+scattered over the table. Measures by method:
+
+    graph       the lookup in a TensorFlow graph, with the kernels there are
+    both        the lookup and its gradient in a TensorFlow graph
+    XLA, both   the same under jit_compile=True
+    jax, both   the same in jax.jit
+    ops, both   the keras.ops path in a TensorFlow graph, without kernels
+    served      the lookup in a SavedModel, which has no kernels
+
+`copy` is the limit: the framework's copy of the rows to a new tensor. Each
+method is measured beside it, in turns, and the overhead of a call is
+subtracted. Each backend and method runs in a process of its own. Prints a
+table of milliseconds and of multiples of the copy; writes JSON lines.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timing
+
+ROWS, DIM, EXAMPLES, COLUMNS = 10_000_000, 16, 2048, 26
+BUDGETS = ("300x", "30x", "10x", "4x")
+METHODS = (
+    "full", "robe", "tt", "tensor_ring", "qr", "hash", "fpd", "memcom",
+    "sketch", "deep_hash", "clustered", "quantized", "popularity", "hot_rows",
+)  # fmt: skip
+COLUMNS_SHOWN = (
+    "copy", "forward", "both", "xla forward", "xla both", "jax forward",
+    "jax both", "ops forward", "ops both", "served",
+)  # fmt: skip
+
+Ways = dict[str, Callable[[], Any]]
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.worker:
+        measure(arguments)
+        return
+    print(
+        f"{'method':14} {'budget':>6} "
+        + "".join(f"{c:>13}" for c in COLUMNS_SHOWN)
+    )
+    for method in arguments.methods:
+        line: dict[str, Any] = {
+            "method": method,
+            "ids": arguments.ids,
+            "ms": {},
+        }
+        for backend in arguments.backends:
+            found = _child(backend, method, arguments)
+            line |= {k: v for k, v in found.items() if k != "ms"}
+            line["ms"] |= found.get("ms", {})
+        _show(line)
+        if arguments.out:
+            with arguments.out.open("a") as file:
+                print(json.dumps(line), file=file)
+
+
+def _child(backend: str, method: str, arguments: Any) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--worker", method]
+    command += ["--ids", arguments.ids, "--rounds", str(arguments.rounds)]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=None if arguments.verbose else subprocess.DEVNULL,
+        text=True,
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=False,
+    )
+    if done.returncode:
+        return {"failed": f"{backend}: run with --verbose"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _show(line: dict[str, Any]) -> None:
+    ms = line["ms"]
+    cells = [f"{ms[c]:13.2f}" if c in ms else f"{'':13}" for c in COLUMNS_SHOWN]
+    print(f"{line['method']:14} {line.get('budget', ''):>6} " + "".join(cells))
+    if "copy" in ms:
+        shares = {
+            name: f"{each / ms['copy']:.1f}x" for name, each in ms.items()
+        }
+        times = [f"{shares.get(c, ''):>13}" for c in COLUMNS_SHOWN]
+        print(f"{'':21} " + "".join(times), line.get("failed", ""), flush=True)
+    elif "failed" in line:
+        print(line["failed"])
+
+
+def measure(arguments: Any) -> None:
+    """Prints one JSON line: the ways of a backend to look ids up."""
+    import keras
+
+    from keras_pss.training.environment import machine, versions
+
+    layer, budget = _layer(arguments.worker)
+    ids = ids_of(arguments.ids)
+    upstream = np.random.default_rng(1).normal(size=(*ids.shape, DIM))
+    upstream = upstream.astype(np.float32)
+    layer.build()
+    tensorflow = keras.backend.backend() == "tensorflow"
+    made = _tensorflow if tensorflow else _jax
+    with tempfile.TemporaryDirectory() as folder:
+        ways, call = made(layer, ids, upstream, folder)
+        times = timing.in_turns(ways | {"call": call}, arguments.rounds)
+    overhead = times.pop("call")
+    print(
+        json.dumps(
+            {
+                "budget": budget,
+                "parameters": layer.count_params(),
+                "ms": {n: max(0.0, ms - overhead) for n, ms in times.items()},
+                "machine": machine(),
+                "versions": versions(),
+                "commit": timing.commit(),
+            }
+        )
+    )
+
+
+def _layer(method: str) -> tuple[Any, str]:
+    """The layer of a method at the first budget that it has a size for."""
+    import keras_pss
+
+    counts = (
+        {"counts": 1 / np.arange(1, ROWS + 1)} if method == "popularity" else {}
+    )
+    for budget in BUDGETS:
+        try:
+            return keras_pss.embedding(
+                ROWS, DIM, method, budget, **counts
+            ), budget
+        except ValueError:
+            continue
+    raise ValueError(f"no budget for {method}")
+
+
+def ids_of(kind: str) -> np.ndarray:
+    """Ids of a batch, int32 (EXAMPLES, COLUMNS)."""
+    random = np.random.default_rng(0)
+    shape = (EXAMPLES, COLUMNS)
+    if kind == "uniform":
+        return random.integers(0, ROWS, shape, np.int32)
+    odd, power = 7_368_787, 1.05
+    total = (ROWS ** (1 - power) - 1) / (1 - power)  # ∫ x^-power dx, 1 to ROWS
+    drawn = 1 + total * random.random(shape) * (1 - power)
+    ranks = np.minimum(drawn ** (1 / (1 - power)), ROWS).astype(np.int64) - 1
+    return (ranks * odd % ROWS).astype(np.int32)
+
+
+def _tensorflow(
+    layer: Any, ids: np.ndarray, upstream: np.ndarray, folder: str
+) -> tuple[Ways, Callable[[], Any]]:
+    import contextlib
+
+    import keras
+    import tensorflow as tf
+
+    from keras_pss import native
+    from keras_pss.serving import export_saved_model
+
+    assert native.available(), "build the kernels: keras-pss build-ops"
+    x, up = tf.constant(ids), tf.constant(upstream)
+    weights = [v.value for v in layer.trainable_variables]
+
+    def forward(x: Any) -> Any:
+        return layer(x)
+
+    def both(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            rows = layer(x)
+        return rows, tape.gradient(rows, weights, up)
+
+    ways: Ways = {}
+    for name, kernels, jit in (
+        ("", True, False),
+        ("xla ", True, True),
+        ("ops ", False, False),
+    ):
+        with contextlib.nullcontext() if kernels else native.disabled():
+            for step, function in (("forward", forward), ("both", both)):
+                # A new function, since each is traced with what is enabled.
+                compiled = tf.function(
+                    lambda x, f=function: f(x), jit_compile=jit
+                )
+                compiled(x)
+                ways[name + step] = lambda compiled=compiled: compiled(x)
+    inputs = keras.Input((COLUMNS,), dtype="int32", name="ids")
+    export_saved_model(
+        keras.Model(inputs, layer(inputs)), folder, overwrite=True
+    )
+    served = tf.saved_model.load(folder).signatures["serve"]
+    ways["served"] = lambda: served(ids=x)
+    copy = tf.function(lambda x: tf.raw_ops.DeepCopy(x=x))
+    ways["copy"] = lambda: copy(up)
+    empty = tf.function(lambda x: tf.shape(x))
+    return ways, lambda: empty(x)
+
+
+def _jax(
+    layer: Any, ids: np.ndarray, upstream: np.ndarray, folder: str
+) -> tuple[Ways, Callable[[], Any]]:
+    import jax
+
+    x, up = jax.numpy.asarray(ids), jax.numpy.asarray(upstream)
+    trained = [v.value for v in layer.trainable_variables]
+    others = [v.value for v in layer.non_trainable_variables]
+
+    def forward(trained: Any, x: Any) -> Any:
+        return layer.stateless_call(trained, others, x)[0]
+
+    def both(trained: Any, x: Any) -> Any:
+        rows, pull = jax.vjp(lambda trained: forward(trained, x), trained)
+        return rows, pull(up)
+
+    ways: Ways = {}
+    for name, function in (("jax forward", forward), ("jax both", both)):
+        compiled = jax.jit(function)
+        ways[name] = lambda compiled=compiled: jax.block_until_ready(
+            compiled(trained, x)
+        )
+    empty = jax.jit(lambda x: x[0, 0])
+    return ways, lambda: jax.block_until_ready(empty(x))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--ids", choices=("uniform", "zipf"), default="zipf")
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, choices=METHODS
+    )
+    parser.add_argument(
+        "--backends", nargs="+", default=["tensorflow", "jax"],
+        choices=["tensorflow", "jax"],
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, help="file results are appended to")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
