@@ -17,6 +17,12 @@ from keras_pss.planning import memory_report
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import checkpoint, plots
+from keras_pss.training.backends.exporting import (
+    Export,
+    export_file,
+    in_process,
+)
+from keras_pss.training.backends.trainable import prepare_backend
 from keras_pss.training.build_model import methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
@@ -72,12 +78,7 @@ def train(
         OSError: `distribution.WorkerLost` if another worker has stopped.
     """
     out = Path(out)
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "A run trains and exports on TensorFlow. Set "
-            "KERAS_BACKEND=tensorflow. "
-            f"Received: backend={keras.backend.backend()}"
-        )
+    prepare_backend()
     replicas = replicas or Replicas()
     check_replicas(replicas, config)
     rows = as_click_log(data)
@@ -180,12 +181,7 @@ def _end(
         fitted.model.save(part)
     # The model that is served has as many bytes as the budget says.
     pack(fitted.model)
-    export_saved_model(
-        fitted.model,
-        out / "saved_model",
-        overwrite=True,
-        raw=raw_rows(out / ENCODER_FILE),
-    )
+    _export(fitted.model, config, out)
     report = {
         **(notes or {}),
         **told,
@@ -207,6 +203,17 @@ def _end(
         path.unlink(missing_ok=True)
         checkpoint.second(path).unlink(missing_ok=True)
     return report
+
+
+def _export(model: keras.Model, config: RunConfig, out: Path) -> None:
+    """Writes the SavedModel of a packed model, which is saved as well."""
+    folder, encoder = out / "saved_model", out / ENCODER_FILE
+    if in_process():
+        raw = raw_rows(encoder)
+        export_saved_model(model, folder, overwrite=True, raw=raw)
+        return
+    files = str(out / MODEL_FILE), str(folder), str(encoder)
+    export_file(Export(*files, config.precision, overwrite=True))
 
 
 def _placed(replicas: Replicas) -> dict[str, Any]:
@@ -237,6 +244,7 @@ def report_of(
         "epochs": _whole(fitted.epochs[-1]),
         "best_epoch": _whole(fitted.epochs[fitted.best]),
         "diverged": fitted.diverged,
+        "backends": list(fitted.backends),
         "monitor": config.monitor,
         "validation_auc": fitted.history["val_auc"][fitted.best],
         "validation_calibration": fitted.calibration,

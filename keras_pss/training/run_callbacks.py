@@ -278,6 +278,7 @@ class SaveState(keras.callbacks.Callback):
 
     Attributes:
         history: Logs of all rounds, including those before a stop.
+        backends: Backends of Keras that have trained the run, in order.
     """
 
     def __init__(self, path: Path, best: BestModel, times: StepTimes) -> None:
@@ -286,6 +287,7 @@ class SaveState(keras.callbacks.Callback):
         self.best = best
         self.times = times
         self.history: dict[str, list[float]] = {}
+        self.backends = [keras.backend.backend()]
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -301,6 +303,7 @@ class SaveState(keras.callbacks.Callback):
             "seconds": self.times.seconds,
             "medians": self.times.medians,
             "best_round": self.best.best_round,
+            "backends": self.backends,
         }
         if self.best.writes:
             checkpoint.save(self.model, self.path, state)
@@ -343,6 +346,11 @@ class SaveState(keras.callbacks.Callback):
             return
         self.best.restore(state["best"])
         self.history = state["history"]
+        # States without it are those of TensorFlow alone.
+        before = state.get("backends", ["tensorflow"])
+        if not state["stopped"] and before[-1] != self.backends[0]:
+            before = [*before, *self.backends]
+        self.backends = before
         self.times.seconds = state["seconds"]
         self.times.medians = state["medians"]
 

@@ -36,6 +36,17 @@ def has_likes(encoder: Path) -> bool:
 
 def load_model(run: Path | str) -> keras.Model:
     """The model of a finished run, at its best checkpoint."""
+    # Keras decides on loss scaling by the policy while a model is created.
+    with dtype_policy(precision_of(run)):
+        return keras.saving.load_model(Path(run) / MODEL_FILE)
+
+
+def precision_of(run: Path | str) -> str:
+    """The dtype policy of a finished run.
+
+    Raises:
+        ValueError: If the run is not finished, or its report is damaged.
+    """
     run = Path(run)
     if not (run / REPORT_FILE).is_file():
         raise ValueError(
@@ -46,6 +57,5 @@ def load_model(run: Path | str) -> keras.Model:
         run / REPORT_FILE,
         "Copy the run again, or train again in another folder.",
     )
-    # Keras decides on loss scaling by the policy while a model is created.
-    with dtype_policy(report.get("precision", "float32")):
-        return keras.saving.load_model(run / MODEL_FILE)
+    precision: str = report.get("precision", "float32")
+    return precision
