@@ -17,7 +17,11 @@ from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.planned.choices import is_auto
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
-from keras_pss.training.backends.trainable import mixed, prepare_backend
+from keras_pss.training.backends.trainable import (
+    mixed,
+    prepare_backend,
+    steps_without_xla,
+)
 from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run_callbacks import (
@@ -146,7 +150,8 @@ def fit(
     replicas = replicas or Replicas()
     with replicas.scope():
         model.optimizer.build(model.trainable_variables)
-    guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
+    guard, times = StopOnNaN(steps), StepTimes(steps, rounds.epoch)
+    scorer = Scorer(model, data)
     best = BestModel(
         lambda: _validated(scorer, replicas),
         folder / BEST,
@@ -158,7 +163,8 @@ def fit(
     save = SaveState(folder / LATEST, best, times)
     state = replicas.on_chief(lambda: save.restore(model))
     save.adopt(state)
-    for warning in mixed(save.backends):
+    slow = steps_without_xla(config.jit_compile)
+    for warning in (*mixed(save.backends), *slow):
         logger.warning(warning)
     if state["round"]:
         replicas.send(checkpoint.variables(model))

@@ -61,7 +61,8 @@ def train(
         out: Folder of the run. It is created if it does not exist.
         verbose: The `verbose` argument of `model.fit`.
         resume: Whether to resume a stopped run. On a CPU, the result is
-            bit-equal to that of a run that was not stopped. A run that has not
+            bit-equal to that of a run that was not stopped, unless that ran on
+            another backend, of which the report warns. A run that has not
             started yet is started; for a complete run, its report is returned.
         notes: Further entries of the report, such as a paper's results.
         replicas: Replicas to train on, from `distribution.connect`. Each
@@ -74,8 +75,10 @@ def train(
     Raises:
         ValueError: If the folder holds another run, the data has no test rows
             or a damaged shard, training diverges before the first evaluation,
-            or the settings do not fit the replicas.
-        OSError: `distribution.WorkerLost` if another worker has stopped.
+            the settings do not fit the replicas, or Keras' backend trains no
+            runs.
+        OSError: `distribution.WorkerLost` if another worker has stopped, and
+            ChildProcessError if, on JAX, the process of the export fails.
     """
     out = Path(out)
     prepare_backend()

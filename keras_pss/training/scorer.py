@@ -26,7 +26,7 @@ class Scorer:
     def __init__(self, model: keras.Model, data: ClickLog) -> None:
         self.data = data
         spec = data.in_order("test", EVALUATION_BATCH).element_spec
-        self._forward = forward(model, spec[0])
+        self._forward = forward(model, spec[0], EVALUATION_BATCH)
 
     def __call__(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields labels and probabilities of a split's batches, `(rows,)`."""
@@ -48,10 +48,12 @@ class Scorer:
         return np.concatenate(labels), np.concatenate(probabilities)
 
 
-def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
+def scored(
+    model: keras.Model, batches: tf.data.Dataset, batch_size: int
+) -> Metrics | None:
     """Metrics of labeled batches, which may have groups as third elements.
 
-    None without any batch.
+    None without any batch. Batches have `batch_size` rows, or fewer.
 
     Memory: with groups, 9 bytes a row more than `MetricsAccumulator`, and
     then that of `GroupAUC.of`.
@@ -59,7 +61,7 @@ def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
     Raises:
         ValueError: If no row or every row has a click.
     """
-    score = forward(model, batches.element_spec[0])
+    score = forward(model, batches.element_spec[0], batch_size)
     found, rows = MetricsAccumulator(), 0
     grouped: list[tuple[np.ndarray, ...]] = []
     for features, labels, *groups in batches:

@@ -10,7 +10,9 @@ import tensorflow as tf
 Forward = Callable[[Mapping[str, tf.Tensor]], np.ndarray]
 
 
-def forward(model: keras.Model, spec: Mapping[str, tf.TensorSpec]) -> Forward:
+def forward(
+    model: keras.Model, spec: Mapping[str, tf.TensorSpec], rows: int
+) -> Forward:
     """The function from a batch's features to the model's outputs.
 
     Each call uses the current weights.
@@ -18,13 +20,14 @@ def forward(model: keras.Model, spec: Mapping[str, tf.TensorSpec]) -> Forward:
     Args:
         model: The model.
         spec: The features of batches of any number of rows.
+        rows: Number of rows of a batch; it may have fewer.
 
     Returns:
         A function from features, tensors of TensorFlow, to an array.
     """
     if keras.backend.backend() == "tensorflow":
         return _graph(model, spec)
-    return _on_batches(model)
+    return _on_batches(model, rows)
 
 
 def _graph(model: keras.Model, spec: Mapping[str, tf.TensorSpec]) -> Forward:
@@ -35,17 +38,14 @@ def _graph(model: keras.Model, spec: Mapping[str, tf.TensorSpec]) -> Forward:
     return lambda features: call(features).numpy()
 
 
-def _on_batches(model: keras.Model) -> Forward:
-    most = 0
-
+def _on_batches(model: keras.Model, rows: int) -> Forward:
     def call(features: Mapping[str, tf.Tensor]) -> np.ndarray:
-        nonlocal most
         arrays = {name: value.numpy() for name, value in features.items()}
-        rows = len(next(iter(arrays.values())))
-        most = max(most, rows)
+        given = len(next(iter(arrays.values())))
         # A batch with fewer rows would be compiled anew.
-        batch = {name: _padded(x, most - rows) for name, x in arrays.items()}
-        return model.predict_on_batch(batch)[:rows]
+        added = max(0, rows - given)
+        batch = {name: _padded(x, added) for name, x in arrays.items()}
+        return model.predict_on_batch(batch)[:given]
 
     return call
 

@@ -38,6 +38,17 @@ def leave_gpus() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
+def steps_without_xla(jit_compile: bool | str) -> list[str]:
+    """A warning for a run whose steps are many times slower, or none."""
+    if jit_compile is not False or keras.backend.backend() != "jax":
+        return []
+    return [
+        "JAX runs each operation of a step on its own with jit_compile=False "
+        "(--jit false), which is many times slower. Leave it out, unless a "
+        "layer cannot be compiled."
+    ]
+
+
 def mixed(backends: Sequence[str]) -> list[str]:
     """A warning for a run that several backends have trained, or none."""
     if len(set(backends)) < 2:

@@ -143,7 +143,7 @@ def _scorer(model: Any, encoding: LogEncoding) -> Callable[[Any], Any]:
         nonlocal call
         encoded = {k: tf.constant(v) for k, v in encode(rows).items()}
         features = transformed(encoded)
-        call = call or forward(model, _any_rows(features))
+        call = call or forward(model, _any_rows(features), _BATCH)
         parts = [
             call({k: v[i : i + _BATCH] for k, v in features.items()})[:, 0]
             for i in range(0, len(rows), _BATCH)
