@@ -8,6 +8,7 @@ from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.storage import open_folder
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import read_json
+from keras_pss.training.backends.trainable import leave_gpus
 from keras_pss.training.build_model import dtype_policy
 from keras_pss.training.run import ENCODER_FILE, MODEL_FILE, REPORT_FILE
 
@@ -36,6 +37,7 @@ def has_likes(encoder: Path) -> bool:
 
 def load_model(run: Path | str) -> keras.Model:
     """The model of a finished run, at its best checkpoint."""
+    leave_gpus()
     # Keras decides on loss scaling by the policy while a model is created.
     with dtype_policy(precision_of(run)):
         return keras.saving.load_model(Path(run) / MODEL_FILE)
