@@ -10,11 +10,12 @@ import pytest
 import shop_log
 from command_line import call, keras_pss
 from golden_files import FOLDER, read_json
-from runs import NARROW, changed
+from runs import NARROW
 
 from keras_pss import data
-from keras_pss.data import criteo
+from keras_pss.data import criteo, movielens
 from keras_pss.data.locate import as_click_log
+from keras_pss.data.movielens.likes_log import LikesLog
 from keras_pss.training import RunConfig, evaluate, train
 from keras_pss.training.backends import exporting
 from keras_pss.training.finished.predict import predict
@@ -53,11 +54,31 @@ def test_pytorch_trains_no_runs(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def likes():
+    """Few columns, which compile soon: 24 users, 24 items, random likes."""
+    users, items = np.divmod(np.arange(24 * 24, dtype=np.int32), 24)
+    labels = np.random.RandomState(0).randint(0, 2, len(users))
+    ids = np.arange(24)
+    return LikesLog(
+        movielens.Interactions(users, items, labels, ids, ids), last=4
+    )
+
+
 @on_jax
 def test_a_resumed_run_is_bit_equal(tmp_path):
     """With dropout, slots of rows and batches of two sizes."""
-    log, traced = golden_log(), []
-    config = changed(CONFIG, epochs=1, optimizer="lazy_adam", clip_norm=None)
+    log, traced = likes(), []
+    config = RunConfig(
+        model="neuralcf",
+        model_options={"hidden_units": [4], "dropout": 0.2},
+        budget="2x",
+        dim=4,
+        epochs=1,
+        evaluations=2,
+        batch_size=100,
+        optimizer="lazy_adam",
+    )
+    assert log.rows("train") % 100
 
     def fitted(folder, *callbacks):
         folder.mkdir(exist_ok=True)
@@ -75,6 +96,7 @@ def test_a_resumed_run_is_bit_equal(tmp_path):
     resumed = fitted(tmp_path / "stopped")
     assert resumed.history == whole.history
     assert len(whole.history["loss"]) == 2
+    assert len(set(whole.history["val_logloss"])) == 2
     assert whole.backends == resumed.backends == ["jax"]
     pairs = zip(resumed.model.weights, whole.model.weights, strict=True)
     for one, other in pairs:
@@ -82,6 +104,7 @@ def test_a_resumed_run_is_bit_equal(tmp_path):
 
 
 @on_jax
+@pytest.mark.slow
 def test_a_state_of_tensorflow_goes_on(tmp_path, caplog):
     run = tmp_path / "run"
     shutil.copytree(STOPPED, run)
@@ -122,7 +145,7 @@ def test_tensorflow_ends_a_run_as_jax_does(tmp_path):
     assert done.returncode == 0, done.stderr
     other = read_json(theirs / "report.json")
     assert report["backends"] == ["jax"]
-    assert report["warnings"] == []
+    assert not any("trained on" in warning for warning in report["warnings"])
     assert other["backends"] == ["jax", "tensorflow"]
     assert "jax and then on tensorflow" in done.stderr
     assert report.keys() == other.keys()
@@ -175,7 +198,7 @@ def test_a_run_is_exported_and_used_as_one_of_tensorflow(tmp_path):
     np.testing.assert_allclose(served(again, new), wanted, atol=0.05)
     done = call("export", "--run", run, "--out", again)
     assert done.returncode == 2
-    assert "`--out` must be a new or empty folder" in done.stderr
+    assert "--out must be a new or empty folder" in done.stderr
 
 
 def served(folder, path: Path):
