@@ -37,6 +37,7 @@ from lookup import KAGGLE
 import keras_pss
 from keras_pss import native
 from keras_pss.distribution import Replicas
+from keras_pss.distribution.steps_ahead import Schedule
 from keras_pss.training.allocator import keep_freed_memory
 from keras_pss.training.environment import machine, versions
 
@@ -147,7 +148,7 @@ def main() -> None:
                 steps_per_epoch=arguments.steps,
                 verbose=0,
                 callbacks=[clock],
-                last_step=2 * arguments.steps,
+                schedule=Schedule(2 * arguments.steps, 64),
             )
             return clock.seconds
 

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Annotated, Any
 
-# All commands need TensorFlow, except `build-ops`, which uses any backend.
+# All commands read rows with TensorFlow, except `build-ops`.
 os.environ.setdefault(
     "KERAS_BACKEND",
     next(filter(importlib.util.find_spec, ("tensorflow", "jax")), "torch"),

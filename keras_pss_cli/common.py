@@ -76,14 +76,17 @@ def load() -> None:
             import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
         fail(
-            "this command runs on TensorFlow. Install it with `pip install "
-            "'keras-pss[tensorflow-cpu]'`; with JAX or PyTorch alone, "
-            "only the layers and `keras-pss build-ops` work. "
+            "this command reads rows with TensorFlow, on any backend of "
+            "Keras. Install it with `pip install 'keras-pss[tensorflow-cpu]'`; "
+            "with JAX or PyTorch alone, only the layers and `keras-pss "
+            "build-ops` work. "
             f"({error})"
         )
     with quiet():
         from keras_pss.training.allocator import keep_freed_memory
+        from keras_pss.training.backends.trainable import leave_gpus
     keep_freed_memory()
+    leave_gpus()
 
 
 @contextmanager

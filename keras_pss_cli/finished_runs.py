@@ -126,19 +126,8 @@ def export(
         raise ValueError("Give --int8 or --int4, not both.")
     check_run(run)
     load()
-    from keras_pss.serving.own_storage import pack
-    from keras_pss.serving.saved_model import export_saved_model
-    from keras_pss.training.finished.finished_run import load_model
-    from keras_pss.training.raw_rows import raw_rows
-    from keras_pss.training.run import ENCODER_FILE
+    from keras_pss.training.finished.export import export as export_run
 
-    model = load_model(run)
-    for mode in (name for name, asked in modes.items() if asked):
-        for layer in model.layers:
-            if hasattr(layer, "memory_report"):
-                layer.quantize(mode)
-    if not any(modes.values()):
-        pack(model)
-    raw = raw_rows(run / ENCODER_FILE)
-    export_saved_model(model, out, overwrite=overwrite, raw=raw)
+    mode = next((name for name, asked in modes.items() if asked), None)
+    export_run(run, out, mode, overwrite)
     typer.echo(f"SavedModel in {out}")

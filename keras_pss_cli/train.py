@@ -125,6 +125,10 @@ def train(
     if distribute is None and not resume:
         check_new(out)
     load()
+    from keras_pss.training.backends.trainable import prepare_backend
+
+    # Before a log is prepared for it.
+    prepare_backend()
     replicas = _connected(distribute, data, rows, scale)
     if not resume:
         replicas.on_chief(lambda: check_new(out))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
-from keras_pss.distribution.steps_ahead import StepsAhead
+from keras_pss.distribution.steps_ahead import Schedule, StepsAhead
 from keras_pss.layers.base.updates import UpdatesAfterStep
 from keras_pss.layers.base.walk import every
 
@@ -85,7 +85,7 @@ class Replicas:
         initial_epoch: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: str | int = "auto",
-        last_step: int | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         """Trains a model that was built and compiled within `scope`.
 
@@ -103,11 +103,11 @@ class Replicas:
             callbacks: As in `model.fit`.
             verbose: As in `model.fit`; other workers than the chief print
                 nothing.
-            last_step: Number of steps, from the first epoch on, after which a
-                callback stops training. On one device, several steps may then
-                be run before their callbacks, which get the logs of their
-                step and the weights of a later one; see `StepsAhead`.
-                Defaults to None: each step is followed by its callbacks.
+            schedule: The steps of the training. With it, on one device,
+                several steps may be run before their callbacks, which get the
+                logs of their step and the weights of a later one; see
+                `StepsAhead`. Defaults to None: each step is followed by its
+                callbacks.
 
         Raises:
             ValueError: If the model normalizes by the rows of a batch.
@@ -122,12 +122,12 @@ class Replicas:
         }
         if self.strategy is None:
             # The order of batches is the caller's.
-            if last_step is None or not _can_run_ahead(model):
+            if schedule is None or not _can_run_ahead(model):
                 model.fit(batches, shuffle=False, **settings)
                 return
             first = initial_epoch * steps_per_epoch
             model.train_function = StepsAhead(
-                model, steps_per_epoch, first, last_step
+                model, steps_per_epoch, first, schedule
             )
             try:
                 model.fit(batches, shuffle=False, **settings)

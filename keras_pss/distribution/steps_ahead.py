@@ -5,13 +5,27 @@ A call from Python costs a millisecond or two, as much as a small model's step.
 
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 MOST = 32  # steps in a call
 _SECONDS = 0.25  # the longest time between two calls of callbacks
+
+
+class Schedule(NamedTuple):
+    """Which steps a training has.
+
+    Attributes:
+        total: Number of steps, counted from the first epoch on, after which a
+            callback stops training, even within an epoch of `fit`.
+        of_pass: Number of steps in a pass over the data, whose last batch may
+            have another number of rows.
+    """
+
+    total: int
+    of_pass: int
 
 
 class StepsAhead:
@@ -21,22 +35,27 @@ class StepsAhead:
     next ones return the logs of these. So callbacks get the logs of each step,
     but the weights are those of a later one; at the end of an epoch they are
     its own. Losses and weights have the same bits as without it. The number of
-    steps grows to what takes a quarter of a second. After a loss that is not
-    finite, no further step is run before its callbacks.
+    steps grows to what takes a quarter of a second. The last batch of a pass,
+    which may be compiled by itself, has a call by itself. After a loss that is
+    not finite, no further step is run before its callbacks.
 
     Args:
         model: A compiled model, on TensorFlow.
         steps_per_epoch: Number of steps between two calls of `on_epoch_end`.
         first: Index of the next step.
-        total: Number of steps after which training ends, even within an epoch.
+        schedule: The steps of the training.
     """
 
     def __init__(
-        self, model: keras.Model, steps_per_epoch: int, first: int, total: int
+        self,
+        model: keras.Model,
+        steps_per_epoch: int,
+        first: int,
+        schedule: Schedule,
     ) -> None:
         self.steps_per_epoch = steps_per_epoch
         self.step = first
-        self.total = total
+        self.schedule = schedule
         self._several = _several_steps(model)
         self._count = 1
         self._logs: deque[dict[str, Any]] = deque()
@@ -48,10 +67,7 @@ class StepsAhead:
         return self._logs.popleft()
 
     def _run(self, iterator: Any) -> list[dict[str, Any]]:
-        in_epoch = self.steps_per_epoch - self.step % self.steps_per_epoch
-        # Keras may call it beyond the last step; `on_train_batch_end` decides.
-        left = min(in_epoch, max(1, self.total - self.step))
-        count = min(self._count, left)
+        count = min(self._count, self._left())
         begin = time.perf_counter()
         found = self._several(iterator, tf.constant(count))
         columns = {name: value.numpy() for name, value in found.items()}
@@ -60,6 +76,13 @@ class StepsAhead:
             self._count *= 2
         rows = zip(*columns.values(), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def _left(self) -> int:
+        """Steps until callbacks or the last batch of a pass come, from 1."""
+        total, of_pass = self.schedule
+        in_epoch = self.steps_per_epoch - self.step % self.steps_per_epoch
+        whole = (of_pass - 1) - self.step % of_pass
+        return max(1, min(in_epoch, total - self.step, whole))
 
 
 def _several_steps(model: keras.Model) -> Any:

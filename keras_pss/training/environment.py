@@ -4,13 +4,24 @@ import importlib.metadata
 import os
 import platform
 
+import keras
+
 from keras_pss.version import __version__
+
+_PACKAGES = (
+    *("keras", "tensorflow", "tensorflow-cpu"),
+    *("jax", "jaxlib", "torch", "numpy"),
+)
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package and of the packages that affect results."""
-    found = {"keras_pss": __version__, "python": platform.python_version()}
-    for name in ("keras", "tensorflow", "tensorflow-cpu", "numpy"):
+    """Versions of what affects results, and the `backend` of Keras."""
+    found = {
+        "keras_pss": __version__,
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+    }
+    for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -12,11 +12,17 @@ import numpy as np
 from keras_pss.callbacks import LayerUpdates
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.distribution import Replicas
+from keras_pss.distribution.steps_ahead import Schedule
 from keras_pss.layers.composite import log_tables
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.planned.choices import is_auto
 from keras_pss.metrics.click_metrics import Metrics
 from keras_pss.training import checkpoint
+from keras_pss.training.backends.trainable import (
+    mixed,
+    prepare_backend,
+    steps_without_xla,
+)
 from keras_pss.training.build_model import Limits, build_model
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run_callbacks import (
@@ -54,6 +60,7 @@ class Fitted:
             rows at the best checkpoint; None if unknown.
         calibration_bound: Largest deviation of `calibration` from 1 that
             causes no warning.
+        backends: Backends of Keras that have trained the model, in order.
     """
 
     model: keras.Model
@@ -67,9 +74,13 @@ class Fitted:
     diverged: bool
     calibration: float | None
     calibration_bound: float
+    backends: Sequence[str] = ()
 
     def warnings(self) -> list[str]:
         """Warnings for the user of the model."""
+        return [*mixed(self.backends), *self._of_calibration()]
+
+    def _of_calibration(self) -> list[str]:
         found, bound = self.calibration, self.calibration_bound
         if found is None or abs(found - 1) <= bound:
             return []
@@ -130,15 +141,18 @@ def fit(
 
     Raises:
         ValueError: If the loss is NaN before the first evaluation. The batch
-            that caused it is saved in `folder`.
+            that caused it is saved in `folder`. Also if Keras runs on a
+            backend on which a run cannot train.
     """
+    prepare_backend()
     rounds = config.rounds(data.rows("train"))
     steps = rounds.steps
     total = config.epochs * rounds.epoch
     replicas = replicas or Replicas()
     with replicas.scope():
         model.optimizer.build(model.trainable_variables)
-    guard, times, scorer = StopOnNaN(steps), StepTimes(), Scorer(model, data)
+    guard, times = StopOnNaN(steps), StepTimes(steps, rounds.epoch)
+    scorer = Scorer(model, data)
     best = BestModel(
         lambda: _validated(scorer, replicas),
         folder / BEST,
@@ -150,6 +164,9 @@ def fit(
     save = SaveState(folder / LATEST, best, times)
     state = replicas.on_chief(lambda: save.restore(model))
     save.adopt(state)
+    slow = steps_without_xla(config.jit_compile)
+    for warning in (*mixed(save.backends), *slow):
+        logger.warning(warning)
     if state["round"]:
         replicas.send(checkpoint.variables(model))
     if not state["stopped"] and state["round"] < rounds.count:
@@ -170,7 +187,7 @@ def fit(
                 RoundProgress(config.epochs, rounds.epoch, steps),
             ],
             verbose=verbose,
-            last_step=total,
+            schedule=Schedule(total, rounds.epoch),
         )
     if guard.step is not None:
         if replicas.is_chief:
@@ -205,9 +222,10 @@ def fit(
         diverged=best.diverged,
         calibration=best.calibration,
         calibration_bound=best.calibration_bound,
+        backends=save.backends,
     )
     if replicas.is_chief:
-        for warning in fitted.warnings():
+        for warning in fitted._of_calibration():
             logger.warning(warning)
     return fitted
 

@@ -17,6 +17,12 @@ from keras_pss.planning import memory_report
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import checkpoint, plots
+from keras_pss.training.backends.exporting import (
+    Export,
+    export_file,
+    in_process,
+)
+from keras_pss.training.backends.trainable import prepare_backend
 from keras_pss.training.build_model import methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
@@ -55,7 +61,8 @@ def train(
         out: Folder of the run. It is created if it does not exist.
         verbose: The `verbose` argument of `model.fit`.
         resume: Whether to resume a stopped run. On a CPU, the result is
-            bit-equal to that of a run that was not stopped. A run that has not
+            bit-equal to that of a run that was not stopped, unless that ran on
+            another backend, of which the report warns. A run that has not
             started yet is started; for a complete run, its report is returned.
         notes: Further entries of the report, such as a paper's results.
         replicas: Replicas to train on, from `distribution.connect`. Each
@@ -68,16 +75,13 @@ def train(
     Raises:
         ValueError: If the folder holds another run, the data has no test rows
             or a damaged shard, training diverges before the first evaluation,
-            or the settings do not fit the replicas.
-        OSError: `distribution.WorkerLost` if another worker has stopped.
+            the settings do not fit the replicas, or Keras' backend trains no
+            runs.
+        OSError: `distribution.WorkerLost` if another worker has stopped, and
+            ChildProcessError if, on JAX, the process of the export fails.
     """
     out = Path(out)
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "A run trains and exports on TensorFlow. Set "
-            "KERAS_BACKEND=tensorflow. "
-            f"Received: backend={keras.backend.backend()}"
-        )
+    prepare_backend()
     replicas = replicas or Replicas()
     check_replicas(replicas, config)
     rows = as_click_log(data)
@@ -180,12 +184,7 @@ def _end(
         fitted.model.save(part)
     # The model that is served has as many bytes as the budget says.
     pack(fitted.model)
-    export_saved_model(
-        fitted.model,
-        out / "saved_model",
-        overwrite=True,
-        raw=raw_rows(out / ENCODER_FILE),
-    )
+    _export(fitted.model, config, out)
     report = {
         **(notes or {}),
         **told,
@@ -207,6 +206,17 @@ def _end(
         path.unlink(missing_ok=True)
         checkpoint.second(path).unlink(missing_ok=True)
     return report
+
+
+def _export(model: keras.Model, config: RunConfig, out: Path) -> None:
+    """Writes the SavedModel of a packed model, which is saved as well."""
+    folder, encoder = out / "saved_model", out / ENCODER_FILE
+    if in_process():
+        raw = raw_rows(encoder)
+        export_saved_model(model, folder, overwrite=True, raw=raw)
+        return
+    files = str(out / MODEL_FILE), str(folder), str(encoder)
+    export_file(Export(*files, config.precision, overwrite=True))
 
 
 def _placed(replicas: Replicas) -> dict[str, Any]:
@@ -237,6 +247,7 @@ def report_of(
         "epochs": _whole(fitted.epochs[-1]),
         "best_epoch": _whole(fitted.epochs[fitted.best]),
         "diverged": fitted.diverged,
+        "backends": list(fitted.backends),
         "monitor": config.monitor,
         "validation_auc": fitted.history["val_auc"][fitted.best],
         "validation_calibration": fitted.calibration,

@@ -233,21 +233,29 @@ class RoundProgress(keras.callbacks.ProgbarLogger):
 class StepTimes(keras.callbacks.Callback):
     """Wall time of training, including the time to read batches.
 
+    Args:
+        steps: Number of steps in a round.
+        epoch: Number of steps in an epoch.
+
     Attributes:
         seconds: Seconds of training up to the end of each round, without
-            evaluations and without the extra time of the process's first
-            step, which traces the graph and may skip batches.
+            evaluations and without the extra time of two of the process's
+            steps: the first, which compiles and may skip batches, and the
+            first one with an epoch's last batch, whose other number of rows
+            may be compiled once more.
         medians: Median time of a step in each round, in seconds. Each value
             is the mean of as many steps as run in one call; see `StepsAhead`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int, epoch: int) -> None:
         super().__init__()
+        self._round_steps = steps
+        self._epoch_steps = epoch
         self.seconds: list[float] = []
         self.medians: list[float] = []
         self._steps: list[float] = []
         self._begin = self._round = 0.0
-        self._first = True
+        self._first = self._whole = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._steps = []
@@ -261,10 +269,20 @@ class StepTimes(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         taken = time.perf_counter() - self._round
-        median = _median_step(self._steps[1:] or self._steps)
-        if self._first:
-            taken -= max(0.0, self._steps[0] - median)
+        # Places in the round of the steps that compile.
+        last = (-epoch * self._round_steps - 1) % self._epoch_steps
+        slow = {0} if self._first else set()
+        if self._whole and last < len(self._steps):
+            slow.add(last)
+            self._whole = False
         self._first = False
+        quick = [
+            seconds
+            for place, seconds in enumerate(self._steps)
+            if place and place not in slow
+        ]
+        median = _median_step(quick or self._steps)
+        taken -= sum(max(0.0, self._steps[place] - median) for place in slow)
         before = self.seconds[-1] if self.seconds else 0.0
         self.seconds.append(before + taken)
         self.medians.append(median)
@@ -287,6 +305,7 @@ class SaveState(keras.callbacks.Callback):
 
     Attributes:
         history: Logs of all rounds, including those before a stop.
+        backends: Backends of Keras that have trained the run, in order.
     """
 
     def __init__(self, path: Path, best: BestModel, times: StepTimes) -> None:
@@ -295,6 +314,7 @@ class SaveState(keras.callbacks.Callback):
         self.best = best
         self.times = times
         self.history: dict[str, list[float]] = {}
+        self.backends = [keras.backend.backend()]
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -310,6 +330,7 @@ class SaveState(keras.callbacks.Callback):
             "seconds": self.times.seconds,
             "medians": self.times.medians,
             "best_round": self.best.best_round,
+            "backends": self.backends,
         }
         if self.best.writes:
             checkpoint.save(self.model, self.path, state)
@@ -352,6 +373,11 @@ class SaveState(keras.callbacks.Callback):
             return
         self.best.restore(state["best"])
         self.history = state["history"]
+        # States without it are those of TensorFlow alone.
+        before = state.get("backends", ["tensorflow"])
+        if not state["stopped"] and before[-1] != self.backends[0]:
+            before = [*before, *self.backends]
+        self.backends = before
         self.times.seconds = state["seconds"]
         self.times.medians = state["medians"]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,12 +10,13 @@ import tensorflow as tf
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.metrics.click_metrics import Metrics, MetricsAccumulator
 from keras_pss.metrics.group_auc import GroupAUC
+from keras_pss.training.backends.forward import forward
 
 EVALUATION_BATCH = 2048  # larger batches exceed the CPU's cache
 
 
 class Scorer:
-    """Predicts with one graph for batches of any size.
+    """Predicts with one compiled function for batches of any size.
 
     Args:
         model: Model to score with. Each call uses its current weights.
@@ -25,13 +25,14 @@ class Scorer:
 
     def __init__(self, model: keras.Model, data: ClickLog) -> None:
         self.data = data
-        self._forward = forward(model, data.in_order("test", EVALUATION_BATCH))
+        spec = data.in_order("test", EVALUATION_BATCH).element_spec
+        self._forward = forward(model, spec[0], EVALUATION_BATCH)
 
     def __call__(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields labels and probabilities of a split's batches, `(rows,)`."""
         batches = self.data.in_order(split, EVALUATION_BATCH)
         for features, labels in batches:
-            probabilities = self._forward(features).numpy().ravel()
+            probabilities = self._forward(features).ravel()
             yield labels.numpy(), probabilities
 
     def metrics(self, split: str) -> Metrics:
@@ -47,10 +48,12 @@ class Scorer:
         return np.concatenate(labels), np.concatenate(probabilities)
 
 
-def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
+def scored(
+    model: keras.Model, batches: tf.data.Dataset, batch_size: int
+) -> Metrics | None:
     """Metrics of labeled batches, which may have groups as third elements.
 
-    None without any batch.
+    None without any batch. Batches have `batch_size` rows, or fewer.
 
     Memory: with groups, 9 bytes a row more than `MetricsAccumulator`, and
     then that of `GroupAUC.of`.
@@ -58,11 +61,11 @@ def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
     Raises:
         ValueError: If no row or every row has a click.
     """
-    score = forward(model, batches)
+    score = forward(model, batches.element_spec[0], batch_size)
     found, rows = MetricsAccumulator(), 0
     grouped: list[tuple[np.ndarray, ...]] = []
     for features, labels, *groups in batches:
-        each = labels.numpy(), score(features).numpy().ravel()
+        each = labels.numpy(), score(features).ravel()
         found.update(*each)
         rows += len(labels)
         if groups:
@@ -74,13 +77,3 @@ def scored(model: keras.Model, batches: tf.data.Dataset) -> Metrics | None:
         return whole
     columns = map(np.concatenate, zip(*grouped, strict=True))
     return replace(whole, by_group=GroupAUC.of(*columns))
-
-
-def forward(model: keras.Model, batches: tf.data.Dataset) -> Any:
-    """The model as a graph that is traced once, for features like these."""
-
-    @tf.function(input_signature=[batches.element_spec[0]])
-    def call(features: Any) -> Any:
-        return model(features, training=False)
-
-    return call

@@ -172,5 +172,7 @@ class Settings(BaseModel):
         description="Seed of initialization, shuffling, dropout and hashing.",
     )
     jit_compile: Annotated[bool, Field(strict=True)] | Literal["auto"] = Field(
-        "auto", description="Whether XLA compiles the training step."
+        "auto",
+        description="Whether XLA compiles the training step. On JAX it does "
+        "unless this is false, which is many times slower.",
     )

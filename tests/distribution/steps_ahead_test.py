@@ -70,7 +70,7 @@ def trained(monkeypatch, ahead, jit, labels=None, updates=False):
             steps_per_epoch=STEPS,
             callbacks=[seen],
             verbose=0,
-            last_step=TOTAL if ahead else None,
+            schedule=steps_ahead.Schedule(TOTAL, 17) if ahead else None,
         )
     return seen, calls, int(model.optimizer.iterations), model
 
@@ -82,6 +82,9 @@ def test_callbacks_see_the_logs_of_each_step(monkeypatch, jit):
     assert none == []
     assert sum(calls) == len(both.logs) == TOTAL
     assert max(calls) > 1
+    # Passes have 17 batches, the last of three rows; epochs have 41.
+    begins = {0, *np.cumsum(calls).tolist()}
+    assert {16, 17, 33, 34, 41, 50, 51, 67, 68} <= begins
     assert both.logs == one.logs
     assert steps == same == TOTAL
     assert model.train_function is None
@@ -121,7 +124,8 @@ def test_a_call_lasts_a_quarter_of_a_second_at_most(monkeypatch):
         def train_step(self, data):
             return {"loss": tf.zeros(())}
 
-    ahead = steps_ahead.StepsAhead(Model(), 1000, 0, 1000)
+    schedule = steps_ahead.Schedule(1000, 1000)
+    ahead = steps_ahead.StepsAhead(Model(), 1000, 0, schedule)
 
     def several(iterator, count):
         counts.append(int(count))

@@ -105,7 +105,7 @@ def stopped(tmp_path):
         9,
         StopOnNaN(1),
     )
-    times = StepTimes()
+    times = StepTimes(1, 1)
     save = SaveState(tmp_path / "state.npz", best, times)
     best.set_model(model)
     save.set_model(model)

@@ -74,7 +74,7 @@ def evaluate(
     else:
         rows = _of_files(run, paths, batch_size)
         _warn_of_files(run, paths)
-    found = scored(model, rows)
+    found = scored(model, rows, batch_size)
     if found is None:
         raise ValueError(
             f"No rows to score. Received: {', '.join(map(str, paths))}"

@@ -8,6 +8,7 @@ from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.storage import open_folder
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import read_json
+from keras_pss.training.backends.trainable import leave_gpus
 from keras_pss.training.build_model import dtype_policy
 from keras_pss.training.run import ENCODER_FILE, MODEL_FILE, REPORT_FILE
 
@@ -36,6 +37,18 @@ def has_likes(encoder: Path) -> bool:
 
 def load_model(run: Path | str) -> keras.Model:
     """The model of a finished run, at its best checkpoint."""
+    leave_gpus()
+    # Keras decides on loss scaling by the policy while a model is created.
+    with dtype_policy(precision_of(run)):
+        return keras.saving.load_model(Path(run) / MODEL_FILE)
+
+
+def precision_of(run: Path | str) -> str:
+    """The dtype policy of a finished run.
+
+    Raises:
+        ValueError: If the run is not finished, or its report is damaged.
+    """
     run = Path(run)
     if not (run / REPORT_FILE).is_file():
         raise ValueError(
@@ -46,6 +59,5 @@ def load_model(run: Path | str) -> keras.Model:
         run / REPORT_FILE,
         "Copy the run again, or train again in another folder.",
     )
-    # Keras decides on loss scaling by the policy while a model is created.
-    with dtype_policy(report.get("precision", "float32")):
-        return keras.saving.load_model(run / MODEL_FILE)
+    precision: str = report.get("precision", "float32")
+    return precision

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_pss.data.encoders.row_encoder import RowEncoder
@@ -12,6 +13,7 @@ from keras_pss.data.readers.source import Sources
 from keras_pss.data.storage.log_encoding import LogEncoding
 from keras_pss.files import complete_file
 from keras_pss.ops.dense_transform import transform_dense
+from keras_pss.training.backends.forward import forward
 from keras_pss.training.finished.finished_run import (
     load_encoder,
     load_model,
@@ -129,18 +131,31 @@ def _scorer(model: Any, encoding: LogEncoding) -> Callable[[Any], Any]:
     encode = RowEncoder(encoding)
 
     @tf.function(reduce_retracing=True)
-    def forward(features: dict[str, tf.Tensor]) -> tf.Tensor:
-        if "dense" in features:
-            dense = transform_dense(features["dense"], *encoding.transform())
-            features = {**features, "dense": dense}
-        return model(features, training=False)[:, 0]
+    def transformed(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        if "dense" not in features:
+            return features
+        dense = transform_dense(features["dense"], *encoding.transform())
+        return {**features, "dense": dense}
+
+    call: Any = None
 
     def score(rows: Any) -> Any:
-        features = {k: tf.constant(v) for k, v in encode(rows).items()}
+        nonlocal call
+        encoded = {k: tf.constant(v) for k, v in encode(rows).items()}
+        features = transformed(encoded)
+        call = call or forward(model, _any_rows(features), _BATCH)
         parts = [
-            forward({k: v[i : i + _BATCH] for k, v in features.items()})
+            call({k: v[i : i + _BATCH] for k, v in features.items()})[:, 0]
             for i in range(0, len(rows), _BATCH)
         ]
-        return tf.cast(tf.concat(parts, 0), tf.float32).numpy()
+        return np.concatenate(parts).astype(np.float32)
 
     return score
+
+
+def _any_rows(features: dict[str, tf.Tensor]) -> dict[str, tf.TensorSpec]:
+    """The specs of these features for batches of any number of rows."""
+    return {
+        name: tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+        for name, value in features.items()
+    }
