@@ -20,7 +20,6 @@ from keras_pss.data.engines.beam.fit_step import (
     vocabulary_of,
 )
 from keras_pss.data.engines.beam.fitted import columns_of, new_state
-from keras_pss.data.engines.beam.found_log import FoundLog
 from keras_pss.data.engines.beam.group_step import group_step, in_order
 from keras_pss.data.engines.beam.moment_step import learn_moments
 from keras_pss.data.engines.beam.options import exchange_folder
@@ -29,6 +28,7 @@ from keras_pss.data.engines.beam.plan import planned
 from keras_pss.data.engines.beam.progress import Tell
 from keras_pss.data.engines.beam.read_step import (
     CUT,
+    FoundLog,
     file_items,
     read_step,
     rejects_of,
