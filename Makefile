@@ -1,6 +1,8 @@
 # make demo: train a compressed model beside the uncompressed one.
 # make test: what must hold, within minutes.
-# make test-slow: the rest, which takes minutes a test; CI runs both.
+# make test-slow: the rest, which takes minutes a test.
+# make test-beam: preparation on Apache Beam, in an environment of its own.
+# CI runs these three.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +16,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 # the tests and the package anew where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-fast lint clean
+.PHONY: demo test test-slow test-beam test-fast lint clean
 
 demo: $(VENV)/.demo
 	$(BUILD_OPS) || true
@@ -36,6 +38,13 @@ test-slow: $(VENV)/.test
 	$(ON_TENSORFLOW) -m "$(SLOW)"
 	$(ONE_THREAD) $(ON_JAX) $(ALONE) -m "$(SLOW)" $(PORTABLE)
 	$(ONE_THREAD) $(ON_TORCH) $(ALONE) -m "$(SLOW)" $(PORTABLE)
+
+# Apache Beam needs an older protobuf than the packages of the others, so it lies
+# before them in an environment of its own.
+BEAM ?= $(VENV)/beam
+test-beam: $(BEAM)/.test
+	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(BEAM)/bin/python -m pytest \
+	    -m "not slow and not real_data" tests/data/beam_test.py
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
@@ -84,6 +93,17 @@ $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
 	$(BIN)/python -m pip install -q -c requirements-test.txt --no-deps \
 	    keras-hub regex tokenizers
+	touch $@
+
+SITE = import sysconfig; print(sysconfig.get_path("purelib"))
+$(BEAM)/.test: $(VENV)/.test
+	$(BIN)/python -m venv --clear --without-pip $(BEAM)
+	to=$$($(BEAM)/bin/python -c '$(SITE)') && from=$$($(BIN)/python -c '$(SITE)') \
+	    && echo "import site; site.addsitedir('$$from')" > $$to/all_others.pth
+	$(BIN)/python -m pip --python $(BEAM)/bin/python install -q \
+	    -c requirements-test.txt apache-beam || { echo "make: Apache Beam" \
+	    "could not be installed. Mend that, or go without test-beam." >&2; \
+	    exit 1; }
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """The commands that generate and prepare click logs."""
 
 import inspect
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +118,7 @@ def prepare(
         declared = data.criteo.schema(**of_criteo)
         if dataset is not None:
             declared = schema_of(dataset)
+    began = time.monotonic()
     with progress_bar() as progress:
         prepared = data.prepare(
             sources,
@@ -130,6 +132,9 @@ def prepare(
             beam_options=context.meta.get(_BEAM, ()),
         )
     show_prepared(prepared)
+    rows = sum(map(prepared.rows, prepared.splits))
+    rate = rows / max(time.monotonic() - began, 1e-3)
+    typer.echo(f"  {rate:,.0f} rows a second", err=True)
     if prepared.incomplete:
         raise typer.Exit(1)  # a script must not continue with a partial log
 

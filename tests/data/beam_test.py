@@ -2,10 +2,14 @@
 
 import filecmp
 import gzip
+import os
 import random
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
+import tensorflow as tf
+import tfds_kinds
 from command_line import call
 from log_makers import SCHEMAS, make_log
 from log_schema import SCHEMA, as_frame, made_rows
@@ -15,6 +19,7 @@ from keras_pss.data.engines.engine import run
 from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.features import (
     Categorical,
+    Dense,
     Format,
     Label,
     MultiCategorical,
@@ -26,10 +31,20 @@ from keras_pss.features import (
 pytest.importorskip("apache_beam")
 from apache_beam.io.filesystem import FileMetadata, MatchResult
 from apache_beam.io.localfilesystem import LocalFileSystem
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.runners.runner import PipelineState
 
-from keras_pss.data.engines.beam import fit_step
+from keras_pss.data.engines.beam import (
+    counting,
+    fit_step,
+    pipelines,
+    progress,
+    write_step,
+)
 from keras_pss.data.engines.beam.beam_engine import BeamEngine
+from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.options import checked_options
+from keras_pss.data.engines.beam.pipelines import PipelineError
 from keras_pss.data.storage.columns import staged_file
 
 pytestmark = [
@@ -40,21 +55,41 @@ pytestmark = [
 ROWS = 400
 
 
+@pytest.fixture(autouse=True)
+def runner_of_beam_alone(monkeypatch):
+    """Beam's DirectRunner fetches no other runner, whose errors it hides."""
+    begun = []
+    monkeypatch.setattr(
+        PrismRunner, "run_pipeline", lambda *given: begun.append(given)
+    )
+    yield
+    assert not begun
+
+
 def prepare(engine, files, out, schema, options=(), **sizes):
     """Prepares with small shards, and small blocks on Beam."""
     if engine == "local":
         return data.prepare(files, out, schema, rows_per_shard=100)
     made = BeamEngine(files, schema, False, checked_options(options), **sizes)
-    return run(
+    told = {}
+    prepared = run(
         made,
         out,
         schema,
         rows_per_shard=100,
         strict=False,
         overwrite=False,
-        progress=None,
+        progress=lambda done, total, stage: told.setdefault(stage, []).append(
+            (done, total)
+        ),
         parquet=False,
     )
+    assert [*told] == ["read", "count", "write"]
+    for stage in told.values():
+        done, (total, *others) = zip(*stage, strict=True)
+        assert list(done) == sorted(done)
+        assert (done[0], done[-1], set(others)) == (0, total, {total})
+    return prepared
 
 
 def assert_equal(one, other):
@@ -81,8 +116,10 @@ def slow(*values):
 @pytest.mark.parametrize(
     "name", ["quoted", *map(slow, sorted({*SCHEMAS} - {"quoted"}))]
 )
-def test_text_with_broken_rows(tmp_path, name):
-    files = [tmp_path / f"{n}.csv" for n in "ab"] + [tmp_path / "c.csv.gz"]
+def test_text_with_broken_rows(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(counting, "HELD_ROWS", 40)
+    odd = os.fsdecode(b"b [1] *?{x}#%20 \xc3\xa4 \xff.csv")
+    files = [tmp_path / name for name in ("a.csv", odd, "c.csv.gz")]
     for seed, path in enumerate(files):
         log = make_log(SCHEMAS[name], seed, ROWS, 0.002)
         path.write_bytes(gzip.compress(log) if path.suffix == ".gz" else log)
@@ -149,8 +186,41 @@ def test_a_damaged_archive_of_json_lines(tmp_path):
         label=Label("y"),
         format=Format(kind="ndjson"),
     )
-    found = compare(tmp_path, [path], schema, block_bytes=4_000)
+    # As workers that fail do, each begins all of its work again.
+    options = ["--direct_runner_bundle_repeat=1"]
+    found = compare(tmp_path, [path], schema, options, block_bytes=4_000)
     assert found.incomplete == ["a.json.gz"]
+
+
+def test_datasets_and_records(tmp_path, tfds_dir):
+    tfds_kinds.KindsOfFeatures(data_dir=str(tfds_dir)).download_and_prepare()
+    path = tmp_path / "a.tfrecord.gz"
+    kind = tf.train.Feature
+    with tf.io.TFRecordWriter(str(path), "GZIP") as file:
+        for number in range(150):
+            row = tfds_kinds.row(number)
+            city = tf.train.BytesList(value=[row["city"].encode()])
+            count = tf.train.Int64List(value=[row["count"]])
+            label = tf.train.Int64List(value=[row["clicked"]])
+            names = {
+                "city": kind(bytes_list=city),
+                "count": kind(int64_list=count),
+                "clicked": kind(int64_list=label),
+            }
+            features = tf.train.Features(feature=names)
+            made = tf.train.Example(features=features)
+            file.write(made.SerializeToString())
+        file.write(b"junk")
+    schema = Schema(
+        [Categorical("city"), Dense("count", dtype="integer")],
+        label=Label("clicked"),
+    )
+    sources = ["tfds:kinds_of_features[test+train]", path]
+    one = prepare("local", sources, tmp_path / "one", schema)
+    prepare("beam", sources, tmp_path / "two", schema, block_rows=40)
+    assert_equal(tmp_path / "one", tmp_path / "two")
+    assert sum(map(one.rows, one.splits)) == 30 + 200 + 150
+    assert one.rejects
 
 
 class Kept(LocalFileSystem):
@@ -247,6 +317,82 @@ def test_errors_are_those_of_one_machine(tmp_path):
         assert told[0] == told[1]
         assert (told[0][0] is BrokenRowError) == (name == "broken")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_worker_that_fails(tmp_path, monkeypatch):
+    path, out = tmp_path / "a.csv", tmp_path / "out"
+    path.write_text("a\n" + "x\ny\n" * 20)
+    schema = Schema([Categorical("a")])
+    old = data.prepare(path, out, schema)
+
+    def fail(self, item):
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr(write_step.EncodeBlock, "process", fail)
+    with pytest.raises(PipelineError, match=r"'write' failed.*No space left"):
+        data.prepare(path, out, schema, engine="beam", overwrite=True)
+    assert {each.name for each in tmp_path.iterdir()} == {"a.csv", "out"}
+    old.verify()
+
+
+class Job:
+    """A job of a cluster, of which Beam knows its state and its metrics."""
+
+    state = PipelineState.CANCELLED
+    cancelled = False
+
+    def run(self):
+        return self
+
+    def wait_until_finish(self):
+        return self.state
+
+    def cancel(self):
+        self.cancelled = True
+
+    def metrics(self):
+        counts = [SimpleNamespace(attempted=n) for n in (3, None, 4)]
+        return SimpleNamespace(query=lambda wanted: {"counters": counts})
+
+
+def test_jobs_of_clusters(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS", 0.001)
+    told = []
+
+    def tell(done):
+        told.append(done)
+        raise KeyError("what the caller's function raised")
+
+    job = Job()
+    watch = progress.Watch(Exchange(str(tmp_path)), "fit", tell)
+
+    def watched():
+        with watch:
+            watch.running = job
+            watch._thread.join()
+
+    with pytest.raises(KeyError, match="what the caller"):
+        watched()
+    assert told == [7]
+    with pytest.raises(RuntimeError, match="CANCELLED"):
+        pipelines._finish(job, watch)
+    assert not job.cancelled
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "wait_until_finish", interrupt, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        pipelines._finish(job, watch)
+    assert job.cancelled
+
+
+def test_counts_in_a_shared_folder(tmp_path):
+    exchange = Exchange(str(tmp_path))
+    done = progress.Done(exchange, "fit")
+    for number in (5, 1 << 40):
+        done.add(number)
+    assert exchange.sum_of_numbers("fit-done") == 5 + (1 << 40)
 
 
 @pytest.mark.parametrize(

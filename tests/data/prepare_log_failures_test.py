@@ -151,3 +151,24 @@ def test_a_file_without_valid_rows_is_described(tmp_path):
         data.prepare(
             path, tmp_path / "out", Schema([Categorical("city")], format=form)
         )
+
+
+def test_engines(tmp_path, monkeypatch):
+    schema = Schema([Categorical("a")])
+    path = tmp_path / "a.csv"
+    path.write_text("a\nx\n")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for engine, options, message in (
+        ("beam", [], r"not installed.*pip install 'keras-pss\[beam\]'"),
+        ("Beam", [], r"'local' or 'beam'\. Received: engine='Beam'"),
+        ("local", ["--x"], r"need engine='beam'.*beam_options=\['--x'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.prepare(
+                path,
+                tmp_path / "out",
+                schema,
+                engine=engine,
+                beam_options=options,
+            )
+    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"]

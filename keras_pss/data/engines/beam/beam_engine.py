@@ -1,9 +1,8 @@
 """Prepares a log as pipelines of Apache Beam."""
 
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,10 @@ from keras_pss.data.engines.beam.moment_step import learn_moments
 from keras_pss.data.engines.beam.options import exchange_folder
 from keras_pss.data.engines.beam.pipelines import Item, Pipelines
 from keras_pss.data.engines.beam.plan import planned
+from keras_pss.data.engines.beam.progress import Tell
 from keras_pss.data.engines.beam.read_step import (
+    CUT,
+    FoundLog,
     file_items,
     read_step,
     rejects_of,
@@ -35,30 +37,17 @@ from keras_pss.data.engines.beam.remote_files import all_sources, is_url
 from keras_pss.data.engines.beam.write_step import write_step
 from keras_pss.data.engines.engine import Engine, Progress, ReadLog
 from keras_pss.data.inference.describe import check_criteo
-from keras_pss.data.readers.block import BrokenRowError, Reject
+from keras_pss.data.readers.block import BrokenRowError
 from keras_pss.data.readers.log_reader import BLOCK_BYTES, BLOCK_ROWS
-from keras_pss.data.readers.source import Source, Sources
+from keras_pss.data.readers.source import Sources
 from keras_pss.data.storage.columns.log_columns import LogColumns
 from keras_pss.data.storage.log_splits import Parts, split_log
 from keras_pss.data.storage.rejects import REJECTS, RejectsFile
 from keras_pss.features import Schema
 
-# Rows for each partition of the values of a table, at most as many of which
-# are distinct.
+# Values of a table for each of its partitions, at most as many of which are
+# distinct.
 PARTITION_ROWS = 1 << 24
-
-
-@dataclass
-class FoundLog:
-    """What the first pipeline has found in all files."""
-
-    sources: list[Source]
-    rejects: Counter[str] = field(default_factory=Counter)
-    first_reject: Reject | None = None
-
-    @property
-    def bytes_total(self) -> int:
-        return sum(source.size for source in self.sources)
 
 
 class BeamEngine(Engine):
@@ -70,8 +59,8 @@ class BeamEngine(Engine):
         strict: Whether broken rows are an error.
         options: Options of Beam.
         block_bytes, block_rows: See `LogReader`.
-        partition_rows: Number of rows for each partition of the values of a
-            table. Default: 2^24.
+        partition_rows: Number of values of a table for each of its partitions.
+            Default: 2^24.
     """
 
     def __init__(
@@ -106,10 +95,6 @@ class BeamEngine(Engine):
         assert self._exchange is not None
         return Pipelines(self._options, self._exchange)
 
-    @property
-    def _partitions(self) -> int:
-        return -(-self.num_rows // self._partition_rows)
-
     def read(self, folder: Path, report: Progress) -> tuple[ReadLog, int]:
         shared = exchange_folder(self._options)
         path = str(folder / "work")
@@ -123,8 +108,13 @@ class BeamEngine(Engine):
             "read",
             file_items(self._sources),
             read_step(self._exchange, self._schema, *self._sizes),
+            # A worker cuts a file, and others parse what it has cut.
+            lambda done: report(
+                min(done // 2, log.bytes_total), log.bytes_total, "read"
+            ),
         )
-        _fill_in(log, found)
+        self._exchange.remove_all(CUT)
+        log.fill_in(found)
         self._blocks = [item for item in found if item["kind"] == "block"]
         self._blocks.sort(key=lambda item: (item["file"], item["number"]))
         self._join_blocks(log, RejectsFile(folder / REJECTS))
@@ -165,7 +155,8 @@ class BeamEngine(Engine):
             for block, start in zip(self._blocks, self._starts, strict=True)
             if block["rows"]
         ]
-        step = group_step(self._exchange, self._partitions)
+        number = -(-self.num_rows // self._partition_rows)
+        step = group_step(self._exchange, number)
         found = self._pipelines.run("groups", items, step)
         groups = in_order(self._exchange, found)
         self._state["groups"] = self._exchange.write_frame("groups", groups)
@@ -204,10 +195,13 @@ class BeamEngine(Engine):
 
     def fit(self, parts: Parts, report: Progress) -> None:
         assert self._exchange is not None
-        report(0, self.num_rows, "count")
         columns = columns_of(self._exchange, self._state)
-        step = fit_step(self._exchange, self._state, self._partitions)
-        found = self._pipelines.run("fit", self._planned(parts), step)
+        tell = self._teller(report, "count", columns)
+        tell(0)
+        step = fit_step(
+            self._exchange, self._state, self.num_rows, self._partition_rows
+        )
+        found = self._pipelines.run("fit", self._planned(parts), step, tell)
         for name, table in columns.counted.items():
             vocabulary = vocabulary_of(
                 self._exchange, _of(found, "texts", name), table.max_values
@@ -230,7 +224,18 @@ class BeamEngine(Engine):
             for name, vocabulary in self._vocabularies.items()
         }
         self._columns = columns
-        report(self.num_rows, self.num_rows, "count")
+        tell(self.num_rows)
+
+    def _teller(
+        self, report: Progress, stage: str, columns: LogColumns, times: int = 1
+    ) -> Tell:
+        """Reports the bytes of records; a row counts so many times."""
+        size, rows = columns.layout.record_bytes, self.num_rows
+
+        def tell(done: int) -> None:
+            report(min(done // times, rows) * size, rows * size, stage)
+
+        return tell
 
     def _planned(self, parts: Parts) -> list[Item]:
         return list(planned(self._blocks, self._starts, parts))
@@ -240,7 +245,8 @@ class BeamEngine(Engine):
     ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         assert self._exchange is not None
         columns = self.learned()
-        report(0, self.num_rows, "write")
+        tell = self._teller(report, "write", columns, 2)
+        tell(0)
         step = write_step(
             self._exchange,
             self._state,
@@ -248,7 +254,7 @@ class BeamEngine(Engine):
             {name: len(rows) for name, rows in parts.items()},
             rows_per_shard,
         )
-        found = self._pipelines.run("write", self._planned(parts), step)
+        found = self._pipelines.run("write", self._planned(parts), step, tell)
         for item in _of(found, "buckets"):
             for column in columns.buckets:
                 column.counts += np.array(item["counts"][column.name])
@@ -257,7 +263,7 @@ class BeamEngine(Engine):
             with open(folder / item["entry"]["name"], "wb") as file:
                 self._exchange.copy(item["file"], file)
             entries[item["split"]].append(item["entry"])
-        report(self.num_rows, self.num_rows, "write")
+        tell(2 * self.num_rows)
         yield from ((name, entries[name]) for name in parts)
 
     def learned(self) -> LogColumns:
@@ -267,18 +273,6 @@ class BeamEngine(Engine):
     def remove(self) -> None:
         if self._exchange is not None:
             self._exchange.remove()
-
-
-def _fill_in(log: FoundLog, found: Sequence[Item]) -> None:
-    """Completes the sources; raises the first error of reading them."""
-    files = [item for item in found if item["kind"] == "file"]
-    for item in sorted(files, key=lambda item: item["file"]):
-        if item["error"] is not None:
-            kind = ValueError if item["of_values"] else OSError
-            raise kind(item["error"])
-        source = log.sources[item["file"]]
-        source.size, source.sha256 = item["bytes"], item["sha256"]
-        source.complete = item["complete"]
 
 
 def _of(

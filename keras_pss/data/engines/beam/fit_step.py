@@ -14,12 +14,14 @@ from keras_pss.data.encoders.vocabulary import Vocabulary
 from keras_pss.data.engines.beam.counting import (
     MergeCounts,
     counted,
+    merged,
     partitions,
 )
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.fitted import OnColumns, State
 from keras_pss.data.engines.beam.pipelines import Item, Step
 from keras_pss.data.engines.beam.plan import PartOfBlock, develop_rows, parts_of
+from keras_pss.data.engines.beam.progress import Done
 from keras_pss.data.storage.columns.buckets import BucketColumn, counted_borders
 from keras_pss.data.storage.columns.dense import DenseColumn
 from keras_pss.data.storage.columns.log_columns import LogColumns, new_tables
@@ -29,13 +31,17 @@ from keras_pss.features import Schema
 _NUMBERS = "numbers"
 
 
-def fit_step(exchange: Exchange, state: State, number: int) -> Step:
+def fit_step(
+    exchange: Exchange, state: State, rows: int, partition_rows: int
+) -> Step:
     """Counts what ids and borders depend on.
 
     Args:
         exchange: Where frames are read and written.
         state: What was learned so far.
-        number: Number of partitions of the values of a table or column.
+        rows: Number of rows of the log.
+        partition_rows: Number of values of a table or column for each of its
+            partitions.
 
     Returns:
         A step from planned blocks to items of the kinds `"texts"`,
@@ -44,12 +50,10 @@ def fit_step(exchange: Exchange, state: State, number: int) -> Step:
 
     def step(blocks: Any) -> Any:
         found = blocks | "count" >> beam.ParDo(
-            CountBlock(exchange, state, number)
+            CountBlock(exchange, state, rows, partition_rows)
         ).with_outputs(_NUMBERS, main="counts")
-        counts = (
-            found["counts"]
-            | "sum" >> beam.CombinePerKey(MergeCounts())
-            | "keep" >> beam.ParDo(KeepFrequent(exchange, state["schema"]))
+        counts = merged(found["counts"], MergeCounts()) | "keep" >> beam.ParDo(
+            KeepFrequent(exchange, state["schema"])
         )
         numbers = (
             found[_NUMBERS]
@@ -70,31 +74,40 @@ class CountBlock(OnColumns):
     """Counts the texts and numbers of blocks.
 
     Args:
-        exchange, state, number: See `fit_step`.
+        exchange, state, rows, partition_rows: See `fit_step`.
     """
 
-    def __init__(self, exchange: Exchange, state: State, number: int):
+    def __init__(
+        self, exchange: Exchange, state: State, rows: int, partition_rows: int
+    ):
         super().__init__(exchange, state)
-        self._number = number
+        self._done = Done(exchange, "fit")
+        self._rows, self._partition_rows = rows, partition_rows
 
     def process(self, item: Item) -> Iterator[Any]:
         rows = self.exchange.read_frame(item["frame"])
         parts = parts_of(item)
         develop = rows[develop_rows(parts)]
         for name, table in self.log.counted.items():
-            texts = [c.texts(develop) for c in self.log.sharing(table)]
-            yield from self._counts("texts", name, pl.concat(texts))
+            sharing = self.log.sharing(table)
+            texts = pl.concat([c.texts(develop) for c in sharing])
+            width = sum(c.width for c in sharing)
+            yield from self._counts("texts", name, texts, width)
         for part in parts:
             if part.split == "train":
                 train = rows[part.rows]
                 for column in self.log.buckets:
                     numbers = pl.Series(_numbers(column, train))
-                    yield from self._counts("borders", column.name, numbers)
+                    yield from self._counts("borders", column.name, numbers, 1)
                 yield from self._gathered(part, train)
+        self._done.add(len(rows))
 
-    def _counts(self, kind: str, name: str, values: pl.Series) -> Iterator[Any]:
-        counts = counted(values)
-        yield from partitions(kind, name, counts, self._number)
+    def _counts(
+        self, kind: str, name: str, values: pl.Series, width: int
+    ) -> Iterator[Any]:
+        """Counts values, of which a row has at most `width`."""
+        number = -(-self._rows * width // self._partition_rows)
+        yield from partitions(kind, name, counted(values), number)
 
     def _gathered(
         self, part: PartOfBlock, train: pl.DataFrame
@@ -112,7 +125,9 @@ class CountBlock(OnColumns):
             until = min(stop, (block + 1) * BLOCK_ROWS)
             some = slice(at - part.first, until - part.first)
             arrays = [numbers[some] for numbers in found.values()]
-            yield beam.pvalue.TaggedOutput(_NUMBERS, (block, (at, arrays)))
+            # A runner may keep what it passes on in memory.
+            file = _write_arrays(self.exchange, "piece", arrays)
+            yield beam.pvalue.TaggedOutput(_NUMBERS, (block, (at, file)))
             at = until
 
 
@@ -154,17 +169,29 @@ def _frame(vocabulary: Vocabulary) -> pl.DataFrame:
 
 
 def _join(
-    found: tuple[int, Iterable[tuple[int, list[np.ndarray]]]],
+    found: tuple[int, Iterable[tuple[int, str]]],
     exchange: Exchange,
 ) -> Item:
     """Writes the numbers of a block in the order of its rows."""
     block, pieces = found
-    parts = [arrays for _, arrays in sorted(pieces, key=lambda one: one[0])]
+    parts = [read_arrays(exchange, file) for _, file in sorted(pieces)]
     columns = [np.concatenate(one) for one in zip(*parts, strict=True)]
-    held = io.BytesIO()
-    np.savez(held, *columns)
-    name = exchange.write("numbers", held.getvalue())
+    name = _write_arrays(exchange, "numbers", columns)
     return {"kind": "numbers", "block": block, "file": name}
+
+
+def _write_arrays(
+    exchange: Exchange, kind: str, arrays: list[np.ndarray]
+) -> str:
+    held = io.BytesIO()
+    np.savez(held, *arrays)
+    return exchange.write(kind, held.getvalue())
+
+
+def read_arrays(exchange: Exchange, file: str) -> list[np.ndarray]:
+    """The numbers of each measured column in a file of this pipeline."""
+    with np.load(io.BytesIO(exchange.read(file))) as held:
+        return list(held.values())
 
 
 def vocabulary_of(

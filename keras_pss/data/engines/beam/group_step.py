@@ -6,7 +6,11 @@ from typing import Any
 import apache_beam as beam
 import polars as pl
 
-from keras_pss.data.engines.beam.counting import MergeCounts, partitions
+from keras_pss.data.engines.beam.counting import (
+    MergeCounts,
+    merged,
+    partitions,
+)
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.pipelines import Item, Step
 
@@ -25,11 +29,9 @@ def group_step(exchange: Exchange, number: int) -> Step:
     """
 
     def step(blocks: Any) -> Any:
-        return (
-            blocks
-            | "firsts" >> beam.FlatMap(_firsts, exchange, number)
-            | "least" >> beam.CombinePerKey(MergeCounts(least=True))
-            | "write" >> beam.Map(_write, exchange)
+        firsts = blocks | "firsts" >> beam.FlatMap(_firsts, exchange, number)
+        return merged(firsts, MergeCounts(least=True)) | "write" >> beam.Map(
+            _write, exchange
         )
 
     return step

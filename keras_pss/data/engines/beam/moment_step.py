@@ -1,6 +1,5 @@
 """The pipelines that sum training numbers for means and deviations."""
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import apache_beam as beam
 import numpy as np
 
 from keras_pss.data.engines.beam.exchange import Exchange
-from keras_pss.data.engines.beam.fit_step import measured
+from keras_pss.data.engines.beam.fit_step import measured, read_arrays
 from keras_pss.data.engines.beam.fitted import OnColumns, State
 from keras_pss.data.engines.beam.pipelines import Item, Pipelines
 from keras_pss.data.storage.columns.dense import mean
@@ -85,10 +84,9 @@ class SumBlock(OnColumns):
         self._centers = centers
 
     def process(self, item: Item) -> Iterator[Item]:
-        held = np.load(io.BytesIO(self.exchange.read(item["file"])))
+        held = read_arrays(self.exchange, item["file"])
         sums = {}
-        for number, column in enumerate(measured(self.log)):
-            numbers = held[f"arr_{number}"]
+        for numbers, column in zip(held, measured(self.log), strict=True):
             if self._centers is None:
                 found = column.totals(numbers)
             else:

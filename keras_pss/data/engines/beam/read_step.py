@@ -1,7 +1,10 @@
 """The first pipeline: from files to blocks of valid values."""
 
+import json
+import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -9,6 +12,7 @@ import polars as pl
 
 from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.pipelines import Item, Step
+from keras_pss.data.engines.beam.progress import Done
 from keras_pss.data.engines.beam.remote_files import local_copy, worker_path
 from keras_pss.data.readers.block import Reject
 from keras_pss.data.readers.blocks import Values
@@ -21,13 +25,38 @@ from keras_pss.data.storage.log_staging import splits_by_time
 from keras_pss.data.storage.rejects import MAX_REJECTS
 from keras_pss.features import Schema
 
-_CUT = "cut"
+CUT = "cut"  # kind of the files with blocks that are not parsed yet
+
+
+@dataclass
+class FoundLog:
+    """What the first pipeline has found in all files."""
+
+    sources: list[Source]
+    rejects: Counter[str] = field(default_factory=Counter)
+    first_reject: Reject | None = None
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(source.size for source in self.sources)
+
+    def fill_in(self, found: Sequence[Item]) -> None:
+        """Completes the sources; raises the first error of reading them."""
+        files = [item for item in found if item["kind"] == "file"]
+        for item in sorted(files, key=lambda item: item["file"]):
+            if item["failed"]:
+                kind = ValueError if item["of_values"] else OSError
+                raise kind(json.loads(item["error"]))
+            source = self.sources[item["file"]]
+            source.size, source.sha256 = item["bytes"], item["sha256"]
+            source.complete = item["complete"]
 
 
 def file_items(sources: list[Source]) -> list[Item]:
     """The items of this pipeline, one a file."""
+    # As JSON, because Beam's coders refuse some names of files.
     return [
-        {"file": number, "path": worker_path(source)}
+        {"file": number, "path": json.dumps(worker_path(source))}
         for number, source in enumerate(sources)
     ]
 
@@ -39,7 +68,8 @@ def read_step(
 
     A file is read from its beginning to its end, as its checksum and the
     line of each broken row are part of the result. The worker copies a file
-    that has a URL to its disk first.
+    that has a URL to its disk first. It counts the bytes of the files as
+    done, and so does the worker that parses them.
 
     Returns:
         A step from the items of `file_items` to an item for each block and
@@ -49,10 +79,10 @@ def read_step(
 
     def step(files: Any) -> Any:
         cut = files | "cut" >> beam.ParDo(
-            CutFile(held, block_bytes, block_rows)
-        ).with_outputs(_CUT, main="files")
+            CutFile(exchange, held, block_bytes, block_rows)
+        ).with_outputs(CUT, main="files")
         blocks = (
-            cut[_CUT]
+            cut[CUT]
             | "spread blocks" >> beam.Reshuffle()
             | "parse" >> beam.ParDo(StageBlock(exchange, held))
         )
@@ -65,26 +95,42 @@ class CutFile(beam.DoFn):
     """Cuts files into blocks that any worker can parse.
 
     Args:
+        exchange: Where the blocks are written.
         schema: The schema as a dict.
         block_bytes, rows: `block_bytes` and `block_rows` of `LogReader`.
     """
 
-    def __init__(self, schema: dict[str, Any], block_bytes: int, rows: int):
+    def __init__(
+        self,
+        exchange: Exchange,
+        schema: dict[str, Any],
+        block_bytes: int,
+        rows: int,
+    ):
+        self._exchange = exchange
+        self._done = Done(exchange, "read")
         self._schema = schema
         self._bytes, self._rows = block_bytes, rows
 
     def process(self, item: Item) -> Iterator[Any]:
         schema = Schema.from_dict(self._schema)
         error: Exception | None = None
-        with local_copy(item["path"]) as path:
+        given = json.loads(item["path"])
+        with local_copy(given) as path:
             reader = LogReader(
                 path, schema, block_bytes=self._bytes, block_rows=self._rows
             )
             (source,) = reader.sources
+            done = 0
             try:
                 for number, read in enumerate(reader.blocks(source)):
-                    block = item["file"], number, read
-                    yield beam.pvalue.TaggedOutput(_CUT, block)
+                    # A runner may keep what it passes on in memory.
+                    cut = self._exchange.write(CUT, pickle.dumps(read))
+                    size = source.bytes_read - done
+                    block = item["file"], number, cut, size
+                    yield beam.pvalue.TaggedOutput(CUT, block)
+                    self._done.add(size)
+                    done += size
             except (ValueError, OSError) as found:
                 error = found
         yield {
@@ -93,7 +139,8 @@ class CutFile(beam.DoFn):
             "bytes": source.size,
             "sha256": source.sha256,
             "complete": source.complete,
-            "error": str(error).replace(path, item["path"]) if error else None,
+            "error": json.dumps(str(error).replace(path, given)),
+            "failed": error is not None,
             "of_values": isinstance(error, ValueError),
         }
 
@@ -108,14 +155,16 @@ class StageBlock(beam.DoFn):
 
     def __init__(self, exchange: Exchange, schema: dict[str, Any]):
         self._exchange = exchange
+        self._done = Done(exchange, "read")
         self._held = schema
 
     def setup(self) -> None:
         self._schema = Schema.from_dict(self._held)
         self._cast = Caster(self._schema)
 
-    def process(self, block: tuple[int, int, Any]) -> Iterator[Item]:
-        file, number, read = block
+    def process(self, block: tuple[int, int, str, int]) -> Iterator[Item]:
+        file, number, cut, size = block
+        read = pickle.loads(self._exchange.read(cut))
         values = self._cast(read())
         yield {
             "kind": "block",
@@ -129,6 +178,7 @@ class StageBlock(beam.DoFn):
             "frame": self._exchange.write_frame("block", values.rows),
             "keys": self._keys(values),
         }
+        self._done.add(size)
 
     def _rejects(self, values: Values) -> str | None:
         first = values.rejects[:MAX_REJECTS]

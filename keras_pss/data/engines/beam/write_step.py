@@ -12,6 +12,7 @@ from keras_pss.data.engines.beam.exchange import Exchange
 from keras_pss.data.engines.beam.fitted import OnColumns, State
 from keras_pss.data.engines.beam.pipelines import Item, Step
 from keras_pss.data.engines.beam.plan import PartOfBlock, develop_rows, parts_of
+from keras_pss.data.engines.beam.progress import Done
 from keras_pss.data.readers.block import Int32Array
 from keras_pss.data.storage.log_layout import LogLayout
 from keras_pss.data.storage.log_records import DTYPE, joined, write_records
@@ -28,6 +29,8 @@ def write_step(
     rows_per_shard: int,
 ) -> Step:
     """Encodes blocks and writes shards, each by one worker.
+
+    Rows count as done when they are encoded, and again when they are written.
 
     Args:
         exchange: Where frames are read and shards are written.
@@ -66,6 +69,7 @@ class EncodeBlock(OnColumns):
     def __init__(self, exchange: Exchange, state: State, rows_per_shard: int):
         super().__init__(exchange, state)
         self._rows_per_shard = rows_per_shard
+        self._done = Done(exchange, "write")
 
     def process(self, item: Item) -> Iterator[Any]:
         rows = self.exchange.read_frame(item["frame"])
@@ -84,6 +88,7 @@ class EncodeBlock(OnColumns):
                 counts[column.name] = np.bincount(ids, minlength=size).tolist()
             found = {"kind": "buckets", "counts": counts}
             yield beam.pvalue.TaggedOutput(_BUCKETS, found)
+        self._done.add(len(rows))
 
     def _pieces(self, part: PartOfBlock, records: Int32Array) -> Iterator[Any]:
         """The records of each shard, and where they are in the split."""
@@ -94,7 +99,9 @@ class EncodeBlock(OnColumns):
             until = min(stop, (shard + 1) * size)
             rows = part.rows[at - part.first : until - part.first]
             key = json.dumps([part.split, shard])
-            yield key, (at, records[rows].tobytes())
+            data = records[rows].tobytes()
+            # A runner may keep what it passes on in memory.
+            yield key, (at, self.exchange.write("records", data))
             at = until
 
 
@@ -115,12 +122,13 @@ class WriteShard(beam.DoFn):
         rows_per_shard: int,
     ):
         self._exchange = exchange
+        self._done = Done(exchange, "write")
         self._layout = layout
         self._rows = rows
         self._rows_per_shard = rows_per_shard
 
     def process(
-        self, found: tuple[str, Iterable[tuple[int, bytes]]]
+        self, found: tuple[str, Iterable[tuple[int, str]]]
     ) -> Iterator[Item]:
         key, pieces = found
         split, index = json.loads(key)
@@ -144,6 +152,8 @@ class WriteShard(beam.DoFn):
             "entry": entry,
             "file": held,
         }
+        self._done.add(wanted)
 
-    def _records(self, piece: tuple[int, bytes]) -> Int32Array:
-        return np.frombuffer(piece[1], DTYPE).reshape(-1, self._layout.words)
+    def _records(self, piece: tuple[int, str]) -> Int32Array:
+        data = self._exchange.read(piece[1])
+        return np.frombuffer(data, DTYPE).reshape(-1, self._layout.words)
