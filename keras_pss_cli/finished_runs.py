@@ -129,7 +129,7 @@ def export(
     from keras_pss.serving.own_storage import pack
     from keras_pss.serving.saved_model import export_saved_model
     from keras_pss.training.finished.finished_run import load_model
-    from keras_pss.training.raw_rows import raw_rows
+    from keras_pss.training.finished.raw_rows import raw_rows
     from keras_pss.training.run import ENCODER_FILE
 
     model = load_model(run)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_pss_cli.common import fail, quiet
+from keras_pss_cli.common import fail
 
 
 def build_ops(
@@ -29,8 +29,7 @@ def build_ops(
     They are stored in $KERAS_PSS_CACHE or ~/.cache/keras_pss, where every
     process with the same framework version finds them.
     """
-    with quiet():
-        from keras_pss.native import build
+    from keras_pss.native import build
 
     console = Console()
     errors = Console(stderr=True, highlight=False)
