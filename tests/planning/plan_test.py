@@ -180,7 +180,7 @@ def test_broken_files_are_refused(tmp_path):
     [
         ("1x", {}),
         ("2x", {}),
-        ("60B", {}),
+        ("70B", {}),
         ("100B", {"tail": "hash", "min_count": 1}),
         ("301B", {"tail": "robe", "seed": 3}),
         ("5x", {"tail": "robe", "silent": True}),
