@@ -11,7 +11,7 @@ pytestmark = pytest.mark.tf_only
 
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "matplotlib")
 # Commands in one process, each with its exit status. `log` is of Criteo's
-# format, `shop.csv` has a header, `full` is not empty.
+# format, `shop.csv` has a header, `full` is not empty, `run` has a report.
 COMMANDS = {
     "--help": 0,
     "--version": 0,
@@ -36,21 +36,24 @@ COMMANDS = {
     "plan --data nothing": 2,
     "build-ops --framework theano": 2,
     "train --data log --out full": 2,
-    "train --data nothing --out run": 2,
-    "train --data log --out run --recipe nothing": 2,
-    "train --data log --out run --plan nothing.json": 2,
-    "train --data log --out run --plan plan.json --dim 8": 2,
-    "train --data log --out run --method nothing": 2,
-    "train --data log --out run --batch-size 0": 2,
-    "train --data log --out run --end-learning-rate 1": 2,
-    "train --data log --out run --budget 9y": 2,
-    "train --data log --out run --rows 5": 2,
-    "train --data shop.csv --out run --schema nothing": 2,
+    "train --data nothing --out new": 2,
+    "train --data log --out new --recipe nothing": 2,
+    "train --data log --out new --plan nothing.json": 2,
+    "train --data log --out new --plan plan.json --dim 8": 2,
+    "train --data log --out new --method nothing": 2,
+    "train --data log --out new --batch-size 0": 2,
+    "train --data log --out new --end-learning-rate 1": 2,
+    "train --data log --out new --budget 9y": 2,
+    "train --data log --out new --rows 5": 2,
+    "train --data shop.csv --out new --schema nothing": 2,
     "compare --data nothing --out cells": 2,
     "compare --data log --out cells --set epochs=0": 2,
     "evaluate --run full --data log": 2,
     "predict --run full --data shop.csv --out scores.csv": 2,
     "export --run full --out model": 2,
+    "predict --run run --data shop.csv --out shop.csv": 2,
+    "export --run run --out full": 2,
+    "compress --model run --out shop.csv": 2,
 }
 SCRIPT = """
 import contextlib, io, json, sys, keras_pss_cli
@@ -69,6 +72,8 @@ for command in json.loads(sys.argv[1]):
 
 def test_what_needs_no_layer_loads_no_framework(tmp_path):
     (tmp_path / "shop.csv").write_text("click,item\n0,a\n1,b\n0,a\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "report.json").write_text("{}")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("")
     done = subprocess.run(
