@@ -67,28 +67,8 @@ def complete_folder(
     received = f"Received: {argument}={str(path)!r}"
     path = path.resolve()
 
-    def may_go(found: Path) -> bool:
-        with suppress(FileNotFoundError):
-            return found.is_dir() and (
-                not any(found.iterdir()) or (overwrite and is_kind(found))
-            )
-        return False
-
     def check(found: Path) -> None:
-        """Raises unless `found` is missing or may be replaced."""
-        while (before := _fingerprint(found)) and not may_go(found):
-            if _fingerprint(found) != before:
-                continue  # Another writer has replaced it in the meantime.
-            if overwrite:
-                raise TargetExistsError(
-                    f"`overwrite` replaces {kind} and nothing else. Choose "
-                    f"another name. {received}, which holds other data."
-                )
-            raise TargetExistsError(
-                f"`{argument}` must be a new or empty folder. Choose another "
-                "one, or give overwrite (--overwrite) to replace it. "
-                f"{received}, which already exists."
-            )
+        _check_free(found, overwrite, kind, is_kind, argument, received)
 
     check(path)
     if os.path.ismount(path):
@@ -103,6 +83,52 @@ def complete_folder(
         _sync_tree(new)
         _move_folder(new, path, staging / _OLD, check)
         _sync(path.parent)
+
+
+def check_folder(
+    path: Path, overwrite: bool, kind: str, argument: str = "out"
+) -> None:
+    """Raises what `complete_folder` would, before there is anything to write.
+
+    Args:
+        path, overwrite, kind, argument: As in `complete_folder`. What a folder
+            that is to be replaced holds is not looked at.
+    """
+    received = f"Received: {argument}={str(path)!r}"
+    path = path.resolve()
+    _check_free(path, overwrite, kind, lambda found: True, argument, received)
+
+
+def _check_free(
+    found: Path,
+    overwrite: bool,
+    kind: str,
+    is_kind: Callable[[Path], bool],
+    argument: str,
+    received: str,
+) -> None:
+    """Raises unless `found` is missing or may be replaced."""
+
+    def may_go() -> bool:
+        with suppress(FileNotFoundError):
+            return found.is_dir() and (
+                not any(found.iterdir()) or (overwrite and is_kind(found))
+            )
+        return False
+
+    while (before := _fingerprint(found)) and not may_go():
+        if _fingerprint(found) != before:
+            continue  # Another writer has replaced it in the meantime.
+        if overwrite:
+            raise TargetExistsError(
+                f"`overwrite` replaces {kind} and nothing else. Choose "
+                f"another name. {received}, which holds other data."
+            )
+        raise TargetExistsError(
+            f"`{argument}` must be a new or empty folder. Choose another "
+            "one, or give overwrite (--overwrite) to replace it. "
+            f"{received}, which already exists."
+        )
 
 
 @contextmanager
@@ -129,19 +155,9 @@ def complete_file(
         TargetExistsError: `path` exists and may not be replaced. It is raised
             at the end if `path` was created in the meantime.
     """
-    taken = TargetExistsError(
-        f"`{argument}` must be a new file. Choose another one, or give "
-        "overwrite (--overwrite) to replace it. Received: "
-        f"{argument}={str(path)!r}, which already exists."
-    )
-    if path.is_dir():
-        raise TargetExistsError(
-            f"`{argument}` must be a file. Choose another name. Received: "
-            f"{argument}={str(path)!r}, which is a folder."
-        )
+    check_file(path, overwrite, argument)
+    taken = _taken(path, argument)
     path = path.resolve()
-    if not overwrite and path.exists():
-        raise taken
     with _staging(path) as staging:
         (staging / _NEW).mkdir()
         part = staging / _NEW / path.name
@@ -157,6 +173,29 @@ def complete_file(
             except FileExistsError:
                 raise taken from None
         _sync(path.parent)
+
+
+def check_file(path: Path, overwrite: bool, argument: str = "out") -> None:
+    """Raises what `complete_file` would, before there is anything to write.
+
+    Args:
+        path, overwrite, argument: As in `complete_file`.
+    """
+    if path.is_dir():
+        raise TargetExistsError(
+            f"`{argument}` must be a file. Choose another name. Received: "
+            f"{argument}={str(path)!r}, which is a folder."
+        )
+    if not overwrite and path.resolve().exists():
+        raise _taken(path, argument)
+
+
+def _taken(path: Path, argument: str) -> "TargetExistsError":
+    return TargetExistsError(
+        f"`{argument}` must be a new file. Choose another one, or give "
+        "overwrite (--overwrite) to replace it. Received: "
+        f"{argument}={str(path)!r}, which already exists."
+    )
 
 
 def write_text(text: str, path: Path) -> None:

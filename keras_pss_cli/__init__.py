@@ -2,8 +2,8 @@
 
 Most of its lines are options and their help. It is a separate package because
 importing `keras_pss` loads Keras and its backend. That takes seconds, which
-`--help` and a mistyped option should not, and prints log lines that must be
-silenced first. Each command imports what it needs.
+only training and trained models need (see without_layers.py), and prints log
+lines that must be silenced first. Each command imports what it needs.
 """
 
 import importlib.metadata
@@ -30,7 +30,7 @@ except ImportError as error:  # the layers alone do not need these
         f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
-from keras_pss_cli import common, data, kernels, schema
+from keras_pss_cli import common, data, kernels, schema, without_layers
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import compress as compressing
 from keras_pss_cli import finished_runs as serving
@@ -93,6 +93,7 @@ def _called() -> Any:
 
 def main() -> None:
     """Runs the command line; a user's error is one line, with exit status 2."""
+    without_layers.enter()
     try:
         status = app(standalone_mode=False)
     except TyperException as error:
@@ -100,6 +101,10 @@ def main() -> None:
     except (ValueError, OSError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         common.fail(in_options(words, options_of(_called())))
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        common.fail_without_tensorflow(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("keras-pss: stopped", err=True)
         sys.exit(130)

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from keras_pss_cli import without_layers
+
 TFDS = "tfds:"
 
 
@@ -70,23 +72,25 @@ def check_run(run: Path) -> None:
 
 
 def load() -> None:
-    """Imports the package without TensorFlow's log lines."""
-    try:
-        with quiet():
-            import tensorflow  # noqa: F401
-    except ModuleNotFoundError as error:
-        fail(
-            "this command reads rows with TensorFlow, on any backend of "
-            "Keras. Install it with `pip install 'keras-pss[tensorflow-cpu]'`; "
-            "with JAX or PyTorch alone, only the layers and `keras-pss "
-            "build-ops` work. "
-            f"({error})"
-        )
+    """Imports TensorFlow, without its log lines, and all of the package."""
     with quiet():
-        from keras_pss.training.allocator import keep_freed_memory
-        from keras_pss.training.backends.trainable import leave_gpus
+        import tensorflow  # noqa: F401
+
+        without_layers.finish()
+    from keras_pss.training.allocator import keep_freed_memory
+    from keras_pss.training.backends.trainable import leave_gpus
+
     keep_freed_memory()
     leave_gpus()
+
+
+def fail_without_tensorflow(error: ModuleNotFoundError) -> NoReturn:
+    fail(
+        "this command reads rows with TensorFlow, on any backend of Keras. "
+        "Install it with `pip install 'keras-pss[tensorflow-cpu]'`; with JAX "
+        "or PyTorch alone, only the layers and `keras-pss build-ops` work. "
+        f"({error})"
+    )
 
 
 @contextmanager

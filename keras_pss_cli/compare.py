@@ -108,6 +108,12 @@ def compare(
     report while it trains: a first picture exists within minutes.
     """
     changes: dict[str, Any] = {"run": parsed(setting or [], "--set")}
+    from keras_pss.data.locate import check as check_data
+    from keras_pss.training.config import RunConfig
+    from keras_pss.training.settings import MODELS
+
+    RunConfig.of(changes["run"])  # or an error
+    check_data(data, rows, scale, None, schema)
     load()
     from keras_pss.comparison.default_grid import AUTO, grid_for
     from keras_pss.comparison.grid import load_grid
@@ -117,7 +123,6 @@ def compare(
     from keras_pss.comparison.runner import compare as compare_runs
     from keras_pss.comparison.summary import summarise
     from keras_pss.data.locate import open_click_log
-    from keras_pss.training.config import MODELS
 
     if models is not None:
         changes["models"] = list(MODELS) if models == "all" else split(models)

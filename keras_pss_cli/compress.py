@@ -85,6 +85,9 @@ def compress(
     """
     options = parsed(given or [], "--option")
     allowed: Any = int(budget) if budget.isdigit() else budget
+    from keras_pss.files import check_file
+
+    check_file(out, overwrite)
     load()
     from keras_pss.training.finished.compress import compress as compress_saved
 

@@ -12,8 +12,8 @@ from keras_pss_cli.common import (
     TFDS,
     LogSources,
     Overwrite,
-    load,
     progress_bar,
+    quiet,
 )
 
 SchemaOption = Annotated[
@@ -109,15 +109,18 @@ def prepare(
     dataset = next((s for s in sources if s.startswith(TFDS)), None)
     if schema is not None or dataset is not None:
         check_schema(schema, of_criteo, dataset)
-    load()
     from keras_pss import data
     from keras_pss.data.readers.tfds.names import schema_of
+    from keras_pss.features import Schema
 
-    declared: Any = schema
-    if schema is None:
+    if schema is not None:
+        declared = Schema.load(schema)
+    elif dataset is None:
         declared = data.criteo.schema(**of_criteo)
-        if dataset is not None:
-            declared = schema_of(dataset)
+    else:
+        quiet_tensorflow([dataset])
+        declared = schema_of(dataset)
+    quiet_tensorflow(sources, declared)
     began = time.monotonic()
     with progress_bar() as progress:
         prepared = data.prepare(
@@ -172,7 +175,6 @@ def synth(
     overwrite: Overwrite = False,
 ) -> None:
     """Generate clicks in Criteo's format, with a known best possible AUC."""
-    load()
     from keras_pss.data import synthetic
 
     with progress_bar() as progress:
@@ -188,6 +190,33 @@ def synth(
         f"{rows} rows in {out}: click rate {report.click_rate:.4f}, Bayes AUC "
         f"{report.bayes_auc:.4f}, Bayes log loss {report.bayes_log_loss:.4f}"
     )
+
+
+def quiet_tensorflow(sources: list[str], schema: Any = None) -> None:
+    """Imports TensorFlow, if preparing a log needs it, without its log lines.
+
+    It reads datasets and TFRecord files, and hashes texts.
+
+    Args:
+        sources: Files of the log, or a dataset.
+        schema: A `Schema`, the name of one, or None.
+    """
+    from keras_pss.features import Schema
+
+    if isinstance(schema, str):
+        schema = Schema.load(schema)
+    suffixes = {suffix for name in sources for suffix in Path(name).suffixes}
+    if (
+        any(name.startswith(TFDS) for name in sources)
+        or suffixes & {".tfrecord", ".tfrecords"}
+        or (schema is not None and schema.format.kind == "tfrecord")
+        or (
+            schema is not None
+            and any(getattr(f, "ids", "") == "hash" for f in schema.features)
+        )
+    ):
+        with quiet():
+            import tensorflow  # noqa: F401
 
 
 def find(

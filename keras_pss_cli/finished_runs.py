@@ -77,6 +77,9 @@ def predict(
 ) -> None:
     """Write the click probability of each row of a log."""
     check_run(run)
+    from keras_pss.files import check_file
+
+    check_file(out, overwrite)
     load()
     from keras_pss.training.finished.predict import predict as predict_rows
 
@@ -125,6 +128,9 @@ def export(
     if all(modes.values()):
         raise ValueError("Give --int8 or --int4, not both.")
     check_run(run)
+    from keras_pss.files import check_folder
+
+    check_folder(out, overwrite, "a SavedModel")
     load()
     from keras_pss.training.finished.export import export as export_run
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_pss_cli.common import fail, quiet
+from keras_pss_cli.common import fail
 
 
 def build_ops(
@@ -24,13 +24,12 @@ def build_ops(
         bool, typer.Option("--force", help="Rebuild existing kernels.")
     ] = False,
 ) -> None:
-    """Compile the native kernels. This needs g++ and takes a minute or two.
+    """Compile the native kernels. This needs g++ and takes about a minute.
 
     They are stored in $KERAS_PSS_CACHE or ~/.cache/keras_pss, where every
     process with the same framework version finds them.
     """
-    with quiet():
-        from keras_pss.native import build
+    from keras_pss.native import build
 
     console = Console()
     errors = Console(stderr=True, highlight=False)
@@ -45,11 +44,14 @@ def build_ops(
             title = f"Compiling the kernels for {name}"
             with errors.status(f"{title} ...") as status:
 
-                def show(percent: int, step: str, title: str = title) -> None:
+                def show(
+                    count: int, total: int, file: str, title: str = title
+                ) -> None:
+                    text = f"{title}: {count} of {total} files, {file}"
                     if errors.is_terminal:
-                        status.update(f"{title}: {percent} %")
+                        status.update(text)
                     else:
-                        errors.print(f"{title}: {percent} %, {step}")
+                        errors.print(text, soft_wrap=True)
 
                 library = build.build(name, cuda, force, show)
             console.print(f"{name}: {library}", soft_wrap=True)

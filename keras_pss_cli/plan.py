@@ -10,7 +10,7 @@ import typer
 
 from keras_pss_cli import plan_workers
 from keras_pss_cli.common import goes_on, load
-from keras_pss_cli.data import SchemaOption, find
+from keras_pss_cli.data import SchemaOption, find, quiet_tensorflow
 from keras_pss_cli.train import option, parsed
 
 
@@ -117,14 +117,13 @@ def plan(
         step_ms=step_ms,
         compressed_step_ms=compressed_step_ms,
     )
-    load()
-    import keras_pss
+    if tune or on_workers:
+        load()
+    from keras_pss.planning.make_plan import plan as make_plan
 
     allowed: Any = int(budget) if budget.isdigit() else budget
     if cardinalities is not None:
-        made = keras_pss.plan(
-            sizes(cardinalities), dim, allowed, options=options
-        )
+        made = make_plan(sizes(cardinalities), dim, allowed, options=options)
     else:
         made, read = _for_log(
             str(data), schema, dim, allowed, options, tune, runs
@@ -133,7 +132,9 @@ def plan(
             on_workers = {"lookups": read, **on_workers}
     found: dict[str, Any] = {"plan": made}
     if on_workers:
-        found["scaling"] = keras_pss.planning.scaling(made, **on_workers)
+        from keras_pss.planning.workers import scaling
+
+        found["scaling"] = scaling(made, **on_workers)
     if as_json:
         typer.echo(json.dumps({k: v.as_dict() for k, v in found.items()}))
     else:
@@ -153,17 +154,19 @@ def _for_log(
     runs: dict[str, Any],
 ) -> tuple[Any, Any]:
     """The plan for a log, prepared first if need be, and its lookups."""
-    import keras_pss
     from keras_pss.data.locate import open_click_log
-    from keras_pss.training.tuning import tune as tuned
+    from keras_pss.planning.make_plan import plan as make_plan
 
+    quiet_tensorflow([data], schema)
     with tempfile.TemporaryDirectory() as folder:
         found = find(data, Path(folder), None, None, schema=schema)
         log = open_click_log(found.path)
         if not tune:
             known: Any = log if log.schema else list(log.cardinalities)
-            made = keras_pss.plan(known, dim, budget, options=options)
+            made = make_plan(known, dim, budget, options=options)
         else:
+            from keras_pss.training.tuning import tune as tuned
+
             with goes_on("Nothing is kept of the runs of --tune."):
                 made = tuned(
                     log, dim, budget, options, runs, progress=_progress

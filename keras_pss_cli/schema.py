@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_pss_cli.common import Overwrite, quiet
+from keras_pss_cli.common import Overwrite
+from keras_pss_cli.data import quiet_tensorflow
 
 _ELEMENTS = 10  # of a list that are shown
 
@@ -44,9 +45,9 @@ def infer(
     overwrite: Overwrite = False,
 ) -> None:
     """Draft a schema from the first rows of a file."""
-    with quiet():
-        from keras_pss.data.infer_schema import infer as infer_schema
+    from keras_pss.data.infer_schema import infer as infer_schema
 
+    quiet_tensorflow([str(file)])
     schema, report = infer_schema(file, label, rows)
     Console(stderr=True).print(report)
     if out is None:
@@ -105,8 +106,7 @@ def show(
     ] = None,
 ) -> None:
     """List the presets, or print one to start a schema of your own."""
-    with quiet():
-        from keras_pss.features import Schema
+    from keras_pss.features import Schema
 
     if name is not None:
         typer.echo(_load(name).to_toml(), nl=False)
@@ -118,9 +118,9 @@ def show(
 
 
 def _show_rows(file: Path, schema: Any, console: Console) -> None:
-    with quiet():
-        from keras_pss.data.preview import preview
+    from keras_pss.data.preview import preview
 
+    quiet_tensorflow([str(file)], schema)
     found = preview(file, schema)
     table = Table("", *(f"row {i + 1}" for i in range(len(found.rows))))
     for name in found.rows.columns:
@@ -146,8 +146,8 @@ def _value(value: Any) -> str:
 
 
 def _load(path: str) -> Any:
-    with quiet():
-        from keras_pss.features import Schema
+    from keras_pss.features import Schema
+
     return Schema.load(path)
 
 

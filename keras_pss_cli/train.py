@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_pss_cli.common import goes_on, load
+from keras_pss_cli.common import goes_on, load, quiet
 from keras_pss_cli.data import SchemaOption, find
 
 Word = str | None
@@ -42,18 +42,17 @@ def recipes(
     ] = None,
 ) -> None:
     """List the recipes: published runs, with the paper's numbers."""
-    load()
     from keras_pss.training import recipes as known
 
     console = Console()
     if name is None:
         table = Table("recipe", "what", "the paper's numbers")
         for each in known.names():
-            recipe = known.load(each)
+            recipe = known.read(each)
             table.add_row(each, recipe.title, _numbers(recipe.paper))
         console.print(table)
         return
-    recipe = known.load(name)
+    recipe = known.read(name)
     console.print(f"{recipe.title}\n", style="bold", markup=False)
     for what, text in (
         ("source", recipe.source),
@@ -124,26 +123,25 @@ def train(
     changes = changed(given)
     if distribute is None and not resume:
         check_new(out)
+    planned = _planned(plan, changes)
+    changes = {**changes, **(planned.settings() if planned else {})}
+    chosen, config = _settings(recipe, changes)
+    from keras_pss.data.locate import check as check_data
+    from keras_pss.data.locate import open_click_log
+    from keras_pss.planning.plan_file import check as check_plan
+
+    prepare = chosen.settings if chosen else None
+    check_data(data, rows, scale, prepare, schema)
     load()
     from keras_pss.training.backends.trainable import prepare_backend
+    from keras_pss.training.run import train as train_run
 
     # Before a log is prepared for it.
     prepare_backend()
     replicas = _connected(distribute, data, rows, scale)
     if not resume:
         replicas.on_chief(lambda: check_new(out))
-    planned = _planned(plan, changes)
-    changes = {**changes, **(planned.settings() if planned else {})}
-    from keras_pss.data.locate import open_click_log
-    from keras_pss.planning.plan_file import check as check_plan
-    from keras_pss.training import recipes as known
-    from keras_pss.training.config import RunConfig
-    from keras_pss.training.run import train as train_run
-
-    chosen = known.load(recipe) if recipe else None
-    config = chosen.config(**changes) if chosen else RunConfig.of(changes)
     with goes_on("The same command with --resume resumes the run."):
-        prepare = chosen.settings if chosen else None
         found = find(data, out, rows, scale, prepare, schema)
         log = open_click_log(found.path)
         if chosen:
@@ -163,6 +161,18 @@ def train(
     if replicas.is_chief:
         show(report)
         typer.echo(f"Report, model, SavedModel and plots are in {out}")
+
+
+def _settings(recipe: str | None, changes: dict[str, Any]) -> Any:
+    """The recipe, or None, and the run's settings."""
+    from keras_pss.training import recipes as known
+    from keras_pss.training.config import RunConfig
+
+    with quiet():  # the options of a method need Keras
+        chosen = known.load(recipe) if recipe else None
+        if chosen:
+            return chosen, chosen.config(**changes)
+        return None, RunConfig.of(changes)
 
 
 @contextmanager
@@ -210,7 +220,7 @@ def _planned(path: Path | None, changes: dict[str, Any]) -> Any:
     """The plan of a file, which determines settings."""
     if path is None:
         return None
-    from keras_pss.planning import load_plan
+    from keras_pss.planning.plan_file import load_plan
 
     found = load_plan(path)
     for name in found.settings():

@@ -21,7 +21,7 @@ from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training import RunConfig, evaluate, raw_model, train
 from keras_pss.training.finished.finished_run import load_model
 from keras_pss.training.finished.predict import predict
-from keras_pss.training.raw_rows import raw_rows
+from keras_pss.training.finished.raw_rows import raw_rows
 
 pytestmark = pytest.mark.tf_only
 

@@ -7,28 +7,22 @@
 namespace keras_pss {
 namespace {
 
-absl::Status checked(pss_status status) {
-  if (status == PSS_OK) return absl::OkStatus();
-  if (status == PSS_NO_MEMORY) return ResourceExhausted("No memory left.");
-  return InvalidArgument("The arguments do not fit each other.");
-}
-
 struct Cpu {
   static absl::Status lookup(OpKernelContext* context,
                              const RobeRequest& request, pss_float type,
                              const Tensor& memory, Tensor* rows) {
     const pss_parallel parallel = pool_of(context);
-    return checked(pss_robe_lookup(request.robe(), request.ids(), type,
-                                   memory.data(), rows->data(), &parallel));
+    return status_of(pss_robe_lookup(request.robe(), request.ids(), type,
+                                     memory.data(), rows->data(), &parallel));
   }
 
   static absl::Status gradient(OpKernelContext* context,
                                const RobeRequest& request, pss_float type,
                                const Tensor& upstream, Tensor* gradient) {
     const pss_parallel parallel = pool_of(context);
-    return checked(pss_robe_gradient(request.robe(), request.ids(), type,
-                                     upstream.data(), gradient->data(),
-                                     &parallel));
+    return status_of(pss_robe_gradient(request.robe(), request.ids(), type,
+                                       upstream.data(), gradient->data(),
+                                       &parallel));
   }
 
   static absl::Status gather(OpKernelContext* context, const pss_ids& ids,
@@ -46,9 +40,9 @@ struct Cpu {
                               pss_float type, const Tensor& upstream,
                               Tensor* gradient) {
     const pss_parallel parallel = pool_of(context);
-    return checked(pss_scatter(&ids, type, upstream.data(),
-                               gradient->dim_size(0), gradient->dim_size(1),
-                               gradient->data(), &parallel));
+    return status_of(pss_scatter(&ids, type, upstream.data(),
+                                 gradient->dim_size(0), gradient->dim_size(1),
+                                 gradient->data(), &parallel));
   }
 };
 

@@ -9,6 +9,15 @@
 
 namespace keras_pss {
 
+inline absl::Status status_of(pss_status status) {
+  if (status == PSS_OK) return absl::OkStatus();
+  if (status == PSS_NO_MEMORY) {
+    return tensorflow::errors::ResourceExhausted("No memory left.");
+  }
+  return tensorflow::errors::InvalidArgument(
+      "The arguments do not fit each other.");
+}
+
 // Ids or indices without bags: one row for each.
 inline pss_ids ids_of(const tensorflow::Tensor& index) {
   const bool narrow = index.dtype() == tensorflow::DT_INT32;

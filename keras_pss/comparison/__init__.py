@@ -1,6 +1,10 @@
 """Compares methods, sizes and models with baselines, on a grid of runs."""
 
-from keras_pss.comparison.grid import Grid as Grid
-from keras_pss.comparison.grid import load_grid as load_grid
-from keras_pss.comparison.report import write_report as write_report
-from keras_pss.comparison.runner import compare as compare
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from keras_pss.on_demand import names_of as _names_of
+
+if _TYPE_CHECKING:
+    from keras_pss.comparison.exports import *  # noqa: F403
+
+__getattr__, __dir__ = _names_of(__name__)

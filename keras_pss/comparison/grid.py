@@ -16,8 +16,9 @@ from keras_pss.comparison.method_rows import (
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.named_toml import read_named
 from keras_pss.training.build_model import embedding_parts
-from keras_pss.training.config import MODELS, RunConfig
+from keras_pss.training.config import RunConfig
 from keras_pss.training.fit import limits
+from keras_pss.training.settings import MODELS
 
 DEFAULT_BUDGETS = ("10x", "100x", "1000x", "10000x")
 

@@ -1,7 +1,7 @@
 """Click logs of any schema, synthetic logs in Criteo's format, and MovieLens.
 
-TensorFlow is imported only when a `tf.data` pipeline is created, and Polars
-when a log is prepared.
+TensorFlow is imported only when a `tf.data` pipeline is created, or a dataset
+or TFRecord file is read or texts are hashed.
 
 >>> from keras_pss import data
 >>> log = data.prepare("log.csv", "prepared", schema)

@@ -87,38 +87,13 @@ def locate(
         ValueError: If the log does not exist, or `out` has rows of another
             log.
     """
+    check(data, rows, scale, settings, schema)
     source = Path(data)
-    if schema is not None and (
-        str(data) == SYNTHETIC or (source / "metadata.json").is_file()
-    ):
-        raise ValueError(
-            "`schema` applies only to files that are not prepared yet. Leave "
-            f"it out. Received: schema={str(schema)!r}, data={str(data)!r}"
-        )
-    if str(data) == SYNTHETIC and "schema" in (settings or {}):
-        raise ValueError(
-            "`data` must be files of the recipe's log: generated rows are in "
-            f"Criteo's format. Received: data={str(data)!r}"
-        )
     if str(data) == SYNTHETIC:
         made = {"rows": rows or ROWS, "scale": scale or SCALE}
         return _generated(out, made, settings or {}, progress)
-    for name, value in (("rows", rows), ("scale", scale)):
-        if value is not None:
-            raise ValueError(
-                f"`{name}` applies only to data='{SYNTHETIC}'. Leave "
-                f"it out. Received: {name}={value}, data={str(data)!r}"
-            )
     if is_tfds(data):
         return _dataset(str(data), out, schema, settings or {}, progress)
-    if not source.exists():
-        raise ValueError(
-            f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
-            "ratings file, files of a `schema`, a folder with such files, a "
-            "dataset of TensorFlow Datasets such as tfds:criteo_kaggle, or a "
-            "folder written by `keras-pss prepare`. "
-            f"Received: data={str(data)!r}"
-        )
     if (source / "metadata.json").is_file():
         return Located(
             source,
@@ -139,6 +114,48 @@ def locate(
     }
     _check_note(out, asked, data)
     return _prepared(out, asked, files, progress)
+
+
+def check(
+    data: str | Path,
+    rows: int | None = None,
+    scale: float | None = None,
+    settings: dict[str, Any] | None = None,
+    schema: str | Path | None = None,
+) -> None:
+    """Checks arguments of `locate`, which it finds wrong without reading rows.
+
+    Args, Raises: as in `locate`.
+    """
+    source = Path(data)
+    if schema is not None and (
+        str(data) == SYNTHETIC or (source / "metadata.json").is_file()
+    ):
+        raise ValueError(
+            "`schema` applies only to files that are not prepared yet. Leave "
+            f"it out. Received: schema={str(schema)!r}, data={str(data)!r}"
+        )
+    if str(data) == SYNTHETIC and "schema" in (settings or {}):
+        raise ValueError(
+            "`data` must be files of the recipe's log: generated rows are in "
+            f"Criteo's format. Received: data={str(data)!r}"
+        )
+    for name, value in (("rows", rows), ("scale", scale)):
+        if value is not None and str(data) != SYNTHETIC:
+            raise ValueError(
+                f"`{name}` applies only to data='{SYNTHETIC}'. Leave "
+                f"it out. Received: {name}={value}, data={str(data)!r}"
+            )
+    if str(data) != SYNTHETIC and not is_tfds(data) and not source.exists():
+        raise ValueError(
+            f"`data` must be '{SYNTHETIC}', a Criteo TSV file, a MovieLens "
+            "ratings file, files of a `schema`, a folder with such files, a "
+            "dataset of TensorFlow Datasets such as tfds:criteo_kaggle, or a "
+            "folder written by `keras-pss prepare`. "
+            f"Received: data={str(data)!r}"
+        )
+    if schema is not None:
+        Schema.load(schema)  # or an error
 
 
 def _generated(

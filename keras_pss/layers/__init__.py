@@ -1,69 +1,16 @@
 """Embedding layers, and layers that compute feature interactions.
 
-Each kind of layer has its own subpackage. The public classes are exported
-here; those of the compression methods are listed in embedding/methods.py.
+Each kind of layer has its own subpackage. The public classes are listed
+in exports.py; those of the compression methods in embedding/methods.py.
 Layers use `keras.ops` only; the differences between backends are in
 `keras_pss/ops`.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from keras_pss.layers.base.fitting.fit_report import FitReport as FitReport
-from keras_pss.layers.base.fitting.pretrained_table import (
-    PretrainedTable as PretrainedTable,
-)
-from keras_pss.layers.composite.embedding_bag import (
-    EmbeddingBag as EmbeddingBag,
-)
-from keras_pss.layers.composite.embedding_collection import (
-    EmbeddingCollection as EmbeddingCollection,
-)
-from keras_pss.layers.composite.features.feature_config import (
-    FeatureConfig as FeatureConfig,
-)
-from keras_pss.layers.composite.features.table_config import (
-    TableConfig as TableConfig,
-)
-from keras_pss.layers.composite.frequency_filter import (
-    FrequencyFilter as FrequencyFilter,
-)
-from keras_pss.layers.composite.named_collection import (
-    NamedCollection as NamedCollection,
-)
-from keras_pss.layers.embedding.methods import EXPORTS as _EXPORTS
-from keras_pss.layers.feature_interaction.bi_interaction import (
-    BiInteraction as BiInteraction,
-)
-from keras_pss.layers.feature_interaction.bilinear_interaction import (
-    BilinearInteraction as BilinearInteraction,
-)
-from keras_pss.layers.feature_interaction.compressed_interaction import (
-    CompressedInteraction as CompressedInteraction,
-)
-from keras_pss.layers.feature_interaction.dot_interaction import (
-    DotInteraction as DotInteraction,
-)
-from keras_pss.layers.feature_interaction.factorization_machine import (
-    FactorizationMachine as FactorizationMachine,
-)
-from keras_pss.layers.feature_interaction.field_attention import (
-    FieldAttention as FieldAttention,
-)
-from keras_pss.layers.feature_interaction.field_sum import FieldSum as FieldSum
-from keras_pss.layers.feature_interaction.matrix_cross import (
-    MatrixCross as MatrixCross,
-)
-from keras_pss.layers.feature_interaction.squeeze_excitation import (
-    SqueezeExcitation as SqueezeExcitation,
-)
-from keras_pss.layers.feature_interaction.vector_cross import (
-    VectorCross as VectorCross,
-)
-from keras_pss.layers.fused.shared_memory import (
-    SharedMemory as SharedMemory,
-)
+from keras_pss.on_demand import names_of as _names_of
 
 if _TYPE_CHECKING:
-    from keras_pss.layers.embedding.methods import *  # noqa: F403
+    from keras_pss.layers.exports import *  # noqa: F403
 
-globals().update(_EXPORTS)
+__getattr__, __dir__ = _names_of(__name__)

@@ -5,5 +5,11 @@ computes, which is used wherever no kernels were built. Build them with
 `keras-pss build-ops`.
 """
 
-from keras_pss.native.dispatch import available as available
-from keras_pss.native.switch import disabled as disabled
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from keras_pss.on_demand import names_of as _names_of
+
+if _TYPE_CHECKING:
+    from keras_pss.native.exports import *  # noqa: F403
+
+__getattr__, __dir__ = _names_of(__name__)

@@ -16,10 +16,12 @@ from typing import Any
 from keras_pss.files import complete_folder
 from keras_pss.native import library
 
-# Receives the progress in percent, and what is being compiled.
-Progress = Callable[[int, str], None]
+# Receives how many files are compiled or being compiled, how many there are,
+# and the name of the last one.
+Progress = Callable[[int, int, str], None]
 
-_STEP = re.compile(r"\[ *(\d+)%\] (.*)")
+# What Make and Ninja say when a compiler starts.
+_STEP = re.compile(r"\[[^]]*\] Building \w+ object (.*)\.o$")
 
 
 class BuildError(Exception):
@@ -47,8 +49,9 @@ def build(
         framework: `"tensorflow"` or `"jax"`; it must be installed.
         cuda: Whether to compile the CUDA kernels as well. Default: False.
         force: Whether to rebuild a library that is up to date. Default: False.
-        progress: Function that is called during the build with the progress in
-            percent and what is being compiled. Default: None.
+        progress: Function that is called when a file is compiled, with how
+            many are compiled or being compiled, how many there are, and the
+            file. Default: None.
 
     Returns:
         The path of the library.
@@ -168,14 +171,18 @@ def _compile(
     cmake = _cmake()
     options = {
         "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_EXPORT_COMPILE_COMMANDS": "ON",  # which the progress counts
         "KERAS_PSS_CUDA": "ON" if cuda else "OFF",
         **described["options"],
     }
     configure = [cmake, "-S", str(source), "-B", str(folder)]
     configure += [f"-D{key}={value}" for key, value in options.items()]
+    if shutil.which("ninja"):
+        # Make compiles the framework's files only after those of the core.
+        configure += ["-G", "Ninja"]
     jobs = str(os.cpu_count() or 1)
     for command in configure, [cmake, "--build", str(folder), "-j", jobs]:
-        status, said = _run(command, progress)
+        status, said = _run(command, folder, progress)
         if status:
             raise BuildError(
                 "The kernels did not compile. Everything works without them, "
@@ -185,10 +192,11 @@ def _compile(
 
 
 def _run(
-    command: Sequence[str], progress: Progress | None
+    command: Sequence[str], folder: Path, progress: Progress | None
 ) -> tuple[int, list[str]]:
     """Runs a command and reports progress; returns its status and output."""
-    said = []
+    said: list[str] = []
+    begun = 0
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -201,8 +209,15 @@ def _run(
             said.append(line.rstrip())
             step = _STEP.match(line)
             if step and progress:
-                progress(int(step[1]), step[2])
+                begun += 1
+                progress(begun, _count(folder), Path(step[1]).name)
     return process.returncode, said
+
+
+def _count(folder: Path) -> int:
+    """Number of files that a configured folder compiles."""
+    listed = folder / "compile_commands.json"
+    return len(json.loads(listed.read_text(encoding="utf-8")))
 
 
 def _describe(framework: str) -> dict[str, Any]:

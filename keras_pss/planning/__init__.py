@@ -4,15 +4,11 @@ What `method="auto"` chooses is decided in `layers/planned`; here it is
 explained and kept in files.
 """
 
-from keras_pss.planning import theory as theory
-from keras_pss.planning.make_plan import plan as plan
-from keras_pss.planning.memory_report import ModelReport as ModelReport
-from keras_pss.planning.memory_report import memory_report as memory_report
-from keras_pss.planning.plan_file import load_plan as load_plan
-from keras_pss.planning.planned_tables import Plan as Plan
-from keras_pss.planning.planned_tables import PlannedTable as PlannedTable
-from keras_pss.planning.presets import PRESETS as PRESETS
-from keras_pss.planning.workers import Scaling as Scaling
-from keras_pss.planning.workers import WorkerStep as WorkerStep
-from keras_pss.planning.workers import scaling as scaling
-from keras_pss.planning.workers import simulated_traffic as simulated_traffic
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from keras_pss.on_demand import names_of as _names_of
+
+if _TYPE_CHECKING:
+    from keras_pss.planning.exports import *  # noqa: F403
+
+__getattr__, __dir__ = _names_of(__name__)

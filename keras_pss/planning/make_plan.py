@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_pss.layers import EmbeddingCollection
 from keras_pss.layers.base.budget import BYTES_A_PARAMETER, Budget
 from keras_pss.layers.base.checks import (
     LARGEST_ROW,
@@ -23,6 +22,7 @@ from keras_pss.layers.composite import log_tables
 from keras_pss.layers.planned import choices
 from keras_pss.layers.planned.decide import Decision, decide
 from keras_pss.layers.planned.worth import Worth
+from keras_pss.planning.plan_sizes import plan_sizes
 from keras_pss.planning.planned_tables import Plan, PlannedTable
 from keras_pss.planning.presets import PRESETS
 
@@ -171,7 +171,7 @@ def _tables(
         cardinalities = PRESETS[cardinalities]
     if hasattr(cardinalities, "schema"):
         log = cardinalities
-        log_tables.arguments(log)  # or an error
+        log_tables.checked(log)  # or an error
         known = log_tables.knowledge(log)
         known = known or {"counts": None, "options": {}}
         return dict(log.tables), known
@@ -255,22 +255,12 @@ def _described(
 ) -> Plan:
     """The plan of a decision, with the sizes of the tables it creates."""
     dims = list(tables.values())
-    # It is not built, so that no memory is taken.
-    made = EmbeddingCollection(
-        dims,
-        output_dim,
-        decision.method,
-        decision.budget,
-        options=decision.options,
-        dtype="float32",
-    )
-    report = made.memory_report()
-    # Rows trained on a grid are served in it by either mode of `quantize`.
-    packed = decision.options.get("storage", "float32") != "float32"
+    sizes = plan_sizes(dims, output_dim, decision)
     whole = None if None in dims else sum(map(int, dims)) * output_dim  # type: ignore[arg-type]
     rows = []
     for place, (name, ids) in enumerate(tables.items()):
-        rows.append(_table(place, name, ids, output_dim, decision, made))
+        full = place in sizes.full
+        rows.append(_table(place, name, ids, output_dim, decision, full))
     advice = ""
     if not decision.sure:
         advice = COUNT if counts is None else TUNE
@@ -282,8 +272,8 @@ def _described(
         method=decision.method,
         options=decision.options,
         division=decision.budget,
-        parameters=report.parameters,
-        bytes=report.serving_bytes_int8 if packed else report.serving_bytes,
+        parameters=sizes.parameters,
+        bytes=sizes.bytes,
         why=decision.why,
         advice=advice,
         asked=asked,
@@ -299,9 +289,9 @@ def _table(
     ids: int | None,
     output_dim: int,
     decision: Decision,
-    made: EmbeddingCollection,
+    full: bool,
 ) -> PlannedTable:
-    if ids is not None and place in made.uncompressed():
+    if ids is not None and full:
         size = ids * output_dim
         reason = "small enough to stay uncompressed"
         if decision.method == "full":

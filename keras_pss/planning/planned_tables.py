@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_pss.layers import EmbeddingCollection
 from keras_pss.text_tables import aligned
+
+if TYPE_CHECKING:
+    from keras_pss.layers import EmbeddingCollection
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,15 @@ class Plan:
             "options": dict(self.options),
         }
 
-    def collection(self, **kwargs: Any) -> EmbeddingCollection:
+    def collection(self, **kwargs: Any) -> "EmbeddingCollection":
         """Creates the tables.
 
         Args:
             **kwargs: Further arguments of `EmbeddingCollection`, such as
                 `features`.
         """
+        from keras_pss.layers import EmbeddingCollection
+
         return EmbeddingCollection(**self.arguments(), **kwargs)
 
     def settings(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Training runs on click logs."""
 
-from keras_pss.metrics.click_metrics import Metrics as Metrics
-from keras_pss.metrics.click_metrics import (
-    MetricsAccumulator as MetricsAccumulator,
-)
-from keras_pss.metrics.group_auc import GroupAUC as GroupAUC
-from keras_pss.optimizers.warmup_decay import WarmupDecay as WarmupDecay
-from keras_pss.training.config import RunConfig as RunConfig
-from keras_pss.training.finished.evaluation import evaluate as evaluate
-from keras_pss.training.finished.raw_model import raw_model as raw_model
-from keras_pss.training.run import train as train
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from keras_pss.on_demand import names_of as _names_of
+
+if _TYPE_CHECKING:
+    from keras_pss.training.exports import *  # noqa: F403
+
+__getattr__, __dir__ = _names_of(__name__)

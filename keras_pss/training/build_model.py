@@ -14,8 +14,9 @@ from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 from keras_pss.layers.composite.twins import made_or_hashed, of_width
 from keras_pss.layers.embedding.methods import takes_seed
+from keras_pss.models.by_name import MODELS
 from keras_pss.training.build_optimizer import build_optimizer
-from keras_pss.training.config import MODELS, RunConfig
+from keras_pss.training.config import RunConfig
 
 # Rows that the frequency filter keeps, by column or by the name of a table.
 Limits = Sequence[int] | dict[str, int]

@@ -1,4 +1,9 @@
-"""The validated hyperparameters of a training run."""
+"""The validated hyperparameters of a training run.
+
+What a layer or a model takes is known to Keras' classes alone, which are
+imported for settings that name such an argument: a mistake in any other
+setting is told without the seconds of that import.
+"""
 
 import math
 from copy import deepcopy
@@ -8,24 +13,17 @@ from typing import Any, Self
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from keras_pss import models
 from keras_pss.layers.base.budget import Budget
-from keras_pss.layers.embedding.methods import checked_options
+from keras_pss.layers.base.checks import one_of
+from keras_pss.layers.planned.choices import AUTO
 from keras_pss.messages import reworded, shown
-from keras_pss.optimizers.slots import ROW_OPTIMIZERS
-from keras_pss.optimizers.warmup_decay import DECAYS, WarmupDecay
-from keras_pss.training.settings import Settings
+from keras_pss.training.settings import (
+    DECAYS,
+    METHODS,
+    ROW_OPTIMIZERS,
+    Settings,
+)
 
-MODELS: dict[str, Any] = {
-    "dlrm": models.DLRM,
-    "dcn": models.DCN,
-    "dcnv2": models.DCNv2,
-    "deepfm": models.DeepFM,
-    "autoint": models.AutoInt,
-    "xdeepfm": models.XDeepFM,
-    "fibinet": models.FiBiNET,
-    "neuralcf": models.NeuralCF,
-}
 # Arguments that `build_model` passes; the others are hyperparameters.
 PARTS = ("embeddings", "wide", "mlp_embeddings", "num_dense", "name")
 
@@ -67,18 +65,14 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        checked_options(self.method, self.options, self.budget is None)
-        known = [
-            name
-            for name in signature(MODELS[self.model]).parameters
-            if name not in PARTS
-        ]
-        for name, value in self.model_options.items():
-            if name not in known:
-                raise ValueError(
-                    f"`model_options` of model={self.model!r} are: "
-                    f"{', '.join(known)}. Received: {name}={shown(value)}"
-                )
+        if self.method != AUTO:
+            one_of("method", self.method, METHODS)
+        if self.options or self.budget is None:
+            from keras_pss.layers.embedding.methods import checked_options
+
+            checked_options(self.method, self.options, self.budget is None)
+        if self.model_options:
+            self._check_model_options()
         self.schedule(2**40)  # or an error
         if (
             self.network_learning_rate is not None
@@ -97,6 +91,21 @@ class RunConfig(Settings):
                 f"min_rows={self.min_rows}"
             )
         return self
+
+    def _check_model_options(self) -> None:
+        from keras_pss.models.by_name import MODELS
+
+        known = [
+            name
+            for name in signature(MODELS[self.model]).parameters
+            if name not in PARTS
+        ]
+        for name, value in self.model_options.items():
+            if name not in known:
+                raise ValueError(
+                    f"`model_options` of model={self.model!r} are: "
+                    f"{', '.join(known)}. Received: {name}={shown(value)}"
+                )
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> Self:
@@ -162,6 +171,8 @@ class RunConfig(Settings):
         if ends is None and steps is not None and self.decay != "constant":
             begun = self.warmup_steps if start is None else start
             ends = max(1, steps - begun)
+        from keras_pss.optimizers.warmup_decay import WarmupDecay
+
         return WarmupDecay(
             rate,
             warmup_steps=self.warmup_steps,

@@ -16,14 +16,16 @@ TOML has no null: in `run`, `"none"` means None.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.schema_differences import same_features
 from keras_pss.features import Schema
 from keras_pss.named_toml import names_in, read_named
 from keras_pss.training.config import RunConfig
 from keras_pss.training.recipe_schema import SETTINGS, schema_of
+
+if TYPE_CHECKING:
+    from keras_pss.data.pipelines.click_log import ClickLog
 
 FOLDER = "recipes"
 DATA = ("criteo", "movielens")
@@ -84,7 +86,7 @@ class Recipe:
         """Entries of a run's report that refer to the recipe."""
         return {"recipe": self.name, "paper": self.paper}
 
-    def check_log(self, log: ClickLog) -> None:
+    def check_log(self, log: "ClickLog") -> None:
         """Raises a ValueError if the recipe is for another kind of log."""
         fits = log.kind == self.data
         if self.schema is not None:
@@ -141,6 +143,16 @@ def load(name: str) -> Recipe:
         ValueError: If there is no such recipe or variant, or the file is not
             a valid recipe.
     """
+    recipe = read(name)
+    recipe.config()  # or an error
+    return recipe
+
+
+def read(name: str) -> Recipe:
+    """A recipe as it is written; `load` checks its settings as well.
+
+    Args, Raises: as in `load`.
+    """
     stem, _, variant = name.rpartition("/")
     if not stem or name.endswith(".toml"):
         stem, variant = name, ""
@@ -154,7 +166,7 @@ def load(name: str) -> Recipe:
         )
     chosen = variants[variant]
     run = {**content.get("run", {}), **chosen.get("run", {})}
-    recipe = Recipe(
+    return Recipe(
         name=f"{stem}/{variant}",
         title=content["title"],
         data=content.get("data", "any"),
@@ -166,8 +178,6 @@ def load(name: str) -> Recipe:
         paper=chosen.get("paper", {}),
         schema=_schema(stem, content),
     )
-    recipe.config()  # or an error
-    return recipe
 
 
 def _schema(stem: str, content: dict[str, Any]) -> Schema | None:

@@ -26,8 +26,8 @@ from keras_pss.training.backends.trainable import prepare_backend
 from keras_pss.training.build_model import methods_of
 from keras_pss.training.config import RunConfig
 from keras_pss.training.environment import machine, versions
+from keras_pss.training.finished.raw_rows import raw_rows
 from keras_pss.training.fit import BEST, LATEST, Fitted, fit, model_for
-from keras_pss.training.raw_rows import raw_rows
 from keras_pss.training.scorer import Scorer
 
 MODEL_FILE = "model.keras"

@@ -7,7 +7,7 @@ alone to get its options and their help, so only pydantic is imported here.
 import ast
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 
@@ -34,6 +34,9 @@ Optimizer = Literal["adam", "adagrad", "sgd",
                     "lazy_adam", "rowwise_adagrad", "lazy_sgd"]
 Decay = Literal["constant", "cosine", "linear", "polynomial", "exponential"]
 # fmt: on
+MODELS, DECAYS = get_args(Model), get_args(Decay)
+# They train the tables of rows only; Adam trains the network.
+ROW_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "lazy_sgd")
 
 
 def _method_strings() -> list[str]:
@@ -43,6 +46,9 @@ def _method_strings() -> list[str]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
             return [ast.literal_eval(key) for key in node.value.keys if key]
     raise ImportError(f"{path} must declare METHODS as a dict.")
+
+
+METHODS = _method_strings()
 
 
 class Settings(BaseModel):
@@ -62,7 +68,7 @@ class Settings(BaseModel):
         "auto",
         description="The method that compresses the tables. 'auto' chooses by "
         "the budget and the counts of ids; without counts it is ROBE. Or one "
-        f"of {', '.join(_method_strings())}.",
+        f"of {', '.join(METHODS)}.",
     )
     budget: str | int | None = Field(
         "1000x",

@@ -186,7 +186,7 @@ def test_ctrl_c_says_how_to_go_on(folder, monkeypatch, capfd):
 
 def test_what_needs_tensorflow_says_so(folder, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    assert called(monkeypatch, folder, "recipes") == 2
+    assert called(monkeypatch, folder, "train --data data --out other") == 2
     words = capfd.readouterr().err
     assert "pip install 'keras-pss[tensorflow-cpu]'" in words
     assert "`keras-pss build-ops`" in words

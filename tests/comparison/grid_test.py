@@ -16,7 +16,7 @@ from keras_pss.comparison.method_rows import (
     method_settings,
 )
 from keras_pss.layers.embedding.methods import METHODS
-from keras_pss.training.config import MODELS
+from keras_pss.training.settings import MODELS
 
 pytestmark = pytest.mark.tf_only
 

@@ -241,13 +241,10 @@ def test_missing_fields_and_negative_integers(tmp_path):
 def test_import_of_the_data_modules_loads_no_tensorflow():
     """Beside what importing keras_pss itself loads."""
     code = (
-        "import sys, types\n"
-        "package = types.ModuleType('keras_pss')\n"
-        "package.__path__ = ['keras_pss']\n"
-        "ops = types.ModuleType('keras_pss.ops')\n"
-        "ops.__path__ = ['keras_pss/ops']\n"
-        "sys.modules.update({'keras_pss': package, 'keras_pss.ops': ops})\n"
-        "import keras_pss.data\n"
+        "import sys\n"
+        "from keras_pss_cli import without_layers\n"
+        "without_layers.enter()\n"
+        "import keras_pss.data, keras_pss.data.locate\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run(

@@ -172,3 +172,35 @@ def test_broken_files_are_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="Plan again"):
         load_plan(path)
+
+
+@pytest.mark.parametrize("dim", [1, 5, 16])
+@pytest.mark.parametrize(
+    ("budget", "options"),
+    [
+        ("1x", {}),
+        ("2x", {}),
+        ("70B", {}),
+        ("100B", {"tail": "hash", "min_count": 1}),
+        ("301B", {"tail": "robe", "seed": 3}),
+        ("5x", {"tail": "robe", "silent": True}),
+        (90, {"inner_dim": 2, "tail": "hash"}),
+        (77, {"inner_dim": 5, "min_count": 2}),
+    ],
+)
+@pytest.mark.parametrize("counted", [False, True])
+def test_sizes_are_those_of_the_layers(budget, options, counted, dim):
+    """A plan computes them without layers."""
+    counts = [[3, *range(90, 0, -1)], [5, 9, 8, 7, 1], [0, 6]]
+    dims = [91, 5, 2]
+    known = counts if counted else None
+    plan = keras_pss.plan(dims, dim, budget, known, options=options)
+    layer = plan.collection(dtype="float32")
+    report = layer.memory_report()
+    assert plan.parameters == report.parameters
+    packed = plan.options.get("storage", "float32") != "float32"
+    held = report.serving_bytes_int8 if packed else report.serving_bytes
+    assert plan.bytes == held <= max(plan.allowed_bytes, 0)
+    alone = [t for t, row in enumerate(plan.tables) if row.tail == "none"]
+    if plan.method != "popularity":
+        assert tuple(alone) == layer.uncompressed()

@@ -6,9 +6,10 @@ from typing import get_args
 import pytest
 
 from keras_pss.layers.embedding.methods import METHODS
+from keras_pss.models.by_name import MODELS
 from keras_pss.optimizers.warmup_decay import DECAYS
 from keras_pss.training.build_optimizer import OPTIMIZERS
-from keras_pss.training.config import LEARNING_RATES, MODELS, RunConfig
+from keras_pss.training.config import LEARNING_RATES, RunConfig
 from keras_pss.training.settings import Settings, _method_strings
 
 pytestmark = pytest.mark.tf_only

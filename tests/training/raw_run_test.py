@@ -14,7 +14,7 @@ from keras_pss.serving.raw_rows.column_values import column_values
 from keras_pss.training import raw_model
 from keras_pss.training.config import RunConfig
 from keras_pss.training.finished.predict import predict
-from keras_pss.training.raw_rows import raw_rows
+from keras_pss.training.finished.raw_rows import raw_rows
 from keras_pss.training.run import train
 from keras_pss_cli.finished_runs import export
 

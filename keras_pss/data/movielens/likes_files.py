@@ -1,9 +1,9 @@
 """Rows of ratings files for a model that is trained already."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pss.data import movielens
 from keras_pss.data.movielens.likes_ids import LikesIds
@@ -13,10 +13,13 @@ from keras_pss.data.pipelines.record_batches import (
 )
 from keras_pss.data.readers.source import Sources, as_sources
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def likes_dataset(
     sources: Sources, encoder: Path, batch_size: int
-) -> tf.data.Dataset:
+) -> "tf.data.Dataset":
     """Batches of all rows of some files, encoded by the ids of a run.
 
     Memory: all rows, 12 bytes each.
@@ -33,6 +36,8 @@ def likes_dataset(
         ValueError: For a broken line, or a user or movie that the run was not
             trained on.
     """
+    import tensorflow as tf
+
     check_batch_size(batch_size)
     known = LikesIds.load(encoder)
     ids, labels = [], []

@@ -2,14 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pss.data import movielens
 from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.record_batches import prefetched
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class LikesLog(ClickLog):
@@ -49,14 +52,20 @@ class LikesLog(ClickLog):
     def groups(self, split: str) -> np.ndarray:
         return self.parts[split].users
 
-    def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+    def in_order(self, split: str, batch_size: int) -> "tf.data.Dataset":
+        import tensorflow as tf
+
         part = self.parts[split]
         rows = tf.data.Dataset.from_tensor_slices(
             ({"categorical": part.ids()}, part.labels.astype(np.float32))
         )
         return prefetched(rows.batch(batch_size))
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int
+    ) -> "tf.data.Dataset":
+        import tensorflow as tf
+
         part = self.parts["train"]
         ids = tf.constant(part.ids())
         labels = tf.constant(part.labels.astype(np.float32))

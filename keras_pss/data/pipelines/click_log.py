@@ -10,11 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pss.features import Schema
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SPLITS = ("train", "validation", "test")
 
@@ -85,11 +88,13 @@ class ClickLog(ABC):
         return None
 
     @abstractmethod
-    def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+    def in_order(self, split: str, batch_size: int) -> "tf.data.Dataset":
         """Batches of a split in a fixed order."""
 
     @abstractmethod
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int
+    ) -> "tf.data.Dataset":
         """Endless shuffled training batches without the first `skip`."""
 
     @abstractmethod

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
@@ -16,6 +16,9 @@ from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
 from keras_pss.files import read_json
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class FolderLog(ClickLog):
@@ -66,13 +69,15 @@ class FolderLog(ClickLog):
             return None
         return self.folder.groups(split)
 
-    def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+    def in_order(self, split: str, batch_size: int) -> "tf.data.Dataset":
         return self._in_order(split, batch_size)
 
-    def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
+    def _made_in_order(self, split: str, batch_size: int) -> "tf.data.Dataset":
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int
+    ) -> "tf.data.Dataset":
         return dataset(
             self.folder,
             "train",

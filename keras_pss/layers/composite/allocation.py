@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget, feasible
 from keras_pss.layers.base.checks import LARGEST_DIM
-from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
-from keras_pss.layers.embedding.methods import method_class
+
+if TYPE_CHECKING:
+    from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 
 # By default the smallest tables stay uncompressed, as long as together they
 # take no more than this share of the budget.
@@ -31,7 +32,10 @@ class TableSpec:
     options: Mapping[str, Any]
 
     @property
-    def cls(self) -> type[CompressedEmbedding]:
+    def cls(self) -> "type[CompressedEmbedding]":
+        # A plan divides budgets without the layers of the methods.
+        from keras_pss.layers.embedding.methods import method_class
+
         return method_class(self.method)
 
     @property

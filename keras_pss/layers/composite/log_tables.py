@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 
 from keras_pss.layers.base.checks import shown
-from keras_pss.layers.composite.features.feature_config import FeatureConfig
-from keras_pss.layers.composite.features.table_config import TableConfig
 from keras_pss.layers.planned.worth import Worth
 
 
@@ -21,19 +19,13 @@ def arguments(log: Any) -> dict[str, Any]:
     Raises:
         ValueError: If `log` is something else, or has no feature with ids.
     """
-    schema, tables = getattr(log, "schema", None), getattr(log, "tables", None)
-    if schema is None or not isinstance(tables, Mapping):
-        raise ValueError(
-            "`log` must be a prepared log with a `schema` and `tables`, such "
-            f"as `keras_pss.data.prepare` returns. Received: log={shown(log)}"
-        )
-    if not tables:
-        raise ValueError(
-            "`log` must have at least one feature with ids, for which there "
-            "are embeddings. Give the schema a categorical feature, or one of "
-            "its dense features transform='buckets' and `num_buckets`. "
-            f"Received: the dense features {[f.name for f in schema.dense]}"
-        )
+    # A plan needs the rest of this module alone, without any layer.
+    from keras_pss.layers.composite.features.feature_config import (
+        FeatureConfig,
+    )
+    from keras_pss.layers.composite.features.table_config import TableConfig
+
+    schema, tables = checked(log)
     features = {
         feature.name: FeatureConfig(feature.table) for feature in schema.single
     }
@@ -52,6 +44,27 @@ def arguments(log: Any) -> dict[str, Any]:
         "features": features,
         "dense": {feature.name: feature.size for feature in schema.dense},
     }
+
+
+def checked(log: Any) -> tuple[Any, Mapping[str, int | None]]:
+    """The schema and the tables of a log.
+
+    Args, Raises: as in `arguments`.
+    """
+    schema, tables = getattr(log, "schema", None), getattr(log, "tables", None)
+    if schema is None or not isinstance(tables, Mapping):
+        raise ValueError(
+            "`log` must be a prepared log with a `schema` and `tables`, such "
+            f"as `keras_pss.data.prepare` returns. Received: log={shown(log)}"
+        )
+    if not tables:
+        raise ValueError(
+            "`log` must have at least one feature with ids, for which there "
+            "are embeddings. Give the schema a categorical feature, or one of "
+            "its dense features transform='buckets' and `num_buckets`. "
+            f"Received: the dense features {[f.name for f in schema.dense]}"
+        )
+    return schema, tables
 
 
 def knowledge(log: Any) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from keras_pss.layers.fused.popular.converted_rows import converted_rows
 from keras_pss.layers.fused.popular.popular_ids import popular_ids
 from keras_pss.layers.fused.popular.popular_rows import PopularRows
 from keras_pss.layers.fused.popular.popular_sizes import Sizes, rows_within
-from keras_pss.layers.fused.popular.popular_storage import checked_storage
-from keras_pss.layers.fused.popular.popular_tail import checked_tail
+from keras_pss.layers.fused.popular.popular_strings import (
+    checked_storage,
+    checked_tail,
+)
 from keras_pss.layers.fused.popular.popular_widths import (
     checked_widths,
     narrowed,

@@ -10,7 +10,7 @@ from keras_pss.layers.base.checks import (
     positive_int,
     shown,
 )
-from keras_pss.layers.fused.popular.popular_tail import TAILS
+from keras_pss.layers.fused.popular.popular_strings import TAILS
 
 AUTO = "auto"
 NAMES = ("min_count", "inner_dim", "tail", "silent", "seed")

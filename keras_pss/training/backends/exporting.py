@@ -13,7 +13,7 @@ import keras
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training.build_model import dtype_policy
-from keras_pss.training.raw_rows import raw_rows
+from keras_pss.training.finished.raw_rows import raw_rows
 
 logger = logging.getLogger(__name__)
 _PROCESS = "keras_pss.training.backends.export_process"

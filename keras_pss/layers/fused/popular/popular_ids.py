@@ -16,8 +16,10 @@ from keras_pss.layers.fused.popular.popular_sizes import (
     Sizes,
     tail_options,
 )
-from keras_pss.layers.fused.popular.popular_storage import checked_storage
-from keras_pss.layers.fused.popular.popular_tail import TAILS
+from keras_pss.layers.fused.popular.popular_strings import (
+    TAILS,
+    checked_storage,
+)
 from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
 # Rows of ids that are seen fewer times only fit noise in click models.

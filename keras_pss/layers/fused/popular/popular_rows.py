@@ -13,7 +13,8 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.popular import popular_fit
 from keras_pss.layers.fused.popular.popular_index import PopularIndex
 from keras_pss.layers.fused.popular.popular_storage import StoredRows
-from keras_pss.layers.fused.popular.popular_tail import RobeTail, check_tail
+from keras_pss.layers.fused.popular.popular_strings import check_tail
+from keras_pss.layers.fused.popular.popular_tail import RobeTail
 from keras_pss.layers.fused.popular.popular_widths import (
     checked_limits,
     checked_widths,

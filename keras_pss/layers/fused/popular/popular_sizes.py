@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_pss.layers.fused.popular.popular_storage import checked_storage
+from keras_pss.layers.fused.popular.popular_strings import checked_storage
 from keras_pss.layers.fused.popular.popular_widths import checked_widths
 
 # Without counts, one id of this many is taken to be frequent enough for a row.

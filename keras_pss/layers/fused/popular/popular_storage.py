@@ -3,18 +3,13 @@
 from typing import Any
 
 from keras_pss.layers.base.budget import BYTES_A_PARAMETER, units
-from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.packable import one_scale_policy, packed_policy
 from keras_pss.layers.base.tables import Table
+from keras_pss.layers.fused.popular.popular_strings import checked_storage
 from keras_pss.ops.methods.one_scale import OneScale, Unpacked
 from keras_pss.ops.packing import Packing
 
 Tensor = Any
-STORAGES = ("float32", "int8", "int4")
-
-
-def checked_storage(storage: str) -> str:
-    return one_of("storage", storage, STORAGES)
 
 
 class StoredRows:

@@ -1,15 +1,9 @@
 """What ids without a row of their own read: one row, hashed rows or ROBE."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_pss.layers.base.checks import (
-    LARGEST_DIM,
-    non_negative_int,
-    one_of,
-    shown,
-)
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.fused.robe_group import checked_block_size
 from keras_pss.layers.fused.shared_scales import SharedScales
@@ -17,38 +11,6 @@ from keras_pss.layers.initial_values import table_scale
 from keras_pss.ops.methods import robe
 
 Tensor = Any
-TAILS = ("oov", "hash", "robe")
-# The argument that sets the size of each tail.
-_SIZED_BY = {"hash": "buckets", "robe": "memory_size"}
-_WHAT = {
-    "buckets": "the number of hashed rows",
-    "memory_size": "the number of parameters of ROBE's memory",
-}
-
-
-def check_tail(tail: str, buckets: int, memory_size: int) -> None:
-    """Checks that the size of the tail is given, and no other one.
-
-    Raises:
-        ValueError: If the sizes do not match `tail`.
-    """
-    one_of("tail", tail, TAILS)
-    sizes = {"buckets": buckets, "memory_size": memory_size}
-    for name, size in sizes.items():
-        non_negative_int(name, size, LARGEST_DIM)
-        wanted = next(t for t, given in _SIZED_BY.items() if given == name)
-        if (tail == wanted) != bool(size):
-            raise ValueError(
-                f"`{name}` is {_WHAT[name]}: at least 1 with "
-                f"tail={wanted!r}, and 0 with another tail. "
-                f"Received: {name}={shown(size)}, tail={tail!r}"
-            )
-
-
-def checked_tail(options: Mapping[str, Any]) -> str:
-    """The tail of options in which its size may be missing."""
-    tail = options.get("tail") or ("hash" if options.get("buckets") else "oov")
-    return one_of("tail", tail, TAILS)
 
 
 @dataclass(frozen=True)

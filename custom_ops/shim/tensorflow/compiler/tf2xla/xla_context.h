@@ -1,0 +1,11 @@
+// Declares XlaContext alone, which xla_op_kernel.h names. TensorFlow's header
+// takes most of the time of a build.
+
+#ifndef KERAS_PSS_SHIM_XLA_CONTEXT_H_
+#define KERAS_PSS_SHIM_XLA_CONTEXT_H_
+
+namespace tensorflow {
+class XlaContext;
+}
+
+#endif  // KERAS_PSS_SHIM_XLA_CONTEXT_H_
