@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
+from keras_pss.data.pipelines.shards import Shard
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
@@ -72,7 +73,9 @@ class FolderLog(ClickLog):
     def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
         return dataset(
             self.folder,
             "train",
@@ -80,6 +83,7 @@ class FolderLog(ClickLog):
             seed=seed,
             repeat=True,
             skip=skip,
+            shard=shard,
         )
 
     def fingerprint(self) -> str:
