@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_pss import keras_internals
 from keras_pss.data.pipelines.shards import shard_batches, whole_batches
+from keras_pss.distribution.checks import check_model
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
-from keras_pss.layers.base.walk import every
 
 # Of a process and the number of processes, as of `keras_pss.data.dataset`.
 Shards = Callable[[int, int], tf.data.Dataset]
@@ -109,7 +110,8 @@ class Replicas:
                 nothing.
 
         Raises:
-            ValueError: If the model normalizes by the rows of a batch.
+            ValueError: If the model's loss or a layer of it depends on the
+                whole batch in another way.
             OSError: `WorkerLost` if another worker has stopped.
         """
         settings = {
@@ -125,7 +127,7 @@ class Replicas:
             # The order of batches is the caller's.
             model.fit(batches, shuffle=False, **settings)
             return
-        _check_layers(model)
+        check_model(model)
         own = (self.worker, self.workers)
         if callable(batches):
             shards = batches(*own)
@@ -134,6 +136,8 @@ class Replicas:
         parts = self.strategy.distribute_datasets_from_function(
             lambda _: split_batches(shards, self.count, *self._own())
         )
+        with self.scope():
+            keras_internals.build_for_training(model, *shards.element_spec[:2])
         model.train_step = exact_step(model, self.count)
         model.make_train_function(force=True)
         try:
@@ -149,12 +153,3 @@ class Replicas:
 
     def _fit(self, model: keras.Model, parts: Any, settings: Any) -> None:
         model.fit(parts, shuffle=False, **settings)
-
-
-def _check_layers(model: keras.Model) -> None:
-    for layer in every(model, keras.layers.BatchNormalization):
-        raise ValueError(
-            "Replicas cannot normalize by the rows of a whole batch, of which "
-            "each has a part. Use keras.layers.LayerNormalization. "
-            f"Received: layer '{layer.name}', a BatchNormalization"
-        )
