@@ -25,7 +25,7 @@ ALLOWED = {
     "metrics": set(),
     "optimizers": {"keras_internals", "ops"},
     "layers": {"keras_internals", "messages", "ops", "optimizers"},
-    "distribution": {"layers"},
+    "distribution": {"data.pipelines.shards", "keras_internals", "layers"},
     "planning": {
         "files",
         "layers",

@@ -68,7 +68,7 @@ def check_outputs(model: keras.Model, y: Any, predicted: Any) -> None:
     if keras.tree.is_nested(y) or keras.tree.is_nested(predicted):
         return
     for loss in keras_internals.built_losses(model):
-        if not loss.call(y, predicted).shape.rank:
+        if loss.call(y, predicted).shape.rank == 0:
             raise ValueError(
                 "A loss function must return a value for each row, of which "
                 "the mean is taken. Received: loss "

@@ -31,9 +31,16 @@ def split_batches(
         R / n for rows of the batch.
 
     Raises:
-        ValueError: If elements are others.
+        ValueError: If elements are others, or hold ragged or sparse tensors.
     """
     check_elements(shards)
+    for spec in keras.tree.flatten(shards.element_spec):
+        if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None:
+            raise ValueError(
+                "Batches that are divided among replicas must be dense tensors "
+                "of known rank. Pad lists of ids, or train on one device. "
+                f"Received: {spec}"
+            )
 
     def parts(features: Any, labels: Any, total: Any) -> tf.data.Dataset:
         longest = -(-total // replicas)

@@ -4,6 +4,7 @@ import json
 
 import keras
 import pytest
+import tensorflow as tf
 
 from keras_pss.distribution import Replicas, connect, read_cluster
 from keras_pss.training.config import RunConfig
@@ -68,6 +69,17 @@ def test_one_device_or_worker_is_not_several(monkeypatch):
     with pytest.raises(ValueError, match="one of mirrored, multi-worker"):
         connect("horovod")
     assert connect(None).count == 1
+
+
+def test_a_port_in_use_is_explained(monkeypatch):
+    def fails():
+        raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+
+    name = "MultiWorkerMirroredStrategy"
+    monkeypatch.setattr(tf.distribute, name, fails)
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config()))
+    with pytest.raises(ValueError, match=r"Free the port.*b:1: Could not"):
+        connect("multi-worker")
 
 
 def test_other_backends_are_refused(monkeypatch):

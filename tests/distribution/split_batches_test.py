@@ -45,3 +45,11 @@ def test_batches_are_pairs():
     batches = tf.data.Dataset.from_tensor_slices(np.zeros((4, 2))).batch(2)
     with pytest.raises(ValueError, match=r"pair \(features, labels\)"):
         shard_batches(batches, (0, 2))
+
+
+def test_batches_are_dense():
+    ragged = tf.ragged.constant([[1], [2, 3]])
+    batches = tf.data.Dataset.from_tensors((ragged, [0, 1]))
+    shards = shard_batches(batches, (0, 1))
+    with pytest.raises(ValueError, match="Received: RaggedTensorSpec"):
+        split_batches(shards, 2, 0, 2)
