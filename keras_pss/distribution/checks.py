@@ -34,6 +34,13 @@ def check_model(model: keras.Model) -> None:
             "each has a part. Use keras.layers.LayerNormalization. "
             f"Received: layer '{layer.name}', a BatchNormalization"
         )
+    for part in keras_internals.optimizers_of(model.optimizer):
+        if getattr(part, "gradient_accumulation_steps", None):
+            raise ValueError(
+                "Keras cannot accumulate gradients within the steps of "
+                "replicas. Train with a larger batch. Received: "
+                f"gradient_accumulation_steps={part.gradient_accumulation_steps}"
+            )
     for loss in keras.tree.flatten(model.loss):
         reduction = getattr(loss, "reduction", _MEANS[0])
         if reduction not in _MEANS:

@@ -87,7 +87,6 @@ def _needs_sum(optimizer: Any) -> bool:
         return True
     return any(
         isinstance(part, keras.optimizers.LossScaleOptimizer)
-        or part.gradient_accumulation_steps
         for part in keras_internals.optimizers_of(optimizer)
     )
 

@@ -75,8 +75,7 @@ def two_outputs():
     hidden = layers.concatenate([a, layers.Embedding(61, 3)(b)])
     model = keras.Model({"a": a, "b": b}, {
         "u": layers.Dense(1, "sigmoid")(hidden), "v": layers.Dense(1)(hidden)})
-    optimizer = optimizers.Adam(
-        0.05, clipnorm=0.05, gradient_accumulation_steps=2)
+    optimizer = optimizers.Adam(0.05, clipnorm=0.05, use_ema=True)
     model.compile(optimizer, {"u": "binary_crossentropy", "v": "mse"},
                   loss_weights={"u": 1.0, "v": 0.3}, metrics={"u": ["AUC"]})
     return model
@@ -108,12 +107,14 @@ for message, settings in {
     "a loss of layer 'dense": {
         "part": layers.Dense(4, activity_regularizer="l2")},
     "with its own `compute_loss`": {"cls": Own},
+    "gradient_accumulation_steps=2": {
+        "optimizer": optimizers.SGD(gradient_accumulation_steps=2)},
     "keras.layers.LayerNormalization": {"part": layers.BatchNormalization},
 }.items():
     def make(settings=settings):
         given = dict(settings)
-        if isinstance(given.get("part"), type):
-            given["part"] = given["part"]()
+        if given.get("part") is layers.BatchNormalization:
+            given["part"] = layers.BatchNormalization()
         return plain(**given)
     try:
         trained(both, make, (dense, labels))
