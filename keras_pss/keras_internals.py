@@ -272,3 +272,40 @@ def optimizers_of(optimizer: Any) -> list[Any]:
     inner = [getattr(optimizer, "inner_optimizer", None)]
     inner += getattr(optimizer, "optimizers", [])
     return [optimizer, *(x for part in inner for x in optimizers_of(part))]
+
+
+def overrides_step(model: Any) -> str | None:
+    """Name of the first method of a training step that is not Keras' own."""
+    for name in ("train_step", "compute_loss"):
+        if name in vars(model) or _overrides(model, name, "keras.src"):
+            return name
+    return None
+
+
+def build_for_training(model: Any, features: Any, labels: Any) -> None:
+    """Creates all variables of a compiled model, its metrics and optimizer.
+
+    Args:
+        features, labels: Tensors or their specifications.
+    """
+    model._symbolic_build(data_batch=(features, labels))
+
+
+def layers_with_losses(model: Any) -> list[Any]:
+    """Layers whose last call has added a loss; penalties of weights do not."""
+    return [part for part in all_layers(model) if part._get_own_losses()]
+
+
+def is_masked(tensor: Any) -> bool:
+    """Whether a layer has masked its output."""
+    return getattr(tensor, "_keras_mask", None) is not None
+
+
+def built_losses(model: Any) -> list[Any]:
+    """The losses of a model that `build_for_training` has built."""
+    return [loss.loss for loss in model._compile_loss._flat_losses]
+
+
+def trackers_of_losses(model: Any) -> tuple[Any, list[Any]]:
+    """Metric of the loss of a compiled model, and those of each output."""
+    return model._loss_tracker, list(model._compile_loss.metrics)

@@ -32,7 +32,7 @@ ALLOWED = {
         "ops",
         "optimizers",
     },
-    "distribution": {"layers"},
+    "distribution": {"data.pipelines.shards", "keras_internals", "layers"},
     "planning": {
         "files",
         "layers",

@@ -92,3 +92,9 @@ def _workers() -> Replicas:
             "before TensorFlow has run anything in this process. "
             f"Received: {error}"
         ) from error
+    except tf.errors.OpError as error:
+        raise ValueError(
+            "A worker must be able to listen at its address in TF_CONFIG and "
+            "to reach the other ones. Free the port, or choose another one. "
+            f"Received: {cluster.addresses[cluster.index]}: {error.message}"
+        ) from error

@@ -13,6 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_pss import keras_internals
+from keras_pss.distribution.checks import check_outputs
+
 LIMITS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
@@ -27,36 +30,40 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
         A function of a replica's element of `split_batches`. It returns the
         metrics of all replicas.
     """
-    clips = any(_limits(model.optimizer))
+    summed_first = _needs_sum(model.optimizer)
+    total, outputs = keras_internals.trackers_of_losses(model)
 
     def train_step(data: Any) -> dict[str, Any]:
         x, y, weights = _without_padding(data)
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             predicted = model(x, training=True)
-            loss = _share_of_loss(model, x, y, predicted, weights)
+            check_outputs(model, y, predicted)
+            with _values(outputs) as values:
+                loss = _share_of_loss(model, x, y, predicted, weights)
             scaled = model.optimizer.scale_loss(loss)
         trained = model.trainable_variables
         gradients = tape.gradient(scaled, trained)
-        if clips:
+        if summed_first:
             # The optimizer clips before it sums: equal gradients, each a
             # share of the sum, by the same share of the limit (`limits`).
+            # It looks for infinite ones on one replica alone.
             known = [g for g in gradients if g is not None]
             summed = iter(context.all_reduce("SUM", known))
             gradients = [
-                None if g is None else next(summed) / replicas
+                None if g is None else _divided(next(summed), replicas)
                 for g in gradients
             ]
         model.optimizer.apply_gradients(zip(gradients, trained, strict=True))
         # Metrics are summed over the replicas of some strategies only.
-        both = [tf.cast(n, tf.float32) for n in (loss, tf.shape(weights)[0])]
-        whole, rows = tf.unstack(context.all_reduce("SUM", tf.stack(both)))
-        for metric in model.metrics:
-            if metric.name == "loss":
-                metric.update_state(whole, sample_weight=rows)
-            else:
-                metric.update_state(y, predicted)
-        return model.get_metrics_result()
+        local = [loss, *values, tf.shape(weights)[0]]
+        local = tf.stack([tf.cast(n, tf.float32) for n in local])
+        *whole, rows = tf.unstack(context.all_reduce("SUM", local))
+        # A replica's loss is its share; those of outputs are not.
+        total.update_state(whole[0], sample_weight=rows)
+        for tracker, value in zip(outputs, whole[1:], strict=True):
+            tracker.update_state(value / replicas, sample_weight=rows)
+        return model.compute_metrics(x, y, predicted)
 
     return train_step
 
@@ -74,14 +81,47 @@ def limits(optimizer: Any, replicas: int) -> Iterator[None]:
             setattr(part, name, value)
 
 
+def _needs_sum(optimizer: Any) -> bool:
+    """Whether an optimizer must see the gradient of the global batch."""
+    if any(_limits(optimizer)):
+        return True
+    return any(
+        isinstance(part, keras.optimizers.LossScaleOptimizer)
+        for part in keras_internals.optimizers_of(optimizer)
+    )
+
+
 def _limits(optimizer: Any) -> Iterator[tuple[Any, str, float]]:
-    inner = getattr(optimizer, "inner_optimizer", None)
-    parts = [optimizer, *getattr(optimizer, "optimizers", []), inner]
-    for part in parts:
+    for part in keras_internals.optimizers_of(optimizer):
         for name in LIMITS:
-            value = vars(part).get(name) if part is not None else None
+            value = vars(part).get(name)
             if value is not None:
                 yield part, name, value
+
+
+def _divided(gradient: Any, count: int) -> Any:
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient / count
+    return tf.IndexedSlices(
+        gradient.values / count, gradient.indices, gradient.dense_shape
+    )
+
+
+@contextmanager
+def _values(trackers: list[Any]) -> Iterator[list[Any]]:
+    """The values that metrics would be updated with, in place of updates."""
+    found: list[Any] = []
+
+    def keep(value: Any, sample_weight: Any = None) -> None:
+        found.append(value)
+
+    for tracker in trackers:
+        tracker.update_state = keep
+    try:
+        yield found
+    finally:
+        for tracker in trackers:
+            del tracker.update_state
 
 
 def _without_padding(data: Any) -> Any:

@@ -7,11 +7,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_pss import keras_internals
+from keras_pss.data.pipelines.shards import shard_batches, whole_batches
+from keras_pss.distribution.checks import check_model
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
 from keras_pss.distribution.steps_ahead import Schedule, StepsAhead
 from keras_pss.layers.base.updates import UpdatesAfterStep
 from keras_pss.layers.base.walk import every
+
+# Of a process and the number of processes, as of `keras_pss.data.dataset`.
+Shards = Callable[[int, int], tf.data.Dataset]
 
 
 class Replicas:
@@ -78,7 +84,7 @@ class Replicas:
     def fit(
         self,
         model: keras.Model,
-        batches: tf.data.Dataset,
+        batches: tf.data.Dataset | Shards,
         *,
         epochs: int,
         steps_per_epoch: int,
@@ -96,7 +102,10 @@ class Replicas:
         Args:
             model: A model whose loss is a mean over rows.
             batches: Global batches `(features, labels)`, enough for all
-                epochs, in an order that is the same on all workers.
+                epochs, in an order that is the same on all workers. Or a
+                function of a worker's index and the number of workers that
+                returns this worker's rows of them, `(features, labels, rows)`,
+                such as `keras_pss.data.dataset` with `shard=(worker, workers)`.
             epochs: Index of the epoch at which training ends.
             steps_per_epoch: Number of batches in an epoch.
             initial_epoch: Index of the first epoch.
@@ -110,7 +119,8 @@ class Replicas:
                 callbacks.
 
         Raises:
-            ValueError: If the model normalizes by the rows of a batch.
+            ValueError: If the model's loss or a layer of it depends on the
+                whole batch in another way.
             OSError: `WorkerLost` if another worker has stopped.
         """
         settings = {
@@ -121,6 +131,8 @@ class Replicas:
             "verbose": verbose,
         }
         if self.strategy is None:
+            if callable(batches):
+                batches = whole_batches(batches(0, 1))
             # The order of batches is the caller's.
             if schedule is None or not _can_run_ahead(model):
                 model.fit(batches, shuffle=False, **settings)
@@ -134,10 +146,17 @@ class Replicas:
             finally:
                 model.train_function = None
             return
-        _check_layers(model)
+        check_model(model)
+        own = (self.worker, self.workers)
+        if callable(batches):
+            shards = batches(*own)
+        else:
+            shards = shard_batches(batches, own)
         parts = self.strategy.distribute_datasets_from_function(
-            lambda _: split_batches(batches, self.count, *self._own())
+            lambda _: split_batches(shards, self.count, *self._own())
         )
+        with self.scope():
+            keras_internals.build_for_training(model, *shards.element_spec[:2])
         model.train_step = exact_step(model, self.count)
         model.make_train_function(force=True)
         try:
@@ -163,12 +182,3 @@ def _can_run_ahead(model: keras.Model) -> bool:
         and not model.run_eagerly
         and not every(model, UpdatesAfterStep)
     )
-
-
-def _check_layers(model: keras.Model) -> None:
-    for layer in every(model, keras.layers.BatchNormalization):
-        raise ValueError(
-            "Replicas cannot normalize by the rows of a whole batch, of which "
-            "each has a part. Use keras.layers.LayerNormalization. "
-            f"Received: layer '{layer.name}', a BatchNormalization"
-        )

@@ -4,6 +4,7 @@ Keras 3.15's `fit` fails with several workers (keras#20585): it tries to make a
 tensor of a batch whose parts are on other workers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ def worker_loop(
     initial_epoch: int,
     callbacks: list[keras.callbacks.Callback],
     verbose: str | int,
+    agree: Callable[[bool], bool],
 ) -> None:
     """Trains a compiled model whose `train_step` is that of a replica.
 
@@ -29,6 +31,10 @@ def worker_loop(
         parts: Distributed dataset of the elements of a replica.
         epochs, steps_per_epoch, initial_epoch, callbacks, verbose: As in
             `model.fit`.
+        agree: Whether any worker's argument is true; called by all at once.
+
+    Raises:
+        ValueError: If there are too few batches.
     """
 
     @tf.function(reduce_retracing=True)
@@ -53,15 +59,23 @@ def worker_loop(
         calls.on_epoch_begin(epoch)
         for batch in range(steps_per_epoch):
             calls.on_train_batch_begin(batch)
-            logs = _first(strategy, step(iterator))
+            try:
+                found = step(iterator)
+            except (tf.errors.OutOfRangeError, StopIteration):
+                raise ValueError(
+                    "`batches` must have `steps_per_epoch` batches for each "
+                    "epoch. Repeat them, or train fewer steps. Received: the "
+                    f"end after {batch} steps of epoch {epoch + 1}"
+                ) from None
+            logs = _first(strategy, found)
             calls.on_train_batch_end(batch, logs)
             if model.stop_training:
                 break
         # During an epoch, other metrics than the loss are those of a worker.
-        found = model.get_metrics_result()
-        epoch_logs = {name: float(value) for name, value in found.items()}
+        result = model.get_metrics_result()
+        epoch_logs = {name: float(value) for name, value in result.items()}
         calls.on_epoch_end(epoch, epoch_logs)
-        if model.stop_training:
+        if agree(bool(model.stop_training)):
             break
     model.optimizer.finalize_variable_values(model.trainable_variables)
     calls.on_train_end(logs)

@@ -1,5 +1,6 @@
 """Processes, on one or several machines, that train one model together."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_pss import keras_internals
 from keras_pss.distribution.failures import worker_lost
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.worker_loop import worker_loop
@@ -48,20 +50,19 @@ class Workers(Replicas):
             yield
 
     def on_chief(self, function: Callable[[], Any]) -> Any:
-        found, error = None, None
+        text, error = "", None
         if self.is_chief:
             try:
-                found = function()
-            except (ValueError, OSError) as raised:
+                text = json.dumps([function(), None])
+            except Exception as raised:  # without a word, the others would wait
                 error = raised
-        told = None if error is None else str(error)
-        text = json.dumps([found, told]) if self.is_chief else ""
-        sent, told = json.loads(self._text(text))
+                text = json.dumps([None, str(raised)])
+        found, told = json.loads(self._text(text))
         if error is not None:
             raise error
         if told is not None:
             raise ValueError(told)
-        return found if self.is_chief else sent
+        return found
 
     def send(self, variables: Iterable[Any]) -> None:
         for variable in variables:
@@ -83,18 +84,26 @@ class Workers(Replicas):
             mine[:] = np.frombuffer(content, np.uint8)
         for begin in range(0, size, _PIECE):
             piece = mine[begin : begin + _PIECE]
-            piece[:] = self._summed(piece.astype(np.float32))
+            # The others have zeros.
+            piece[:] = self._sum(piece.astype(np.float32))
         return mine.tobytes()
 
-    def _summed(self, value: np.ndarray) -> np.ndarray:
+    def _sum(self, value: np.ndarray) -> np.ndarray:
+        """The sum of an array, float32, over the workers."""
+        first, _ = self._own()
+
         def own(context: Any) -> tf.Tensor:
-            chief = context.replica_id_in_sync_group == 0
-            return tf.constant(value if chief else np.zeros_like(value))
+            mine = context.replica_id_in_sync_group == first
+            return tf.constant(value if mine else np.zeros_like(value))
 
         strategy = self.strategy
         with worker_lost(self.worker, self.workers):
             each = strategy.experimental_distribute_values_from_function(own)
             return np.asarray(strategy.reduce("SUM", each, axis=None))
+
+    def _any(self, flag: bool) -> bool:
+        """Whether a flag is true on any worker."""
+        return bool(self._sum(np.array([flag], np.float32))[0])
 
     def _own(self) -> tuple[int, int]:
         count = self.count // self.workers
@@ -105,8 +114,53 @@ class Workers(Replicas):
             settings = {**settings, "verbose": 0}
         if every(model, UpdatesAfterStep) or every(model, UpdatesAfterEpoch):
             settings["callbacks"].append(_SendUpdates(self))
+        _check_optimizer(model)
+        self._check_alike(model, parts, settings)
+        self._share(_state(model))
         with worker_lost(self.worker, self.workers):
-            worker_loop(model, self.strategy, parts, **settings)
+            worker_loop(
+                model, self.strategy, parts, **settings, agree=self._any
+            )
+
+    def _check_alike(
+        self, model: keras.Model, parts: Any, settings: Any
+    ) -> None:
+        """Raises ValueError if this worker trains something else."""
+        names = ("epochs", "steps_per_epoch", "initial_epoch")
+        mine = {name: settings[name] for name in names}
+        mine["batches"] = str(parts.element_spec)
+        mine["variables"] = str([v.shape for v in _state(model)])
+        chief = self.on_chief(lambda: mine)
+        for name, value in mine.items():
+            if value != chief[name]:
+                raise ValueError(
+                    "All workers must train the same model on the same "
+                    f"batches. Received: {name}={value} on worker "
+                    f"{self.worker} and {chief[name]} on worker 0"
+                )
+
+    def _share(self, variables: list[Any]) -> None:
+        """Gives all workers the chief's variables, if any has others."""
+        digest = hashlib.sha256()
+        for variable in variables:
+            digest.update(keras.ops.convert_to_numpy(variable).tobytes())
+        mine = digest.hexdigest()
+        if self._any(mine != self.on_chief(lambda: mine)):
+            self.send(variables)
+
+
+def _state(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _check_optimizer(model: keras.Model) -> None:
+    for part in keras_internals.optimizers_of(model.optimizer):
+        if isinstance(part, keras.optimizers.LossScaleOptimizer):
+            raise ValueError(
+                "Several workers cannot agree on the scale of float16's loss. "
+                "Choose the dtype policy 'mixed_bfloat16'. "
+                f"Received: a LossScaleOptimizer in model '{model.name}'"
+            )
 
 
 class _SendUpdates(keras.callbacks.Callback):
@@ -121,5 +175,4 @@ class _SendUpdates(keras.callbacks.Callback):
         self.workers = workers
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        optimizer = self.model.optimizer
-        self.workers.send([*self.model.variables, *optimizer.variables])
+        self.workers.send(_state(self.model))

@@ -4,8 +4,11 @@ import json
 
 import keras
 import pytest
+import tensorflow as tf
 
 from keras_pss.distribution import Replicas, connect, read_cluster
+from keras_pss.training.config import RunConfig
+from keras_pss.training.run import check_replicas
 
 pytestmark = pytest.mark.tf_only
 
@@ -68,6 +71,17 @@ def test_one_device_or_worker_is_not_several(monkeypatch):
     assert connect(None).count == 1
 
 
+def test_a_port_in_use_is_explained(monkeypatch):
+    def fails():
+        raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+
+    name = "MultiWorkerMirroredStrategy"
+    monkeypatch.setattr(tf.distribute, name, fails)
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config()))
+    with pytest.raises(ValueError, match=r"Free the port.*b:1: Could not"):
+        connect("multi-worker")
+
+
 def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="Received: backend=torch"):
@@ -80,3 +94,25 @@ def test_replicas_divide_the_global_batch():
     replicas.check_batch_size(6)
     with pytest.raises(ValueError, match="batch_size=8 for 3 replicas"):
         replicas.check_batch_size(8)
+
+
+@pytest.mark.parametrize(
+    ("workers", "settings", "message"),
+    [
+        (1, {"jit_compile": True}, "Leave out `jit_compile` or `distribute`"),
+        (2, {"precision": "mixed_float16"}, "Choose precision 'mixed_bfloat16"),
+        (1, {"precision": "mixed_float16"}, None),
+        (2, {"precision": "mixed_bfloat16", "jit_compile": False}, None),
+        (2, {"batch_size": 63}, "batch_size=63 for 2 replicas"),
+    ],
+    ids=range(5),
+)
+def test_settings_that_replicas_refuse(workers, settings, message):
+    replicas = Replicas()
+    replicas.count, replicas.workers, replicas.strategy = 2, workers, object()
+    settings = RunConfig(**{"batch_size": 64, **settings})
+    if message is None:
+        check_replicas(replicas, settings)
+        return
+    with pytest.raises(ValueError, match=message):
+        check_replicas(replicas, settings)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_pss.data.pipelines.shards import Shard
 from keras_pss.features import Schema
 
 if TYPE_CHECKING:
@@ -93,9 +94,19 @@ class ClickLog(ABC):
 
     @abstractmethod
     def stream(
-        self, batch_size: int, seed: int, skip: int
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
     ) -> "tf.data.Dataset":
-        """Endless shuffled training batches without the first `skip`."""
+        """Endless shuffled training batches without the first `skip`.
+
+        Args:
+            batch_size: Number of rows of all batches except an epoch's last.
+            seed: Seed of the order.
+            skip: Number of batches to skip at the start.
+            shard: Index of a process and number of processes. Elements are
+                then `(features, labels, rows)`: the process's rows of each
+                batch, maybe none, and the number of rows of the whole batch;
+                see `keras_pss.data.dataset`. Default: None.
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:

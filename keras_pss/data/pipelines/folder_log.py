@@ -12,6 +12,7 @@ import numpy as np
 from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
+from keras_pss.data.pipelines.shards import Shard
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
@@ -76,7 +77,7 @@ class FolderLog(ClickLog):
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
     def stream(
-        self, batch_size: int, seed: int, skip: int
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
     ) -> "tf.data.Dataset":
         return dataset(
             self.folder,
@@ -85,6 +86,7 @@ class FolderLog(ClickLog):
             seed=seed,
             repeat=True,
             skip=skip,
+            shard=shard,
         )
 
     def fingerprint(self) -> str:
