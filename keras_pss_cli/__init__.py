@@ -30,7 +30,7 @@ except ImportError as error:  # the layers alone do not need these
         f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
-from keras_pss_cli import common, data, kernels, schema
+from keras_pss_cli import common, data, data_service, kernels, schema
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import compress as compressing
 from keras_pss_cli import finished_runs as serving
@@ -50,6 +50,7 @@ for command in (
     planning.plan,
     training.recipes,
     training.train,
+    data_service.data_service,
     comparing.compare,
     compressing.compress,
     serving.evaluate,

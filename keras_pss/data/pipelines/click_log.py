@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -91,6 +92,22 @@ class ClickLog(ABC):
     @abstractmethod
     def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
         """Endless shuffled training batches without the first `skip`."""
+
+    def served_by(self, service: Any) -> "ClickLog":
+        """This log with training batches from input servers.
+
+        Args:
+            service: A `keras_pss.data.InputService`, whose servers are checked.
+
+        Raises:
+            OSError: If a server cannot be reached.
+            ValueError: If it cannot read the same rows, or they are no
+                prepared folder.
+        """
+        raise ValueError(
+            "`data_service` needs a folder that `keras-pss prepare` wrote, "
+            f"which input servers can read. Received: {self.name}"
+        )
 
     @abstractmethod
     def fingerprint(self) -> str:

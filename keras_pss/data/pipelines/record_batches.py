@@ -88,22 +88,21 @@ def record_batches(
 
     def epoch(number: "tf.Tensor") -> "tf.data.Dataset":
         """Batches of records in the order of epoch `number`."""
-        # Hashed, so that neighboring seeds and epochs have unrelated orders.
-        mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
+        mixed = epoch_seed(seed, number)
         names = tf.constant(records.shards)
         if shuffle:
             names = tf.random.experimental.stateless_shuffle(names, mixed)
         windows = tf.data.Dataset.from_tensor_slices(names).batch(in_window)
         if shuffle:
-            blocks = windows.enumerate(1).flat_map(
+            blocks = windows.enumerate().flat_map(
                 lambda index, window: _shuffled_window(
-                    _read(window, records.words),
-                    tf.random.experimental.stateless_fold_in(mixed, index),
+                    read_shards(window, records.words),
+                    window_seed(mixed, index),
                 )
             )
         else:
             blocks = windows.flat_map(
-                lambda window: _window(_read(window, records.words))
+                lambda window: _window(read_shards(window, records.words))
             )
         return blocks.rebatch(batch_size, drop_remainder)
 
@@ -152,7 +151,29 @@ def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
     return batches.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
-def _read(names: "tf.Tensor", words: int) -> "tf.Tensor":
+def epoch_seed(seed: int, number: "tf.Tensor") -> "tf.Tensor":
+    """Seed of the order of the shards in epoch `number`, an int64 scalar.
+
+    It is hashed, so that neighboring seeds and epochs have unrelated orders.
+    """
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_fold_in([seed, 0], number)
+
+
+def window_seed(mixed: "tf.Tensor", index: "tf.Tensor") -> "tf.Tensor":
+    """Seed of the order of the rows of a window.
+
+    Args:
+        mixed: The result of `epoch_seed`.
+        index: Index of the window in its epoch, an int64 scalar.
+    """
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_fold_in(mixed, index + 1)
+
+
+def read_shards(names: "tf.Tensor", words: int) -> "tf.Tensor":
     """Reads the records of some shards, int32 (rows, words)."""
     import tensorflow as tf
 
