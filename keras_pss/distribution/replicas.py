@@ -7,9 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_pss.data.pipelines.shards import shard_batches, whole_batches
 from keras_pss.distribution.exact_step import exact_step, limits
 from keras_pss.distribution.split_batches import split_batches
 from keras_pss.layers.base.walk import every
+
+# Of a process and the number of processes, as of `keras_pss.data.dataset`.
+Shards = Callable[[int, int], tf.data.Dataset]
 
 
 class Replicas:
@@ -76,7 +80,7 @@ class Replicas:
     def fit(
         self,
         model: keras.Model,
-        batches: tf.data.Dataset,
+        batches: tf.data.Dataset | Shards,
         *,
         epochs: int,
         steps_per_epoch: int,
@@ -93,7 +97,10 @@ class Replicas:
         Args:
             model: A model whose loss is a mean over rows.
             batches: Global batches `(features, labels)`, enough for all
-                epochs, in an order that is the same on all workers.
+                epochs, in an order that is the same on all workers. Or a
+                function of a worker's index and the number of workers that
+                returns this worker's rows of them, `(features, labels, rows)`,
+                such as `keras_pss.data.dataset` with `shard=(worker, workers)`.
             epochs: Index of the epoch at which training ends.
             steps_per_epoch: Number of batches in an epoch.
             initial_epoch: Index of the first epoch.
@@ -113,12 +120,19 @@ class Replicas:
             "verbose": verbose,
         }
         if self.strategy is None:
+            if callable(batches):
+                batches = whole_batches(batches(0, 1))
             # The order of batches is the caller's.
             model.fit(batches, shuffle=False, **settings)
             return
         _check_layers(model)
+        own = (self.worker, self.workers)
+        if callable(batches):
+            shards = batches(*own)
+        else:
+            shards = shard_batches(batches, own)
         parts = self.strategy.distribute_datasets_from_function(
-            lambda _: split_batches(batches, self.count, *self._own())
+            lambda _: split_batches(shards, self.count, *self._own())
         )
         model.train_step = exact_step(model, self.count)
         model.make_train_function(force=True)

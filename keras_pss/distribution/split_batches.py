@@ -1,26 +1,29 @@
-"""Divides global batches among replicas, each row to one of them."""
+"""Divides a process's rows of global batches among its replicas."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_pss.data.pipelines.shards import check_elements, own_rows
+
 
 def split_batches(
-    batches: tf.data.Dataset, replicas: int, first: int, count: int
+    shards: tf.data.Dataset, replicas: int, first: int, count: int
 ) -> tf.data.Dataset:
-    """The parts of global batches that some of the replicas train on.
+    """The parts of global batches that the replicas of a process train on.
 
-    Of a batch of n rows, replica r of R has rows n r // R to n (r + 1) // R,
-    so the numbers of rows differ by at most one, and no row is left out. Parts
-    of one batch have equal shapes: those with fewer rows end in a row of zeros
-    with weight 0, which `exact_step` removes before the model sees it.
+    Replica r of R trains on rows n r // R to n (r + 1) // R of a batch of n
+    rows, so the numbers of rows differ by at most one, and no row is left out.
+    Parts of one batch have equal shapes: those with fewer rows end in a row of
+    zeros with weight 0, which `exact_step` removes before the model sees it.
 
     Args:
-        batches: Global batches `(features, labels)`.
+        shards: The process's rows of global batches, `(features, labels,
+            rows)`, as `shard_batches` makes them.
         replicas: Number R of all replicas.
         first: Index of the first replica of this process.
-        count: Number of replicas of this process.
+        count: Number of replicas of this process; the same in all processes.
 
     Returns:
         Elements `(features, labels, weights)`: for each batch one for each of
@@ -28,35 +31,29 @@ def split_batches(
         R / n for rows of the batch.
 
     Raises:
-        ValueError: If an element is no pair of features and labels.
+        ValueError: If elements are others.
     """
-    spec = batches.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(
-            "Each batch must be a pair (features, labels) to be divided among "
-            f"replicas. Received: elements {spec}"
-        )
+    check_elements(shards)
 
-    def parts(features: Any, labels: Any) -> tf.data.Dataset:
-        total = tf.shape(keras.tree.flatten(labels)[0], tf.int64)[0]
+    def parts(features: Any, labels: Any, total: Any) -> tf.data.Dataset:
         longest = -(-total // replicas)
+        before, _ = own_rows(total, first, replicas)
 
         def part(replica: tf.Tensor) -> Any:
-            begin = total * replica // replicas
-            end = total * (replica + 1) // replicas
+            begin, end = own_rows(total, replica, replicas)
             missing = longest - (end - begin)
 
             def rows(value: tf.Tensor) -> tf.Tensor:
                 padding = [[0, missing]] + [[0, 0]] * (value.shape.rank - 1)
-                return tf.pad(value[begin:end], padding)
+                return tf.pad(value[begin - before : end - before], padding)
 
-            weight = tf.cast(replicas / total, tf.float32)
-            weights = rows(tf.fill([total], weight))
+            share = tf.cast(replicas / total, tf.float32)
+            weights = tf.fill([end - before], share)
             taken = keras.tree.map_structure(rows, (features, labels))
-            return *taken, weights
+            return *taken, rows(weights)
 
         return tf.data.Dataset.range(first, first + count).map(part)
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.flat_map(parts).prefetch(2 * count).with_options(options)
+    return shards.flat_map(parts).prefetch(2 * count).with_options(options)

@@ -152,10 +152,17 @@ def fit(
     save.adopt(state)
     if state["round"]:
         replicas.send(checkpoint.variables(model))
+
+    def batches(worker: int, workers: int) -> Any:
+        done = state["round"] * steps
+        return data.stream(
+            config.batch_size, config.seed, done, (worker, workers)
+        )
+
     if not state["stopped"] and state["round"] < rounds.count:
         replicas.fit(
             model,
-            data.stream(config.batch_size, config.seed, state["round"] * steps),
+            batches,
             epochs=rounds.count,
             initial_epoch=state["round"],
             steps_per_epoch=steps,

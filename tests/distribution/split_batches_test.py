@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pss.data.pipelines.shards import shard_batches
 from keras_pss.distribution.split_batches import split_batches
 
 pytestmark = pytest.mark.tf_only
@@ -16,7 +17,8 @@ def test_every_row_is_trained_once_with_its_weight(replicas):
     features = {"ids": rows[:, None] + [[0, 100]], "dense": rows / 2}
     batches = tf.data.Dataset.from_tensor_slices((features, rows)).batch(10)
     batches = batches.repeat(2)
-    whole = list(split_batches(batches, replicas, 0, replicas))
+    shards = shard_batches(batches, (0, 1))
+    whole = list(split_batches(shards, replicas, 0, replicas))
     assert len(whole) == 6 * replicas
     seen = []
     for batch in range(6):
@@ -31,7 +33,8 @@ def test_every_row_is_trained_once_with_its_weight(replicas):
             seen.extend(labels.numpy()[kept])
     assert seen == [*rows, *rows]
     # A process has the parts of its own replicas.
-    own = list(split_batches(batches, replicas, replicas - 1, 1))
+    shards = shard_batches(batches, (replicas - 1, replicas))
+    own = list(split_batches(shards, replicas, replicas - 1, 1))
     for mine, all_of_it in zip(
         own, whole[replicas - 1 :: replicas], strict=True
     ):
@@ -41,4 +44,4 @@ def test_every_row_is_trained_once_with_its_weight(replicas):
 def test_batches_are_pairs():
     batches = tf.data.Dataset.from_tensor_slices(np.zeros((4, 2))).batch(2)
     with pytest.raises(ValueError, match=r"pair \(features, labels\)"):
-        split_batches(batches, 2, 0, 2)
+        shard_batches(batches, (0, 2))

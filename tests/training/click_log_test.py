@@ -153,6 +153,9 @@ def test_streams_go_on_where_they_were_stopped(data, likes):
             np.testing.assert_array_equal(labels, whole[skip][1])
             for name, value in features.items():
                 np.testing.assert_array_equal(value, whole[skip][0][name])
+        own = next(iter(rows.stream(size, 5, 1, (1, 2))))
+        assert own[2] == size
+        np.testing.assert_array_equal(own[1], whole[1][1][size // 2 :])
         # Each epoch has all rows, in an order of its own.
         epochs = [
             np.concatenate(

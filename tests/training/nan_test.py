@@ -44,12 +44,12 @@ def broken_at(rows, step, batch_size):
     """Rows whose batch after so many steps holds a NaN."""
     stream = rows.stream
 
-    def broken(size, seed, skip):
+    def broken(size, seed, skip, shard=None):
         def spoil(index, batch):
-            features, labels = batch
-            return features, tf.where(index == step, np.nan, labels)
+            features, labels, *rows = batch
+            return features, tf.where(index == step, np.nan, labels), *rows
 
-        return stream(size, seed, skip).enumerate(skip).map(spoil)
+        return stream(size, seed, skip, shard).enumerate(skip).map(spoil)
 
     import tensorflow as tf
 

@@ -10,6 +10,7 @@ from keras_pss.data import movielens
 from keras_pss.data.movielens.likes_ids import LikesIds
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.record_batches import prefetched
+from keras_pss.data.pipelines.shards import Shard, shard_batches
 
 
 class LikesLog(ClickLog):
@@ -56,7 +57,9 @@ class LikesLog(ClickLog):
         )
         return prefetched(rows.batch(batch_size))
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
         part = self.parts["train"]
         ids = tf.constant(part.ids())
         labels = tf.constant(part.labels.astype(np.float32))
@@ -76,6 +79,8 @@ class LikesLog(ClickLog):
                 tf.gather(labels, at),
             )
         )
+        if shard is not None:
+            batches = shard_batches(batches, shard)
         return prefetched(batches)
 
     def sources(self) -> list[dict[str, str]]:

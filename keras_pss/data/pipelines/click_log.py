@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_pss.data.pipelines.shards import Shard
 from keras_pss.features import Schema
 
 SPLITS = ("train", "validation", "test")
@@ -90,8 +91,20 @@ class ClickLog(ABC):
         """Batches of a split in a fixed order."""
 
     @abstractmethod
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
-        """Endless shuffled training batches without the first `skip`."""
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
+        """Endless shuffled training batches without the first `skip`.
+
+        Args:
+            batch_size: Number of rows of all batches except an epoch's last.
+            seed: Seed of the order.
+            skip: Number of batches to skip at the start.
+            shard: Index of a process and number of processes. Elements are
+                then `(features, labels, rows)`: the process's rows of each
+                batch, maybe none, and the number of rows of the whole batch;
+                see `keras_pss.data.dataset`. Default: None.
+        """
 
     def served_by(self, service: Any) -> "ClickLog":
         """This log with training batches from input servers.

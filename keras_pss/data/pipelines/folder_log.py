@@ -12,7 +12,21 @@ import tensorflow as tf
 from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
-from keras_pss.data.service.input_service import InputService
+    def served_by(self, service: InputService) -> "FolderLog":
+        service.check(self.folder)
+        return FolderLog(self.folder, service)
+
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
+        if self.service is not None:
+            return self.service.batches(
+                self.folder,
+                batch_size=batch_size,
+                seed=seed,
+                skip=skip,
+                shard=shard,
+            )
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
@@ -81,6 +95,7 @@ class FolderLog(ClickLog):
     def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
+<<<<<<< HEAD
     def served_by(self, service: InputService) -> "FolderLog":
         service.check(self.folder)
         return FolderLog(self.folder, service)
@@ -90,6 +105,11 @@ class FolderLog(ClickLog):
             return self.service.batches(
                 self.folder, batch_size=batch_size, seed=seed, skip=skip
             )
+=======
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
+>>>>>>> s7-shard
         return dataset(
             self.folder,
             "train",
@@ -97,6 +117,7 @@ class FolderLog(ClickLog):
             seed=seed,
             repeat=True,
             skip=skip,
+            shard=shard,
         )
 
     def fingerprint(self) -> str:

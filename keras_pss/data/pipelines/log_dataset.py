@@ -34,6 +34,7 @@ def dataset(
     drop_remainder: bool = False,
     repeat: bool = False,
     skip: int = 0,
+    shard: tuple[int, int] | None = None,
     named: bool = False,
 ) -> "tf.data.Dataset":
     """Batches of one split of a prepared log.
@@ -74,8 +75,14 @@ def dataset(
             Default: False.
         skip: Number of batches to skip at the start, which requires
             `repeat`. A run that stopped after `skip` batches resumes with the
-            batches that would have followed. Whole epochs are skipped without
-            reading them. Default: 0.
+            batches that would have followed. Epochs and windows of which all
+            rows are skipped are not read. Default: 0.
+        shard: Index of a process and number of processes that train together,
+            such as `(0, 4)`. Of a batch of n rows, process i of k has rows
+            n i / k to n (i + 1) / k, rounded down: elements are
+            `(features, label, rows)`, with these rows, maybe none, and n, an
+            int64 scalar; or `(features, rows)` without a label. A process
+            decodes its own rows only. Default: None, whole batches.
         named: Whether each dense and single-valued feature has a key of its
             own, its name, in place of `"dense"` and `"categorical"`: float32
             or int32 (B,), or float32 (B, size) for a dense feature with a
@@ -85,8 +92,8 @@ def dataset(
         A prefetched dataset whose `cardinality()` is known.
 
     Raises:
-        ValueError: The split does not exist, `batch_size` is below 1, or
-            `skip` is negative or positive without `repeat`.
+        ValueError: The split does not exist, `batch_size` is below 1, `shard`
+            is wrong, or `skip` is negative or positive without `repeat`.
 
     Example:
 
@@ -116,6 +123,7 @@ def dataset(
         drop_remainder=drop_remainder,
         repeat=repeat,
         skip=skip,
+        shard=shard,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_pss.data.pipelines.shards import Shard, check_shard, own_rows
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -47,6 +49,7 @@ def record_batches(
     drop_remainder: bool,
     repeat: bool,
     skip: int,
+    shard: Shard | None = None,
     window_rows: int = WINDOW_ROWS,
 ) -> "tf.data.Dataset":
     """Batches of records, shuffled within windows of shards.
@@ -60,7 +63,10 @@ def record_batches(
         drop_remainder: Whether to drop a last batch with fewer rows.
         repeat: Whether to repeat epochs without end.
         skip: Number of batches to skip at the start, which requires
-            `repeat`. Whole epochs are skipped without reading them.
+            `repeat`. Windows of which all rows are skipped are not read.
+        shard: Index of a process and number of processes. Elements are then
+            those of the process's rows of each batch, followed by the number
+            of rows of the whole batch. Default: None, whole batches.
         window_rows: Number of rows that are shuffled together, in whole
             shards. Default: 1,048,576.
 
@@ -69,7 +75,7 @@ def record_batches(
 
     Raises:
         ValueError: `batch_size` is below 1, `skip` is negative or positive
-            without `repeat`, or there is no batch to repeat.
+            without `repeat`, `shard` is wrong, or there is no batch to repeat.
     """
     import tensorflow as tf
 
@@ -79,32 +85,79 @@ def record_batches(
             "`skip` must be at least 0, and 0 without `repeat`. "
             f"Received: skip={skip}, repeat={repeat}"
         )
+    if shard is not None:
+        check_shard(shard)
     in_window = 1
     if shuffle:
         in_window = max(1, window_rows // records.rows_per_shard)
     count = records.rows // batch_size
     if records.rows % batch_size and not drop_remainder:
         count += 1
+    whole = tf.constant(batch_size, tf.int64)
 
-    def epoch(number: "tf.Tensor") -> "tf.data.Dataset":
+    def epoch(number: "tf.Tensor", skip: Any = 0) -> "tf.data.Dataset":
         """Batches of records in the order of epoch `number`."""
         mixed = epoch_seed(seed, number)
-        names = tf.constant(records.shards)
+        order = tf.range(len(records.shards))
         if shuffle:
-            names = tf.random.experimental.stateless_shuffle(names, mixed)
-        windows = tf.data.Dataset.from_tensor_slices(names).batch(in_window)
-        if shuffle:
-            blocks = windows.enumerate().flat_map(
-                lambda index, window: _shuffled_window(
-                    read_shards(window, records.words),
-                    window_seed(mixed, index),
+            order = tf.random.experimental.stateless_shuffle(order, mixed)
+        ends = tf.cumsum(tf.gather(rows_of_shards(records), order))
+        names = tf.gather(tf.constant(records.shards), order)
+        windows = tf.data.Dataset.from_tensor_slices((names, ends))
+        windows = windows.batch(in_window).enumerate()
+        first = skip * batch_size
+        if repeat:
+            over = ends[in_window - 1 :: in_window] <= first
+            windows = windows.skip(tf.math.count_nonzero(over))
+
+        def blocks(index: "tf.Tensor", window: Any) -> "tf.data.Dataset":
+            found = read_shards(window[0], records.words)
+            order = tf.range(tf.shape(found)[0])
+            if shuffle:
+                order = tf.random.experimental.stateless_shuffle(
+                    order, window_seed(mixed, index)
                 )
-            )
-        else:
-            blocks = windows.flat_map(
-                lambda window: _window(read_shards(window, records.words))
-            )
-        return blocks.rebatch(batch_size, drop_remainder)
+            begin = window[1][-1] - tf.size(order, tf.int64)
+            return _blocks(found, kept(order, begin, first))
+
+        found = windows.flat_map(blocks)
+        if shard is None:
+            return found.rebatch(batch_size, drop_remainder)
+        begins = tf.range(skip, count, dtype=tf.int64) * whole
+        totals = tf.minimum(whole, records.rows - begins)
+        begin, end = own_rows(totals, *shard)
+        # A batch of which this shard has no row is an empty one.
+        none = tf.data.Dataset.from_tensors(
+            tf.zeros((0, records.words), tf.int32)
+        )
+        parts = found.rebatch(end - begin).concatenate(none.repeat())
+        rows = tf.data.Dataset.from_tensor_slices(totals)
+        return tf.data.Dataset.zip((parts, rows))
+
+    def kept(
+        order: "tf.Tensor", begin: "tf.Tensor", first: "tf.Tensor"
+    ) -> "tf.Tensor":
+        """The rows of a window, from place `first` on, that are yielded.
+
+        Args:
+            order: The rows of the window, in the order of the epoch.
+            begin: Place of the first one in the epoch.
+            first: Place of the epoch's first row that is not skipped.
+        """
+        skipped = tf.maximum(first - begin, 0)
+        order = order[skipped:]
+        if shard is None:
+            return order
+        places = begin + skipped + tf.range(tf.size(order, tf.int64))
+        in_batch = places % batch_size
+        rows = tf.minimum(whole, records.rows - places + in_batch)
+        low, high = own_rows(rows, *shard)
+        own = tf.where((in_batch >= low) & (in_batch < high))
+        return tf.gather(order, own[:, 0])
+
+    def with_rows(own: "tf.Tensor", rows: "tf.Tensor") -> Any:
+        found = element(own)
+        return (*found, rows) if isinstance(found, tuple) else (found, rows)
 
     if repeat:
         if not count:
@@ -113,13 +166,17 @@ def record_batches(
                 f"batch_size={batch_size}, {records.rows} {records.split} rows"
             )
         first, rest = divmod(skip, count)
+        left = tf.constant(rest, tf.int64)
         numbers = tf.data.Dataset.counter(first)
-        batches = numbers.flat_map(epoch).skip(rest)
+        batches = numbers.flat_map(
+            lambda number: epoch(number, tf.where(number == first, left, 0))
+        )
     else:
         # Each iteration over the dataset draws another epoch.
         numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
         batches = numbers.take(1).flat_map(epoch)
-    batches = batches.map(element, num_parallel_calls=2)
+    made = element if shard is None else with_rows
+    batches = batches.map(made, num_parallel_calls=2)
     batches = batches.apply(
         tf.data.experimental.assert_cardinality(
             tf.data.INFINITE_CARDINALITY if repeat else count
@@ -192,29 +249,22 @@ def read_shards(names: "tf.Tensor", words: int) -> "tf.Tensor":
     return tf.ensure_shape(parts.concat(), shape)
 
 
-def _window(records: "tf.Tensor") -> "tf.data.Dataset":
+def rows_of_shards(records: Records) -> "tf.Tensor":
+    """Number of rows of each shard, int64 (shards,)."""
     import tensorflow as tf
 
-    return _blocks(tf.shape(records)[0], lambda at: records[at[0] : at[1]])
+    before = len(records.shards) - 1
+    whole = tf.fill([before], tf.cast(records.rows_per_shard, tf.int64))
+    last = records.rows - before * records.rows_per_shard
+    return tf.concat([whole, [tf.cast(last, tf.int64)]], 0)
 
 
-def _shuffled_window(
-    records: "tf.Tensor", seed: "tf.Tensor"
-) -> "tf.data.Dataset":
+def _blocks(records: "tf.Tensor", order: "tf.Tensor") -> "tf.data.Dataset":
+    """Blocks of records in a given order."""
     import tensorflow as tf
 
-    count = tf.shape(records)[0]
-    order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
-    return _blocks(count, lambda at: tf.gather(records, order[at[0] : at[1]]))
-
-
-def _blocks(count: "tf.Tensor", take: Any) -> "tf.data.Dataset":
-    """Dataset of blocks `take((start, stop))` of `count` rows in total."""
-    import tensorflow as tf
-
-    starts = tf.data.Dataset.range(0, tf.cast(count, tf.int64), _BLOCK_ROWS)
+    count = tf.size(order, tf.int64)
+    starts = tf.data.Dataset.range(0, count, _BLOCK_ROWS)
     return starts.map(
-        lambda start: take(
-            (start, tf.minimum(start + _BLOCK_ROWS, tf.cast(count, tf.int64)))
-        )
+        lambda start: tf.gather(records, order[start : start + _BLOCK_ROWS])
     )

@@ -11,6 +11,7 @@ from keras_pss.data.pipelines.record_batches import (
     check_batch_size,
     prefetched,
 )
+from keras_pss.data.pipelines.shards import Shard, check_shard
 from keras_pss.data.service.addresses import parse_addresses
 from keras_pss.data.service.checks import check_servers
 from keras_pss.data.service.joined_batches import joined_batches
@@ -84,12 +85,14 @@ class InputService:
         seed: int = 0,
         skip: int = 0,
         named: bool = False,
-        shard: tuple[int, int] | None = None,
+        shard: Shard | None = None,
     ) -> "tf.data.Dataset":
         """As `service_dataset`, without a check of the servers."""
         import tensorflow as tf
 
         check_batch_size(batch_size)
+        if shard is not None:
+            check_shard(shard)
         if skip < 0:
             raise ValueError(
                 f"`skip` must be at least 0. Received: skip={skip}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_pss.data.pipelines.shards import Shard, own_rows
 from keras_pss.data.service.input_stream import InputStream
 from keras_pss.data.service.window_stream import Place, Windows
 
@@ -14,7 +15,7 @@ def joined_batches(
     windows: Windows,
     sent: Callable[[str, int, int], "tf.data.Dataset"],
     decode: Callable[["tf.Tensor"], Any],
-    shard: tuple[int, int],
+    shard: Shard,
     *,
     skip: int,
     servers: Sequence[str],
@@ -31,7 +32,7 @@ def joined_batches(
         windows: The windows and batches of the log.
         sent: Function of `(address, window, piece)`; see `InputStream`.
         decode: Function from int32 records (B, words) to an element.
-        shard: `(index, count)` of this trainer; see `window_stream`.
+        shard: Index of this trainer and number of trainers.
         skip: Number of batches to leave out.
         servers: Addresses of the servers, as many as there are streams.
         timeout: As of `InputStream`.
@@ -63,7 +64,7 @@ def joined_batches(
     try:
         while True:
             rows = windows.rows_of(batch)
-            own = [rows * (shard[0] + k) // shard[1] for k in (0, 1)]
+            own = own_rows(rows, *shard)
             at, whole, parts = 0, None, []
             while at < rows:
                 found, records, place = streams[window % count].next()

@@ -40,10 +40,7 @@ def service_dataset(
         seed: As of `dataset`. Default: 0.
         skip: As of `dataset`. Default: 0.
         named: As of `dataset`. Default: False.
-        shard: `(index, count)` of a trainer among several: of a batch of n
-            rows it gets the rows n index // count to n (index + 1) // count,
-            and elements have a third part, n as int64. Default: None, whole
-            batches.
+        shard: As of `dataset`. Default: None, whole batches.
 
     Returns:
         An endless prefetched dataset with elements like those of `dataset`.

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from keras_pss.data.pipelines.record_batches import (
     WINDOW_ROWS,
     Records,
     epoch_seed,
     read_shards,
+    rows_of_shards,
     window_seed,
 )
+from keras_pss.data.pipelines.shards import Shard, own_rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -101,13 +101,11 @@ class Windows:
         import tensorflow as tf
 
         names = tf.constant(self.records.shards)
-        total, each = self.records.rows, self.records.rows_per_shard
-        lengths = np.full(len(self.records.shards), each, np.int64)
-        lengths[-1] = total - each * (len(lengths) - 1)
+        lengths = rows_of_shards(self.records)
         epoch, index = window // self.count, window % self.count
         mixed = epoch_seed(self.seed, epoch)
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(lengths)), mixed
+            tf.range(len(self.records.shards)), mixed
         )
         first, last = index * self.shards, (index + 1) * self.shards
         ordered = tf.gather(lengths, order)
@@ -133,7 +131,7 @@ class Windows:
 def window_stream(
     windows: Windows,
     element: Callable[["tf.Tensor"], Any],
-    shard: tuple[int, int],
+    shard: Shard,
     *,
     first: int,
     step: int,
@@ -145,8 +143,8 @@ def window_stream(
     Args:
         windows: The windows of all epochs.
         element: Function from int32 records (B, words) to an element.
-        shard: `(index, count)`: of a batch of n rows, only the rows
-            n index // count to n (index + 1) // count are sent.
+        shard: Index of a trainer and number of trainers: only its `own_rows`
+            of each batch are sent.
         first: Number of the first window.
         step: Difference between the numbers of windows.
         piece: Number of pieces of the first window to leave out.
@@ -161,7 +159,6 @@ def window_stream(
     import tensorflow as tf
 
     size, words = windows.batch_size, windows.records.words
-    index, count = shard
 
     def pieces(window: "tf.Tensor") -> "tf.data.Dataset":
         paths, begin, end, seed = windows.bounds(window)
@@ -184,7 +181,7 @@ def window_stream(
             n = tf.minimum(before + size, windows.records.rows) - before
             low = tf.maximum(begin - before, 0)
             high = tf.minimum(end - before, n)
-            own, own_end = n * index // count, n * (index + 1) // count
+            own, own_end = own_rows(n, *shard)
             complete = (low <= own) & (own_end <= high)
             taken = tf.clip_by_value((own, own_end), low, high)
             shift = before - begin

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.pipelines.shards import Shard, shard_batches
 
 _SEED = 0
 
@@ -55,14 +56,19 @@ class PartOfLog(ClickLog):
     def in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return self.whole.in_order(split, batch_size)
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
+    def stream(
+        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
+    ) -> tf.data.Dataset:
         if self.share == 1:
-            return self.whole.stream(batch_size, seed, skip)
+            return self.whole.stream(batch_size, seed, skip, shard)
         # The same rows in each run, in another order in each epoch.
         part = self.whole.stream(batch_size, _SEED, 0)
         part = part.take(-(-self._rows // batch_size)).unbatch().cache()
         rows = part.shuffle(1 << 16, seed).repeat().batch(batch_size)
-        return rows.skip(skip).prefetch(2)
+        rows = rows.skip(skip)
+        if shard is not None:
+            rows = shard_batches(rows, shard)
+        return rows.prefetch(2)
 
     def fingerprint(self) -> str:
         return f"{self.whole.fingerprint()}[{self._rows}]"
