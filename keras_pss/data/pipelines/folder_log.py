@@ -12,21 +12,8 @@ import tensorflow as tf
 from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
-    def served_by(self, service: InputService) -> "FolderLog":
-        service.check(self.folder)
-        return FolderLog(self.folder, service)
-
-    def stream(
-        self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
-    ) -> tf.data.Dataset:
-        if self.service is not None:
-            return self.service.batches(
-                self.folder,
-                batch_size=batch_size,
-                seed=seed,
-                skip=skip,
-                shard=shard,
-            )
+from keras_pss.data.pipelines.shards import Shard
+from keras_pss.data.service.input_service import InputService
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
@@ -95,21 +82,21 @@ class FolderLog(ClickLog):
     def _made_in_order(self, split: str, batch_size: int) -> tf.data.Dataset:
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
-<<<<<<< HEAD
     def served_by(self, service: InputService) -> "FolderLog":
         service.check(self.folder)
         return FolderLog(self.folder, service)
 
-    def stream(self, batch_size: int, seed: int, skip: int) -> tf.data.Dataset:
-        if self.service is not None:
-            return self.service.batches(
-                self.folder, batch_size=batch_size, seed=seed, skip=skip
-            )
-=======
     def stream(
         self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
     ) -> tf.data.Dataset:
->>>>>>> s7-shard
+        if self.service is not None:
+            return self.service.batches(
+                self.folder,
+                batch_size=batch_size,
+                seed=seed,
+                skip=skip,
+                shard=shard,
+            )
         return dataset(
             self.folder,
             "train",
