@@ -94,14 +94,14 @@ def train(
     done = replicas.on_chief(lambda: _finished(out, asked, resume))
     if done is not None:
         return done
-    # Raises errors of the settings before anything is written.
-    with replicas.scope():
-        model = model_for(rows, config)
-    rows.verify()
     service = None
     if data_service is not None:
         service = InputService.of(data_service)
         rows = rows.served_by(service)
+    # Raises errors of the settings before anything is written.
+    with replicas.scope():
+        model = model_for(rows, config)
+    rows.verify()
     replicas.on_chief(lambda: _begin(out, asked, rows))
     callbacks = []
     if replicas.is_chief:
