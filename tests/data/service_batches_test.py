@@ -64,7 +64,11 @@ def joined(records, batch_size, servers, *, skip=0, shard=(0, 1), **options):
 
 @pytest.mark.parametrize(
     ("batch_size", "skip", "servers", "shard"),
-    [(7, 10, "ab", (0, 1)), (8, 9, "abcd", (1, 3)), (60, 1, "a", (1, 2))],
+    [
+        (8, 9, "ab", (1, 3)),
+        pytest.param(7, 10, "abcd", (0, 1), marks=pytest.mark.slow),
+        pytest.param(60, 1, "a", (1, 2), marks=pytest.mark.slow),
+    ],
 )
 def test_batches_are_those_of_one_process(
     records, monkeypatch, batch_size, skip, servers, shard

@@ -34,7 +34,7 @@ class InputService:
             string with commas.
         compress: Whether servers compress what they send. Default: False.
         timeout: Seconds to wait for a server at the start, and for one that
-            does not answer or send. Default: 60.
+            does not answer or send. Default: 120.
         window_rows: Number of rows that are shuffled together. Default: as
             in `dataset`, which has the same order only then.
 
@@ -49,7 +49,7 @@ class InputService:
         addresses: str | Sequence[str],
         *,
         compress: bool = False,
-        timeout: float = 60.0,
+        timeout: float = 120.0,
         window_rows: int = WINDOW_ROWS,
     ) -> None:
         self.addresses = parse_addresses(addresses)

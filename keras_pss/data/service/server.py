@@ -80,8 +80,8 @@ class InputServer:
 
     def stop(self) -> None:
         """Stops; trainers that still read go on with another server."""
-        self._worker._stop()
-        self._dispatcher._stop()
+        self._worker.stop()
+        self._dispatcher.stop()
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from keras_pss.data.pipelines.record_batches import (
     WINDOW_ROWS,
     Records,
@@ -100,17 +102,12 @@ class Windows:
         """
         import tensorflow as tf
 
-        names = tf.constant(self.records.shards)
-        lengths = rows_of_shards(self.records)
-        epoch, index = window // self.count, window % self.count
-        mixed = epoch_seed(self.seed, epoch)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(self.records.shards)), mixed
-        )
+        index = window % self.count
+        order, lengths, mixed = self._epoch(window // self.count)
         first, last = index * self.shards, (index + 1) * self.shards
-        ordered = tf.gather(lengths, order)
-        begin = tf.reduce_sum(ordered[:first])
-        end = tf.reduce_sum(ordered[:last])
+        begin = tf.reduce_sum(lengths[:first])
+        end = tf.reduce_sum(lengths[:last])
+        names = tf.constant(self.records.shards)
         paths = tf.gather(names, order[first:last])
         return paths, begin, end, window_seed(mixed, index)
 
@@ -119,13 +116,24 @@ class Windows:
         import tensorflow as tf
 
         epoch, rest = divmod(batch, self.batches)
-        row = rest * self.batch_size
         with tf.device("CPU:0"):
-            for window in range(epoch * self.count, (epoch + 1) * self.count):
-                _, begin, end, _ = self.bounds(tf.constant(window, tf.int64))
-                if int(end) > row:
-                    return window, rest - int(begin) // self.batch_size
-        raise AssertionError(batch)
+            _, lengths, _ = self._epoch(tf.constant(epoch, tf.int64))
+        ends = np.cumsum(lengths.numpy())
+        row = rest * self.batch_size
+        index = int(np.searchsorted(ends, row, "right")) // self.shards
+        begin = int(ends[index * self.shards - 1]) if index else 0
+        piece = rest - begin // self.batch_size
+        return epoch * self.count + index, piece
+
+    def _epoch(self, number: "tf.Tensor") -> tuple[Any, ...]:
+        """The order of an epoch's shards, their rows, and its seed."""
+        import tensorflow as tf
+
+        mixed = epoch_seed(self.seed, number)
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self.records.shards)), mixed
+        )
+        return order, tf.gather(rows_of_shards(self.records), order), mixed
 
 
 def window_stream(
