@@ -54,7 +54,8 @@ class Started:
 
     def stop(self, how):
         self.process.send_signal(how)
-        return self.process.wait(60), self.process.stdout.read()
+        told, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, told
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def servers():
     yield made
     for each in made:
         each.process.kill()
-        each.process.wait()
+        each.process.communicate()
 
 
 def same(report, expected, tolerance=0.0):
