@@ -64,7 +64,8 @@ def servers():
     yield made
     for each in made:
         each.process.kill()
-        each.process.communicate()
+        each.process.wait()
+        each.process.stdout.close()
 
 
 def same(report, expected, tolerance=0.0):
