@@ -30,7 +30,14 @@ except ImportError as error:  # the layers alone do not need these
         f"`pip install 'keras-pss[jax,native]'`. ({error})"
     )
 
-from keras_pss_cli import common, data, kernels, schema, without_layers
+from keras_pss_cli import (
+    common,
+    data,
+    data_service,
+    kernels,
+    schema,
+    without_layers,
+)
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import compress as compressing
 from keras_pss_cli import finished_runs as serving
@@ -50,6 +57,7 @@ for command in (
     planning.plan,
     training.recipes,
     training.train,
+    data_service.data_service,
     comparing.compare,
     compressing.compress,
     serving.evaluate,

@@ -16,7 +16,15 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import typer
 from pydantic.fields import FieldInfo
@@ -109,6 +117,23 @@ def train(
             "them. Default: one device."
         ),
     ] = None,
+    data_service: Annotated[
+        Word,
+        option(
+            "Input servers, which read, shuffle and decode the training rows: "
+            "addresses of `keras-pss data-service` with commas, such as "
+            "grpc://host0:5050,grpc://host1:5050. They see --data at the same "
+            "path; results are the same. Default: read here."
+        ),
+    ] = None,
+    compress_input: Annotated[
+        bool,
+        typer.Option(
+            "--compress-input",
+            help="Have input servers compress what they send, for a slow "
+            "network.",
+        ),
+    ] = False,
     rows: Annotated[
         int | None,
         option("Number of rows of --data synthetic. Default: 300000."),
@@ -138,6 +163,7 @@ def train(
 
     # Before a log is prepared for it.
     prepare_backend()
+    service = _service(data_service, compress_input)
     replicas = _connected(distribute, data, rows, scale)
     if not resume:
         replicas.on_chief(lambda: check_new(out))
@@ -148,7 +174,7 @@ def train(
             chosen.check_log(log)
         if planned:
             check_plan(planned, log, str(plan))
-        with _worker_lost():
+        with _lost():
             report = train_run(
                 log,
                 config,
@@ -157,10 +183,37 @@ def train(
                 resume=resume,
                 notes=chosen.notes_of_report() if chosen else {},
                 replicas=replicas,
+                data_service=service,
             )
     if replicas.is_chief:
         show(report)
         typer.echo(f"Report, model, SavedModel and plots are in {out}")
+    if service is not None and service.lost:
+        _end(0)
+
+
+def _service(addresses: str | None, compress: bool) -> Any:
+    """The input servers of --data-service."""
+    from keras_pss.data import InputService
+
+    if addresses is None:
+        if compress:
+            raise ValueError(
+                "--compress-input needs --data-service. Give that, or leave "
+                "it out."
+            )
+        return None
+    return InputService(addresses, compress=compress)
+
+
+def _end(status: int) -> NoReturn:
+    """Ends this process at once.
+
+    TensorFlow's threads may wait for what was lost, and Python for them.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _settings(recipe: str | None, changes: dict[str, Any]) -> Any:
@@ -176,21 +229,17 @@ def _settings(recipe: str | None, changes: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _worker_lost() -> Iterator[None]:
-    """Ends this process at once if another worker has stopped.
-
-    TensorFlow's threads may wait for that worker, and Python for them.
-    """
+def _lost() -> Iterator[None]:
+    """Ends this process if another worker or all input servers have stopped."""
+    from keras_pss.data.service.failures import InputLost
     from keras_pss.distribution import WorkerLost
 
     try:
         yield
-    except WorkerLost as error:
+    except (InputLost, WorkerLost) as error:
         message = str(error).replace("`resume`", "--resume")
         typer.echo(f"keras-pss: {message}", err=True)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(2)
+        _end(2)
 
 
 def _connected(

@@ -1,7 +1,8 @@
 """A run of one worker or on two CPU devices, as a process of its own.
 
-Its argument is JSON: `kind`, `data`, `out`, `config`, `resume`, and `die`, the
-worker, round and batch at which a worker kills itself as kill -9 does.
+Its argument is JSON: `kind`, `data`, `out`, `config`, `resume`, `data_service`,
+and `die`, the worker, round and batch at which a worker kills itself as kill -9
+does.
 """
 
 import json
@@ -36,7 +37,7 @@ def dying(times, place):
     return Dies
 
 
-def main(kind, data, out, config, resume=False, die=None):
+def main(kind, data, out, config, resume=False, die=None, data_service=None):
     if kind == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -52,6 +53,7 @@ def main(kind, data, out, config, resume=False, die=None):
             verbose=2,
             resume=resume,
             replicas=replicas,
+            data_service=data_service,
         )
     print("auc", report["auc"], flush=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 
 from keras_pss.data.locate import as_click_log
 from keras_pss.data.pipelines.click_log import ClickLog
+from keras_pss.data.service.input_service import InputService
 from keras_pss.distribution import Replicas
 from keras_pss.files import complete_file, read_json, write_json
 from keras_pss.metrics.click_metrics import Metrics
@@ -44,6 +46,7 @@ def train(
     resume: bool = False,
     notes: dict[str, Any] | None = None,
     replicas: Replicas | None = None,
+    data_service: InputService | str | None = None,
 ) -> dict[str, Any]:
     """Trains a model on prepared rows.
 
@@ -68,6 +71,9 @@ def train(
         replicas: Replicas to train on, from `distribution.connect`. Each
             worker calls this function with the same arguments; the chief alone
             writes to `out`. Default: None, one device.
+        data_service: Addresses of input servers, or an `InputService`, that
+            read the training rows. The result is the same. Default: None,
+            they are read here.
 
     Returns:
         The report, as written; on all workers.
@@ -77,8 +83,9 @@ def train(
             or a damaged shard, training diverges before the first evaluation,
             the settings do not fit the replicas, or Keras' backend trains no
             runs.
-        OSError: `distribution.WorkerLost` if another worker has stopped, and
-            ChildProcessError if, on JAX, the process of the export fails.
+        OSError: `distribution.WorkerLost` if another worker has stopped,
+            `InputLost` if all input servers have, and ChildProcessError if, on
+            JAX, the process of the export fails.
     """
     out = Path(out)
     prepare_backend()
@@ -91,6 +98,10 @@ def train(
     done = replicas.on_chief(lambda: _finished(out, asked, resume))
     if done is not None:
         return done
+    service = None
+    if data_service is not None:
+        service = InputService.of(data_service)
+        rows = rows.served_by(service)
     # Raises errors of the settings before anything is written.
     with replicas.scope():
         model = model_for(rows, config)
@@ -103,12 +114,14 @@ def train(
                 str(out / "tensorboard"), write_graph=False
             )
         )
-    fitted = fit(model, rows, config, out, callbacks, verbose, replicas)
+    with nullcontext() if service is None else service.failures():
+        fitted = fit(model, rows, config, out, callbacks, verbose, replicas)
     if replicas.strategy is not None and replicas.is_chief:
         # What follows is that of one device: no variable has copies.
         fitted = _on_one_device(fitted, rows, config, out)
+    placed = {**_placed(replicas), **_served(service)}
     return replicas.on_chief(
-        lambda: _end(fitted, rows, config, out, notes, replicas)
+        lambda: _end(fitted, rows, config, out, notes, placed)
     )
 
 
@@ -174,7 +187,7 @@ def _end(
     config: RunConfig,
     out: Path,
     notes: dict[str, Any] | None,
-    replicas: Replicas,
+    placed: dict[str, Any],
 ) -> dict[str, Any]:
     """Tests, exports and reports a run; returns the report."""
     labels, probabilities = fitted.scorer.whole("test")
@@ -188,7 +201,7 @@ def _end(
     report = {
         **(notes or {}),
         **told,
-        **_placed(replicas),
+        **placed,
         "served_bytes": memory_report(fitted.model).total.serving_bytes,
         **metrics.as_dict(),
         "sources": rows.sources(),
@@ -223,6 +236,15 @@ def _placed(replicas: Replicas) -> dict[str, Any]:
     if replicas.strategy is None:
         return {}
     return {"workers": replicas.workers, "replicas": replicas.count}
+
+
+def _served(service: InputService | None) -> dict[str, Any]:
+    if service is None:
+        return {}
+    return {
+        "input_servers": len(service.addresses),
+        "lost_input_servers": service.lost,
+    }
 
 
 def report_of(

@@ -74,6 +74,18 @@ pytestmark = pytest.mark.tf_only
             "train --data synthetic --out r --recipe avazu_x4_001/dcn",
             "--data must be files of the recipe's log",
         ),
+        (
+            "train --data data --out r --data-service host",
+            "--data-service must be the addresses of input servers",
+        ),
+        (
+            "train --data data --out r --compress-input",
+            "--compress-input needs --data-service",
+        ),
+        (
+            "train --data ratings.dat --out r --data-service host:5050",
+            "--data-service needs a folder that `keras-pss prepare` wrote",
+        ),
         ("train --data later.tsv --out made --resume", "from another log"),
         ("compare --data data --out c --report-only", "at least one finished"),
         (

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -107,6 +107,22 @@ class ClickLog(ABC):
                 batch, maybe none, and the number of rows of the whole batch;
                 see `keras_pss.data.dataset`. Default: None.
         """
+
+    def served_by(self, service: Any) -> "ClickLog":
+        """This log with training batches from input servers.
+
+        Args:
+            service: A `keras_pss.data.InputService`, whose servers are checked.
+
+        Raises:
+            OSError: If a server cannot be reached.
+            ValueError: If it cannot read the same rows, or they are no
+                prepared folder.
+        """
+        raise ValueError(
+            "`data_service` needs a folder that `keras-pss prepare` wrote, "
+            f"which input servers can read. Received: {self.name}"
+        )
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from keras_pss.data.criteo.preset import is_criteo
 from keras_pss.data.pipelines.click_log import ClickLog
 from keras_pss.data.pipelines.log_dataset import dataset
 from keras_pss.data.pipelines.shards import Shard
+from keras_pss.data.service.input_service import InputService
 from keras_pss.data.storage import log_metadata
 from keras_pss.data.storage.prepared_folder import PreparedFolder
 from keras_pss.data.storage.shard_checks import AGAIN
@@ -25,17 +26,25 @@ if TYPE_CHECKING:
 class FolderLog(ClickLog):
     """The rows of a folder that `keras_pss.data.prepare` wrote.
 
+    Args:
+        folder: The folder.
+        service: Input servers, which read the training batches. Default:
+            None, this process.
+
     Raises:
         ValueError: The schema has no label.
     """
 
-    def __init__(self, folder: PreparedFolder) -> None:
+    def __init__(
+        self, folder: PreparedFolder, service: InputService | None = None
+    ) -> None:
         if folder.schema.label is None:
             raise ValueError(
                 "Training needs a label. Add it to the schema and prepare the "
                 f"data again. Received: {folder.directory}, without a label"
             )
         self.folder = folder
+        self.service = service
         self.schema = folder.schema
         self.tables = folder.tables
         self.kind = "criteo" if is_criteo(folder.schema) else "any"
@@ -76,9 +85,21 @@ class FolderLog(ClickLog):
     def _made_in_order(self, split: str, batch_size: int) -> "tf.data.Dataset":
         return dataset(self.folder, split, batch_size=batch_size, shuffle=False)
 
+    def served_by(self, service: InputService) -> "FolderLog":
+        service.check(self.folder)
+        return FolderLog(self.folder, service)
+
     def stream(
         self, batch_size: int, seed: int, skip: int, shard: Shard | None = None
     ) -> "tf.data.Dataset":
+        if self.service is not None:
+            return self.service.batches(
+                self.folder,
+                batch_size=batch_size,
+                seed=seed,
+                skip=skip,
+                shard=shard,
+            )
         return dataset(
             self.folder,
             "train",

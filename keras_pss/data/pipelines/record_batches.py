@@ -97,27 +97,25 @@ def record_batches(
 
     def epoch(number: "tf.Tensor", skip: Any = 0) -> "tf.data.Dataset":
         """Batches of records in the order of epoch `number`."""
-        # Hashed, so that neighboring seeds and epochs have unrelated orders.
-        mixed = tf.random.experimental.stateless_fold_in([seed, 0], number)
+        mixed = epoch_seed(seed, number)
         order = tf.range(len(records.shards))
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, mixed)
-        ends = tf.cumsum(tf.gather(_rows_of_shards(records), order))
+        ends = tf.cumsum(tf.gather(rows_of_shards(records), order))
         names = tf.gather(tf.constant(records.shards), order)
         windows = tf.data.Dataset.from_tensor_slices((names, ends))
-        windows = windows.batch(in_window).enumerate(1)
+        windows = windows.batch(in_window).enumerate()
         first = skip * batch_size
         if repeat:
             over = ends[in_window - 1 :: in_window] <= first
             windows = windows.skip(tf.math.count_nonzero(over))
 
         def blocks(index: "tf.Tensor", window: Any) -> "tf.data.Dataset":
-            found = _read(window[0], records.words)
+            found = read_shards(window[0], records.words)
             order = tf.range(tf.shape(found)[0])
             if shuffle:
                 order = tf.random.experimental.stateless_shuffle(
-                    order,
-                    tf.random.experimental.stateless_fold_in(mixed, index),
+                    order, window_seed(mixed, index)
                 )
             begin = window[1][-1] - tf.size(order, tf.int64)
             return _blocks(found, kept(order, begin, first))
@@ -210,7 +208,29 @@ def prefetched(batches: "tf.data.Dataset") -> "tf.data.Dataset":
     return batches.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
-def _read(names: "tf.Tensor", words: int) -> "tf.Tensor":
+def epoch_seed(seed: int, number: "tf.Tensor") -> "tf.Tensor":
+    """Seed of the order of the shards in epoch `number`, an int64 scalar.
+
+    It is hashed, so that neighboring seeds and epochs have unrelated orders.
+    """
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_fold_in([seed, 0], number)
+
+
+def window_seed(mixed: "tf.Tensor", index: "tf.Tensor") -> "tf.Tensor":
+    """Seed of the order of the rows of a window.
+
+    Args:
+        mixed: The result of `epoch_seed`.
+        index: Index of the window in its epoch, an int64 scalar.
+    """
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_fold_in(mixed, index + 1)
+
+
+def read_shards(names: "tf.Tensor", words: int) -> "tf.Tensor":
     """Reads the records of some shards, int32 (rows, words)."""
     import tensorflow as tf
 
@@ -229,7 +249,8 @@ def _read(names: "tf.Tensor", words: int) -> "tf.Tensor":
     return tf.ensure_shape(parts.concat(), shape)
 
 
-def _rows_of_shards(records: Records) -> "tf.Tensor":
+def rows_of_shards(records: Records) -> "tf.Tensor":
+    """Number of rows of each shard, int64 (shards,)."""
     import tensorflow as tf
 
     before = len(records.shards) - 1
