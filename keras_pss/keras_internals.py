@@ -6,11 +6,11 @@ tracing are in native/tracing.py.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from keras import backend
+from keras import backend, distribution
 
 
 class QuantizedCalls:
@@ -272,3 +272,58 @@ def optimizers_of(optimizer: Any) -> list[Any]:
     inner = [getattr(optimizer, "inner_optimizer", None)]
     inner += getattr(optimizer, "optimizers", [])
     return [optimizer, *(x for part in inner for x in optimizers_of(part))]
+
+
+def held_value(variable: Any) -> Any:
+    """The array that a variable of JAX holds, or None."""
+    return variable._value
+
+
+def exchanged(variable: Any, value: Any, layout: Any) -> Any:
+    """Gives a variable of JAX another array and layout.
+
+    Returns:
+        Its layout before.
+    """
+    before = variable._layout
+    variable._layout = layout
+    variable._value = value
+    return before
+
+
+@contextmanager
+def built_within(
+    model: Any,
+    scope: Callable[[], AbstractContextManager[None]],
+    shaped: Callable[[Any], Any],
+) -> Iterator[None]:
+    """Lets `fit` create missing variables of a model within another scope.
+
+    Args:
+        model: A compiled model.
+        scope: Function that returns the context.
+        shaped: Function of a batch that returns what the model is built from.
+    """
+    build = model._symbolic_build
+
+    def symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        def batches() -> Iterator[Any]:
+            # Keras would divide the batches in the scope of a distribution.
+            within = distribution.distribution()
+            distribution.set_distribution(None)
+            try:
+                begin, end, source = next(iter(iterator))
+                batch = shaped(next(source))
+            finally:
+                distribution.set_distribution(within)
+            yield begin, end, [batch]
+
+        given = None if data_batch is None else shaped(data_batch)
+        with scope():
+            build(batches(), given)
+
+    model._symbolic_build = symbolic_build
+    try:
+        yield
+    finally:
+        del model._symbolic_build

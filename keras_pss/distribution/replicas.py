@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
-from keras_pss.distribution.exact_step import exact_step, limits
-from keras_pss.distribution.split_batches import split_batches
 from keras_pss.layers.base.walk import every
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Replicas:
@@ -34,7 +34,7 @@ class Replicas:
     workers = 1
     worker = 0
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
+    def __init__(self, strategy: Any = None) -> None:
         self.strategy = strategy
         self.count = 1 if strategy is None else strategy.num_replicas_in_sync
 
@@ -73,10 +73,20 @@ class Replicas:
     def send(self, variables: Iterable[Any]) -> None:
         """Gives variables the chief's values on all workers."""
 
+    @contextmanager
+    def whole(self, model: keras.Model) -> Iterator[None]:
+        """The context in which one process reads or sets a model's variables.
+
+        All workers enter and leave it together. Within it, each has all of
+        each variable, so that the chief alone can save or restore the model
+        and predict with it.
+        """
+        yield
+
     def fit(
         self,
         model: keras.Model,
-        batches: tf.data.Dataset,
+        batches: "tf.data.Dataset",
         *,
         epochs: int,
         steps_per_epoch: int,
@@ -116,6 +126,10 @@ class Replicas:
             # The order of batches is the caller's.
             model.fit(batches, shuffle=False, **settings)
             return
+        # JAX needs no TensorFlow.
+        from keras_pss.distribution.exact_step import exact_step, limits
+        from keras_pss.distribution.split_batches import split_batches
+
         _check_layers(model)
         parts = self.strategy.distribute_datasets_from_function(
             lambda _: split_batches(batches, self.count, *self._own())

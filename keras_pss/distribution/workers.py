@@ -1,6 +1,5 @@
 """Processes, on one or several machines, that train one model together."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_pss.distribution.chief import from_chief
 from keras_pss.distribution.failures import worker_lost
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.worker_loop import worker_loop
@@ -48,20 +48,7 @@ class Workers(Replicas):
             yield
 
     def on_chief(self, function: Callable[[], Any]) -> Any:
-        found, error = None, None
-        if self.is_chief:
-            try:
-                found = function()
-            except (ValueError, OSError) as raised:
-                error = raised
-        told = None if error is None else str(error)
-        text = json.dumps([found, told]) if self.is_chief else ""
-        sent, told = json.loads(self._text(text))
-        if error is not None:
-            raise error
-        if told is not None:
-            raise ValueError(told)
-        return found if self.is_chief else sent
+        return from_chief(function, self.is_chief, self._text)
 
     def send(self, variables: Iterable[Any]) -> None:
         for variable in variables:
