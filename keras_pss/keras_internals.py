@@ -274,6 +274,19 @@ def optimizers_of(optimizer: Any) -> list[Any]:
     return [optimizer, *(x for part in inner for x in optimizers_of(part))]
 
 
+def layout_of_part(variable: Any, shape: Sequence[int]) -> Any:
+    """The layout of a variable for one of another shape; None without any.
+
+    Axes of the same length are divided alike.
+    """
+    layout = getattr(variable, "_layout", None)
+    if not isinstance(layout, distribution.TensorLayout):
+        return None
+    lengths = zip(layout.axes, variable.shape, shape, strict=True)
+    axes = [axis if own == other else None for axis, own, other in lengths]
+    return distribution.TensorLayout(axes, layout.device_mesh)
+
+
 def held_value(variable: Any) -> Any:
     """The array that a variable of JAX holds, or None."""
     return variable._value

@@ -57,6 +57,11 @@ def connect(
     replicas.fit(model, batches, epochs=2, steps_per_epoch=100)
     ```
     """
+    if model_parallel != 1 and kind != "jax":
+        raise ValueError(
+            "`model_parallel` divides tables with distribute='jax' only. "
+            f"Received: model_parallel={model_parallel}"
+        )
     if kind is None:
         return Replicas()
     if kind not in KINDS:
@@ -75,11 +80,6 @@ def connect(
         from keras_pss.distribution.on_jax.jax_replicas import connect_jax
 
         return connect_jax(model_parallel)
-    if model_parallel != 1:
-        raise ValueError(
-            "`model_parallel` divides tables with distribute='jax' only. "
-            f"Received: model_parallel={model_parallel} with {kind!r}"
-        )
     return _mirrored(devices) if kind == "mirrored" else _workers()
 
 

@@ -63,9 +63,7 @@ def usable(*values: Any) -> bool:
         *values: The memory and the ids; nothing for another kernel.
     """
     platform = jax.default_backend()
-    if platform not in _platforms or not (
-        platform == "cpu" or switch.on_gpu()
-    ):
+    if platform not in _platforms or not (platform == "cpu" or switch.on_gpu()):
         return False
     if distribution.distribution() is None:
         return True

@@ -26,7 +26,15 @@ def test_every_setting_has_an_option_with_its_text():
     assert "One of auc, logloss. Default: auc." in found["monitor"].help
     assert "auto" not in found["jit_compile"].help
     # What is no setting stands beside them.
-    own = {"data", "out", "plan", "recipe", "resume", "distribute"}
+    own = {
+        "data",
+        "out",
+        "plan",
+        "recipe",
+        "resume",
+        "distribute",
+        "model_parallel",
+    }
     own |= {"rows", "scale", "schema"}
     assert set(found) == own | set(SETTINGS)
 

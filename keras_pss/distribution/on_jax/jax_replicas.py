@@ -16,6 +16,8 @@ from keras_pss.distribution.on_jax.batches import Batches, Source, shapes
 from keras_pss.distribution.on_jax.whole import whole_variables
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.table_parallel import TableParallel
+from keras_pss.layers.base.updates import UpdatesAfterStep
+from keras_pss.layers.base.walk import every
 
 
 def connect_jax(model_parallel: int) -> "JaxReplicas":
@@ -116,10 +118,13 @@ class JaxReplicas(Replicas):
                 nothing.
 
         Raises:
-            ValueError: If the model was built out of `scope`.
+            ValueError: If the model was built out of `scope`, or a layer
+                that updates itself during an epoch has a table that processes
+                divide.
             OSError: `WorkerLost` if another worker has stopped.
         """
         self._check_built_here(model)
+        self._check_updates(model)
         place = Batches(self.strategy, callable(batches))
         if callable(batches):
             source: Source = batches
@@ -196,6 +201,19 @@ class JaxReplicas(Replicas):
                     f"devices have its weights. Received: '{variable.path}' "
                     f"on {len(value.sharding.device_set)} of "
                     f"{len(devices)} devices"
+                )
+
+    def _check_updates(self, model: keras.Model) -> None:
+        for layer in every(model, UpdatesAfterStep):
+            for variable in layer.variables:
+                value = keras_internals.held_value(variable)
+                if value.is_fully_addressable or value.is_fully_replicated:
+                    continue
+                raise ValueError(
+                    f"Layer '{layer.name}' updates itself on each process "
+                    "during an epoch, for which its tables must be whole. "
+                    "Train it with one process or model_parallel=1. Received: "
+                    f"'{variable.path}', divided among processes"
                 )
 
 
