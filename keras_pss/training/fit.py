@@ -148,10 +148,11 @@ def fit(
         replicas.is_chief,
     )
     save = SaveState(folder / LATEST, best, times)
-    state = replicas.on_chief(lambda: save.restore(model))
-    save.adopt(state)
-    if state["round"]:
-        replicas.send(checkpoint.variables(model))
+    with replicas.whole(model):
+        state = replicas.on_chief(lambda: save.restore(model))
+        save.adopt(state)
+        if state["round"]:
+            replicas.send(checkpoint.variables(model))
     if not state["stopped"] and state["round"] < rounds.count:
         replicas.fit(
             model,
@@ -186,8 +187,9 @@ def fit(
             guard.step,
             folder / NAN_BATCH,
         )
-    if replicas.is_chief:
-        checkpoint.restore_either(model, folder / BEST)
+    with replicas.whole(model):
+        if replicas.is_chief:
+            checkpoint.restore_either(model, folder / BEST)
     done = len(save.history["val_auc"])
     fitted = Fitted(
         model=model,

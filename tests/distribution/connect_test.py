@@ -72,7 +72,7 @@ def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="Received: backend=torch"):
         connect("mirrored")
-    with pytest.raises(ValueError, match="needs JAX. Set KERAS_BACKEND=jax"):
+    with pytest.raises(ValueError, match=r"needs JAX\. Set KERAS_BACKEND=jax"):
         connect("jax")
 
 

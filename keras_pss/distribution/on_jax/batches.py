@@ -11,6 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from keras_pss.ops.wide_ids import truncates
 
+# Of the index of a part of each batch, and their number.
+Source = Callable[[int, int], Any]
+
 
 class Batches:
     """Makes global arrays of the rows that a process has read.
@@ -133,6 +136,3 @@ def _described(batch: Any) -> str:
     if isinstance(batch, tuple | list):
         return f"{len(batch)} parts"
     return type(batch).__name__
-
-
-Source = Callable[[int, int], Any]

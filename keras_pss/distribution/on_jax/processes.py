@@ -1,7 +1,10 @@
 """Connects the processes of a job, and lets them agree."""
 
+import atexit
+import logging
 import os
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -119,7 +122,10 @@ def on_chief(function: Any) -> Any:
 
 @contextmanager
 def process_lost() -> Iterator[None]:
-    """Raises `WorkerLost` for what JAX raises when a process is gone."""
+    """Raises `WorkerLost` for what JAX raises when a process is gone.
+
+    This process then ends with status 1, since JAX cannot end in order.
+    """
     try:
         yield
     # JAX raises ValueError as well as JaxRuntimeError.
@@ -128,6 +134,15 @@ def process_lost() -> Iterator[None]:
         signs = any(sign in told.lower() for sign in _SIGNS)
         if jax.process_count() == 1 or not signs:
             raise
+        atexit.register(_leave)
         raise lost(
             jax.process_index(), jax.process_count(), told[:_LONGEST]
         ) from error
+
+
+def _leave() -> None:
+    """Ends this process, which would wait for the lost one until JAX aborts."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
