@@ -275,14 +275,14 @@ def optimizers_of(optimizer: Any) -> list[Any]:
 
 
 def layout_of_part(variable: Any, shape: Sequence[int]) -> Any:
-    """The layout of a variable for one of another shape; None without any.
+    """The layout of a variable for one of its leading axes; None without any.
 
     Axes of the same length are divided alike.
     """
     layout = getattr(variable, "_layout", None)
     if not isinstance(layout, distribution.TensorLayout):
         return None
-    lengths = zip(layout.axes, variable.shape, shape, strict=True)
+    lengths = zip(layout.axes, variable.shape, shape, strict=False)
     axes = [axis if own == other else None for axis, own, other in lengths]
     return distribution.TensorLayout(axes, layout.device_mesh)
 

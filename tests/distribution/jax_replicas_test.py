@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -92,6 +93,7 @@ def test_two_processes_train_as_one(one_process, out):
     for index, each in enumerate(done):
         found = dict(zip(kinds, results(each), strict=True))
         assert found["shards"]["replicas"] == [2, 2, index]
+        assert found["tables"]["replicas"] == [1, 2, index]
         for kind in kinds:
             same(found[kind], one_process["one"])
         whole = one_process["one"]["table_bytes"]
@@ -163,6 +165,42 @@ def test_what_cannot_be_divided_is_explained():
         whole(("ids", x))
     with pytest.raises(ValueError, match=r"from 0 to 4294967296$"):
         whole((np.array([0, 2**32]), x))
+
+
+def test_layers_that_read_their_tables_need_them_whole(monkeypatch):
+    import keras_pss
+    from keras_pss import keras_internals
+    from keras_pss.distribution import TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+
+    replicas = JaxReplicas(TableParallel(1))
+    inner = keras_pss.HashedEmbedding(60, 4, num_buckets=7)
+    with replicas.scope():
+        layer = keras_pss.HotRows(inner, 5)
+        model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    replicas._check_updates(model)
+    divided = SimpleNamespace(
+        is_fully_addressable=False, is_fully_replicated=False
+    )
+    monkeypatch.setattr(keras_internals, "held_value", lambda _: divided)
+    with pytest.raises(ValueError, match=r"'hot_rows.*or model_parallel=1"):
+        replicas._check_updates(model)
+
+
+def test_a_model_of_another_device_is_explained():
+    from keras_pss.distribution import TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+
+    replicas = JaxReplicas(TableParallel(1))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    replicas._check_built_here(model)
+    replicas.strategy = SimpleNamespace(
+        device_mesh=SimpleNamespace(
+            backend_mesh=SimpleNamespace(devices=np.arange(2))
+        )
+    )
+    with pytest.raises(ValueError, match=r"within `scope`.*on 1 of 2 devices"):
+        replicas._check_built_here(model)
 
 
 @pytest.mark.parametrize(

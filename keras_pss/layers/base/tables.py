@@ -107,6 +107,26 @@ def _being_built(table: Table) -> Iterator[None]:
         _built.reset(token)
 
 
+class _Initializer:
+    """A function of a shape and a dtype, as an object with a method.
+
+    Keras on JAX compiles the method for large weights that devices divide.
+    """
+
+    def __init__(self, fill: Any) -> None:
+        self.fill = fill
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return self.fill(shape, dtype=dtype)
+
+
+def _as_object(initializer: Any) -> Any:
+    known = str, dict, initializers.Initializer
+    if isinstance(initializer, known) or not callable(initializer):
+        return initializer
+    return _Initializer(initializer)
+
+
 class TableLayer(Packable, keras.layers.Layer):
     """A layer whose weights are the tables that `tables()` declares.
 
@@ -212,7 +232,7 @@ class TableLayer(Packable, keras.layers.Layer):
                 weight = self.add_weight(
                     name=f"{name}_table",
                     shape=(table.rows, table.width),
-                    initializer=table.initializer,
+                    initializer=_as_object(table.initializer),
                     dtype=table.dtype,
                     trainable=False,
                     autocast=False,
@@ -226,7 +246,9 @@ class TableLayer(Packable, keras.layers.Layer):
                     weight = self.add_weight(
                         name=f"{name}_table",
                         shape=(table.rows, table.width),
-                        initializer=zeros_if_refused(table.initializer),
+                        initializer=_as_object(
+                            zeros_if_refused(table.initializer)
+                        ),
                         regularizer=self.embeddings_regularizer,
                         constraint=constraint,
                         autocast=False,
