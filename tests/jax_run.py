@@ -76,7 +76,7 @@ class Scores(keras.callbacks.Callback):
         logs["score"] = self.replicas.on_chief(self._score)
 
     def _score(self):
-        return float(np.sum(np.asarray(self.model(IDS))))
+        return float(np.sum(self.model.predict_on_batch(IDS)))
 
 
 class Dies(keras.callbacks.Callback):
