@@ -263,6 +263,7 @@ def test_tables_are_divided_by_what_their_parts_have_in_common(
     assert layer.weights[0].value.sharding.is_fully_replicated
 
 
+@pytest.mark.slow
 def test_no_tensorflow_is_needed():
     script = (
         "import sys; sys.modules['tensorflow'] = None\n"
