@@ -3,8 +3,9 @@
 import ctypes
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,8 @@ def load(path: Path, cuda: bool) -> None:
         _platforms.add({"cpu": "cpu", "cuda": "gpu"}[suffix])
 
 
-class Parts(NamedTuple):
+@dataclass(frozen=True)
+class Parts:
     """How the devices of a `keras.distribution` share the ids of a lookup."""
 
     mesh: Mesh
@@ -48,7 +50,7 @@ class Parts(NamedTuple):
 
     @property
     def count(self) -> int:
-        return self.mesh.shape[self.axis]
+        return int(self.mesh.shape[self.axis])
 
 
 def usable(*values: Any) -> bool:
