@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import workers
 
+import keras_pss
+
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="devices of JAX"
 )
@@ -168,7 +170,6 @@ def test_what_cannot_be_divided_is_explained():
 
 
 def test_layers_that_read_their_tables_need_them_whole(monkeypatch):
-    import keras_pss
     from keras_pss import keras_internals
     from keras_pss.distribution import TableParallel
     from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
@@ -238,7 +239,6 @@ def test_a_wrong_job_is_explained(monkeypatch, variables, received):
 def test_tables_are_divided_by_what_their_parts_have_in_common(
     monkeypatch, caplog
 ):
-    import keras_pss
     from keras_pss.distribution import table_parallel
     from keras_pss.layers.base.tables import Table
 
