@@ -121,9 +121,17 @@ def train(kind, out, die=None):
     with replicas.whole(model):
         if replicas.is_chief:
             model.save(f"{out}/{kind}.keras")
+        else:
+            table.assign(np.zeros(table.shape))
+        replicas.send([table])
+    with replicas.whole(model):
         held = [
             np.asarray(variable.value).astype("float64")
-            for variable in [*hot.counter.weights, *model.optimizer.variables]
+            for variable in [
+                *hot.counter.weights,
+                *model.optimizer.variables,
+                table,
+            ]
         ]
         return {
             "history": history.history,

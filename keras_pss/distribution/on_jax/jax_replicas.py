@@ -16,7 +16,7 @@ from keras_pss.distribution.on_jax.batches import Batches, Source, shapes
 from keras_pss.distribution.on_jax.whole import whole_variables
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.table_parallel import TableParallel
-from keras_pss.layers.base.updates import UpdatesAfterStep
+from keras_pss.layers.base.updates import UpdatesAfterEpoch, UpdatesAfterStep
 from keras_pss.layers.base.walk import every
 
 
@@ -227,19 +227,28 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 class _WholeAtEnds:
-    """Two callbacks, between which each process has whole variables."""
+    """Two callbacks, between which each process has whole variables.
+
+    Layers update themselves there, each process its own copy. Other processors
+    may round otherwise, so that the chief's values are sent.
+    """
 
     def __init__(self, replicas: JaxReplicas) -> None:
         self.replicas = replicas
         self.context: AbstractContextManager[None] | None = None
         self.begin = keras.callbacks.LambdaCallback(on_epoch_end=self._enter)
-        self.end = keras.callbacks.LambdaCallback(on_epoch_end=self.leave)
+        self.end = keras.callbacks.LambdaCallback(on_epoch_end=self._send)
 
     def _enter(self, epoch: int, logs: Any) -> None:
         self.context = self.replicas.whole(self.begin.model)
         self.context.__enter__()
 
-    def leave(self, *_: Any) -> None:
+    def _send(self, epoch: int, logs: Any) -> None:
+        updated = every(self.end.model, UpdatesAfterEpoch)
+        self.replicas.send(v for layer in updated for v in layer.variables)
+        self.leave()
+
+    def leave(self) -> None:
         context, self.context = self.context, None
         if context is not None:
             context.__exit__(None, None, None)
