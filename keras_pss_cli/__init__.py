@@ -102,5 +102,5 @@ def main() -> None:
         common.fail(in_options(words, options_of(_called())))
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("keras-pss: stopped", err=True)
-        sys.exit(130)
+        common.leave(130)
     sys.exit(status if isinstance(status, int) else 0)

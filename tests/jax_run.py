@@ -1,8 +1,8 @@
 """Trains one model on JAX in several ways; a process of its own.
 
 Its argument is JSON: `kinds`, what to train on in turn; `die`, the process,
-epoch and batch at which a process kills itself as kill -9 does; `out`, the
-folder of models. It prints a line of JSON for each kind.
+epoch and batch at which a process kills itself as kill -9 does; `fail`, the
+process that raises an error before it trains; `out`, the folder of models. It prints a line of JSON for each kind.
 """
 
 import json
@@ -91,8 +91,10 @@ class Dies(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(kind, out, die=None):
+def train(kind, out, die=None, fail=None):
     replicas = CONNECT[kind]()
+    if fail == replicas.worker:
+        raise ValueError("an error of one process")
     keras.utils.set_random_seed(0)
     with replicas.scope():
         model, hot, large = compiled()

@@ -105,14 +105,17 @@ def test_two_processes_train_as_one(one_process, out):
 
 
 @pytest.mark.slow
-def test_a_killed_process_stops_all(tmp_path):
+@pytest.mark.parametrize(
+    ("how", "status"), [({"die": [1, 1, 2]}, -9), ({"fail": 1}, 1)]
+)
+def test_a_process_that_stops_ends_all(tmp_path, how, status):
     done = workers.run(
         SCRIPT,
-        task(tmp_path, "jax", die=[1, 1, 2]),
+        task(tmp_path, "jax", **how),
         environments=workers.of_jax(2),
     )
-    assert done[1].returncode == -9
-    assert done[0].returncode != 0
+    assert done[1].returncode == status
+    assert done[0].returncode == 1
     message = "WorkerLost: Worker 0 of 2 stopped, because another worker"
     assert message in done[0].stderr
 

@@ -68,6 +68,7 @@ def connect_processes() -> None:
             "before JAX has run anything. All of them must be started, and "
             f"reach the address of process 0. Received: {error}"
         ) from error
+    _leave_at_errors()
     _share_seeds()
 
 
@@ -134,15 +135,34 @@ def process_lost() -> Iterator[None]:
         signs = any(sign in told.lower() for sign in _SIGNS)
         if jax.process_count() == 1 or not signs:
             raise
-        atexit.register(_leave)
+        atexit.register(leave, 1)
         raise lost(
             jax.process_index(), jax.process_count(), told[:_LONGEST]
         ) from error
 
 
-def _leave() -> None:
-    """Ends this process, which would wait for the lost one until JAX aborts."""
+def leave(status: int) -> None:
+    """Ends a process of several at once, so that the others notice.
+
+    Otherwise JAX would wait for them to end, while they wait for this one.
+
+    Args:
+        status: Exit status.
+    """
+    if not jax.distributed.is_initialized():
+        return
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(status)
+
+
+def _leave_at_errors() -> None:
+    """Lets an error that nothing catches end this process at once."""
+    before = sys.excepthook
+
+    def hook(*error: Any) -> None:
+        before(*error)
+        leave(1)
+
+    sys.excepthook = hook

@@ -54,7 +54,8 @@ def whole_variables(variables: Sequence[Any]) -> Iterator[None]:
     held = []
     for variable in variables:
         array = keras_internals.held_value(variable)
-        if array is None or array.is_fully_addressable:
+        # Gathered ones are arrays of NumPy.
+        if not isinstance(array, jax.Array) or array.is_fully_addressable:
             continue
         layout = keras_internals.exchanged(variable, whole_array(array), None)
         held.append(
