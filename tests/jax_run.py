@@ -2,7 +2,8 @@
 
 Its argument is JSON: `kinds`, what to train on in turn; `die`, the process,
 epoch and batch at which a process kills itself as kill -9 does; `fail`, the
-process that raises an error before it trains; `out`, the folder of models. It prints a line of JSON for each kind.
+process that raises an error before it trains; `out`, the folder of models. It
+prints a line of JSON for each kind.
 """
 
 import json
