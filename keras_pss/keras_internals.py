@@ -2,7 +2,7 @@
 
 They were checked with Keras 3.15.1 on TensorFlow 2.21, JAX and PyTorch; a test
 names those that another version lacks. Private names of TensorFlow's and JAX's
-tracing are in native/tracing.py.
+tracing are in native/tracing.py. The file is long so that there is one place.
 """
 
 import inspect

@@ -24,7 +24,10 @@ HEARTBEAT = 30
 # Variables of a step of Slurm, from which JAX finds the other processes.
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID")
 # What messages of collectives contain when a process is lost.
-_SIGNS = ("gloo", "nccl", "coordination", "connection", "heartbeat")
+_SIGNS = (
+    *("gloo", "nccl", "coordination service", "heartbeat"),
+    *("connection closed", "connection reset", "connection refused"),
+)
 _LONGEST = 200  # characters of JAX's own message
 
 
