@@ -2,15 +2,15 @@
 
 They were checked with Keras 3.15.1 on TensorFlow 2.21, JAX and PyTorch; a test
 names those that another version lacks. Private names of TensorFlow's and JAX's
-tracing are in native/tracing.py.
+tracing are in native/tracing.py. The file is long so that there is one place.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from keras import backend
+from keras import backend, distribution
 
 
 class QuantizedCalls:
@@ -309,3 +309,71 @@ def built_losses(model: Any) -> list[Any]:
 def trackers_of_losses(model: Any) -> tuple[Any, list[Any]]:
     """Metric of the loss of a compiled model, and those of each output."""
     return model._loss_tracker, list(model._compile_loss.metrics)
+
+
+def layout_of_part(variable: Any, shape: Sequence[int]) -> Any:
+    """The layout of a variable for one of its leading axes; None without any.
+
+    Axes of the same length are divided alike.
+    """
+    layout = getattr(variable, "_layout", None)
+    if not isinstance(layout, distribution.TensorLayout):
+        return None
+    lengths = zip(layout.axes, variable.shape, shape, strict=False)
+    axes = [axis if own == other else None for axis, own, other in lengths]
+    return distribution.TensorLayout(axes, layout.device_mesh)
+
+
+def held_value(variable: Any) -> Any:
+    """The array that a variable of JAX holds, or None."""
+    return variable._value
+
+
+def exchanged(variable: Any, value: Any, layout: Any) -> Any:
+    """Gives a variable of JAX another array and layout.
+
+    Returns:
+        Its layout before.
+    """
+    before = variable._layout
+    variable._layout = layout
+    variable._value = value
+    return before
+
+
+@contextmanager
+def built_within(
+    model: Any,
+    scope: Callable[[], AbstractContextManager[None]],
+    shaped: Callable[[Any], Any],
+) -> Iterator[None]:
+    """Lets `fit` create missing variables of a model within another scope.
+
+    Args:
+        model: A compiled model.
+        scope: Function that returns the context.
+        shaped: Function of a batch that returns what the model is built from.
+    """
+    build = model._symbolic_build
+
+    def symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        def batches() -> Iterator[Any]:
+            # Keras would divide the batches in the scope of a distribution.
+            within = distribution.distribution()
+            distribution.set_distribution(None)
+            try:
+                begin, end, source = next(iter(iterator))
+                batch = shaped(next(source))
+            finally:
+                distribution.set_distribution(within)
+            yield begin, end, [batch]
+
+        given = None if data_batch is None else shaped(data_batch)
+        with scope():
+            build(batches(), given)
+
+    model._symbolic_build = symbolic_build
+    try:
+        yield
+    finally:
+        del model._symbolic_build

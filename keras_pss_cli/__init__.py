@@ -115,5 +115,5 @@ def main() -> None:
         common.fail_without_tensorflow(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("keras-pss: stopped", err=True)
-        sys.exit(130)
+        common.leave(130)
     sys.exit(status if isinstance(status, int) else 0)

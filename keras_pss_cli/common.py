@@ -60,7 +60,15 @@ Overwrite = Annotated[
 def fail(message: str) -> NoReturn:
     """Prints one line to stderr and exits with status 2."""
     typer.echo(f"keras-pss: {message}", err=True)
-    sys.exit(2)
+    leave(2)
+
+
+def leave(status: int) -> NoReturn:
+    """Exits, also if other processes of a job wait for this one."""
+    processes = sys.modules.get("keras_pss.distribution.on_jax.processes")
+    if processes is not None:
+        processes.leave(status)
+    sys.exit(status)
 
 
 def check_run(run: Path) -> None:

@@ -113,8 +113,9 @@ def train(
         option(
             "Train on several devices: 'mirrored' on those of this process, "
             "'multi-worker' with the other processes that the environment "
-            "variable TF_CONFIG names. Each step divides --batch-size among "
-            "them. Default: one device."
+            "variable TF_CONFIG names; on JAX 'jax', on those of this process "
+            "and of others that JAX_COORDINATOR_ADDRESS or Slurm names. Each "
+            "step divides --batch-size among them. Default: one device."
         ),
     ] = None,
     data_service: Annotated[
@@ -134,6 +135,12 @@ def train(
             "network.",
         ),
     ] = False,
+    model_parallel: Annotated[
+        int,
+        option(
+            "Divide large tables among as many devices, with --distribute jax."
+        ),
+    ] = 1,
     rows: Annotated[
         int | None,
         option("Number of rows of --data synthetic. Default: 300000."),
@@ -164,7 +171,7 @@ def train(
     # Before a log is prepared for it.
     prepare_backend()
     service = _service(data_service, compress_input)
-    replicas = _connected(distribute, data, rows, scale)
+    replicas = _connected(distribute, model_parallel, data, rows, scale)
     if not resume:
         replicas.on_chief(lambda: check_new(out))
     with goes_on("The same command with --resume resumes the run."):
@@ -243,26 +250,37 @@ def _lost() -> Iterator[None]:
 
 
 def _connected(
-    kind: str | None, data: str, rows: int | None, scale: float | None
+    kind: str | None,
+    model_parallel: int,
+    data: str,
+    rows: int | None,
+    scale: float | None,
 ) -> Any:
     """The replicas of --distribute."""
     from keras_pss import distribution
 
     if kind == "multi-worker":
-        prepared = (Path(data) / "metadata.json").is_file()
-        if not prepared or rows is not None or scale is not None:
-            raise ValueError(
-                "`data` of several workers must be a folder that `keras-pss "
-                "prepare` wrote, which each worker can read. "
-                f"Received: data={data!r}"
-            )
+        _check_prepared(data, rows, scale)
         cluster = distribution.read_cluster()
         if cluster.index == 0:
             typer.echo(
                 f"keras-pss: connecting {len(cluster.addresses)} workers",
                 err=True,
             )
-    return distribution.connect(kind)
+    found = distribution.connect(kind, model_parallel=model_parallel)
+    if kind == "jax" and found.workers > 1:
+        _check_prepared(data, rows, scale)
+    return found
+
+
+def _check_prepared(data: str, rows: int | None, scale: float | None) -> None:
+    prepared = (Path(data) / "metadata.json").is_file()
+    if not prepared or rows is not None or scale is not None:
+        raise ValueError(
+            "`data` of several workers must be a folder that `keras-pss "
+            "prepare` wrote, which each worker can read. "
+            f"Received: data={data!r}"
+        )
 
 
 def _planned(path: Path | None, changes: dict[str, Any]) -> Any:

@@ -10,13 +10,18 @@ from contextlib import ExitStack
 TIMEOUT = 300  # seconds, for a job that hangs on a busy machine
 
 
-def configs(count):
-    """A TF_CONFIG for each worker, with ports that nobody uses."""
+def addresses(count):
+    """As many addresses with ports that nobody uses."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        names = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def configs(count):
+    """A TF_CONFIG for each worker, with ports that nobody uses."""
+    names = addresses(count)
     return [
         json.dumps(
             {
@@ -28,14 +33,35 @@ def configs(count):
     ]
 
 
-def run(*arguments, count=2):
+def of_tensorflow(count):
+    """The variables of each worker."""
+    return [
+        {"KERAS_BACKEND": "tensorflow", "TF_CONFIG": config}
+        for config in configs(count)
+    ]
+
+
+def of_jax(count):
+    """The variables of each process."""
+    (address,) = addresses(1)
+    return [
+        {
+            "KERAS_BACKEND": "jax",
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_NUM_PROCESSES": str(count),
+            "JAX_PROCESS_ID": str(index),
+        }
+        for index in range(count)
+    ]
+
+
+def run(*arguments, count=2, environments=None):
     """Runs `python ...` in each worker; returns the finished processes."""
     processes = []
-    for config in configs(count):
+    for variables in environments or of_tensorflow(count):
         environment = {
             **os.environ,
-            "KERAS_BACKEND": "tensorflow",
-            "TF_CONFIG": config,
+            **variables,
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "COLUMNS": "80",
         }

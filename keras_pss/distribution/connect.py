@@ -3,33 +3,47 @@
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
 from keras_pss.distribution.cluster import read_cluster
 from keras_pss.distribution.replicas import Replicas
-from keras_pss.distribution.workers import Workers
 
-KINDS = ("mirrored", "multi-worker")
+# Each kind, and the backend of Keras that it needs.
+KINDS = {
+    "mirrored": "tensorflow",
+    "multi-worker": "tensorflow",
+    "jax": "jax",
+}
+_NAMES = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 
-def connect(kind: str | None, devices: Sequence[str] | None = None) -> Replicas:
+def connect(
+    kind: str | None,
+    devices: Sequence[str] | None = None,
+    model_parallel: int = 1,
+) -> Replicas:
     """The replicas that train a model together.
 
-    Call it at the start of a process, before TensorFlow has run anything: only
-    then can workers connect.
+    Call it at the start of a process, before TensorFlow or JAX has run
+    anything: only then can processes connect.
 
     Args:
-        kind: `"mirrored"` for several devices of this process; or
-            `"multi-worker"` for several processes, which the environment
-            variable TF_CONFIG names; or None for one device.
+        kind: On TensorFlow, `"mirrored"` for several devices of this process,
+            or `"multi-worker"` for several processes, which the environment
+            variable TF_CONFIG names. On JAX, `"jax"` for all devices of this
+            process and of those that JAX_COORDINATOR_ADDRESS,
+            JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Slurm, name. None for one
+            device.
         devices: Names of the devices, such as `["GPU:0", "GPU:1"]`, with
             `"mirrored"`. Defaults to None, all GPUs; without GPUs, all CPU
             devices of TensorFlow, of which there is one unless it was
             configured otherwise.
+        model_parallel: Integer, the number of devices among which large tables
+            are divided, with `"jax"`; see `TableParallel`. Default: 1, each
+            device has whole tables.
 
     Raises:
-        ValueError: If the kind is unknown, the backend is not TensorFlow,
-            there is only one device or worker, or TF_CONFIG is wrong.
+        ValueError: If the kind is unknown, the backend is another one, there
+            is only one device or worker, or an environment variable is wrong.
 
     Example:
 
@@ -43,6 +57,11 @@ def connect(kind: str | None, devices: Sequence[str] | None = None) -> Replicas:
     replicas.fit(model, batches, epochs=2, steps_per_epoch=100)
     ```
     """
+    if model_parallel != 1 and kind != "jax":
+        raise ValueError(
+            "`model_parallel` divides tables with distribute='jax' only. "
+            f"Received: model_parallel={model_parallel}"
+        )
     if kind is None:
         return Replicas()
     if kind not in KINDS:
@@ -50,16 +69,23 @@ def connect(kind: str | None, devices: Sequence[str] | None = None) -> Replicas:
             f"`distribute` must be one of {', '.join(KINDS)}. "
             f"Received: distribute={kind!r}"
         )
-    if keras.backend.backend() != "tensorflow":
+    needed = KINDS[kind]
+    if keras.backend.backend() != needed:
         raise ValueError(
-            f"`distribute` {kind!r} needs TensorFlow. Set "
-            "KERAS_BACKEND=tensorflow. "
+            f"`distribute` {kind!r} needs {_NAMES[needed]}. Set "
+            f"KERAS_BACKEND={needed}. "
             f"Received: backend={keras.backend.backend()}"
         )
+    if kind == "jax":
+        from keras_pss.distribution.on_jax.jax_replicas import connect_jax
+
+        return connect_jax(model_parallel)
     return _mirrored(devices) if kind == "mirrored" else _workers()
 
 
 def _mirrored(devices: Sequence[str] | None) -> Replicas:
+    import tensorflow as tf
+
     if devices is None:
         found = tf.config.list_logical_devices("GPU")
         found = found or tf.config.list_logical_devices("CPU")
@@ -77,6 +103,10 @@ def _mirrored(devices: Sequence[str] | None) -> Replicas:
 
 
 def _workers() -> Replicas:
+    import tensorflow as tf
+
+    from keras_pss.distribution.workers import Workers
+
     cluster = read_cluster()
     if len(cluster.addresses) < 2:
         raise ValueError(

@@ -2,22 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import tensorflow as tf
-
-# What collectives raise, at once or in a later step, when a worker is lost.
-_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-)
 _LONGEST = 200  # characters of TensorFlow's own message
 
 
 class WorkerLost(OSError):
     """Another worker has stopped, so that this one cannot go on."""
+
+
+def lost(worker: int, workers: int, told: str) -> WorkerLost:
+    """The error of a worker that cannot go on.
+
+    Args:
+        worker: Index of this worker.
+        workers: Number of workers.
+        told: Message of the framework.
+    """
+    return WorkerLost(
+        f"Worker {worker} of {workers} stopped, because another worker "
+        "stopped or cannot be reached; the other workers' messages say "
+        "why. Start all workers again, from the last checkpoint, "
+        f"with `resume`. Received: {told}"
+    )
 
 
 @contextmanager
@@ -30,13 +37,20 @@ def worker_lost(worker: int, workers: int) -> Iterator[None]:
     """
     try:
         yield
-    except _LOST as error:
+    except _of_collectives() as error:
         lines = str(error.message).splitlines()
         told = [line for line in lines if "ollective" in line] or lines or [""]
-        raise WorkerLost(
-            f"Worker {worker} of {workers} stopped, because another worker "
-            "stopped or cannot be reached; the other workers' messages say "
-            "why. Start all workers again, from the last checkpoint, "
-            "with `resume`. Received: "
-            f"{told[0][:_LONGEST]}"
-        ) from error
+        raise lost(worker, workers, told[0][:_LONGEST]) from error
+
+
+def _of_collectives() -> tuple[Any, ...]:
+    """What collectives raise, at once or in a later step."""
+    import tensorflow as tf
+
+    return (
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+        tf.errors.UnavailableError,
+    )

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
 from keras_pss import keras_internals
 from keras_pss.data.pipelines.shards import shard_batches, whole_batches
-from keras_pss.distribution.checks import check_model
-from keras_pss.distribution.exact_step import exact_step, limits
-from keras_pss.distribution.split_batches import split_batches
-from keras_pss.distribution.steps_ahead import Schedule, StepsAhead
 from keras_pss.layers.base.updates import UpdatesAfterStep
 from keras_pss.layers.base.walk import every
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_pss.distribution.steps_ahead import Schedule
+
 # Of a process and the number of processes, as of `keras_pss.data.dataset`.
-Shards = Callable[[int, int], tf.data.Dataset]
+Shards = Callable[[int, int], "tf.data.Dataset"]
 
 
 class Replicas:
@@ -42,7 +42,7 @@ class Replicas:
     workers = 1
     worker = 0
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
+    def __init__(self, strategy: Any = None) -> None:
         self.strategy = strategy
         self.count = 1 if strategy is None else strategy.num_replicas_in_sync
 
@@ -81,17 +81,27 @@ class Replicas:
     def send(self, variables: Iterable[Any]) -> None:
         """Gives variables the chief's values on all workers."""
 
+    @contextmanager
+    def whole(self, model: keras.Model) -> Iterator[None]:
+        """The context in which one process reads or sets a model's variables.
+
+        All workers enter and leave it together. Within it, each has all of
+        each variable, so that the chief alone can save or restore the model
+        and predict with it.
+        """
+        yield
+
     def fit(
         self,
         model: keras.Model,
-        batches: tf.data.Dataset | Shards,
+        batches: "tf.data.Dataset | Shards",
         *,
         epochs: int,
         steps_per_epoch: int,
         initial_epoch: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: str | int = "auto",
-        schedule: Schedule | None = None,
+        schedule: "Schedule | None" = None,
     ) -> None:
         """Trains a model that was built and compiled within `scope`.
 
@@ -133,19 +143,15 @@ class Replicas:
         if self.strategy is None:
             if callable(batches):
                 batches = whole_batches(batches(0, 1))
-            # The order of batches is the caller's.
-            if schedule is None or not _can_run_ahead(model):
+            with _steps_ahead(model, settings, schedule):
+                # The order of batches is the caller's.
                 model.fit(batches, shuffle=False, **settings)
-                return
-            first = initial_epoch * steps_per_epoch
-            model.train_function = StepsAhead(
-                model, steps_per_epoch, first, schedule
-            )
-            try:
-                model.fit(batches, shuffle=False, **settings)
-            finally:
-                model.train_function = None
             return
+        # JAX needs no TensorFlow.
+        from keras_pss.distribution.checks import check_model
+        from keras_pss.distribution.exact_step import exact_step, limits
+        from keras_pss.distribution.split_batches import split_batches
+
         check_model(model)
         own = (self.worker, self.workers)
         if callable(batches):
@@ -172,6 +178,24 @@ class Replicas:
 
     def _fit(self, model: keras.Model, parts: Any, settings: Any) -> None:
         model.fit(parts, shuffle=False, **settings)
+
+
+@contextmanager
+def _steps_ahead(
+    model: keras.Model, settings: dict[str, Any], schedule: "Schedule | None"
+) -> Iterator[None]:
+    if schedule is None or not _can_run_ahead(model):
+        yield
+        return
+    from keras_pss.distribution.steps_ahead import StepsAhead
+
+    steps = settings["steps_per_epoch"]
+    first = settings["initial_epoch"] * steps
+    model.train_function = StepsAhead(model, steps, first, schedule)
+    try:
+        yield
+    finally:
+        model.train_function = None
 
 
 def _can_run_ahead(model: keras.Model) -> bool:

@@ -1,7 +1,6 @@
 """Processes, on one or several machines, that train one model together."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss import keras_internals
+from keras_pss.distribution.chief import from_chief
 from keras_pss.distribution.failures import worker_lost
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.worker_loop import worker_loop
@@ -50,19 +50,7 @@ class Workers(Replicas):
             yield
 
     def on_chief(self, function: Callable[[], Any]) -> Any:
-        text, error = "", None
-        if self.is_chief:
-            try:
-                text = json.dumps([function(), None])
-            except Exception as raised:  # without a word, the others would wait
-                error = raised
-                text = json.dumps([None, str(raised)])
-        found, told = json.loads(self._text(text))
-        if error is not None:
-            raise error
-        if told is not None:
-            raise ValueError(told)
-        return found
+        return from_chief(function, self.is_chief, self._text)
 
     def send(self, variables: Iterable[Any]) -> None:
         for variable in variables:

@@ -27,7 +27,11 @@ def kernels(*values: Any) -> Any:
     if not switch.on():
         return None
     module = _loaded(backend.backend())
-    if module is None or not module.usable() or tracing.exporting(*values):
+    if (
+        module is None
+        or not module.usable(*values)
+        or tracing.exporting(*values)
+    ):
         return None
     return module
 

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from keras import distribution
 
 from keras_pss.native import switch
@@ -38,18 +41,60 @@ def load(path: Path, cuda: bool) -> None:
         _platforms.add({"cpu": "cpu", "cuda": "gpu"}[suffix])
 
 
-def usable() -> bool:
-    """Whether the current device has kernels.
+@dataclass(frozen=True)
+class Parts:
+    """How the devices of a `keras.distribution` share the ids of a lookup."""
 
-    They run on one CPU, or on one GPU where they are enabled. XLA cannot
-    partition an FFI call; each device would run it in full.
+    mesh: Mesh
+    axis: str
+
+    @property
+    def count(self) -> int:
+        return int(self.mesh.shape[self.axis])
+
+
+def usable(*values: Any) -> bool:
+    """Whether the devices of the current trace have kernels.
+
+    They run on CPUs, or on GPUs where they are enabled. XLA cannot partition
+    an FFI call, so under a `keras.distribution` each device calls it for its
+    own part of the ids. They must divide evenly, and all devices have the
+    whole memory.
+
+    Args:
+        *values: The memory and the ids; nothing for another kernel.
     """
     platform = jax.default_backend()
-    return (
-        platform in _platforms
-        and (platform == "cpu" or switch.on_gpu())
-        and distribution.distribution() is None
-    )
+    if platform not in _platforms or not (platform == "cpu" or switch.on_gpu()):
+        return False
+    if distribution.distribution() is None:
+        return True
+    parts = _parts()
+    if parts is None or len(values) != 2:
+        return False
+    memory, ids = values
+    # Outside of a trace, arrays are where they are.
+    traced = isinstance(getattr(memory, "value", memory), jax.core.Tracer)
+    return traced and ids.size % parts.count == 0 and _is_copied(memory)
+
+
+def _parts() -> Parts | None:
+    """The mesh of the current distribution, and its axis of the batch."""
+    current = distribution.distribution()
+    axis = getattr(current, "batch_dim_name", None)
+    if current is None or axis is None:
+        return None
+    return Parts(current.device_mesh.backend_mesh, axis)
+
+
+def _is_copied(memory: Any) -> bool:
+    """Whether each device has the whole memory, a Keras variable."""
+    current = distribution.distribution()
+    if not hasattr(memory, "path"):
+        return isinstance(current, distribution.DataParallel)
+    layout = current.get_variable_layout(memory)
+    axes = getattr(layout, "axes", None)
+    return axes is not None and all(axis is None for axis in axes)
 
 
 def robe_lookup(
@@ -65,9 +110,11 @@ def robe_lookup(
 ) -> Tensor:
     """Rows of ROBE tables; see `tensorflow_kernels.robe_lookup`."""
     none = jnp.zeros(0, jnp.int32)
+    whole = splits is not None or weights is not None
     return _robe_lookup(
         output_dim,
         block_size,
+        None if whole else _parts(),
         jnp.reshape(memory, -1),
         ids,
         jnp.asarray(keys),
@@ -97,10 +144,11 @@ def _attributes(output_dim: int, block_size: int) -> dict[str, Any]:
 # other, so each is the derivative of the other.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _robe_lookup(
     output_dim: int,
     block_size: int,
+    parts: Parts | None,
     memory: Tensor,
     ids: Tensor,
     keys: Tensor,
@@ -111,28 +159,46 @@ def _robe_lookup(
     rows = splits.size - 1 if splits.size else ids.size
     attributes = _attributes(output_dim, block_size)
     args = (memory, ids, keys, scales, splits, weights)
-    return _call("robe_lookup", (rows, output_dim), *args, attributes)
+    if parts is None:
+        return _call("robe_lookup", (rows, output_dim), *args, attributes)
+
+    def own(*args: Tensor) -> Tensor:
+        shape = rows // parts.count, output_dim
+        return _call("robe_lookup", shape, *args, attributes)
+
+    ids_alone = (P(), P(parts.axis), P(), P(), P(), P())
+    return jax.shard_map(
+        own,
+        mesh=parts.mesh,
+        in_specs=ids_alone,
+        out_specs=P(parts.axis),
+        check_vma=False,
+    )(*args)
 
 
 def _robe_lookup_forward(
-    output_dim: int, block_size: int, *args: Tensor
+    output_dim: int, block_size: int, parts: Parts | None, *args: Tensor
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    return _robe_lookup(output_dim, block_size, *args), args
+    return _robe_lookup(output_dim, block_size, parts, *args), args
 
 
 def _robe_lookup_backward(
-    output_dim: int, block_size: int, args: tuple[Tensor, ...], upstream: Tensor
+    output_dim: int,
+    block_size: int,
+    parts: Parts | None,
+    args: tuple[Tensor, ...],
+    upstream: Tensor,
 ) -> tuple[Tensor | None, ...]:
     memory, ids, keys, scales, splits, weights = args
     gradient = _robe_gradient(
-        output_dim, block_size, memory.size, upstream, *args[1:]
+        output_dim, block_size, parts, memory.size, upstream, *args[1:]
     )
     by_weight = None
     if weights.size:
         # d/dw_i Σ_j w_j E[x_j] · u = E[x_i] · u
         rows = _robe_lookup(
-            output_dim, block_size, memory, ids, keys, scales, splits[:0],
-            weights[:0],
+            output_dim, block_size, parts, memory, ids, keys, scales,
+            splits[:0], weights[:0],
         )  # fmt: skip
         if splits.size:
             upstream = upstream[_rows_of_ids(splits, ids.size)]
@@ -140,27 +206,46 @@ def _robe_lookup_backward(
     return gradient, None, None, None, None, by_weight
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _robe_gradient(
     output_dim: int,
     block_size: int,
+    parts: Parts | None,
     memory_size: int,
     upstream: Tensor,
     *where: Tensor,
 ) -> Tensor:
     attributes = _attributes(output_dim, block_size)
-    return _call("robe_gradient", (memory_size,), upstream, *where, attributes)
+
+    def own(*args: Tensor) -> Tensor:
+        return _call("robe_gradient", (memory_size,), *args, attributes)
+
+    if parts is None:
+        return own(upstream, *where)
+
+    def summed(*args: Tensor) -> Tensor:
+        return jax.lax.psum(own(*args), parts.axis)
+
+    rows_and_ids = (P(parts.axis), P(parts.axis), P(), P(), P(), P())
+    return jax.shard_map(
+        summed,
+        mesh=parts.mesh,
+        in_specs=rows_and_ids,
+        out_specs=P(),
+        check_vma=False,
+    )(upstream, *where)
 
 
 def _robe_gradient_forward(
     output_dim: int,
     block_size: int,
+    parts: Parts | None,
     memory_size: int,
     upstream: Tensor,
     *where: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     found = _robe_gradient(
-        output_dim, block_size, memory_size, upstream, *where
+        output_dim, block_size, parts, memory_size, upstream, *where
     )
     return found, where
 
@@ -168,11 +253,12 @@ def _robe_gradient_forward(
 def _robe_gradient_backward(
     output_dim: int,
     block_size: int,
+    parts: Parts | None,
     memory_size: int,
     where: tuple[Tensor, ...],
     upstream: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    rows = _robe_lookup(output_dim, block_size, upstream, *where)
+    rows = _robe_lookup(output_dim, block_size, parts, upstream, *where)
     return rows, *[None] * len(where)
 
 

@@ -24,7 +24,7 @@ def load(path: Path, cuda: bool) -> None:
     _library, _cuda = tf.load_op_library(str(path)), cuda
 
 
-def usable() -> bool:
+def usable(*_values: Any) -> bool:
     """Whether the current device has kernels.
 
     The CPU does, and GPUs outside of XLA where they are enabled.

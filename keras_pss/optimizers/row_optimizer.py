@@ -153,7 +153,10 @@ class RowOptimizer(keras_internals.StepsOfRows, keras.optimizers.Optimizer):
         path = keras_internals.path_of(variable)
         prefix = path.replace("/", "_").replace(":", "_")
         return self.add_variable(
-            shape=wanted, dtype=dtype, name=f"{prefix}_{name}"
+            shape=wanted,
+            dtype=dtype,
+            name=f"{prefix}_{name}",
+            layout=keras_internals.layout_of_part(variable, wanted),
         )
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:

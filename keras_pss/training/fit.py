@@ -162,13 +162,14 @@ def fit(
         replicas.is_chief,
     )
     save = SaveState(folder / LATEST, best, times)
-    state = replicas.on_chief(lambda: save.restore(model))
-    save.adopt(state)
+    with replicas.whole(model):
+        state = replicas.on_chief(lambda: save.restore(model))
+        save.adopt(state)
+        if state["round"]:
+            replicas.send(checkpoint.variables(model))
     slow = steps_without_xla(config.jit_compile)
     for warning in (*mixed(save.backends), *slow):
         logger.warning(warning)
-    if state["round"]:
-        replicas.send(checkpoint.variables(model))
 
     def batches(worker: int, workers: int) -> Any:
         done = state["round"] * steps
@@ -211,8 +212,9 @@ def fit(
             guard.step,
             folder / NAN_BATCH,
         )
-    if replicas.is_chief:
-        checkpoint.restore_either(model, folder / BEST)
+    with replicas.whole(model):
+        if replicas.is_chief:
+            checkpoint.restore_either(model, folder / BEST)
     done = len(save.history["val_auc"])
     fitted = Fitted(
         model=model,

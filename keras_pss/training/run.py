@@ -130,6 +130,8 @@ def check_replicas(replicas: Replicas, config: RunConfig) -> None:
     if replicas.strategy is None:
         return
     replicas.check_batch_size(config.batch_size)
+    if keras.backend.backend() == "jax":
+        return  # one compiled program, of which all processes know the state
     if config.jit_compile is True:
         raise ValueError(
             "XLA does not compile the steps of several replicas. Leave out "

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.tf_only
     [
         (
             ["--distribute", "horovod"],
-            "--distribute must be one of mirrored, multi-worker. "
+            "--distribute must be one of mirrored, multi-worker, jax. "
             "Received: --distribute horovod",
         ),
         (
@@ -25,8 +25,18 @@ pytestmark = pytest.mark.tf_only
             "prepare` wrote, which each worker can read. "
             "Received: --data synthetic",
         ),
+        (
+            ["--distribute", "jax"],
+            "--distribute 'jax' needs JAX. Set KERAS_BACKEND=jax. "
+            "Received: backend=tensorflow",
+        ),
+        (
+            ["--model-parallel", "2"],
+            "divides tables with --distribute jax only. "
+            "Received: --model-parallel 2",
+        ),
     ],
-    ids=["unknown", "one device", "not prepared"],
+    ids=["unknown", "one device", "not prepared", "backend", "tables"],
 )
 def test_what_cannot_be_distributed(tmp_path, options, message):
     out = tmp_path / "run"

@@ -27,7 +27,7 @@ def test_every_setting_has_an_option_with_its_text():
     assert "auto" not in found["jit_compile"].help
     # What is no setting stands beside them.
     own = {"data", "out", "plan", "recipe", "resume", "distribute"}
-    own |= {"data_service", "compress_input"}
+    own |= {"data_service", "compress_input", "model_parallel"}
     own |= {"rows", "scale", "schema"}
     assert set(found) == own | set(SETTINGS)
 

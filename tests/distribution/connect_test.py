@@ -66,7 +66,7 @@ def test_one_device_or_worker_is_not_several(monkeypatch):
         connect("multi-worker")
     with pytest.raises(ValueError, match=r"several devices.*Received: CPU:0$"):
         connect("mirrored", devices=["CPU:0"])
-    with pytest.raises(ValueError, match="one of mirrored, multi-worker"):
+    with pytest.raises(ValueError, match="one of mirrored, multi-worker, jax"):
         connect("horovod")
     assert connect(None).count == 1
 
@@ -86,6 +86,8 @@ def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="Received: backend=torch"):
         connect("mirrored")
+    with pytest.raises(ValueError, match=r"needs JAX\. Set KERAS_BACKEND=jax"):
+        connect("jax")
 
 
 def test_replicas_divide_the_global_batch():

@@ -5,6 +5,9 @@ and packed.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +83,48 @@ class Table:
     def bytes(self) -> int:
         """Bytes of an index table, whose dtype the policy does not affect."""
         return self.size * itemsize(str(self.dtype))
+
+
+_built: ContextVar[Table | None] = ContextVar(
+    "keras_pss_table_being_built", default=None
+)
+
+
+def table_being_built() -> Table | None:
+    """The table whose weight is being created, or None.
+
+    A `keras.distribution` that lays out weights reads it.
+    """
+    return _built.get()
+
+
+@contextmanager
+def _being_built(table: Table) -> Iterator[None]:
+    token = _built.set(table)
+    try:
+        yield
+    finally:
+        _built.reset(token)
+
+
+class _Initializer:
+    """A function of a shape and a dtype, as an object with a method.
+
+    Keras on JAX compiles the method for large weights that devices divide.
+    """
+
+    def __init__(self, fill: Any) -> None:
+        self.fill = fill
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return self.fill(shape, dtype=dtype)
+
+
+def _as_object(initializer: Any) -> Any:
+    known = str, dict, initializers.Initializer
+    if isinstance(initializer, known) or not callable(initializer):
+        return initializer
+    return _Initializer(initializer)
 
 
 class TableLayer(Packable, keras.layers.Layer):
@@ -183,26 +228,31 @@ class TableLayer(Packable, keras.layers.Layer):
         for name, table in self.tables().items():
             if table.dtype is None:
                 continue
-            weight = self.add_weight(
-                name=f"{name}_table",
-                shape=(table.rows, table.width),
-                initializer=table.initializer,
-                dtype=table.dtype,
-                trainable=False,
-                autocast=False,
-                aggregation=table.aggregation,
-            )
-            setattr(self, f"{name}_table", weight)
-        for name, table in self.float_tables().items():
-            if self.quantization_mode is None:
+            with _being_built(table):
                 weight = self.add_weight(
                     name=f"{name}_table",
                     shape=(table.rows, table.width),
-                    initializer=zeros_if_refused(table.initializer),
-                    regularizer=self.embeddings_regularizer,
-                    constraint=table.constraint or self.embeddings_constraint,
+                    initializer=_as_object(table.initializer),
+                    dtype=table.dtype,
+                    trainable=False,
                     autocast=False,
+                    aggregation=table.aggregation,
                 )
+            setattr(self, f"{name}_table", weight)
+        for name, table in self.float_tables().items():
+            if self.quantization_mode is None:
+                constraint = table.constraint or self.embeddings_constraint
+                with _being_built(table):
+                    weight = self.add_weight(
+                        name=f"{name}_table",
+                        shape=(table.rows, table.width),
+                        initializer=_as_object(
+                            zeros_if_refused(table.initializer)
+                        ),
+                        regularizer=self.embeddings_regularizer,
+                        constraint=constraint,
+                        autocast=False,
+                    )
                 if table.trains_rows:
                     sparse_gradient.mark_rows(weight)
                 setattr(self, f"{name}_table", weight)
