@@ -48,10 +48,12 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
             # The optimizer clips before it sums: equal gradients, each a
             # share of the sum, by the same share of the limit (`limits`).
             # It looks for infinite ones on one replica alone.
-            known = [g for g in gradients if g is not None]
+            known = [
+                tf.convert_to_tensor(g) for g in gradients if g is not None
+            ]
             summed = iter(context.all_reduce("SUM", known))
             gradients = [
-                None if g is None else _divided(next(summed), replicas)
+                None if g is None else next(summed) / replicas
                 for g in gradients
             ]
         model.optimizer.apply_gradients(zip(gradients, trained, strict=True))
@@ -62,7 +64,9 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
         # A replica's loss is its share; those of outputs are not.
         total.update_state(whole[0], sample_weight=rows)
         for tracker, value in zip(outputs, whole[1:], strict=True):
-            tracker.update_state(value / replicas, sample_weight=rows)
+            # As Keras, which knows no number of rows in a graph: the mean of
+            # batches, whose last one may have fewer rows.
+            tracker.update_state(value / replicas)
         return model.compute_metrics(x, y, predicted)
 
     return train_step
@@ -97,14 +101,6 @@ def _limits(optimizer: Any) -> Iterator[tuple[Any, str, float]]:
             value = vars(part).get(name)
             if value is not None:
                 yield part, name, value
-
-
-def _divided(gradient: Any, count: int) -> Any:
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient / count
-    return tf.IndexedSlices(
-        gradient.values / count, gradient.indices, gradient.dense_shape
-    )
 
 
 @contextmanager
