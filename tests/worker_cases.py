@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import keras_pss
 from keras_pss import distribution
 
 random = np.random.default_rng(0)
@@ -26,7 +27,7 @@ def two_outputs(optimizer=None):
     keras.utils.set_random_seed(0)
     dense = keras.Input((4,), name="dense")
     ids = keras.Input((), dtype="int32", name="ids")
-    hidden = layers.concatenate([dense, layers.Embedding(20, 3)(ids)])
+    hidden = layers.concatenate([dense, keras_pss.FullEmbedding(20, 3)(ids)])
     model = keras.Model(
         {"dense": dense, "ids": ids},
         {
@@ -81,7 +82,9 @@ assert stops.epoch == 0
 with pytest.raises(ValueError, match="the end after 3 steps of epoch 2"):
     fit(workers, model, data=batches().repeat(2).take(8))
 with workers.scope():
-    scaled = two_outputs(keras.optimizers.LossScaleOptimizer("sgd"))
+    scaled = two_outputs(
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    )
 with pytest.raises(ValueError, match="Received: a LossScaleOptimizer"):
     fit(workers, scaled)
 raised = KeyError if workers.is_chief else ValueError

@@ -72,7 +72,7 @@ def same(make, data):
 
 def two_outputs():
     a, b = keras.Input((4,), name="a"), keras.Input((), dtype="int32", name="b")
-    hidden = layers.concatenate([a, layers.Embedding(61, 3)(b)])
+    hidden = layers.concatenate([a, keras_pss.FullEmbedding(61, 3)(b)])
     model = keras.Model({"a": a, "b": b}, {
         "u": layers.Dense(1, "sigmoid")(hidden), "v": layers.Dense(1)(hidden)})
     optimizer = optimizers.Adam(0.05, clipnorm=0.05, use_ema=True)
@@ -93,7 +93,8 @@ huge = dense.copy()
 huge[7] = 1e30
 scaled, expected = same(
     lambda: plain(
-        optimizer=optimizers.LossScaleOptimizer("sgd", initial_scale=8.0)),
+        optimizer=optimizers.LossScaleOptimizer(
+            optimizers.SGD(), initial_scale=8.0)),
     (huge, labels.astype("float32")))
 assert scaled.dynamic_scale == expected.dynamic_scale < 8
 
