@@ -20,7 +20,7 @@ from keras_pss.training import fit as fitting
 from keras_pss.training.config import RunConfig
 from keras_pss.training.run import train
 
-EXPORT = "keras_pss.training.run.export_saved_model"  # takes seconds
+EXPORT = "keras_pss.training.run._export"  # takes seconds
 
 
 def dying(times, place):

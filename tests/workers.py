@@ -7,6 +7,8 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
+# XLA compiles sooner without optimizations.
+JAX = {"KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 TIMEOUT = 300  # seconds, for a job that hangs on a busy machine
 
 
@@ -46,7 +48,7 @@ def of_jax(count):
     (address,) = addresses(1)
     return [
         {
-            "KERAS_BACKEND": "jax",
+            **JAX,
             "JAX_COORDINATOR_ADDRESS": address,
             "JAX_NUM_PROCESSES": str(count),
             "JAX_PROCESS_ID": str(index),

@@ -125,3 +125,31 @@ def test_a_killed_worker_stops_all_and_a_restart_ends_alike(
         resume=True,
     )
     same_result(alone, whole, replicas=1)
+
+
+def test_processes_of_jax_train_as_one_after_a_kill(data, tmp_path):
+    whole_out, out = tmp_path / "whole", tmp_path / "run"
+    (one,) = workers.run(
+        SCRIPT,
+        task(None, data, whole_out),
+        environments=[workers.JAX],
+    )
+    assert one.returncode == 0, one.stderr
+    lost = workers.run(
+        SCRIPT,
+        task("jax", data, out, die=[1, 2, 5]),
+        environments=workers.of_jax(2),
+    )
+    assert lost[1].returncode == -9
+    assert lost[0].returncode == 1, lost[0].stderr
+    assert "Worker 0 of 2 stopped, because another" in lost[0].stderr
+    done = workers.run(
+        SCRIPT,
+        task("jax", data, out, resume=True),
+        environments=workers.of_jax(2),
+    )
+    for each in done:
+        assert each.returncode == 0, each.stderr
+    assert done[1].stdout.splitlines()[-1].startswith("auc")
+    expected = json.loads((whole_out / "report.json").read_text())
+    same_result(out, (whole_out, expected))
