@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import numpy as np
 from keras import distribution
 
 from keras_pss.native import switch
+from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
+Shapes = tuple[tuple[int, int, int, int], ...]
 
 _CALLS = ("robe_lookup", "robe_gradient")
+_CPU_CALLS = ("tensor_train_lookup", "tensor_train_gradient")
 _platforms: set[str] = set()
 
 
@@ -28,7 +32,7 @@ def load(path: Path, cuda: bool) -> None:
     library = ctypes.CDLL(str(path))
     platforms = {"cpu": "cpu", **({"cuda": "CUDA"} if cuda else {})}
     for suffix, platform in platforms.items():
-        for name in _CALLS:
+        for name in _CALLS + (_CPU_CALLS if suffix == "cpu" else ()):
             symbol = getattr(library, f"keras_pss_{name}_{suffix}")
             jax.ffi.register_ffi_target(
                 f"keras_pss_{name}",
@@ -50,6 +54,11 @@ def usable() -> bool:
         and (platform == "cpu" or switch.on_gpu())
         and distribution.distribution() is None
     )
+
+
+def on_gpu() -> bool:
+    """Whether the current device lacks some of the kernels."""
+    return jax.default_backend() != "cpu"
 
 
 def robe_lookup(
@@ -75,6 +84,15 @@ def robe_lookup(
         none if splits is None else splits,
         none.astype("float32") if weights is None else weights,
     )
+
+
+def tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[Tensor],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """Rows of a tensor train; see `tensorflow_kernels.tensor_train_lookup`."""
+    return _tensor_train(tuple(shapes), ids, *cores)
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:
@@ -184,3 +202,65 @@ def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
 
 _robe_lookup.defvjp(_robe_lookup_forward, _robe_lookup_backward)
 _robe_gradient.defvjp(_robe_gradient_forward, _robe_gradient_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _tensor_train(shapes: Shapes, ids: Tensor, *cores: Tensor) -> Tensor:
+    columns = math.prod(width for _, _, width, _ in shapes)
+    return jax.ffi.ffi_call(
+        "keras_pss_tensor_train_lookup",
+        jax.ShapeDtypeStruct((ids.size, columns), "float32"),
+        vmap_method="sequential",
+    )(ids, *cores, shapes=np.array(shapes, np.int64).ravel())
+
+
+def _tensor_train_forward(
+    shapes: Shapes, ids: Tensor, *cores: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return _tensor_train(shapes, ids, *cores), (ids, *cores)
+
+
+def _tensor_train_backward(
+    shapes: Shapes, args: tuple[Tensor, ...], upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    return None, *_tensor_train_gradient(shapes, upstream, *args)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _tensor_train_gradient(
+    shapes: Shapes, upstream: Tensor, ids: Tensor, *cores: Tensor
+) -> tuple[Tensor, ...]:
+    found = jax.ffi.ffi_call(
+        "keras_pss_tensor_train_gradient",
+        [jax.ShapeDtypeStruct(core.shape, "float32") for core in cores],
+        vmap_method="sequential",
+    )(upstream, ids, *cores, shapes=np.array(shapes, np.int64).ravel())
+    return tuple(found)
+
+
+def _tensor_train_gradient_forward(
+    shapes: Shapes, *args: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    return _tensor_train_gradient(shapes, *args), args
+
+
+def _tensor_train_gradient_backward(
+    shapes: Shapes, args: tuple[Tensor, ...], weights: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """Second derivatives, which are rare, are those of the definition."""
+    upstream, ids, *cores = args
+
+    def gradients(upstream: Tensor, *cores: Tensor) -> tuple[Tensor, ...]:
+        def rows(*cores: Tensor) -> Tensor:
+            return tensor_train.defined_rows(shapes, ids, cores)
+
+        return jax.vjp(rows, *cores)[1](upstream)
+
+    found = jax.vjp(gradients, upstream, *cores)[1](weights)
+    return found[0], None, *found[1:]
+
+
+_tensor_train.defvjp(_tensor_train_forward, _tensor_train_backward)
+_tensor_train_gradient.defvjp(
+    _tensor_train_gradient_forward, _tensor_train_gradient_backward
+)

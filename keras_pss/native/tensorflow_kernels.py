@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.native import switch, tracing
+from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 
@@ -89,6 +90,23 @@ def robe_lookup(
     )
 
 
+def tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[Tensor],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """Rows of a tensor train or tensor ring, `(n, prod(q))`.
+
+    Args:
+        ids: Ids `(n,)`; an id outside of the table has its first or last row.
+        cores: The cores, float32 of any shapes.
+        shapes: The shapes `(p, r, q, r')` of the cores.
+    """
+    return _library.keras_pss_tensor_train_lookup(
+        ids, cores, shapes=[size for shape in shapes for size in shape]
+    )
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` for `(n,)` indices in range, with a dense gradient."""
     return _library.keras_pss_gather_rows(table, index)
@@ -165,6 +183,33 @@ def _robe_gradient_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
         block_size=op.get_attr("block_size"),
     )
     return [rows, *[None] * 5]
+
+
+@tf.RegisterGradient("KerasPss>TensorTrainLookup")
+def _tensor_train_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    ids, *cores = op.inputs
+    gradients = _library.keras_pss_tensor_train_gradient(
+        upstream, ids, cores, shapes=op.get_attr("shapes")
+    )
+    return [None, *gradients]
+
+
+@tf.RegisterGradient("KerasPss>TensorTrainGradient")
+def _tensor_train_second(op: Any, *weights: Tensor) -> list[Tensor | None]:
+    """Second derivatives, which are rare, are those of the definition."""
+    upstream, ids, *cores = op.inputs
+    sizes = op.get_attr("shapes")
+    shapes = [tuple(sizes[k : k + 4]) for k in range(0, len(sizes), 4)]
+    with tf.GradientTape() as outer:
+        outer.watch([upstream, *cores])
+        with tf.GradientTape() as inner:
+            inner.watch(cores)
+            rows = tensor_train.defined_rows(shapes, ids, cores)
+        gradients = inner.gradient(rows, cores, upstream)
+    by_upstream, *by_core = outer.gradient(
+        gradients, [upstream, *cores], weights
+    )
+    return [by_upstream, None, *by_core]
 
 
 @tf.RegisterGradient("KerasPss>GatherRows")
