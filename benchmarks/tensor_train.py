@@ -90,7 +90,7 @@ def torch_ways(layer: Any, ids: np.ndarray) -> dict[str, Callable[[], Any]]:
     table = tltorch.FactorizedEmbedding(
         int(np.prod(layer.row_shape)),
         WIDTH,
-        auto_reshape=False,
+        auto_tensorize=False,
         tensorized_num_embeddings=layer.row_shape,
         tensorized_embedding_dim=layer.column_shape,
         factorization="blocktt",

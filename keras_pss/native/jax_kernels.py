@@ -14,7 +14,6 @@ import numpy as np
 from keras import distribution
 
 from keras_pss.native import switch
-from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 Shapes = tuple[tuple[int, int, int, int], ...]
@@ -247,17 +246,19 @@ def _tensor_train_gradient_forward(
 def _tensor_train_gradient_backward(
     shapes: Shapes, args: tuple[Tensor, ...], weights: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
-    """Second derivatives, which are rare, are those of the definition."""
+    # A row is linear in each core: its derivative along the weights is the sum
+    # of the rows with one core replaced by its weights.
     upstream, ids, *cores = args
-
-    def gradients(upstream: Tensor, *cores: Tensor) -> tuple[Tensor, ...]:
-        def rows(*cores: Tensor) -> Tensor:
-            return tensor_train.defined_rows(shapes, ids, cores)
-
-        return jax.vjp(rows, *cores)[1](upstream)
-
-    found = jax.vjp(gradients, upstream, *cores)[1](weights)
-    return found[0], None, *found[1:]
+    rows, slopes = [], []
+    for k, weight in enumerate(weights):
+        replaced = (*cores[:k], weight, *cores[k + 1 :])
+        rows.append(_tensor_train(shapes, ids, *replaced))
+        slopes.append(_tensor_train_gradient(shapes, upstream, ids, *replaced))
+    by_core = [
+        sum(slope[j] for k, slope in enumerate(slopes) if k != j)
+        for j in range(len(cores))
+    ]
+    return sum(rows), None, *by_core
 
 
 _tensor_train.defvjp(_tensor_train_forward, _tensor_train_backward)

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.native import switch, tracing
-from keras_pss.ops.methods import tensor_train
 
 Tensor = Any
 
@@ -196,20 +195,26 @@ def _tensor_train_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
 
 @tf.RegisterGradient("KerasPss>TensorTrainGradient")
 def _tensor_train_second(op: Any, *weights: Tensor) -> list[Tensor | None]:
-    """Second derivatives, which are rare, are those of the definition."""
+    # A row is linear in each core: its derivative along the weights is the sum
+    # of the rows with one core replaced by its weights.
     upstream, ids, *cores = op.inputs
-    sizes = op.get_attr("shapes")
-    shapes = [tuple(sizes[k : k + 4]) for k in range(0, len(sizes), 4)]
-    with tf.GradientTape() as outer:
-        outer.watch([upstream, *cores])
-        with tf.GradientTape() as inner:
-            inner.watch(cores)
-            rows = tensor_train.defined_rows(shapes, ids, cores)
-        gradients = inner.gradient(rows, cores, upstream)
-    by_upstream, *by_core = outer.gradient(
-        gradients, [upstream, *cores], weights
-    )
-    return [by_upstream, None, *by_core]
+    shapes = op.get_attr("shapes")
+    rows, slopes = [], []
+    for k, weight in enumerate(weights):
+        replaced = [*cores[:k], weight, *cores[k + 1 :]]
+        rows.append(
+            _library.keras_pss_tensor_train_lookup(ids, replaced, shapes=shapes)
+        )
+        slopes.append(
+            _library.keras_pss_tensor_train_gradient(
+                upstream, ids, replaced, shapes=shapes
+            )
+        )
+    by_core = [
+        tf.add_n([slope[j] for k, slope in enumerate(slopes) if k != j])
+        for j in range(len(cores))
+    ]
+    return [tf.add_n(rows), None, *by_core]
 
 
 @tf.RegisterGradient("KerasPss>GatherRows")

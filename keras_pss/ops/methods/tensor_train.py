@@ -92,17 +92,6 @@ def rows(
     )
 
 
-def defined_rows(
-    shapes: Sequence[tuple[int, int, int, int]],
-    ids: Tensor,
-    cores: Sequence[Tensor],
-) -> Tensor:
-    """Rows of ids, `(n, prod(q))`, without kernels."""
-    found = digits(ids, _p(shapes))
-    parts = [ops.take(c, d, axis=0) for c, d in zip(cores, found, strict=True)]
-    return contract(parts, shapes)
-
-
 def _kernels(
     shapes: Sequence[tuple[int, int, int, int]],
     ids: Tensor,
