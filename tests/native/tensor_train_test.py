@@ -11,6 +11,7 @@ from kernels import BACKEND, both_ways, numbers
 
 import keras_pss
 from keras_pss import native
+from keras_pss.ops import gather
 from keras_pss.ops.methods import tensor_train
 
 SHAPES = [(5, 1, 2, 3), (4, 3, 2, 5), (6, 5, 3, 1)]
@@ -44,7 +45,7 @@ def rows_of(shapes, ids, cores):
     cores = [ops.convert_to_tensor(core) for core in cores]
     ids = ops.convert_to_tensor(ids)
     return tensor_train.rows(
-        shapes, ids, cores, lambda k, d: ops.take(cores[k], d, axis=0)
+        shapes, ids, cores, lambda k, d: gather.rows(cores[k], d)
     )
 
 
