@@ -70,7 +70,7 @@ def assert_close(found, wanted, step):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=step * scale)
 
 
-@settings(max_examples=30 if BACKEND == "tensorflow" else 4, deadline=None)
+@settings(max_examples=25 if BACKEND == "tensorflow" else 2, deadline=None)
 @given(trains())
 def test_rows_and_gradients_are_those_of_the_definition(given_):
     shapes, ids = given_
@@ -157,8 +157,9 @@ def test_tables_with_too_many_rows_for_int32_take_the_other_way(calls):
     assert not calls.get("tensor_train_lookup")
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_training_is_the_same(jit):
+def test_training_is_the_same():
+    """Under XLA: graphs have the gradients that the tests above compare."""
+
     def trained():
         keras.utils.set_random_seed(1)
         model = keras.Sequential(
@@ -169,7 +170,7 @@ def test_training_is_the_same(jit):
                 keras.layers.Dense(1),
             ]
         )
-        model.compile("adam", "mse", jit_compile=jit)
+        model.compile("adam", "mse", jit_compile=True)
         x = np.random.default_rng(0).integers(0, 5000, (256, 3))
         model.fit(x, np.sin(x.sum(1)), batch_size=64, epochs=2, verbose=0)
         return model.get_weights()
