@@ -2,25 +2,6 @@
 
 namespace pss {
 
-void pack(const Core& core, const float* slice, int64_t stride, float* out) {
-  for (int64_t i = 0; i < core.left * core.width; ++i) {
-    std::memcpy(out, slice, core.right * sizeof(float));
-    std::fill(out + core.right, out + stride, 0.0f);
-    slice += core.right;
-    out += stride;
-  }
-}
-
-void pack_transposed(const Core& core, const float* slice, int64_t stride,
-                     float* out) {
-  const int64_t columns = core.width * core.right;
-  for (int64_t n = 0; n < columns; ++n) {
-    float* row = out + n * stride;
-    for (int64_t k = 0; k < core.left; ++k) row[k] = slice[k * columns + n];
-    std::fill(row + core.left, row + stride, 0.0f);
-  }
-}
-
 LastSlices::LastSlices(const Cores& cores, const float* core, int64_t leaves,
                        const pss_parallel& parallel)
     : core_(cores.last()),
@@ -50,13 +31,10 @@ void LastSlices::ask_for(int64_t digit) const {
 }
 
 void LastSlices::pack_last(int64_t digit, float* out) const {
-  const float* from = from_ + digit * core_.slice();
   const int64_t columns = core_.width * core_.right;
-  for (int64_t n = 0; n < columns; ++n) {
-    float* row = out + n * padded_;
-    for (int64_t k = 0; k < core_.left; ++k) row[k] = from[k * columns + n];
-    std::fill(row + core_.left, row + padded_, 0.0f);
-  }
+  if (padded_ != core_.left) std::fill(out, out + slice_, 0.0f);
+  vectors().transpose(from_ + digit * core_.slice(), core_.left, columns, out,
+                      padded_);
 }
 
 int64_t block_of(const Cores& cores, int64_t level) {
@@ -72,25 +50,26 @@ Block::Block(const Cores& cores, const Plan& plan, const Matrices& matrices,
       level_(level),
       matrix_(cores.matrix(level)),
       most_(block_of(cores, level)) {
+  // Zeros pad the rows of slices; only what is within them is written later.
   if (level == 1) {
     product_ = Floats(most_ * matrix_);
+    product_.clear();
     return;
   }
   const int64_t rows = rounded_up(most_ * cores.height(level - 1), 4);
   rows_.resize(rows);
   slice_ = Floats(cores.of_level(level).left * cores.packed(level));
+  slice_.clear();
   product_ = Floats(rows * cores.packed(level));
 }
 
 void Block::take(const float* const* core, int64_t digit) {
   const Core& shape = cores_.of_level(level_);
   const float* slice = core[level_ - 1] + digit * shape.slice();
-  if (level_ > 1) {
-    pack(shape, slice, cores_.stride(level_), slice_.data());
-  } else {
-    // With two cores, there is no product before the last step.
-    pack(shape, slice, cores_.stride(1), product_.data());
-  }
+  // With two cores, there is no product before the last step.
+  Floats& to = level_ > 1 ? slice_ : product_;
+  vectors_.copy_rows(slice, shape.right, shape.left * shape.width, shape.right,
+                     to.data(), cores_.stride(level_));
 }
 
 void Block::find_rows(int64_t begin, int64_t end) {

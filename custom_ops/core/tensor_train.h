@@ -152,13 +152,6 @@ Plan plan(const Cores& cores, const pss_ids& ids);
 std::vector<int64_t> ranges_of(const Cores& cores, const Plan& plan,
                                int64_t level, int64_t count);
 
-// Writes slice G, (left, width, right), as (left, width, stride).
-void pack(const Core& core, const float* slice, int64_t stride, float* out);
-
-// Writes it transposed, as (width * right, stride).
-void pack_transposed(const Core& core, const float* slice, int64_t stride,
-                     float* out);
-
 // Slices of the last core, (width, right, left padded): all of them packed at
 // once where most are needed, or one at a time.
 class LastSlices {

@@ -36,12 +36,10 @@ struct Below {
   Floats of_prefix;  // (prefixes, height, width)
 };
 
+// Writes a packed gradient as that of a slice.
 void unpack(const Core& core, const float* packed, int64_t stride, float* out) {
-  for (int64_t i = 0; i < core.left * core.width; ++i) {
-    std::memcpy(out, packed, core.right * sizeof(float));
-    packed += stride;
-    out += core.right;
-  }
+  vectors().copy_rows(packed, stride, core.left * core.width, core.right, out,
+                      core.right);
 }
 
 // The last step's gradients of the distinct ids of some prefixes.
@@ -127,6 +125,7 @@ class Backward {
         gradient_(gradient),
         sums_(core_.left * columns_),
         transposed_(core_.width * core_.right * padded_) {
+    transposed_.clear();  // zeros pad its rows
     const int64_t rows = rounded_up(block_of(cores, level) * height_, 4);
     rows_.resize(rows);
     product_ = Floats(rows * padded_);
@@ -140,9 +139,9 @@ class Backward {
   void take(const float* core, int64_t digit) {
     finish();
     digit_ = digit;
-    sums_.clear();
-    pack_transposed(core_, core + digit * core_.slice(), padded_,
-                    transposed_.data());
+    more_ = false;
+    vectors_.transpose(core + digit * core_.slice(), core_.left,
+                       core_.width * core_.right, transposed_.data(), padded_);
   }
 
   // Adds the gradients that follow from those of the prefixes [begin, end);
@@ -150,7 +149,9 @@ class Backward {
   void add(int64_t begin, int64_t end, const float* const* rows,
            const float* matrices) {
     const int64_t count = (end - begin) * height_;
-    vectors_.outer(rows, count, core_.left, matrices, columns_, sums_.data());
+    vectors_.outer(rows, count, core_.left, matrices, columns_, more_,
+                   sums_.data());
+    more_ = true;
     for (int64_t m = 0; m < rounded_up(count, 4); ++m) {
       rows_[m] = matrices + std::min(m, count - 1) * columns_;
     }
@@ -166,10 +167,7 @@ class Backward {
             stride_below_);
       } else {
         float* to = below_->of_prefix.data() + i * height_ * core_.left;
-        for (int64_t m = 0; m < height_; ++m) {
-          std::memcpy(to + m * core_.left, from + m * padded_,
-                      core_.left * sizeof(float));
-        }
+        vectors_.copy_rows(from, padded_, height_, core_.left, to, core_.left);
       }
     }
   }
@@ -196,6 +194,7 @@ class Backward {
   Below* below_;
   float* gradient_;
   int64_t digit_ = -1;
+  bool more_ = false;  // whether a block has added to the sums of this slice
   Floats sums_, transposed_, product_;
   std::vector<const float*> rows_;
 };
@@ -216,7 +215,9 @@ class Gradient {
 
   void run() {
     const int64_t last = cores_.last_level();
-    for (int64_t level = 1; level <= last; ++level) zero(level);
+    for (int64_t level = last > 1 ? 2 : 1; level <= last; ++level) {
+      zero_others(level);
+    }
     if (last == 1) return two_cores();
     Floats matrices;  // gradients of those of the level
     for (int64_t level = last; level > 1; --level) {
@@ -246,17 +247,26 @@ class Gradient {
  private:
   int64_t chunks_of(int64_t level) const {
     const int64_t wanted = level == cores_.last_level()
-                               ? 4 * plan_.leaves() / cores_.last().rows
+                               ? plan_.leaves() / cores_.last().rows / 2
                                : plan_.level[level].count() / 16;
     return std::max<int64_t>(1, std::min(kChunks, wanted));
   }
 
-  void zero(int64_t level) {
+  // Slices that no prefix reads have no gradient.
+  void zero_others(int64_t level) {
     const Core& core = cores_.of_level(level);
-    float* to = gradients_[level - 1];
-    const Ranges ranges(parallel_, core.rows * core.slice(), 1 << 16);
-    for_items(parallel_, ranges.count(), [&](int64_t i) {
-      std::fill(to + ranges.begin(i), to + ranges.end(i), 0.0f);
+    const std::vector<int32_t>& digits = plan_.level[level].digit;
+    const Ranges ranges(parallel_, core.rows, 32);
+    for_items(parallel_, ranges.count(), [&](int64_t range) {
+      int64_t i = ranges.begin(range);
+      auto next = std::lower_bound(digits.begin(), digits.end(), i);
+      for (; i < ranges.end(range); ++i) {
+        float* to = gradients_[level - 1] + i * core.slice();
+        if (next == digits.end() || *next != i) {
+          std::fill(to, to + core.slice(), 0.0f);
+        }
+        while (next != digits.end() && *next == i) ++next;
+      }
     });
   }
 

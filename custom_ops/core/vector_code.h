@@ -121,14 +121,16 @@ static void product_tile(const float* const* rows, const Steps& steps,
   }
 }
 
-// Adds the products of four columns of the rows with N vectors of `y`.
+// Products of four columns of the rows with N vectors of `y`, summed over rows.
 template <int N>
 static void outer_tile(const float* const* rows, int64_t count,
                        const int64_t* columns, const float* y, int64_t ldy,
-                       float* const* out) {
+                       bool more, float* const* out) {
   Vector sum[4][N];
   for (int m = 0; m < 4; ++m) {
-    for (int n = 0; n < N; ++n) sum[m][n] = load(out[m] + n * PSS_LANES);
+    for (int n = 0; n < N; ++n) {
+      sum[m][n] = more ? load(out[m] + n * PSS_LANES) : Vector{};
+    }
   }
   for (int64_t i = 0; i < count; ++i, y += ldy) {
     const float* row = rows[i];
@@ -176,7 +178,7 @@ static void product(const float* const* rows, int64_t count, const Steps& steps,
 }
 
 static void outer(const float* const* rows, int64_t count, int64_t length,
-                  const float* y, int64_t columns, float* out) {
+                  const float* y, int64_t columns, bool more, float* out) {
   for (int64_t k = 0; k < length; k += 4) {
     // The last tile may repeat a row: it writes the same sums twice.
     int64_t place[4];
@@ -188,20 +190,20 @@ static void outer(const float* const* rows, int64_t count, int64_t length,
       for (int m = 0; m < 4; ++m) to[m] = out + place[m] * columns + at;
       switch (n) {
         case 1:
-          outer_tile<1>(rows, count, place, y + at, columns, to);
+          outer_tile<1>(rows, count, place, y + at, columns, more, to);
           break;
         case 2:
-          outer_tile<2>(rows, count, place, y + at, columns, to);
+          outer_tile<2>(rows, count, place, y + at, columns, more, to);
           break;
         case 3:
-          outer_tile<3>(rows, count, place, y + at, columns, to);
+          outer_tile<3>(rows, count, place, y + at, columns, more, to);
           break;
 #if PSS_LANES == 16
         case 4:
-          outer_tile<4>(rows, count, place, y + at, columns, to);
+          outer_tile<4>(rows, count, place, y + at, columns, more, to);
           break;
         default:
-          outer_tile<5>(rows, count, place, y + at, columns, to);
+          outer_tile<5>(rows, count, place, y + at, columns, more, to);
 #endif
       }
       at += n * PSS_LANES;
@@ -323,12 +325,63 @@ static void last_gradient(const Last& last, const float* upstream,
 
 static void add_rows(const float* from, int64_t from_stride, int64_t count,
                      int64_t length, float* to, int64_t to_stride) {
-  for (int64_t i = 0; i < count; ++i) {
-    const float* x = from + i * from_stride;
-    float* y = to + i * to_stride;
-    for (int64_t k = 0; k < length; ++k) y[k] += x[k];
+  for (int64_t i = 0; i < count; ++i, from += from_stride, to += to_stride) {
+    int64_t k = 0;
+    for (; k + PSS_LANES <= length; k += PSS_LANES) {
+      store(load(to + k) + load(from + k), to + k);
+    }
+    for (; k < length; ++k) to[k] += from[k];
   }
 }
 
-static const Vectors kVectors = {PSS_LANES, product,   outer,
-                                 last_step, last_gradient, add_rows};
+static void copy_rows(const float* from, int64_t from_stride, int64_t count,
+                      int64_t length, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < count; ++i, from += from_stride, to += to_stride) {
+    int64_t k = 0;
+    for (; k + PSS_LANES <= length; k += PSS_LANES) {
+      store(load(from + k), to + k);
+    }
+    for (; k + 4 <= length; k += 4) __builtin_memcpy(to + k, from + k, 16);
+    for (; k < length; ++k) to[k] = from[k];
+  }
+}
+
+static void transpose(const float* from, int64_t rows, int64_t columns,
+                      float* to, int64_t to_stride) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    const float* x = from + i * columns;
+    int64_t j = 0;
+    for (; j + 4 <= columns; j += 4) {
+      Four a, b, c, d;
+      __builtin_memcpy(&a, x + j, 16);
+      __builtin_memcpy(&b, x + columns + j, 16);
+      __builtin_memcpy(&c, x + 2 * columns + j, 16);
+      __builtin_memcpy(&d, x + 3 * columns + j, 16);
+      const Four ab = PSS_SHUFFLE(a, b, 0, 4, 1, 5);
+      const Four cd = PSS_SHUFFLE(c, d, 0, 4, 1, 5);
+      const Four ab_high = PSS_SHUFFLE(a, b, 2, 6, 3, 7);
+      const Four cd_high = PSS_SHUFFLE(c, d, 2, 6, 3, 7);
+      const Four column[4] = {PSS_SHUFFLE(ab, cd, 0, 1, 4, 5),
+                              PSS_SHUFFLE(ab, cd, 2, 3, 6, 7),
+                              PSS_SHUFFLE(ab_high, cd_high, 0, 1, 4, 5),
+                              PSS_SHUFFLE(ab_high, cd_high, 2, 3, 6, 7)};
+      for (int n = 0; n < 4; ++n) {
+        __builtin_memcpy(to + (j + n) * to_stride + i, &column[n], 16);
+      }
+    }
+    for (; j < columns; ++j) {
+      for (int m = 0; m < 4; ++m) {
+        to[j * to_stride + i + m] = x[m * columns + j];
+      }
+    }
+  }
+  for (; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      to[j * to_stride + i] = from[i * columns + j];
+    }
+  }
+}
+
+static const Vectors kVectors = {PSS_LANES, product,  outer,     last_step,
+                                 last_gradient, add_rows, copy_rows, transpose};

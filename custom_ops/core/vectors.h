@@ -32,9 +32,10 @@ struct Vectors {
   void (*product)(const float* const* rows, int64_t count, const Steps& steps,
                   const float* b, int64_t columns, float* c);
 
-  // out[k] += sum over i of rows[i][k] y[i]; y and out have `columns` columns.
+  // out[k] = sum over i of rows[i][k] y[i], added to out[k] if `more`; y and
+  // out have `columns` columns.
   void (*outer)(const float* const* rows, int64_t count, int64_t length,
-                const float* y, int64_t columns, float* out);
+                const float* y, int64_t columns, bool more, float* out);
 
   void (*last_step)(const Last& last, const float* c, const float* g,
                     float* out);
@@ -46,6 +47,14 @@ struct Vectors {
   // Adds `count` rows of `length` numbers to others.
   void (*add_rows)(const float* from, int64_t from_stride, int64_t count,
                    int64_t length, float* to, int64_t to_stride);
+
+  // Copies `count` rows of `length` numbers.
+  void (*copy_rows)(const float* from, int64_t from_stride, int64_t count,
+                    int64_t length, float* to, int64_t to_stride);
+
+  // Writes a matrix, (rows, columns), transposed.
+  void (*transpose)(const float* from, int64_t rows, int64_t columns,
+                    float* to, int64_t to_stride);
 };
 
 // The code for this machine, or that of narrower vectors for tests.
