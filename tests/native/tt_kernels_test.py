@@ -87,6 +87,7 @@ def test_rows_and_gradients_are_those_of_the_definition(given_):
         assert_close(found, wanted, 2e-6)
 
 
+@pytest.mark.slow_on_jax
 def test_second_derivatives(calls):
     ids = np.arange(40, dtype="int32")
 
@@ -157,6 +158,7 @@ def test_tables_with_too_many_rows_for_int32_take_the_other_way(calls):
     assert not calls.get("tensor_train_lookup")
 
 
+@pytest.mark.slow_on_jax
 def test_training_is_the_same():
     """Under XLA: graphs have the gradients that the tests above compare."""
 
