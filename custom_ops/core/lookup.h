@@ -115,6 +115,40 @@ void pss_copy_columns(const void* from, void* to, const int64_t* columns,
                       int64_t count, int64_t width, int64_t rows,
                       int64_t bytes, int gather, const pss_parallel* parallel);
 
+/* A table in the format of a tensor train or tensor ring: an element is the
+ * product of one slice of each core, or its trace. The definition is in
+ * keras_pss/ops/methods/tensor_train.py. */
+typedef struct {
+  int64_t num_cores;     /* D, in [2, 32] */
+  const int64_t* shapes; /* (D, 4): p, r, q, r' of each core, as it is stored;
+                            the left rank of the first equals the right one of
+                            the last, which is 1 in a train */
+} pss_tensor_train;
+
+/* NULL if the cores and ids are valid, else the rule that they violate. Ids
+ * have neither splits nor weights. */
+const char* pss_tensor_train_check(const pss_tensor_train* train,
+                                   const pss_ids* ids);
+
+/* Writes the rows of the ids to `out`, (count, product of q). An id outside of
+ * the table has its first or last row. */
+pss_status pss_tensor_train_lookup(const pss_tensor_train* train,
+                                   const pss_ids* ids,
+                                   const float* const* cores, float* out,
+                                   const pss_parallel* parallel);
+
+/* Writes the gradient of each core, given that of the rows. */
+pss_status pss_tensor_train_gradient(const pss_tensor_train* train,
+                                     const pss_ids* ids,
+                                     const float* const* cores,
+                                     const float* upstream,
+                                     float* const* gradients,
+                                     const pss_parallel* parallel);
+
+/* Limits the vectors of tensor trains to 4, 8 or 16 numbers; returns how many
+ * they have then. For tests: all have the same bits. */
+int64_t pss_limit_vectors(int64_t lanes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,9 +1,10 @@
-// ROBE under XLA: FFI calls of the same core. (Rows of tables have no call:
+// ROBE and tensor trains under XLA: FFI calls of the same core. (Rows of tables have no call:
 // XLA's code is as fast.)
 
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "ffi/handlers.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
@@ -20,6 +21,12 @@ XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_lookup",
                          "Host", keras_pss_robe_lookup_cpu);
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_gradient",
                          "Host", keras_pss_robe_gradient_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
+                         "keras_pss_tensor_train_lookup", "Host",
+                         keras_pss_tensor_train_lookup_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
+                         "keras_pss_tensor_train_gradient", "Host",
+                         keras_pss_tensor_train_gradient_cpu);
 
 namespace keras_pss {
 namespace {
@@ -29,22 +36,26 @@ using tensorflow::TensorShape;
 using tensorflow::XlaOpKernel;
 using tensorflow::XlaOpKernelContext;
 
-// Emits a call of `target` with all inputs; its output has the first input's
-// type.
-void call(XlaOpKernelContext* context, const std::string& target,
-          const TensorShape& shape, const std::string& attributes) {
+// Emits a call of `target` with all inputs.
+xla::XlaOp called(XlaOpKernelContext* context, const std::string& target,
+                  const xla::Shape& out, const std::string& attributes) {
   std::vector<xla::XlaOp> inputs;
   for (int i = 0; i < context->num_inputs(); ++i) {
     inputs.push_back(context->Input(i));
   }
+  return xla::CustomCall(
+      context->builder(), target, inputs, out, attributes,
+      /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
+      /*literal=*/nullptr, xla::CustomCallSchedule::SCHEDULE_NONE,
+      xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+}
+
+// The same with one output, of the first input's type.
+void call(XlaOpKernelContext* context, const std::string& target,
+          const TensorShape& shape, const std::string& attributes) {
   const xla::Shape out = xla::ShapeUtil::MakeShape(
       context->input_xla_type(0), shape.dim_sizes());
-  context->SetOutput(
-      0, xla::CustomCall(
-             context->builder(), target, inputs, out, attributes,
-             /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
-             /*literal=*/nullptr, xla::CustomCallSchedule::SCHEDULE_NONE,
-             xla::CustomCallApiVersion::API_VERSION_TYPED_FFI));
+  context->SetOutput(0, called(context, target, out, attributes));
 }
 
 class Robe : public XlaOpKernel {
@@ -90,6 +101,52 @@ class RobeGradient : public Robe {
   int64_t memory_size_;
 };
 
+class TensorTrain : public XlaOpKernel {
+ public:
+  explicit TensorTrain(OpKernelConstruction* context) : XlaOpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("shapes", &shapes_));
+    attributes_ = absl::StrCat("{shapes = array<i64: ",
+                               absl::StrJoin(shapes_, ", "), ">}");
+  }
+
+ protected:
+  std::vector<int64_t> shapes_;
+  std::string attributes_;
+};
+
+class TensorTrainLookup : public TensorTrain {
+ public:
+  using TensorTrain::TensorTrain;
+
+  void Compile(XlaOpKernelContext* context) override {
+    int64_t columns = 1;
+    for (size_t j = 2; j < shapes_.size(); j += 4) columns *= shapes_[j];
+    const xla::Shape out = xla::ShapeUtil::MakeShape(
+        xla::F32, {context->InputShape(0).num_elements(), columns});
+    context->SetOutput(0, called(context, "keras_pss_tensor_train_lookup", out,
+                                 attributes_));
+  }
+};
+
+class TensorTrainGradient : public TensorTrain {
+ public:
+  using TensorTrain::TensorTrain;
+
+  void Compile(XlaOpKernelContext* context) override {
+    std::vector<xla::Shape> shapes;
+    for (int k = 0; k < context->num_outputs(); ++k) {
+      shapes.push_back(xla::ShapeUtil::MakeShape(
+          xla::F32, context->InputShape(2 + k).dim_sizes()));
+    }
+    const xla::XlaOp all =
+        called(context, "keras_pss_tensor_train_gradient",
+               xla::ShapeUtil::MakeTupleShape(shapes), attributes_);
+    for (int k = 0; k < context->num_outputs(); ++k) {
+      context->SetOutput(k, xla::GetTupleElement(all, k));
+    }
+  }
+};
+
 // Registers kernels of XLA's CPU device only: the calls are implemented for no
 // other device. (REGISTER_XLA_OP would be too late for a library that is loaded
 // after TensorFlow has started to compute.)
@@ -98,6 +155,8 @@ class RobeGradient : public Robe {
       Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)
 REGISTER(RobeLookup);
 REGISTER(RobeGradient);
+REGISTER(TensorTrainLookup);
+REGISTER(TensorTrainGradient);
 #undef REGISTER
 
 }  // namespace

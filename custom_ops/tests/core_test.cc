@@ -11,43 +11,20 @@
 #include <map>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/lookup.h"
 #include "core/number.h"
 #include "core/pss1.h"
+#include "tests/checks.h"
+
+using pss::between;
+using pss::check;
+using pss::failures;
+using pss::same_bits;
+using pss::threads;
 
 namespace {
-
-int failures = 0;
-
-void check(bool ok, const std::string& what) {
-  if (ok) return;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-  ++failures;
-}
-
-pss_parallel threads(int64_t count) {
-  pss_parallel parallel;
-  parallel.pool = reinterpret_cast<void*>(count);
-  parallel.threads = count;
-  parallel.run = [](void* pool, int64_t items, void (*work)(void*, int64_t),
-                    void* arg) {
-    const int64_t count = reinterpret_cast<int64_t>(pool);
-    std::vector<std::thread> running;
-    for (int64_t t = 0; t < count; ++t) {
-      // In reverse order, to find code that relies on an order of items.
-      running.emplace_back([=] {
-        for (int64_t i = items - 1; i >= 0; --i) {
-          if (i % count == t) work(arg, i);
-        }
-      });
-    }
-    for (auto& thread : running) thread.join();
-  };
-  return parallel;
-}
 
 // A test case: random tables, ids and values.
 struct Case {
@@ -86,10 +63,6 @@ struct Case {
              rows};
   }
 };
-
-int64_t between(std::mt19937_64& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
 
 void draw(std::mt19937_64& random, Case* made) {
   Case& c = *made;
@@ -188,12 +161,6 @@ bool close(T found, double wanted, double scale) {
   // The tolerance of a float32 sum of few terms that is rounded to T once.
   const double step = sizeof(T) == 4 ? 1e-6 : 1.0 / 100;
   return std::abs(pss::to_float(found) - wanted) <= step * (scale + 1e-3);
-}
-
-template <typename T>
-bool same_bits(const std::vector<T>& x, const std::vector<T>& y) {
-  const size_t bytes = x.size() * sizeof(T);
-  return bytes == 0 || std::memcmp(x.data(), y.data(), bytes) == 0;
 }
 
 template <typename T>
@@ -481,6 +448,7 @@ int main() {
   test_nonsense();
   test_rows();
   test_columns();
+  pss::test_tensor_trains();
   if (failures) {
     std::fprintf(stderr, "%d checks failed\n", failures);
     return 1;

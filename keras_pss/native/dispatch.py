@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +40,17 @@ def kernels(*values: Any) -> Any:
 def robe_kernels(memory: Any, ids: Any) -> Any:
     """The kernels if `robe_lookup` supports this memory and these ids."""
     return kernels(memory, ids) if _known(memory, ids) else None
+
+
+def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
+    """The kernels if `tensor_train_lookup` supports these cores and ids.
+
+    There are none of it for GPUs.
+    """
+    found = kernels(*cores, ids)
+    if found is None or found.on_gpu():
+        return None
+    return found if all(_known(core, ids) for core in cores) else None
 
 
 def table_kernels(values: Any, ids: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ from keras import distribution
 from keras_pss.native import switch
 
 Tensor = Any
+Shapes = tuple[tuple[int, int, int, int], ...]
 
 _CALLS = ("robe_lookup", "robe_gradient")
+_CPU_CALLS = ("tensor_train_lookup", "tensor_train_gradient")
 _platforms: set[str] = set()
 
 
@@ -31,7 +34,7 @@ def load(path: Path, cuda: bool) -> None:
     library = ctypes.CDLL(str(path))
     platforms = {"cpu": "cpu", **({"cuda": "CUDA"} if cuda else {})}
     for suffix, platform in platforms.items():
-        for name in _CALLS:
+        for name in _CALLS + (_CPU_CALLS if suffix == "cpu" else ()):
             symbol = getattr(library, f"keras_pss_{name}_{suffix}")
             jax.ffi.register_ffi_target(
                 f"keras_pss_{name}",
@@ -97,6 +100,11 @@ def _is_copied(memory: Any) -> bool:
     return axes is not None and all(axis is None for axis in axes)
 
 
+def on_gpu() -> bool:
+    """Whether the current device lacks some of the kernels."""
+    return jax.default_backend() != "cpu"
+
+
 def robe_lookup(
     memory: Tensor,
     ids: Tensor,
@@ -122,6 +130,15 @@ def robe_lookup(
         none if splits is None else splits,
         none.astype("float32") if weights is None else weights,
     )
+
+
+def tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[Tensor],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """Rows of a tensor train; see `tensorflow_kernels.tensor_train_lookup`."""
+    return _tensor_train(tuple(shapes), ids, *cores)
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:
@@ -270,3 +287,67 @@ def _rows_of_ids(splits: Tensor, size: int) -> Tensor:
 
 _robe_lookup.defvjp(_robe_lookup_forward, _robe_lookup_backward)
 _robe_gradient.defvjp(_robe_gradient_forward, _robe_gradient_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _tensor_train(shapes: Shapes, ids: Tensor, *cores: Tensor) -> Tensor:
+    columns = math.prod(width for _, _, width, _ in shapes)
+    return jax.ffi.ffi_call(
+        "keras_pss_tensor_train_lookup",
+        jax.ShapeDtypeStruct((ids.size, columns), "float32"),
+        vmap_method="sequential",
+    )(ids, *cores, shapes=np.array(shapes, np.int64).ravel())
+
+
+def _tensor_train_forward(
+    shapes: Shapes, ids: Tensor, *cores: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return _tensor_train(shapes, ids, *cores), (ids, *cores)
+
+
+def _tensor_train_backward(
+    shapes: Shapes, args: tuple[Tensor, ...], upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    return None, *_tensor_train_gradient(shapes, upstream, *args)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _tensor_train_gradient(
+    shapes: Shapes, upstream: Tensor, ids: Tensor, *cores: Tensor
+) -> tuple[Tensor, ...]:
+    found = jax.ffi.ffi_call(
+        "keras_pss_tensor_train_gradient",
+        [jax.ShapeDtypeStruct(core.shape, "float32") for core in cores],
+        vmap_method="sequential",
+    )(upstream, ids, *cores, shapes=np.array(shapes, np.int64).ravel())
+    return tuple(found)
+
+
+def _tensor_train_gradient_forward(
+    shapes: Shapes, *args: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    return _tensor_train_gradient(shapes, *args), args
+
+
+def _tensor_train_gradient_backward(
+    shapes: Shapes, args: tuple[Tensor, ...], weights: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    # A row is linear in each core: its derivative along the weights is the sum
+    # of the rows with one core replaced by its weights.
+    upstream, ids, *cores = args
+    rows, slopes = [], []
+    for k, weight in enumerate(weights):
+        replaced = (*cores[:k], weight, *cores[k + 1 :])
+        rows.append(_tensor_train(shapes, ids, *replaced))
+        slopes.append(_tensor_train_gradient(shapes, upstream, ids, *replaced))
+    by_core = [
+        sum(slope[j] for k, slope in enumerate(slopes) if k != j)
+        for j in range(len(cores))
+    ]
+    return sum(rows), None, *by_core
+
+
+_tensor_train.defvjp(_tensor_train_forward, _tensor_train_backward)
+_tensor_train_gradient.defvjp(
+    _tensor_train_gradient_forward, _tensor_train_gradient_backward
+)

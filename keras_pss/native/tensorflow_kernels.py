@@ -89,6 +89,23 @@ def robe_lookup(
     )
 
 
+def tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[Tensor],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """Rows of a tensor train or tensor ring, `(n, prod(q))`.
+
+    Args:
+        ids: Ids `(n,)`; an id outside of the table has its first or last row.
+        cores: The cores, float32 of any shapes.
+        shapes: The shapes `(p, r, q, r')` of the cores.
+    """
+    return _library.keras_pss_tensor_train_lookup(
+        ids, cores, shapes=[size for shape in shapes for size in shape]
+    )
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` for `(n,)` indices in range, with a dense gradient."""
     return _library.keras_pss_gather_rows(table, index)
@@ -165,6 +182,39 @@ def _robe_gradient_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
         block_size=op.get_attr("block_size"),
     )
     return [rows, *[None] * 5]
+
+
+@tf.RegisterGradient("KerasPss>TensorTrainLookup")
+def _tensor_train_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    ids, *cores = op.inputs
+    gradients = _library.keras_pss_tensor_train_gradient(
+        upstream, ids, cores, shapes=op.get_attr("shapes")
+    )
+    return [None, *gradients]
+
+
+@tf.RegisterGradient("KerasPss>TensorTrainGradient")
+def _tensor_train_second(op: Any, *weights: Tensor) -> list[Tensor | None]:
+    # A row is linear in each core: its derivative along the weights is the sum
+    # of the rows with one core replaced by its weights.
+    upstream, ids, *cores = op.inputs
+    shapes = op.get_attr("shapes")
+    rows, slopes = [], []
+    for k, weight in enumerate(weights):
+        replaced = [*cores[:k], weight, *cores[k + 1 :]]
+        rows.append(
+            _library.keras_pss_tensor_train_lookup(ids, replaced, shapes=shapes)
+        )
+        slopes.append(
+            _library.keras_pss_tensor_train_gradient(
+                upstream, ids, replaced, shapes=shapes
+            )
+        )
+    by_core = [
+        tf.add_n([slope[j] for k, slope in enumerate(slopes) if k != j])
+        for j in range(len(cores))
+    ]
+    return [tf.add_n(rows), None, *by_core]
 
 
 @tf.RegisterGradient("KerasPss>GatherRows")

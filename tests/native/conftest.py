@@ -26,7 +26,13 @@ def calls(monkeypatch):
 
         return call
 
-    for name in ("robe_lookup", "gather_rows", "sum_equal", "check_ids"):
+    for name in (
+        "robe_lookup",
+        "tensor_train_lookup",
+        "gather_rows",
+        "sum_equal",
+        "check_ids",
+    ):
         if hasattr(module, name):
             function = getattr(module, name)
             monkeypatch.setattr(module, name, counted(name, function))

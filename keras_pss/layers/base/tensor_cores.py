@@ -153,12 +153,12 @@ class CoreEmbedding(CompressedEmbedding):
         if self._is_small_for(ids.shape[0]):
             cores = [self.whole_table(name) for name in names]
             return tensor_train.take_rows(cores, self._cores, ids)
-        digits = tensor_train.digits(ids, self.row_shape)
-        slices = [
-            self.gather_rows(name, digit)
-            for name, digit in zip(names, digits, strict=True)
-        ]
-        return tensor_train.contract(slices, self._cores)
+        return tensor_train.rows(
+            self._cores,
+            ids,
+            [self.dense_table(name) for name in names],
+            lambda k, digits: self.gather_rows(names[k], digits),
+        )
 
     def rows_at(self, ids: Sequence[np.ndarray]) -> list[np.ndarray]:
         (own,) = ids

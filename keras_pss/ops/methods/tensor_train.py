@@ -12,15 +12,19 @@ recommendation models" (MLSys 2021), equations 3 to 5 and table 2.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
 
+from keras_pss.native.dispatch import core_kernels
 from keras_pss.ops import gather
 
 Tensor = Any
 Shape = tuple[int, ...]
+
+# Kernels count the rows of all digits, which can exceed `input_dim`, in int32.
+LARGEST_TABLE = 2**31 - 1
 
 
 def ranks(
@@ -60,6 +64,49 @@ def digits(ids: Tensor, rows: Sequence[int]) -> list[Tensor]:
         found.append(ids - quotient * base)
         ids = quotient
     return [ids, *reversed(found)]
+
+
+def rows(
+    shapes: Sequence[tuple[int, int, int, int]],
+    ids: Tensor,
+    cores: Sequence[Any],
+    slices: Callable[[int, Tensor], Tensor],
+) -> Tensor:
+    """Rows of ids, `(n, prod(q))`.
+
+    Args:
+        shapes: The shapes `(p, r, q, r')` of the cores.
+        ids: Integers of shape `(n,)` in `[0, prod(p))`.
+        cores: For each core the tensor or variable of shape `(p, r q r')`, if
+            kernels may read it and return a dense gradient; otherwise None.
+        slices: Function of the number of a core and of digits `(n,)` that
+            returns slices of the core, `(n, r q r')`.
+    """
+    found = _kernels(shapes, ids, cores)
+    if found is None:
+        parts = [slices(k, d) for k, d in enumerate(digits(ids, _p(shapes)))]
+        return contract(parts, shapes)
+    floats = [ops.cast(ops.convert_to_tensor(c), "float32") for c in cores]
+    return ops.cast(
+        found.tensor_train_lookup(ids, floats, shapes), cores[0].dtype
+    )
+
+
+def _kernels(
+    shapes: Sequence[tuple[int, int, int, int]],
+    ids: Tensor,
+    cores: Sequence[Any],
+) -> Any:
+    """The kernels if they support these cores, or None."""
+    if any(core is None for core in cores):
+        return None
+    if math.prod(_p(shapes)) > LARGEST_TABLE:
+        return None
+    return core_kernels(cores, ids)
+
+
+def _p(shapes: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    return [rows for rows, *_ in shapes]
 
 
 def contract(
