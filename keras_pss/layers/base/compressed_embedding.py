@@ -41,6 +41,7 @@ from keras_pss.layers.initial_values.stored import (
 )
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import wide_ids
+from keras_pss.ops.methods.distinct import each_once
 from keras_pss.optimizers.slots import Optimizer
 
 Tensor = Any
@@ -469,8 +470,18 @@ class CompressedEmbedding(FitsTables, TableLayer):
         inputs = wide_ids.untruncated(inputs, self.name)
         return super().__call__(inputs, *args, **kwargs)
 
+    def computes_once(self, ids: Tensor) -> bool:
+        """Whether a row of `ids` costs more than to find those that repeat."""
+        return False
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """`lookup`, which computes the rows of repeated ids once if it pays."""
+        if self.computes_once(ids):
+            return each_once(self.lookup, ids)
+        return self.lookup(ids)
+
     def call(self, inputs: Tensor) -> Tensor:
-        return self.mapped(self.lookup, inputs)
+        return self.mapped(self.rows, inputs)
 
     def mapped(
         self,

@@ -148,6 +148,13 @@ class CoreEmbedding(CompressedEmbedding):
     def lookup_flops(self) -> int:
         return tensor_train.flops(self._cores)
 
+    def computes_once(self, ids: Tensor) -> bool:
+        if self._is_small_for(ids.shape[0]):
+            return False
+        # A kernel does so by itself.
+        cores = [self.dense_table(f"core{k}") for k in range(self.num_cores)]
+        return tensor_train.kernels(self._cores, ids, cores) is None
+
     def lookup(self, ids: Tensor) -> Tensor:
         names = [f"core{k}" for k in range(self.num_cores)]
         if self._is_small_for(ids.shape[0]):

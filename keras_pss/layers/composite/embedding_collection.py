@@ -481,7 +481,7 @@ class EmbeddingCollection(FitsSeveralTables, _EitherForm):
                 self.shared.observe(of_others, self._of_others(valid))
         elif self.single:
             rows = [
-                layer.lookup(of_others[:, place])
+                layer.rows(of_others[:, place])
                 for place, layer in enumerate(self.single)
             ]
             if training:

@@ -255,7 +255,7 @@ class HotRows(Holder, HotBudgets):
         # Look up both for all ids, since shapes must not depend on values.
         # `where` passes no gradient to the row that is not selected.
         hot = self.hot.lookup(slot)
-        cold = ops.cast(self.embedding.lookup(ids), hot.dtype)
+        cold = ops.cast(self.embedding.rows(ids), hot.dtype)
         return ops.where(ops.expand_dims(hit, -1), hot, cold)
 
     def _counted_rows(self, ids: Tensor) -> Tensor:

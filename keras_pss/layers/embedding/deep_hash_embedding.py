@@ -213,6 +213,9 @@ class DeepHashEmbedding(CompressedEmbedding):
         )
         return ops.cast(start, "float32") * (2 / (LEVELS - 1)) - 1
 
+    def computes_once(self, ids: Tensor) -> bool:
+        return True
+
     def lookup(self, ids: Tensor) -> Tensor:
         return self._dense(self._features(ids), len(self.hidden_units))
 

@@ -184,6 +184,9 @@ class FPDEmbedding(CompressedEmbedding):
         matrix = self.whole_table("projection")
         return ops.matmul(latent, ops.cast(matrix, latent.dtype))
 
+    def computes_once(self, ids: Tensor) -> bool:
+        return True
+
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
 

@@ -82,7 +82,7 @@ def rows(
         slices: Function of the number of a core and of digits `(n,)` that
             returns slices of the core, `(n, r q r')`.
     """
-    found = _kernels(shapes, ids, cores)
+    found = kernels(shapes, ids, cores)
     if found is None:
         parts = [slices(k, d) for k, d in enumerate(digits(ids, _p(shapes)))]
         return contract(parts, shapes)
@@ -92,7 +92,7 @@ def rows(
     )
 
 
-def _kernels(
+def kernels(
     shapes: Sequence[tuple[int, int, int, int]],
     ids: Tensor,
     cores: Sequence[Any],

@@ -61,9 +61,10 @@ def test_saved_models_give_equal_bits(tmp_path):
     ids = IDS.reshape(9, 5)
     loaded = tf.saved_model.load(tmp_path / "saved")
     found = loaded.serve(tf.constant(ids)).numpy()
-    # As the export traces it: for any number of rows.
+    # As the export traces it: for any number of rows, without kernels.
     signature = tf.TensorSpec((None, 5), "int32")
-    expected = tf.function(model, input_signature=[signature])(ids)
+    with keras_pss.native.disabled():
+        expected = tf.function(model, input_signature=[signature])(ids)
     np.testing.assert_array_equal(found, expected.numpy())
 
 
