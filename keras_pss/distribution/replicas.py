@@ -149,7 +149,7 @@ class Replicas:
             return
         # JAX needs no TensorFlow.
         from keras_pss.distribution.checks import check_model
-        from keras_pss.distribution.exact_step import exact_step, limits
+        from keras_pss.distribution.exact_step import exact_step
         from keras_pss.distribution.split_batches import split_batches
 
         check_model(model)
@@ -164,10 +164,9 @@ class Replicas:
         with self.scope():
             keras_internals.build_for_training(model, *shards.element_spec[:2])
         model.train_step = exact_step(model, self.count)
-        model.make_train_function(force=True)
         try:
-            with limits(model.optimizer, self.count):
-                self._fit(model, parts, settings)
+            model.make_train_function(force=True)
+            self._fit(model, parts, settings)
         finally:
             del model.train_step
             model.train_function = None

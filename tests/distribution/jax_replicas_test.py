@@ -152,6 +152,7 @@ def test_one_device_of_a_mesh_trains_as_one():
 
 def test_what_cannot_be_divided_is_explained():
     from keras_pss.distribution import TableParallel, connect
+    from keras_pss.distribution.on_jax import jax_replicas
     from keras_pss.distribution.on_jax.batches import Batches
 
     with pytest.raises(ValueError, match=r"several devices.*Received: cpu:0"):
@@ -160,6 +161,12 @@ def test_what_cannot_be_divided_is_explained():
         TableParallel(2)
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
         connect("mirrored")
+    for counts, parts in (([3, 3], 2), ([1, 3], 1)):
+        received = f"Received: model_parallel={parts} for .* {counts[0]}, 3 dev"
+        with pytest.raises(ValueError, match=received):
+            jax_replicas._check_groups(counts, parts)
+    for counts, parts in (([4, 4], 2), ([2, 2], 4), ([3], 3), ([2], 1)):
+        jax_replicas._check_groups(counts, parts)
     whole, own = (Batches(TableParallel(1), each) for each in (False, True))
     x = np.zeros((2, 3))
     with pytest.raises(ValueError, match=r"\(features, labels\).*3 parts"):

@@ -1,5 +1,6 @@
 """All devices of one or several processes of JAX."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -32,8 +33,29 @@ def connect_jax(model_parallel: int) -> "JaxReplicas":
             f"({processes.ADDRESS}). "
             f"Received: {devices[0].platform}:{devices[0].id}"
         )
+    counts = Counter(device.process_index for device in devices)
+    _check_groups(list(counts.values()), model_parallel)
     names = [f"{d.platform}:{d.id}" for d in devices]
     return JaxReplicas(TableParallel(model_parallel, names))
+
+
+def _check_groups(counts: Sequence[int], model_parallel: int) -> None:
+    """Raises ValueError if a process needs rows of several parts in pieces.
+
+    Args:
+        counts: Number of devices of each process.
+        model_parallel: Number of parts of a table.
+    """
+    fits = len(set(counts)) == 1 and (
+        counts[0] % model_parallel == 0 or model_parallel % counts[0] == 0
+    )
+    if len(counts) > 1 and not fits:
+        raise ValueError(
+            "All processes must have the same number of devices, and "
+            "`model_parallel` must divide it or be a multiple of it. Received: "
+            f"model_parallel={model_parallel} for processes with "
+            f"{', '.join(map(str, counts))} devices"
+        )
 
 
 class JaxReplicas(Replicas):
