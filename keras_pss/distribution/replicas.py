@@ -86,8 +86,9 @@ class Replicas:
         """The context in which one process reads or sets a model's variables.
 
         All workers enter and leave it together. Within it, each has all of
-        each variable, so that the chief alone can save or restore the model
-        and predict with it.
+        each variable, so that the chief alone can save the model and predict
+        with it. If the chief alone restores it, `send` its variables before
+        the end of the context.
         """
         yield
 

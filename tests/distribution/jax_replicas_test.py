@@ -198,6 +198,21 @@ def test_layers_that_read_their_tables_need_them_whole(monkeypatch):
         replicas._check_updates(model)
 
 
+def test_processes_that_train_something_else_are_explained(monkeypatch):
+    from keras_pss.distribution import TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+
+    replicas = JaxReplicas(TableParallel(1))
+    with replicas.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    monkeypatch.setattr(
+        replicas, "on_chief", lambda mine: {**mine(), "steps_per_epoch": 4}
+    )
+    with pytest.raises(ValueError, match=r"steps_per_epoch=3 on .* and 4 on"):
+        replicas.fit(model, iter(()), epochs=1, steps_per_epoch=3)
+
+
 def test_a_model_of_another_device_is_explained():
     from keras_pss.distribution import TableParallel
     from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas

@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from keras_pss import keras_internals
+from keras_pss.distribution.chief import check_alike
 from keras_pss.distribution.on_jax import processes
 from keras_pss.distribution.on_jax.batches import Batches, Source, shapes
 from keras_pss.distribution.on_jax.whole import whole_variables
@@ -142,13 +143,20 @@ class JaxReplicas(Replicas):
             schedule: Ignored: JAX runs ahead of Python by itself.
 
         Raises:
-            ValueError: If the model was built out of `scope`, or a layer
-                that updates itself during an epoch has a table that processes
+            ValueError: If the model was built out of `scope`, another process
+                trains another model or number of steps, or a layer that
+                updates itself during an epoch has a table that processes
                 divide.
             OSError: `WorkerLost` if another worker has stopped.
         """
         self._check_built_here(model)
         self._check_updates(model)
+        self._check_alike(
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=initial_epoch,
+            variables=str([v.shape for v in _variables(model)]),
+        )
         place = Batches(self.strategy, callable(batches))
         if callable(batches):
             source: Source = batches
@@ -226,6 +234,13 @@ class JaxReplicas(Replicas):
                     f"on {len(value.sharding.device_set)} of "
                     f"{len(devices)} devices"
                 )
+
+    def _check_alike(self, **mine: Any) -> None:
+        """Raises ValueError if this process trains something else.
+
+        The others would wait for its steps.
+        """
+        check_alike(mine, self.on_chief(lambda: mine), self.worker)
 
     def _check_updates(self, model: keras.Model) -> None:
         for layer in every(model, UpdatesAfterStep):
