@@ -213,6 +213,19 @@ def test_processes_that_train_something_else_are_explained(monkeypatch):
         replicas.fit(model, iter(()), epochs=1, steps_per_epoch=3)
 
 
+def test_one_process_tests_the_model_that_its_devices_trained():
+    """A table that they divide may be too large for one device."""
+    from keras_pss.distribution import Replicas, TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+    from keras_pss.training.run import _has_copies
+
+    replicas = JaxReplicas(TableParallel(1))
+    assert not _has_copies(replicas)
+    assert not _has_copies(Replicas())
+    replicas.workers = 2
+    assert _has_copies(replicas)
+
+
 def test_a_model_of_another_device_is_explained():
     from keras_pss.distribution import TableParallel
     from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
