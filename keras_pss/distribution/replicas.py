@@ -81,6 +81,13 @@ class Replicas:
     def send(self, variables: Iterable[Any]) -> None:
         """Gives variables the chief's values on all workers."""
 
+    def disconnect(self) -> None:
+        """Lets this process end at once, with its work done.
+
+        Processes of JAX whose chief is gone abort. At an ordinary end, JAX
+        disconnects by itself.
+        """
+
     @contextmanager
     def whole(self, model: keras.Model) -> Iterator[None]:
         """The context in which one process reads or sets a model's variables.

@@ -102,6 +102,10 @@ class JaxReplicas(Replicas):
                 sent = multihost_utils.broadcast_one_to_all(value)
                 variable.assign(np.asarray(sent).astype(value.dtype))
 
+    def disconnect(self) -> None:
+        if self.workers > 1:
+            jax.distributed.shutdown()
+
     @contextmanager
     def whole(self, model: keras.Model) -> Iterator[None]:
         with processes.process_lost(), whole_variables(_variables(model)):
