@@ -108,7 +108,7 @@ def goes_on(how: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         typer.echo(f"keras-pss: stopped. {how}", err=True)
-        sys.exit(130)
+        leave(130)
 
 
 @contextmanager

@@ -196,6 +196,7 @@ def train(
         show(report)
         typer.echo(f"Report, model, SavedModel and plots are in {out}")
     if service is not None and service.lost:
+        replicas.disconnect()
         _end(0)
 
 

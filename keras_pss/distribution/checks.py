@@ -1,5 +1,7 @@
 """What replicas cannot train with the results of one device is refused."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -51,12 +53,11 @@ def check_model(model: keras.Model) -> None:
             )
 
 
-def check_outputs(model: keras.Model, y: Any, predicted: Any) -> None:
+def check_outputs(model: keras.Model, predicted: Any) -> None:
     """Raises ValueError if the loss of a step is no mean over rows.
 
     Args:
         model: A model that is built for training.
-        y: Labels of a step.
         predicted: What the model has returned in the step.
     """
     for layer in keras_internals.layers_with_losses(model):
@@ -72,12 +73,35 @@ def check_outputs(model: keras.Model, y: Any, predicted: Any) -> None:
                 "which differs between replicas. Remove the mask, or train on "
                 f"one device. Received: masked outputs of '{model.name}'"
             )
-    if keras.tree.is_nested(y) or keras.tree.is_nested(predicted):
-        return
-    for loss in keras_internals.built_losses(model):
-        if loss.call(y, predicted).shape.rank == 0:
+
+
+@contextmanager
+def losses_of_rows(model: keras.Model) -> Iterator[None]:
+    """Within it, a loss function that returns a scalar raises ValueError.
+
+    Args:
+        model: A model that is built for training.
+    """
+    # Outputs may share a loss.
+    losses = {id(x): x for x in keras_internals.built_losses(model)}.values()
+    for loss in losses:
+        loss.call = _of_rows(loss, loss.call)
+    try:
+        yield
+    finally:
+        for loss in losses:
+            del loss.call
+
+
+def _of_rows(loss: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        values = call(*args, **kwargs)
+        if values.shape.rank == 0:
             raise ValueError(
                 "A loss function must return a value for each row, of which "
                 "the mean is taken. Received: loss "
                 f"'{loss.name}', which returns a scalar"
             )
+        return values
+
+    return checked

@@ -31,3 +31,22 @@ def from_chief(
     if told is not None:
         raise ValueError(told)
     return found
+
+
+def check_alike(
+    mine: dict[str, Any], chief: dict[str, Any], worker: int
+) -> None:
+    """Raises ValueError if a worker trains something else than the chief.
+
+    Args:
+        mine: What this worker trains, by name.
+        chief: What the chief trains.
+        worker: Index of this worker.
+    """
+    for name, value in mine.items():
+        if value != chief[name]:
+            raise ValueError(
+                "All workers must train the same model on the same batches. "
+                f"Received: {name}={value} on worker {worker} and "
+                f"{chief[name]} on worker 0"
+            )

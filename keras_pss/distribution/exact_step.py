@@ -14,9 +14,10 @@ import keras
 import tensorflow as tf
 
 from keras_pss import keras_internals
-from keras_pss.distribution.checks import check_outputs
+from keras_pss.distribution.checks import check_outputs, losses_of_rows
 
 LIMITS = ("clipnorm", "clipvalue", "global_clipnorm")
+Limit = tuple[Any, str, float]  # an optimizer, and its attribute
 
 
 def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
@@ -31,6 +32,7 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
         metrics of all replicas.
     """
     summed_first = _needs_sum(model.optimizer)
+    limits = list(_limits(model.optimizer))
     total, outputs = keras_internals.trackers_of_losses(model)
 
     def train_step(data: Any) -> dict[str, Any]:
@@ -38,16 +40,16 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             predicted = model(x, training=True)
-            check_outputs(model, y, predicted)
-            with _values(outputs) as values:
+            check_outputs(model, predicted)
+            with _values(outputs) as values, losses_of_rows(model):
                 loss = _share_of_loss(model, x, y, predicted, weights)
             scaled = model.optimizer.scale_loss(loss)
         trained = model.trainable_variables
         gradients = tape.gradient(scaled, trained)
         if summed_first:
             # The optimizer clips before it sums: equal gradients, each a
-            # share of the sum, by the same share of the limit (`limits`).
-            # It looks for infinite ones on one replica alone.
+            # share of the sum, by the same share of the limit. It looks for
+            # infinite ones on one replica alone.
             known = [
                 tf.convert_to_tensor(g) for g in gradients if g is not None
             ]
@@ -56,7 +58,10 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
                 None if g is None else next(summed) / replicas
                 for g in gradients
             ]
-        model.optimizer.apply_gradients(zip(gradients, trained, strict=True))
+        with _divided(limits, replicas):
+            model.optimizer.apply_gradients(
+                zip(gradients, trained, strict=True)
+            )
         # Metrics are summed over the replicas of some strategies only.
         local = [loss, *values, tf.shape(weights)[0]]
         local = tf.stack([tf.cast(n, tf.float32) for n in local])
@@ -73,15 +78,18 @@ def exact_step(model: keras.Model, replicas: int) -> Callable[[Any], Any]:
 
 
 @contextmanager
-def limits(optimizer: Any, replicas: int) -> Iterator[None]:
-    """Divides an optimizer's clipping limits by the number of replicas."""
-    found = list(_limits(optimizer))
-    for part, name, value in found:
+def _divided(limits: list[Limit], replicas: int) -> Iterator[None]:
+    """Divides clipping limits by the number of replicas.
+
+    Only while a step is traced, so that a callback which saves the model saves
+    its own limits. Replicas are traced by turns, one within another.
+    """
+    for part, name, value in limits:
         setattr(part, name, value / replicas)
     try:
         yield
     finally:
-        for part, name, value in found:
+        for part, name, value in limits:
             setattr(part, name, value)
 
 
@@ -95,7 +103,7 @@ def _needs_sum(optimizer: Any) -> bool:
     )
 
 
-def _limits(optimizer: Any) -> Iterator[tuple[Any, str, float]]:
+def _limits(optimizer: Any) -> Iterator[Limit]:
     for part in keras_internals.optimizers_of(optimizer):
         for name in LIMITS:
             value = vars(part).get(name)

@@ -81,13 +81,21 @@ class Replicas:
     def send(self, variables: Iterable[Any]) -> None:
         """Gives variables the chief's values on all workers."""
 
+    def disconnect(self) -> None:
+        """Lets this process end at once, with its work done.
+
+        Processes of JAX whose chief is gone abort. At an ordinary end, JAX
+        disconnects by itself.
+        """
+
     @contextmanager
     def whole(self, model: keras.Model) -> Iterator[None]:
         """The context in which one process reads or sets a model's variables.
 
         All workers enter and leave it together. Within it, each has all of
-        each variable, so that the chief alone can save or restore the model
-        and predict with it.
+        each variable, so that the chief alone can save the model and predict
+        with it. If the chief alone restores it, `send` its variables before
+        the end of the context.
         """
         yield
 
@@ -149,7 +157,7 @@ class Replicas:
             return
         # JAX needs no TensorFlow.
         from keras_pss.distribution.checks import check_model
-        from keras_pss.distribution.exact_step import exact_step, limits
+        from keras_pss.distribution.exact_step import exact_step
         from keras_pss.distribution.split_batches import split_batches
 
         check_model(model)
@@ -164,10 +172,9 @@ class Replicas:
         with self.scope():
             keras_internals.build_for_training(model, *shards.element_spec[:2])
         model.train_step = exact_step(model, self.count)
-        model.make_train_function(force=True)
         try:
-            with limits(model.optimizer, self.count):
-                self._fit(model, parts, settings)
+            model.make_train_function(force=True)
+            self._fit(model, parts, settings)
         finally:
             del model.train_step
             model.train_function = None

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss import keras_internals
-from keras_pss.distribution.chief import from_chief
+from keras_pss.distribution.chief import check_alike, from_chief
 from keras_pss.distribution.failures import worker_lost
 from keras_pss.distribution.replicas import Replicas
 from keras_pss.distribution.worker_loop import worker_loop
@@ -118,14 +118,7 @@ class Workers(Replicas):
         mine = {name: settings[name] for name in names}
         mine["batches"] = str(parts.element_spec)
         mine["variables"] = str([v.shape for v in _state(model)])
-        chief = self.on_chief(lambda: mine)
-        for name, value in mine.items():
-            if value != chief[name]:
-                raise ValueError(
-                    "All workers must train the same model on the same "
-                    f"batches. Received: {name}={value} on worker "
-                    f"{self.worker} and {chief[name]} on worker 0"
-                )
+        check_alike(mine, self.on_chief(lambda: mine), self.worker)
 
     def _share(self, variables: list[Any]) -> None:
         """Gives all workers the chief's variables, if any has others."""

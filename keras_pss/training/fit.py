@@ -167,7 +167,9 @@ def fit(
         save.adopt(state)
         if state["round"]:
             replicas.send(checkpoint.variables(model))
-    slow = steps_without_xla(config.jit_compile)
+    slow = []
+    if replicas.strategy is None:  # a step of several devices is compiled
+        slow = steps_without_xla(config.jit_compile)
     for warning in (*mixed(save.backends), *slow):
         logger.warning(warning)
 
@@ -213,8 +215,9 @@ def fit(
             folder / NAN_BATCH,
         )
     with replicas.whole(model):
-        if replicas.is_chief:
-            checkpoint.restore_either(model, folder / BEST)
+        replicas.on_chief(
+            lambda: checkpoint.restore_either(model, folder / BEST)
+        )
     done = len(save.history["val_auc"])
     fitted = Fitted(
         model=model,

@@ -116,13 +116,15 @@ def train(
         )
     with nullcontext() if service is None else service.failures():
         fitted = fit(model, rows, config, out, callbacks, verbose, replicas)
-    if replicas.strategy is not None and replicas.is_chief:
-        # What follows is that of one device: no variable has copies.
-        fitted = _on_one_device(fitted, rows, config, out)
     placed = {**_placed(replicas), **_served(service)}
-    return replicas.on_chief(
-        lambda: _end(fitted, rows, config, out, notes, placed)
-    )
+
+    def end() -> dict[str, Any]:
+        whole = fitted
+        if _has_copies(replicas):
+            whole = _on_one_device(fitted, rows, config, out)
+        return _end(whole, rows, config, out, notes, placed)
+
+    return replicas.on_chief(end)
 
 
 def check_replicas(replicas: Replicas, config: RunConfig) -> None:
@@ -172,6 +174,17 @@ def _check_same(asked: dict[str, Any], replicas: Replicas) -> None:
         f"rows. Received: worker {replicas.worker} with other {name} than "
         "worker 0"
     )
+
+
+def _has_copies(replicas: Replicas) -> bool:
+    """Whether a trained model cannot be used as that of one device.
+
+    One process of JAX can read variables of all of its devices. A table that
+    they divide may be too large for one.
+    """
+    if replicas.strategy is None:
+        return False
+    return keras.backend.backend() != "jax" or replicas.workers > 1
 
 
 def _on_one_device(

@@ -152,6 +152,7 @@ def test_one_device_of_a_mesh_trains_as_one():
 
 def test_what_cannot_be_divided_is_explained():
     from keras_pss.distribution import TableParallel, connect
+    from keras_pss.distribution.on_jax import jax_replicas
     from keras_pss.distribution.on_jax.batches import Batches
 
     with pytest.raises(ValueError, match=r"several devices.*Received: cpu:0"):
@@ -160,6 +161,12 @@ def test_what_cannot_be_divided_is_explained():
         TableParallel(2)
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
         connect("mirrored")
+    for counts, parts in (([3, 3], 2), ([1, 3], 1)):
+        received = f"Received: model_parallel={parts} for .* {counts[0]}, 3 dev"
+        with pytest.raises(ValueError, match=received):
+            jax_replicas._check_groups(counts, parts)
+    for counts, parts in (([4, 4], 2), ([2, 2], 4), ([3], 3), ([2], 1)):
+        jax_replicas._check_groups(counts, parts)
     whole, own = (Batches(TableParallel(1), each) for each in (False, True))
     x = np.zeros((2, 3))
     with pytest.raises(ValueError, match=r"\(features, labels\).*3 parts"):
@@ -189,6 +196,34 @@ def test_layers_that_read_their_tables_need_them_whole(monkeypatch):
     monkeypatch.setattr(keras_internals, "held_value", lambda _: divided)
     with pytest.raises(ValueError, match=r"'hot_rows.*or model_parallel=1"):
         replicas._check_updates(model)
+
+
+def test_processes_that_train_something_else_are_explained(monkeypatch):
+    from keras_pss.distribution import TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+
+    replicas = JaxReplicas(TableParallel(1))
+    with replicas.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    monkeypatch.setattr(
+        replicas, "on_chief", lambda mine: {**mine(), "steps_per_epoch": 4}
+    )
+    with pytest.raises(ValueError, match=r"steps_per_epoch=3 on .* and 4 on"):
+        replicas.fit(model, iter(()), epochs=1, steps_per_epoch=3)
+
+
+def test_one_process_tests_the_model_that_its_devices_trained():
+    """A table that they divide may be too large for one device."""
+    from keras_pss.distribution import Replicas, TableParallel
+    from keras_pss.distribution.on_jax.jax_replicas import JaxReplicas
+    from keras_pss.training.run import _has_copies
+
+    replicas = JaxReplicas(TableParallel(1))
+    assert not _has_copies(replicas)
+    assert not _has_copies(Replicas())
+    replicas.workers = 2
+    assert _has_copies(replicas)
 
 
 def test_a_model_of_another_device_is_explained():

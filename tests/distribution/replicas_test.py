@@ -26,8 +26,12 @@ for kind in (None, "mirrored"):
         model.compile(optimizer, "binary_crossentropy", metrics=["AUC"])
     logs = keras.callbacks.History()
     updates = keras_pss.callbacks.LayerUpdates(5)
+    saved = []
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: saved.append(
+        model.optimizer.get_config()["global_clipnorm"]))
     two.fit(model, batches.repeat(), epochs=3, steps_per_epoch=5, verbose=0,
-            callbacks=[logs, updates])
+            callbacks=[logs, updates, keep])
+    assert saved == [0.05] * 3
     assert model.optimizer.global_clipnorm == 0.05
     assert "train_step" not in vars(model)
     counts = layer.counter.estimates(np.arange(60, dtype=np.int32))
@@ -101,6 +105,22 @@ assert scaled.dynamic_scale == expected.dynamic_scale < 8
 class Own(keras.Sequential):
     def compute_loss(self, **given):
         return 0.0
+
+def scalar(y, p):
+    return keras.ops.mean(keras.ops.square(y - p))
+
+def shared_loss():
+    model = two_outputs()
+    model.compile("sgd", {"u": "mse", "v": scalar})
+    return model
+
+try:
+    trained(both, shared_loss,
+            ({"a": dense, "b": ids[:33]}, {"u": labels, "v": dense[:, 0]}))
+except ValueError as error:
+    assert "'scalar', which returns a scalar" in str(error), error
+else:
+    raise AssertionError
 
 for message, settings in {
     "Use reduction='mean'": {"loss": losses.MeanSquaredError(reduction="sum")},

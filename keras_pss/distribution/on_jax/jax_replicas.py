@@ -1,5 +1,6 @@
 """All devices of one or several processes of JAX."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from keras_pss import keras_internals
+from keras_pss.distribution.chief import check_alike
 from keras_pss.distribution.on_jax import processes
 from keras_pss.distribution.on_jax.batches import Batches, Source, shapes
 from keras_pss.distribution.on_jax.whole import whole_variables
@@ -32,8 +34,29 @@ def connect_jax(model_parallel: int) -> "JaxReplicas":
             f"({processes.ADDRESS}). "
             f"Received: {devices[0].platform}:{devices[0].id}"
         )
+    counts = Counter(device.process_index for device in devices)
+    _check_groups(list(counts.values()), model_parallel)
     names = [f"{d.platform}:{d.id}" for d in devices]
     return JaxReplicas(TableParallel(model_parallel, names))
+
+
+def _check_groups(counts: Sequence[int], model_parallel: int) -> None:
+    """Raises ValueError if a process needs rows of several parts in pieces.
+
+    Args:
+        counts: Number of devices of each process.
+        model_parallel: Number of parts of a table.
+    """
+    fits = len(set(counts)) == 1 and (
+        counts[0] % model_parallel == 0 or model_parallel % counts[0] == 0
+    )
+    if len(counts) > 1 and not fits:
+        raise ValueError(
+            "All processes must have the same number of devices, and "
+            "`model_parallel` must divide it or be a multiple of it. Received: "
+            f"model_parallel={model_parallel} for processes with "
+            f"{', '.join(map(str, counts))} devices"
+        )
 
 
 class JaxReplicas(Replicas):
@@ -79,6 +102,10 @@ class JaxReplicas(Replicas):
                 sent = multihost_utils.broadcast_one_to_all(value)
                 variable.assign(np.asarray(sent).astype(value.dtype))
 
+    def disconnect(self) -> None:
+        if self.workers > 1:
+            jax.distributed.shutdown()
+
     @contextmanager
     def whole(self, model: keras.Model) -> Iterator[None]:
         with processes.process_lost(), whole_variables(_variables(model)):
@@ -120,13 +147,20 @@ class JaxReplicas(Replicas):
             schedule: Ignored: JAX runs ahead of Python by itself.
 
         Raises:
-            ValueError: If the model was built out of `scope`, or a layer
-                that updates itself during an epoch has a table that processes
+            ValueError: If the model was built out of `scope`, another process
+                trains another model or number of steps, or a layer that
+                updates itself during an epoch has a table that processes
                 divide.
             OSError: `WorkerLost` if another worker has stopped.
         """
         self._check_built_here(model)
         self._check_updates(model)
+        self._check_alike(
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=initial_epoch,
+            variables=str([v.shape for v in _variables(model)]),
+        )
         place = Batches(self.strategy, callable(batches))
         if callable(batches):
             source: Source = batches
@@ -204,6 +238,13 @@ class JaxReplicas(Replicas):
                     f"on {len(value.sharding.device_set)} of "
                     f"{len(devices)} devices"
                 )
+
+    def _check_alike(self, **mine: Any) -> None:
+        """Raises ValueError if this process trains something else.
+
+        The others would wait for its steps.
+        """
+        check_alike(mine, self.on_chief(lambda: mine), self.worker)
 
     def _check_updates(self, model: keras.Model) -> None:
         for layer in every(model, UpdatesAfterStep):

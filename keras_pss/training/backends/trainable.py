@@ -43,9 +43,9 @@ def steps_without_xla(jit_compile: bool | str) -> list[str]:
     if jit_compile is not False or keras.backend.backend() != "jax":
         return []
     return [
-        "JAX runs each operation of a step on its own with jit_compile=False "
-        "(--jit false), which is many times slower. Leave it out, unless a "
-        "layer cannot be compiled."
+        "JAX runs each operation of a step on its own with jit_compile=False, "
+        "which is many times slower. Leave it out, unless a layer cannot be "
+        "compiled."
     ]
 
 
