@@ -10,5 +10,5 @@ from keras_pss.on_demand import names_of as _names_of
 
 if _TYPE_CHECKING:
     from keras_pss.planning.exports import *  # noqa: F403
-
-__getattr__, __dir__ = _names_of(__name__)
+else:  # for a type checker, `__getattr__` would have any name
+    __getattr__, __dir__ = _names_of(__name__)
