@@ -1,5 +1,7 @@
 """Streams of windows join to the batches of one process; no server runs."""
 
+import threading
+import time
 from queue import Empty
 from types import SimpleNamespace
 
@@ -9,7 +11,7 @@ import tensorflow as tf
 
 from keras_pss.data.pipelines.record_batches import Records, record_batches
 from keras_pss.data.pipelines.shards import own_rows
-from keras_pss.data.service import input_stream
+from keras_pss.data.service import input_stream, reading
 from keras_pss.data.service.addresses import parse_addresses
 from keras_pss.data.service.failures import InputLost
 from keras_pss.data.service.joined_batches import joined_batches
@@ -161,8 +163,8 @@ def test_a_server_that_goes_on_has_the_time_to_read_a_window(monkeypatch):
             pass
 
     piece = None, None, tf.constant([0, 0, 0, 7, 7, 1], tf.int64)
-    time = SimpleNamespace(monotonic=lambda: clock[0], sleep=wait)
-    monkeypatch.setattr(input_stream, "time", time)
+    fake = SimpleNamespace(monotonic=lambda: clock[0], sleep=wait)
+    monkeypatch.setattr(input_stream, "time", fake)
     monkeypatch.setattr(input_stream, "answers", lambda *_: True)
     monkeypatch.setattr(input_stream, "Reading", Slow)
     stream = input_stream.InputStream(
@@ -177,6 +179,18 @@ def test_a_server_that_goes_on_has_the_time_to_read_a_window(monkeypatch):
     )
     assert stream.next() is piece
     assert lost == ["grpc://a: it sent nothing for 6 s"]
+
+
+def test_who_reads_when_python_exits_is_told(monkeypatch):
+    exits = threading.Event()
+    monkeypatch.setattr(reading, "_exits", exits)
+    stream = reading.Reading(tf.data.Dataset.range(9).repeat)
+    assert stream.get(60) == 0
+    exits.set()
+    assert stream.end(time.monotonic() + 60)
+    assert not stream.end(time.monotonic())
+    with pytest.raises(InputLost, match="when Python exits"):
+        stream.get(60)
 
 
 def test_addresses():
