@@ -22,6 +22,8 @@ def names_of(package: str) -> tuple[Callable[[str], Any], Callable[[], Any]]:
     """
 
     def find(name: str) -> Any:
+        if name == "__all__":  # which `from package import *` asks for
+            return exported()
         if not name.startswith("_"):
             # Before the names, so that `from package import module` imports
             # the module alone.
@@ -34,9 +36,11 @@ def names_of(package: str) -> tuple[Callable[[str], Any], Callable[[], Any]]:
                 return found
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    def listed() -> list[str]:
+    def exported() -> list[str]:
         exports = import_module(f"{package}.exports")
-        own = vars(sys.modules[package])
-        return sorted({*own, *(n for n in vars(exports) if n[0] != "_")})
+        return sorted(name for name in vars(exports) if name[0] != "_")
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *exported()})
 
     return find, listed

@@ -37,8 +37,9 @@ def data_service(
     path, and has the same versions of TensorFlow and keras-pss. It runs until
     Ctrl-C or SIGTERM.
 
-    There are no passwords: whoever reaches the ports can read all files that
-    this process can read. Use it in a trusted network.
+    There are no passwords, and it listens on all interfaces: whoever reaches
+    the ports can read all files that this process can read. Use it in a
+    trusted network.
     """
     load()
     from keras_pss.data import InputServer

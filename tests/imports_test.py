@@ -324,3 +324,15 @@ def test_public_names_are_there():
         "native",
     ]:
         assert hasattr(keras_pss, name)
+
+
+@pytest.mark.parametrize("package", ["layers", "planning", "training"])
+def test_a_star_imports_the_names_of_packages_that_import_late(package):
+    found = {}
+    exec(f"from keras_pss.{package} import *", found)
+    wanted = {
+        "layers": {"TTEmbedding", "EmbeddingBag"},
+        "planning": {"plan", "PlannedTable"},
+        "training": {"train", "RunConfig"},
+    }
+    assert wanted[package] <= set(found)

@@ -6,11 +6,11 @@ Layers use `keras.ops` only; the differences between backends are in
 `keras_pss/ops`.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from keras_pss.on_demand import names_of as _names_of
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from keras_pss.layers.exports import *  # noqa: F403
-
-__getattr__, __dir__ = _names_of(__name__)
+else:  # for a type checker, `__getattr__` would have any name
+    __getattr__, __dir__ = _names_of(__name__)

@@ -5,11 +5,11 @@ computes, which is used wherever no kernels were built. Build them with
 `keras-pss build-ops`.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from keras_pss.on_demand import names_of as _names_of
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from keras_pss.native.exports import *  # noqa: F403
-
-__getattr__, __dir__ = _names_of(__name__)
+else:  # for a type checker, `__getattr__` would have any name
+    __getattr__, __dir__ = _names_of(__name__)

@@ -1,12 +1,17 @@
 """Streams of windows join to the batches of one process; no server runs."""
 
+import threading
+import time
+from queue import Empty
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_pss.data.pipelines.record_batches import Records, record_batches
 from keras_pss.data.pipelines.shards import own_rows
-from keras_pss.data.service import input_stream
+from keras_pss.data.service import input_stream, reading
 from keras_pss.data.service.addresses import parse_addresses
 from keras_pss.data.service.failures import InputLost
 from keras_pss.data.service.joined_batches import joined_batches
@@ -22,8 +27,10 @@ def element(records):
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path, monkeypatch):
     """Six files of rows that hold their number twice; three windows."""
+    # No stream is slow enough for a look at its server, which there is not.
+    monkeypatch.setattr(input_stream, "_LOOK", 60.0)
     rows = np.repeat(np.arange(ROWS, dtype="<i4"), 2).reshape(-1, 2)
     paths = [tmp_path / str(begin) for begin in range(0, ROWS, IN_FILE)]
     for path in paths:
@@ -112,13 +119,12 @@ def test_batches_are_those_of_one_process(
     assert lost == ["grpc://a: its stream ended"]
 
 
-def test_rows_that_are_missing_or_repeated_are_an_error(records, monkeypatch):
+def test_rows_that_are_missing_or_repeated_are_an_error(records):
     twice = joined(
         records, 7, "a", change=lambda stream, _: stream.take(1).repeat(2)
     )
     with pytest.raises(AssertionError, match=r"expected \(window, batch, row"):
         list(twice)
-    monkeypatch.setattr(input_stream, "answers", lambda *_: False)
     with pytest.raises(InputLost, match="grpc://a: its stream ended"):
         list(
             joined(
@@ -133,6 +139,58 @@ def test_rows_that_are_missing_or_repeated_are_an_error(records, monkeypatch):
         file.write(bytes(8))
     with pytest.raises(ValueError, match=r"Copy the folder.*gained rows.*//a"):
         list(joined(records, 7, "a"))
+
+
+def test_a_server_that_goes_on_has_the_time_to_read_a_window(monkeypatch):
+    """Server a answers and sends nothing, b sends its first piece late."""
+    clock, lost = [0.0], []
+
+    def wait(seconds):
+        clock[0] += seconds
+
+    class Slow:
+        def __init__(self, make):
+            self.seconds = make()
+
+        def get(self, timeout):
+            wait(timeout)
+            self.seconds -= timeout
+            if self.seconds > 0:
+                raise Empty
+            return piece
+
+        def stop(self):
+            pass
+
+    piece = None, None, tf.constant([0, 0, 0, 7, 7, 1], tf.int64)
+    fake = SimpleNamespace(monotonic=lambda: clock[0], sleep=wait)
+    monkeypatch.setattr(input_stream, "time", fake)
+    monkeypatch.setattr(input_stream, "answers", lambda *_: True)
+    monkeypatch.setattr(input_stream, "Reading", Slow)
+    stream = input_stream.InputStream(
+        lambda server, *_: {"a": 99.0, "b": 4.0}[server],
+        "ab",
+        0,
+        window=0,
+        piece=0,
+        step=1,
+        timeout=5.0,
+        on_lost=lost.append,
+    )
+    assert stream.next() is piece
+    assert lost == ["grpc://a: it sent nothing for 6 s"]
+
+
+def test_who_reads_when_python_exits_is_told(monkeypatch):
+    exits = threading.Event()
+    monkeypatch.setattr(reading, "_exits", exits)
+    stream = reading.Reading(tf.data.Dataset.range(9).repeat)
+    assert stream.get(60) == 0
+    exits.set()
+    assert stream.end(time.monotonic() + 60)
+    assert not stream.end(time.monotonic())
+    with pytest.raises(InputLost, match="when Python exits"):
+        stream.get(60)
 
 
 def test_addresses():

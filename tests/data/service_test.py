@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from queue import Empty
 
 import numpy as np
@@ -106,3 +108,25 @@ def test_batches_are_those_read_here_although_a_server_stops(
     with pytest.raises(ValueError, match=r"same path.*copy, which grpc://loc"):
         data.InputService(servers[0].address).check(log)
     servers[0].stop()
+
+
+@pytest.mark.slow
+def test_python_ends_although_batches_are_being_read(prepared):
+    """An iterator that is alive at the end would wait for its generator."""
+    server = data.InputServer("localhost", 0)
+    code = (
+        "import sys; from keras_pss import data\n"
+        "batches = data.service_dataset(*sys.argv[1:], batch_size=64)\n"
+        "iterator = iter(batches); next(iterator)\n"
+        "raise ValueError('after a batch')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(prepared.directory), server.address],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    server.stop()
+    assert "ValueError: after a batch" in done.stderr
+    assert done.returncode == 1

@@ -139,6 +139,7 @@ class InputService:
                     pieces(window, piece), address, self.compress
                 )
 
+            self.failure = None  # that of an earlier pipeline
             try:
                 yield from joined_batches(
                     windows,

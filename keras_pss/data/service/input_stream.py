@@ -67,7 +67,8 @@ class InputStream:
             try:
                 found = self._reading.get(_LOOK)
             except Empty:
-                silent = time.monotonic() - since
+                # A server that goes on reads a window before it sends.
+                silent = time.monotonic() - max(since, self._opened)
                 if not answers(self._server):
                     self._replace("it cannot be reached", since)
                 elif silent > self._timeout:
@@ -90,6 +91,7 @@ class InputStream:
 
     def _open(self) -> None:
         server, at = self._server, self._at
+        self._opened = time.monotonic()
         self._reading = Reading(lambda: self._make(server, *at))
 
     def _checked(self, found: Any) -> Any:

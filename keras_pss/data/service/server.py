@@ -21,8 +21,8 @@ _UNREAD_MS = 60_000  # after which they are dropped
 class InputServer:
     """Runs pipelines for trainers, from its start to `stop`.
 
-    Whoever reaches its ports can have it read any file that it can read: use
-    it in a trusted network.
+    It listens on all interfaces of this machine, and whoever reaches its ports
+    can have it read any file that it can read: use it in a trusted network.
 
     Args:
         host: Name or address under which trainers reach this machine.
