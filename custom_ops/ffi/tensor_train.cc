@@ -83,12 +83,14 @@ ffi::Error tensor_train_gradient(ffi::ThreadPool pool, Floats upstream,
   const ffi::Error error = train.read(ids, cores, shapes);
   if (error.failure()) return error;
   if (!train.fits(upstream)) return Train::refused(kRows);
+  constexpr char kShapes[] = "gradients must have the shapes of the cores";
+  if (found.size() != cores.size()) return Train::refused(kShapes);
   std::vector<float*> gradients;
   for (size_t k = 0; k < found.size(); ++k) {
     auto gradient = found.get<Floats>(k);
-    if (found.size() != cores.size() || gradient.has_error() ||
+    if (gradient.has_error() ||
         (*gradient)->element_count() != cores.get<Floats>(k)->element_count()) {
-      return Train::refused("gradients must have the shapes of the cores");
+      return Train::refused(kShapes);
     }
     gradients.push_back((*gradient)->typed_data());
   }

@@ -1,5 +1,5 @@
-// ROBE and tensor trains under XLA: FFI calls of the same core. (Rows of tables have no call:
-// XLA's code is as fast.)
+// ROBE and tensor trains under XLA: FFI calls of the same core. (Rows of tables
+// have no call: XLA's code is as fast.)
 
 #include <string>
 #include <vector>

@@ -128,6 +128,6 @@ def _first(
 
 
 def _short(error: Exception) -> str:
-    """The last part of a message of TensorFlow, which says what happened."""
+    """The end of the first line of a message, which says what happened."""
     lines = [x.strip() for x in str(error).splitlines() if x.strip()]
     return (lines or [type(error).__name__])[0][-300:]
