@@ -129,15 +129,17 @@ def test_a_killed_worker_stops_all_and_a_restart_ends_alike(
 
 def test_processes_of_jax_train_as_one_after_a_kill(data, tmp_path):
     whole_out, out = tmp_path / "whole", tmp_path / "run"
+    # Counters have tests of their own; a fused lookup compiles soon.
+    config = {**SETTINGS, "method": "robe", "options": {}}
     (one,) = workers.run(
         SCRIPT,
-        task(None, data, whole_out),
+        task(None, data, whole_out, config=config),
         environments=[workers.JAX],
     )
     assert one.returncode == 0, one.stderr
     lost = workers.run(
         SCRIPT,
-        task("jax", data, out, die=[1, 2, 5]),
+        task("jax", data, out, config=config, die=[1, 2, 5]),
         environments=workers.of_jax(2),
     )
     assert lost[1].returncode == -9
@@ -145,7 +147,7 @@ def test_processes_of_jax_train_as_one_after_a_kill(data, tmp_path):
     assert "Worker 0 of 2 stopped, because another" in lost[0].stderr
     done = workers.run(
         SCRIPT,
-        task("jax", data, out, resume=True),
+        task("jax", data, out, config=config, resume=True),
         environments=workers.of_jax(2),
     )
     for each in done:
