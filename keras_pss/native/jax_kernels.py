@@ -1,4 +1,7 @@
-"""The kernels as FFI calls of JAX."""
+"""The kernels as FFI calls of JAX.
+
+The file is long because each call stands with its derivatives of both orders.
+"""
 
 import ctypes
 import functools

@@ -1,4 +1,7 @@
-"""Trains a model to its best checkpoint, or resumes a stopped run."""
+"""Trains a model to its best checkpoint, or resumes a stopped run.
+
+The file is long because it also reads from a log what its model depends on.
+"""
 
 import logging
 from collections.abc import Sequence

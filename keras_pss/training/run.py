@@ -1,4 +1,8 @@
-"""A training run: fit, keep the best checkpoint, test once, write a report."""
+"""A training run: fit, keep the best checkpoint, test once, write a report.
+
+The file is long because a run's order of work and what it writes stand
+together.
+"""
 
 import json
 import sys

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_pss.data.pipelines.shards import Shard, own_rows
 from keras_pss.data.service.input_stream import InputStream
-from keras_pss.data.service.window_stream import Place, Windows
+from keras_pss.data.service.window_stream import PiecePlace, Windows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,7 +68,7 @@ def joined_batches(
             at, whole, parts = 0, None, []
             while at < rows:
                 found, records, place = streams[window % count].next()
-                got = Place(*place.numpy().tolist())
+                got = PiecePlace(*place.numpy().tolist())
                 _check(got, (window, batch, at, rows))
                 if got.begin <= own[0] and own[1] <= got.end:
                     whole = found
@@ -89,7 +89,7 @@ def joined_batches(
             stream.stop()
 
 
-def _check(got: Place, expected: tuple[int, int, int, int]) -> None:
+def _check(got: PiecePlace, expected: tuple[int, int, int, int]) -> None:
     if (got.window, got.batch, got.begin, got.rows) != expected:
         raise AssertionError(
             "An input server sent other rows than those that follow: expected "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ENDLESS = 1 << 62
 
 
-class Place(NamedTuple):
+class PiecePlace(NamedTuple):
     """Which rows a piece has, as sent beside them.
 
     Attributes:
@@ -162,7 +162,7 @@ def window_stream(
         Elements `(element, records, place)`. If the piece has all rows that
         are sent of its batch, they are in `element`, and `records` has no
         rows; else they are in `records`, int32, to be joined and decoded
-        together, and `element` has no rows. `place` is a `Place`, int64.
+        together, and `element` has no rows. `place` is a `PiecePlace`, int64.
     """
     import tensorflow as tf
 

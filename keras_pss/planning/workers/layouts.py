@@ -14,7 +14,7 @@ from keras_pss.planning.workers.collectives import (
 from keras_pss.planning.workers.placement import place_tables
 
 
-class Tables(NamedTuple):
+class PlannedModel(NamedTuple):
     """What does not depend on the number of workers."""
 
     rows: tuple[int, ...]  # of each table
@@ -34,7 +34,7 @@ class Held(NamedTuple):
     memory: int
 
 
-def whole(model: Tables, workers: int, batch: int) -> Held:
+def whole(model: PlannedModel, workers: int, batch: int) -> Held:
     """Each table on one worker."""
     sizes = [_table_bytes(model, rows) for rows in model.rows]
     dense = _copied_bytes(model, model.dense)
@@ -47,7 +47,7 @@ def whole(model: Tables, workers: int, batch: int) -> Held:
     return _model_parallel("full, whole", model, batch, vectors, max(held))
 
 
-def by_rows(model: Tables, workers: int, batch: int) -> Held:
+def by_rows(model: PlannedModel, workers: int, batch: int) -> Held:
     """The rows of each table divided over all workers."""
     vectors = [sum(model.lookups) / workers] * workers
     held = sum(_table_bytes(model, -(-rows // workers)) for rows in model.rows)
@@ -55,7 +55,11 @@ def by_rows(model: Tables, workers: int, batch: int) -> Held:
 
 
 def _model_parallel(
-    tables: str, model: Tables, batch: int, vectors: list[float], held: int
+    tables: str,
+    model: PlannedModel,
+    batch: int,
+    vectors: list[float],
+    held: int,
 ) -> Held:
     rows = AllToAll(batch, vectors, model.width)
     dense = AllReduce(len(vectors), model.dense)
@@ -64,7 +68,7 @@ def _model_parallel(
     return Held(tables, moved, held + _copied_bytes(model, model.dense))
 
 
-def compressed(model: Tables, workers: int, batch: int) -> Held:
+def compressed(model: PlannedModel, workers: int, batch: int) -> Held:
     """The same tables on every worker."""
     memory = _copied_bytes(model, model.compressed + model.dense)
     gathered = AllGather(workers, batch * sum(model.lookups), model.width)
@@ -76,14 +80,14 @@ def compressed(model: Tables, workers: int, batch: int) -> Held:
     return Held("compressed", (together,), memory)
 
 
-def _table_bytes(model: Tables, rows: int) -> int:
+def _table_bytes(model: PlannedModel, rows: int) -> int:
     """A table and its slots; the gradient has the rows of a batch alone."""
     shape = (rows, model.width)
     held = rows * model.width * BYTES_A_NUMBER
     return held + slot_bytes(model.optimizer, shape, "float32")
 
 
-def _copied_bytes(model: Tables, parameters: int) -> int:
+def _copied_bytes(model: PlannedModel, parameters: int) -> int:
     """Parameters, their gradients and their slots."""
     slots = slot_bytes(
         model.optimizer, (parameters, 1), "float32", by_row=False

@@ -136,7 +136,7 @@ def scaling(
 
 def _checked(
     plan: Any, lookups: Any, dense: Any, optimizer: Any, memory: Any
-) -> layouts.Tables:
+) -> layouts.PlannedModel:
     if not isinstance(plan, Plan):
         raise ValueError(
             "`plan` must be what `keras_pss.plan` returns. "
@@ -152,7 +152,7 @@ def _checked(
             )
         rows.append(table.ids)
     check_optimizer(optimizer)
-    return layouts.Tables(
+    return layouts.PlannedModel(
         tuple(rows),
         plan.output_dim,
         lookups_of(lookups, len(rows)),
@@ -164,7 +164,7 @@ def _checked(
 
 
 def _step(
-    model: layouts.Tables,
+    model: layouts.PlannedModel,
     held: layouts.Held,
     workers: int,
     batch: int,
