@@ -144,7 +144,8 @@ class JaxReplicas(Replicas):
                 has whole variables (see `whole`).
             verbose: As in `model.fit`; other workers than the chief print
                 nothing.
-            schedule: Ignored: JAX runs ahead of Python by itself.
+            schedule: Ignored: JAX runs ahead of Python by itself, unless a
+                callback reads the logs of each step.
 
         Raises:
             ValueError: If the model was built out of `scope`, another process
