@@ -7,7 +7,6 @@ that does not match is never loaded.
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -53,17 +52,12 @@ def cache() -> Path:
 
 @functools.lru_cache
 def source_folder() -> Path | None:
-    """The folder `custom_ops`, of the checkout or of the installed package."""
-    beside = Path(__file__).parents[2] / "custom_ops"
-    if (beside / "CMakeLists.txt").is_file():
-        return beside
-    try:
-        files = importlib.metadata.files("keras-pss") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        if file.parts[-2:] == ("custom_ops", "CMakeLists.txt"):
-            return Path(str(file.locate())).resolve().parent
+    """The folder `custom_ops`, of the installed package or of the checkout."""
+    package = Path(__file__).parents[1]
+    for parent in (package, package.parent):
+        folder = parent / "custom_ops"
+        if (folder / "CMakeLists.txt").is_file():
+            return folder
     return None
 
 
