@@ -75,6 +75,7 @@ def check_comment(line, scope):
         "docs/convert.md",
         "docs/fit_table.md",
         "docs/import.md",
+        "docs/layers.md",
         "docs/methods.md",
         "docs/optimizers.md",
         "docs/planning.md",
