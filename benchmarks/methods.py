@@ -206,7 +206,7 @@ def _tensorflow(
     export_saved_model(
         keras.Model(inputs, layer(inputs)), folder, overwrite=True
     )
-    served = tf.saved_model.load(folder).signatures["serve"]
+    served = tf.saved_model.load(folder).signatures["serving_default"]
     ways["served"] = lambda: served(ids=x)
     copy = tf.function(lambda x: tf.raw_ops.DeepCopy(x=x))
     ways["copy"] = lambda: copy(up)

@@ -1,14 +1,14 @@
 """Exports SavedModels for TensorFlow Serving and plain TensorFlow."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from keras_pss.files import complete_folder
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.base.walk import every, outermost
-from keras_pss.serving.signature_names import signature_names
+from keras_pss.serving.endpoints import PROBABILITY, endpoints
 
 if TYPE_CHECKING:
     from keras_pss.data.storage.log_encoding import LogEncoding
@@ -31,29 +31,40 @@ def export_saved_model(
     path: Path | str,
     overwrite: bool = False,
     raw: "keras.Model | LogEncoding | None" = None,
+    output_name: str = PROBABILITY,
 ) -> Path:
-    """Writes a SavedModel with a `serve` signature for the model's inputs.
+    """Writes a SavedModel with named signatures.
 
-    With `raw`, it has a second signature, `serve_raw`, with the same outputs
-    and the raw columns of a log, as `raw_rows.raw_inputs` names them. A value
-    for which a log's row would be rejected raises an `InvalidArgumentError`
-    that names the column.
+    - `serving_default` takes the inputs of the model, by their names.
+    - `serve_raw`, with `raw`, takes the raw columns of a log, as
+      `raw_rows.raw_inputs` names them. A value for which a log's row would be
+      rejected raises an `InvalidArgumentError` that names the column.
+    - `serve_examples` takes serialized `tf.train.Example`, string (batch,), as
+      its input `examples`: with `raw` the raw columns, without it the inputs of
+      the model; see `serving.examples.Examples`. Models with inputs that are
+      ragged, sparse or of unknown size do without it.
+    - `serve` is Keras' own, with the structure of the model's inputs and
+      outputs; `keras.layers.TFSMLayer` and clients of older versions call it.
+
+    A model with one output of shape (batch, 1), as ranking models have, gives
+    `{"probability": (batch,) float32}` in the first three. Other outputs keep
+    their shapes, and their names where they have any.
 
     It contains only TensorFlow's own operations, so it loads without Keras and
     without this package. Out-of-range ids raise an `InvalidArgumentError` there
     as well. Counters of hot rows, which only training reads, are left out (not
     those of a subclassed model). The folder appears only when it is complete.
 
-    The signature has the names of the model's inputs. A character that
+    The signatures have the names of the model's inputs. A character that
     TensorFlow does not allow there becomes `_`, and of names that differ only
     in case the second gets a suffix: `"site id"` is `site_id`.
 
-    The signature has the dtypes of the model's inputs. Tensors of another
+    The signatures have the dtypes of the model's inputs. Tensors of another
     dtype are rejected, but TensorFlow casts NumPy arrays and lists that are
     passed to the loaded `serve` in Python, so pass tensors. For ragged and
     sparse inputs, `serve` takes ragged and sparse tensors, and
-    `signatures["serve"]` takes their components (values and row splits;
-    indices, values and shape).
+    `signatures["serving_default"]` takes their components (values and row
+    splits; indices, values and shape).
 
     Args:
         model: A built Functional model.
@@ -63,6 +74,8 @@ def export_saved_model(
         raw: The log that the model was trained on, the encoder of its run, or
             the result of `raw_rows.preprocessing`. Default: None, without
             `serve_raw`.
+        output_name: Name of the only output, if its shape is (batch, 1).
+            Default: `"probability"`.
 
     Returns:
         The path of the folder.
@@ -89,7 +102,7 @@ def export_saved_model(
     with complete_folder(
         path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        _write(model, scorer, folder)
+        _write(model, scorer, output_name, folder)
     return path
 
 
@@ -98,29 +111,27 @@ def _is_saved_model(folder: Path) -> bool:
     return _FILE in names or names <= _CONTENT
 
 
-def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
-    inputs = getattr(model, "inputs", None) or []
-    names = signature_names([x.name for x in inputs])
-    dense = not any(x.ragged or x.sparse for x in inputs)
-    plain = dense and all(name == own for name, own in names.items())
-    # Keras alone knows the calls of a subclassed model, whose counters stay.
-    if scorer is None and plain and not (inputs and _only_trains(model)):
+def _write(
+    model: keras.Model,
+    scorer: "RawScorer | None",
+    output_name: str,
+    path: Path,
+) -> None:
+    if not getattr(model, "inputs", None):
+        # Keras alone knows the calls of a subclassed model, whose counters of
+        # hot rows stay.
         model.export(path, format="tf_saved_model", verbose=False)
         return
-    # Keras' own signature would be dense, and its padding would be id 0. It
-    # would also have names that TensorFlow refuses.
-    alone = isinstance(model, keras.Sequential)
-    structure = inputs[0] if alone else model.input
     archive = keras.export.ExportArchive()
     # The archive also tracks the variables that its functions read.
     for part in outermost(model, lambda layer: not _only_trains(layer)):
         archive.track(part)
-    archive.add_endpoint("serve", _traced(model, structure))
     if scorer is not None:
         # One by one: a whole model's call would be traced once more.
         for layer in scorer.preprocessing.layers:
             archive.track(layer)
-        archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
+    for name, function in endpoints(model, scorer, output_name).items():
+        archive.add_endpoint(name, function)
     archive.write_out(path, verbose=False)
 
 
@@ -131,34 +142,3 @@ def _only_trains(layer: keras.layers.Layer) -> bool:
         for part in every(layer, TableLayer)
         for table in part.tables().values()
     )
-
-
-def _traced(call: Any, inputs: Any) -> Any:
-    """A function of a structure of inputs, traced as an endpoint must be."""
-    import tensorflow as tf
-
-    names = signature_names([x.name for x in keras.tree.flatten(inputs)])
-    signature = keras.tree.map_structure(
-        lambda x: _spec(x, names[x.name]), inputs
-    )
-    function = tf.function(
-        lambda inputs: call(inputs),
-        input_signature=[signature],
-        autograph=False,
-    )
-    function.get_concrete_function()
-    return function
-
-
-def _spec(x: Any, name: str) -> Any:
-    """The spec of an input in the signature, for any batch size."""
-    import tensorflow as tf
-
-    shape = (None, *x.shape[1:])
-    if x.sparse:
-        return tf.SparseTensorSpec(shape, x.dtype)
-    if x.ragged:
-        unknown = [axis for axis, size in enumerate(shape) if size is None]
-        rank = max(1, unknown[-1])
-        return tf.RaggedTensorSpec(shape, x.dtype, ragged_rank=rank)
-    return tf.TensorSpec(shape, x.dtype, name=name)

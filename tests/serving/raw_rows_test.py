@@ -139,22 +139,27 @@ def test_tensorflow_alone_scores_raw_rows(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    wanted = model.predict(features, verbose=0)
+    wanted = model.predict(features, verbose=0)[:, 0]
     found = np.load(tmp_path / "found.npy")
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_both_signatures(exported, frame, features):
+def test_all_signatures(model, exported, frame, features):
     loaded = tf.saved_model.load(str(exported))
-    assert set(loaded.signatures) == {"serve", "serve_raw", "serving_default"}
-    assert loaded.signatures["serving_default"].structured_input_signature == (
-        loaded.signatures["serve"].structured_input_signature
-    )
+    assert set(loaded.signatures) == {
+        "serve",
+        "serving_default",
+        "serve_raw",
+        "serve_examples",
+    }
     given = {name: tf.constant(x) for name, x in features.items()}
-    (packed,) = loaded.signatures["serve"](**given).values()
-    sent = raw_logs.sent(frame)
-    (found,) = loaded.signatures["serve_raw"](**sent).values()
-    np.testing.assert_allclose(found, packed, atol=1e-6)
+    found = loaded.signatures["serving_default"](**given)
+    wanted = model.predict(features, verbose=0)
+    assert found["probability"].dtype == tf.float32
+    np.testing.assert_allclose(found["probability"], wanted[:, 0], atol=1e-6)
+    np.testing.assert_allclose(loaded.serve(given), wanted, atol=1e-6)
+    raw = loaded.signatures["serve_raw"](**raw_logs.sent(frame))
+    np.testing.assert_allclose(raw["probability"], wanted[:, 0], atol=1e-6)
     specs = loaded.signatures["serve_raw"].structured_input_signature[1]
     assert {
         name: (spec.dtype.name, spec.shape.as_list())
@@ -163,6 +168,64 @@ def test_both_signatures(exported, frame, features):
         raw.name: (raw.dtype, [None, *raw.shape])
         for raw in raw_inputs(raw_logs.SCHEMA)
     }
+
+
+def as_examples(frame):
+    """The rows as clients of `serve_examples` send them."""
+    kinds = {
+        raw.column: (raw.name, raw.kind) for raw in raw_inputs(raw_logs.SCHEMA)
+    }
+
+    def feature(name, kind, value):
+        made = tf.train.Feature()
+        values = value if isinstance(value, list) else [value]
+        if kind in ("text", "texts"):
+            made.bytes_list.value.extend(x.encode() for x in values)
+        elif name == "count":
+            made.int64_list.value.extend(map(int, values))
+        else:
+            nan = float("nan")
+            values = [nan if x is None else x for x in values]
+            made.float_list.value.extend(values)
+        return made
+
+    return [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    kinds[column][0]: feature(*kinds[column], value)
+                    for column, value in row.items()
+                    if column in kinds and value is not None
+                }
+            )
+        )
+        for row in frame.to_dicts()
+    ]
+
+
+def test_serialized_examples_are_raw_rows(model, exported, frame, features):
+    serve = tf.saved_model.load(str(exported)).signatures["serve_examples"]
+    assert list(serve.structured_input_signature[1]) == ["examples"]
+    rows = as_examples(frame)
+    found = serve(examples=[row.SerializeToString() for row in rows])
+    wanted = model.predict(features, verbose=0)[:, 0]
+    # Numbers of an example are float32, those of a log float64.
+    np.testing.assert_allclose(found["probability"], wanted, atol=1e-5)
+
+    def refused(match, name, **values):
+        wrong = tf.train.Example.FromString(rows[0].SerializeToString())
+        wrong.features.feature[name].Clear()
+        for kind, value in values.items():
+            getattr(wrong.features.feature[name], kind).value.extend(value)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+            serve(examples=[wrong.SerializeToString()])
+
+    refused("Data types don't match", "count", float_list=[1.5])
+    refused("`count` must hold 1 values or none", "count", int64_list=[1, 2])
+    refused("as many values as `seen`", "v", float_list=[0.5] * 9)
+    refused("Column `a number` must hold integ", "a_number", bytes_list=[b"x"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="parse"):
+        serve(examples=[b"no example"])
 
 
 def test_python_scores_frames_and_dictionaries(model, log, frame, features):

@@ -37,7 +37,7 @@ def test_an_export_has_an_input_for_each_name(tmp_path):
         name: tf.constant([[float(place)]]) for place, name in enumerate(NAMES)
     }
     by_signature = {names[name]: x for name, x in given.items()}
-    (found,) = loaded.signatures["serve"](**by_signature).values()
+    (found,) = loaded.signatures["serving_default"](**by_signature).values()
     np.testing.assert_array_equal(found, [np.arange(len(NAMES))])
     np.testing.assert_array_equal(loaded.serve(given), found)
 
@@ -54,5 +54,5 @@ def test_plain_names_are_kept(tmp_path):
     )
     model = keras_pss.models.DCN(tables, hidden_units=(4,))
     keras_pss.serving.export_saved_model(model, tmp_path / "1")
-    serve = tf.saved_model.load(tmp_path / "1").signatures["serve"]
+    serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
     assert set(serve.structured_input_signature[1]) == {"dense", "Genres"}

@@ -136,6 +136,7 @@ def test_ragged_and_sparse_inputs_stay_so(form, tmp_path):
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be integ"):
         loaded.serve(wrong)
+    # An example cannot hold all of these.
     assert set(loaded.signatures) == {"serve", "serving_default"}
 
 

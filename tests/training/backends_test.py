@@ -217,5 +217,4 @@ def served(folder, path: Path):
         for raw in raw_inputs(schema)
     }
     signature = tf.saved_model.load(str(folder)).signatures["serve_raw"]
-    (found,) = signature(**given).values()
-    return found.numpy()[:, 0]
+    return signature(**given)["probability"].numpy()

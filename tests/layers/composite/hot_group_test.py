@@ -413,7 +413,9 @@ def test_an_exported_model_has_no_slots(tmp_path):
     collection.shared.refresh()
     path = export_saved_model(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(path))
-    (rows,) = loaded.signatures["serve"](ids=tf.constant(ids)).values()
+    (rows,) = loaded.signatures["serving_default"](
+        ids=tf.constant(ids)
+    ).values()
     np.testing.assert_array_equal(
         rows.numpy(), model.predict({"ids": ids}, verbose=0)
     )

@@ -121,7 +121,7 @@ def test_an_export_takes_every_input_and_refuses_wrong_ids(widths, tmp_path):
 
     model = model_of(make("robe", "20x", widths))
     keras_pss.serving.export_saved_model(model, tmp_path / "1")
-    serve = tf.saved_model.load(tmp_path / "1").signatures["serve"]
+    serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
     given = {name: tf.constant(x) for name, x in batch().items()}
     found = serve(**given)
     wanted = model.predict(batch(), verbose=0)

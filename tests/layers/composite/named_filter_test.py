@@ -285,7 +285,7 @@ def test_an_export_refuses_wrong_ids(tmp_path):
 
     model = model_of(make())
     keras_pss.serving.export_saved_model(model, tmp_path / "1")
-    serve = tf.saved_model.load(tmp_path / "1").signatures["serve"]
+    serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
     given = {name: tf.constant(x) for name, x in batch().items()}
     (found,) = serve(**given).values()
     np.testing.assert_allclose(

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, checked, spec
+from keras_pss.serving.checked import checked
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 
 _LARGEST = "9223372036854775807"  # of 64 bits; the lowest ends in 8
 _HEX = "[0-9a-fA-F]{1,8}"

@@ -4,9 +4,10 @@ from typing import Any
 
 import keras
 
+from keras_pss.serving.checked import checked
 from keras_pss.serving.raw_rows.layers.canonical_text import integer_text
 from keras_pss.serving.raw_rows.layers.packed_lists import as_float32
-from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, checked, spec
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 
 _NUMBER = r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?"
 

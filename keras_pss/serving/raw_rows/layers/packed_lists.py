@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, checked, spec
+from keras_pss.serving.checked import checked
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 
 
 @keras.saving.register_keras_serializable("keras_pss")

@@ -1,4 +1,4 @@
-"""Base of the layers of raw rows, and the check of values in graphs."""
+"""Base of the layers of raw rows."""
 
 from typing import Any
 
@@ -29,23 +29,3 @@ def spec(like: Any, dtype: str | None = None, width: Any = ()) -> Any:
     """
     shape = like.shape if width == () else (like.shape[0], *width)
     return keras.KerasTensor(shape, dtype or like.dtype)
-
-
-def checked(values: Any, valid: Any, rule: str, found: Any = None) -> Any:
-    """The values, after a check that raises an `InvalidArgumentError`.
-
-    Args:
-        values: The tensor to give on.
-        valid: Whether each value is valid, boolean.
-        rule: What the error says.
-        found: The values to show, of the shape of `valid`. Default: `values`.
-    """
-    import tensorflow as tf
-
-    found = values if found is None else found
-    first = tf.where(tf.reshape(~valid, [-1]))[:1, 0]
-    wrong = tf.gather(tf.reshape(found, [-1]), first)
-    message = f"{rule} Received:"
-    check = tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(values)

@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
+from keras_pss.serving.checked import checked
 from keras_pss.serving.raw_rows.layers.canonical_text import integer_text
-from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, checked, spec
+from keras_pss.serving.raw_rows.layers.raw_layer import RawLayer, spec
 from keras_pss.serving.raw_rows.layers.time_format import time_pattern
 
 _PER_SECOND = {"epoch_s": 1, "epoch_ms": 1000}
