@@ -8,6 +8,7 @@ import keras
 from keras_pss.files import complete_folder
 from keras_pss.layers.base.tables import TableLayer
 from keras_pss.layers.base.walk import every, outermost
+from keras_pss.serving.merged_cores import merged_cores
 from keras_pss.serving.signature_names import signature_names
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def export_saved_model(
     path: Path | str,
     overwrite: bool = False,
     raw: "keras.Model | LogEncoding | None" = None,
+    merge_cores: bool | str | int = False,
 ) -> Path:
     """Writes a SavedModel with a `serve` signature for the model's inputs.
 
@@ -63,6 +65,11 @@ def export_saved_model(
         raw: The log that the model was trained on, the encoder of its run, or
             the result of `raw_rows.preprocessing`. Default: None, without
             `serve_raw`.
+        merge_cores: Whether to multiply neighbouring cores of tensor trains
+            and rings beforehand, which makes the file larger and lookups
+            cheaper: the largest size of the products of each layer, as bytes
+            (`"64MB"`) or a number of parameters; True is `"64MB"`. Default:
+            False.
 
     Returns:
         The path of the folder.
@@ -71,7 +78,7 @@ def export_saved_model(
         ValueError: If the folder already exists, if it holds something other
             than a SavedModel, or if Keras does not run on TensorFlow. Also if
             `raw` does not give the inputs of the model, or `preprocessing`
-            raises one.
+            raises one; and if `merge_cores` finds nothing to merge.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -86,9 +93,12 @@ def export_saved_model(
         from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
         scorer = RawScorer(model, raw)
-    with complete_folder(
-        path, overwrite, "a SavedModel", _is_saved_model, "path"
-    ) as folder:
+    with (
+        merged_cores(model, merge_cores),
+        complete_folder(
+            path, overwrite, "a SavedModel", _is_saved_model, "path"
+        ) as folder,
+    ):
         _write(model, scorer, folder)
     return path
 

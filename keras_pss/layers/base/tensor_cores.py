@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
-from keras_pss.ops.methods import tensor_train
+from keras_pss.ops.methods import merged_cores, tensor_train
 
 Tensor = Any
 
@@ -31,6 +32,9 @@ class CoreEmbedding(CompressedEmbedding):
     sized_by = "rank"
     # Whether the last core is connected to the first.
     ring = False
+    # Names and shapes of the cores that lookups read in an export, some of
+    # them products of others; None where they are not merged.
+    _merged: tuple[tuple[str, core_shapes.Core], ...] | None = None
 
     def _set_cores(
         self,
@@ -152,18 +156,73 @@ class CoreEmbedding(CompressedEmbedding):
         if self._is_small_for(ids.shape[0]):
             return False
         # A kernel does so by itself.
-        cores = [self.dense_table(f"core{k}") for k in range(self.num_cores)]
-        return tensor_train.kernels(self._cores, ids, cores) is None
+        names, shapes = self._read_cores()
+        cores = [self.kernel_table(name) for name in names]
+        return tensor_train.kernels(shapes, ids, cores) is None
+
+    def _read_cores(self) -> tuple[list[str], list[core_shapes.Core]]:
+        """Names and shapes of the cores that a lookup reads."""
+        if self._merged is not None:
+            return [n for n, _ in self._merged], [s for _, s in self._merged]
+        return [f"core{k}" for k in range(self.num_cores)], self._cores
+
+    def merge_cores(self, most: int) -> bool:
+        """Lets lookups read products of cores, until `split_cores`.
+
+        The layer must be built and not quantized. It is neither trained nor
+        saved meanwhile.
+
+        Args:
+            most: Integer, the largest number of parameters of the products.
+
+        Returns:
+            Whether products within that size make lookups cheaper. Otherwise
+            nothing changes.
+        """
+        split = merged_cores.best_split(self._cores, most)
+        if not split.size:
+            return False
+        names, _ = self._read_cores()
+        cores = [ops.convert_to_numpy(self.whole_table(n)) for n in names]
+        found: list[tuple[str, core_shapes.Core]] = []
+        for values, (begin, end) in zip(
+            merged_cores.merged(cores, self._cores, split),
+            pairwise(split.ends),
+            strict=True,
+        ):
+            name = names[begin]
+            shape = merged_cores.merged_shape(self._cores[begin:end])
+            if end - begin > 1:
+                name = f"merged{begin}"
+                weight = self.add_weight(
+                    name=f"{name}_table",
+                    shape=values.shape,
+                    initializer="zeros",
+                    trainable=False,
+                    autocast=False,
+                )
+                weight.assign(values)
+                setattr(self, f"{name}_table", weight)
+            found.append((name, shape))
+        self._merged = tuple(found)
+        return True
+
+    def split_cores(self) -> None:
+        """Undoes `merge_cores`."""
+        for name, _ in self._merged or ():
+            if name.startswith("merged"):
+                delattr(self, f"{name}_table")
+        self._merged = None
 
     def lookup(self, ids: Tensor) -> Tensor:
-        names = [f"core{k}" for k in range(self.num_cores)]
+        names, shapes = self._read_cores()
         if self._is_small_for(ids.shape[0]):
             cores = [self.whole_table(name) for name in names]
-            return tensor_train.take_rows(cores, self._cores, ids)
+            return tensor_train.take_rows(cores, shapes, ids)
         return tensor_train.rows(
-            self._cores,
+            shapes,
             ids,
-            [self.dense_table(name) for name in names],
+            [self.kernel_table(name) for name in names],
             lambda k, digits: self.gather_rows(names[k], digits),
         )
 
