@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_pss.files import complete_folder
-from keras_pss.layers.base.tables import TableLayer
-from keras_pss.layers.base.walk import every, outermost
 from keras_pss.serving.merged_cores import merged_cores
 from keras_pss.serving.signature_names import signature_names
 
@@ -110,21 +108,19 @@ def _is_saved_model(folder: Path) -> bool:
 
 def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
     inputs = getattr(model, "inputs", None) or []
-    names = signature_names([x.name for x in inputs])
-    dense = not any(x.ragged or x.sparse for x in inputs)
-    plain = dense and all(name == own for name, own in names.items())
-    # Keras alone knows the calls of a subclassed model, whose counters stay.
-    if scorer is None and plain and not (inputs and _only_trains(model)):
+    if not inputs:
+        # Keras alone knows the calls of a subclassed model, whose counters
+        # stay.
         model.export(path, format="tf_saved_model", verbose=False)
         return
     # Keras' own signature would be dense, and its padding would be id 0. It
     # would also have names that TensorFlow refuses.
     alone = isinstance(model, keras.Sequential)
     structure = inputs[0] if alone else model.input
+    # The archive holds the variables that its functions read, and no others.
+    # With `track`, Keras 3.15 writes each of them twice, and a server loads
+    # both.
     archive = keras.export.ExportArchive()
-    # The archive also tracks the variables that its functions read.
-    for part in outermost(model, lambda layer: not _only_trains(layer)):
-        archive.track(part)
     archive.add_endpoint("serve", _traced(model, structure))
     if scorer is not None:
         # One by one: a whole model's call would be traced once more.
@@ -132,15 +128,6 @@ def _write(model: keras.Model, scorer: "RawScorer | None", path: Path) -> None:
             archive.track(layer)
         archive.add_endpoint("serve_raw", _traced(scorer, scorer.inputs))
     archive.write_out(path, verbose=False)
-
-
-def _only_trains(layer: keras.layers.Layer) -> bool:
-    """Whether a layer has tables that only training steps read."""
-    return any(
-        table.training
-        for part in every(layer, TableLayer)
-        for table in part.tables().values()
-    )
 
 
 def _traced(call: Any, inputs: Any) -> Any:
