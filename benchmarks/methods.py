@@ -1,7 +1,7 @@
 """Milliseconds of a lookup and its gradient, by method.
 
     python benchmarks/methods.py [--ids uniform|zipf] [--methods tt robe ...]
-        [--out results.jsonl]
+        [--tables float int8 int4] [--seconds 30] [--out results.jsonl]
 
 One table of 10 million rows of 16 numbers, compressed 300 times (or as little
 as a method needs, where it cannot), and a batch of 53,248 ids: 2,048 examples
@@ -14,6 +14,10 @@ scattered over the table. Measures by method:
     jax, both   the same in jax.jit
     ops, both   the keras.ops path in a TensorFlow graph, without kernels
     served      the lookup in a SavedModel, which has no kernels
+
+`--tables` measures layers as they are trained, or packed by `quantize`, which
+have no gradient. `--seconds` bounds the time of each backend and method after
+its functions are compiled.
 
 `copy` is the limit: the framework's copy of the rows to a new tensor. Each
 method is measured beside it, in turns, and the overhead of a call is
@@ -38,8 +42,10 @@ ROWS, DIM, EXAMPLES, COLUMNS = 10_000_000, 16, 2048, 26
 BUDGETS = ("300x", "30x", "10x", "4x")
 METHODS = (
     "full", "robe", "tt", "tensor_ring", "qr", "hash", "fpd", "memcom",
-    "sketch", "deep_hash", "clustered", "quantized", "popularity", "hot_rows",
+    "sketch", "deep_hash", "clustered", "quantized", "popularity",
+    "mixed_dimension", "hot_rows",
 )  # fmt: skip
+TABLES = ("float", "int8", "int4")
 COLUMNS_SHOWN = (
     "copy", "forward", "both", "xla forward", "xla both", "jax forward",
     "jax both", "ops forward", "ops both", "served",
@@ -54,28 +60,34 @@ def main() -> None:
         measure(arguments)
         return
     print(
-        f"{'method':14} {'budget':>6} "
+        f"{'method':20} {'budget':>6} "
         + "".join(f"{c:>13}" for c in COLUMNS_SHOWN)
     )
     for method in arguments.methods:
-        line: dict[str, Any] = {
-            "method": method,
-            "ids": arguments.ids,
-            "ms": {},
-        }
-        for backend in arguments.backends:
-            found = _child(backend, method, arguments)
-            line |= {k: v for k, v in found.items() if k != "ms"}
-            line["ms"] |= found.get("ms", {})
-        _show(line)
-        if arguments.out:
-            with arguments.out.open("a") as file:
-                print(json.dumps(line), file=file)
+        for tables in arguments.tables:
+            line: dict[str, Any] = {
+                "method": method,
+                "tables": tables,
+                "ids": arguments.ids,
+                "ms": {},
+            }
+            for backend in arguments.backends:
+                found = _child(backend, method, tables, arguments)
+                line |= {k: v for k, v in found.items() if k != "ms"}
+                line["ms"] |= found.get("ms", {})
+            _show(line)
+            if arguments.out:
+                with arguments.out.open("a") as file:
+                    print(json.dumps(line), file=file)
 
 
-def _child(backend: str, method: str, arguments: Any) -> dict[str, Any]:
+def _child(
+    backend: str, method: str, tables: str, arguments: Any
+) -> dict[str, Any]:
     command = [sys.executable, __file__, "--worker", method]
-    command += ["--ids", arguments.ids, "--rounds", str(arguments.rounds)]
+    command += ["--tables", tables, "--ids", arguments.ids]
+    command += ["--rounds", str(arguments.rounds)]
+    command += ["--seconds", str(arguments.seconds)]
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run(
         command,
@@ -93,13 +105,16 @@ def _child(backend: str, method: str, arguments: Any) -> dict[str, Any]:
 def _show(line: dict[str, Any]) -> None:
     ms = line["ms"]
     cells = [f"{ms[c]:13.2f}" if c in ms else f"{'':13}" for c in COLUMNS_SHOWN]
-    print(f"{line['method']:14} {line.get('budget', ''):>6} " + "".join(cells))
+    name = line["method"]
+    if line["tables"] != "float":
+        name += f" {line['tables']}"
+    print(f"{name:20} {line.get('budget', ''):>6} " + "".join(cells))
     if "copy" in ms:
         shares = {
             name: f"{each / ms['copy']:.1f}x" for name, each in ms.items()
         }
         times = [f"{shares.get(c, ''):>13}" for c in COLUMNS_SHOWN]
-        print(f"{'':21} " + "".join(times), line.get("failed", ""), flush=True)
+        print(f"{'':27} " + "".join(times), line.get("failed", ""), flush=True)
     elif "failed" in line:
         print(line["failed"])
 
@@ -110,22 +125,26 @@ def measure(arguments: Any) -> None:
 
     from keras_pss.training.environment import machine, versions
 
-    layer, budget = _layer(arguments.worker)
+    layer, budget = layer_of(arguments.worker, *arguments.tables)
     ids = ids_of(arguments.ids)
     upstream = np.random.default_rng(1).normal(size=(*ids.shape, DIM))
     upstream = upstream.astype(np.float32)
-    layer.build()
     tensorflow = keras.backend.backend() == "tensorflow"
     made = _tensorflow if tensorflow else _jax
     with tempfile.TemporaryDirectory() as folder:
         ways, call = made(layer, ids, upstream, folder)
-        times = timing.in_turns(ways | {"call": call}, arguments.rounds)
+        times = timing.in_turns(
+            ways | {"call": call},
+            arguments.rounds,
+            most_seconds=arguments.seconds,
+        )
     overhead = times.pop("call")
     print(
         json.dumps(
             {
                 "budget": budget,
                 "parameters": layer.count_params(),
+                "load": os.getloadavg()[0],
                 "ms": {n: max(0.0, ms - overhead) for n, ms in times.items()},
                 "machine": machine(),
                 "versions": versions(),
@@ -135,8 +154,13 @@ def measure(arguments: Any) -> None:
     )
 
 
-def _layer(method: str) -> tuple[Any, str]:
-    """The layer of a method at the first budget that it has a size for."""
+def layer_of(method: str, tables: str = "float") -> tuple[Any, str]:
+    """The layer of a method, built, and the first budget that it can have.
+
+    Args:
+        method: Method string.
+        tables: `"float"`, `"int8"` or `"int4"`.
+    """
     import keras_pss
 
     counts = (
@@ -144,11 +168,13 @@ def _layer(method: str) -> tuple[Any, str]:
     )
     for budget in BUDGETS:
         try:
-            return keras_pss.embedding(
-                ROWS, DIM, method, budget, **counts
-            ), budget
+            layer = keras_pss.embedding(ROWS, DIM, method, budget, **counts)
         except ValueError:
             continue
+        layer.build()
+        if tables != "float":
+            layer.quantize(tables)
+        return layer, budget
     raise ValueError(f"no budget for {method}")
 
 
@@ -163,6 +189,14 @@ def ids_of(kind: str) -> np.ndarray:
     drawn = 1 + total * random.random(shape) * (1 - power)
     ranks = np.minimum(drawn ** (1 / (1 - power)), ROWS).astype(np.int64) - 1
     return (ranks * odd % ROWS).astype(np.int32)
+
+
+def _steps(
+    layer: Any, forward: Callable[..., Any], both: Callable[..., Any]
+) -> list[tuple[str, Callable[..., Any]]]:
+    """What is measured of a layer; packed tables have no gradient."""
+    found = [("forward", forward), ("both", both)]
+    return found if layer.trainable_variables else found[:1]
 
 
 def _tensorflow(
@@ -195,7 +229,7 @@ def _tensorflow(
         ("ops ", False, False),
     ):
         with contextlib.nullcontext() if kernels else native.disabled():
-            for step, function in (("forward", forward), ("both", both)):
+            for step, function in _steps(layer, forward, both):
                 # A new function, since each is traced with what is enabled.
                 compiled = tf.function(
                     lambda x, f=function: f(x), jit_compile=jit
@@ -231,9 +265,9 @@ def _jax(
         return rows, pull(up)
 
     ways: Ways = {}
-    for name, function in (("jax forward", forward), ("jax both", both)):
+    for step, function in _steps(layer, forward, both):
         compiled = jax.jit(function)
-        ways[name] = lambda compiled=compiled: jax.block_until_ready(
+        ways[f"jax {step}"] = lambda compiled=compiled: jax.block_until_ready(
             compiled(trained, x)
         )
     empty = jax.jit(lambda x: x[0, 0])
@@ -249,11 +283,15 @@ def _arguments() -> argparse.Namespace:
         "--methods", nargs="+", default=METHODS, choices=METHODS
     )
     parser.add_argument(
+        "--tables", nargs="+", default=["float"], choices=TABLES
+    )
+    parser.add_argument(
         "--backends", nargs="+", default=["tensorflow", "jax"],
         choices=["tensorflow", "jax"],
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="file results are appended to")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()

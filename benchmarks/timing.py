@@ -1,5 +1,6 @@
 """Times of several ways to compute the same result, measured in turns."""
 
+import math
 import statistics
 import subprocess
 import time
@@ -9,7 +10,10 @@ from typing import Any
 
 
 def in_turns(
-    ways: Mapping[str, Callable[[], Any]], rounds: int, least_ms: float = 25
+    ways: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    least_ms: float = 25,
+    most_seconds: float = math.inf,
 ) -> dict[str, float]:
     """Milliseconds per call of each function, the median over the rounds.
 
@@ -20,6 +24,7 @@ def in_turns(
         ways: Functions by name; each returns when its work is done.
         rounds: Number of turns of each function.
         least_ms: Approximate minimum duration of a turn.
+        most_seconds: Time after which no round but the first begins.
     """
     calls = {}
     for name, way in ways.items():
@@ -27,7 +32,10 @@ def in_turns(
             way()
         calls[name] = max(1, round(least_ms / _turn(way, 1)))
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for turn in range(rounds):
+        if turn and time.perf_counter() - start > most_seconds:
+            break
         for name, way in ways.items():
             times[name].append(_turn(way, calls[name]))
     return {name: statistics.median(found) for name, found in times.items()}

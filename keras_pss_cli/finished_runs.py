@@ -117,6 +117,15 @@ def export(
     int4: Annotated[
         bool, typer.Option("--int4", help="Quantize the embeddings to int4.")
     ] = False,
+    merge_cores: Annotated[
+        str | None,
+        typer.Option(
+            help="Multiply neighbouring cores of tensor trains and rings "
+            "beforehand, into products of at most this size for each layer, "
+            "such as 64MB. The file is larger and lookups are faster.",
+            metavar="SIZE",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Export a run's model as a SavedModel that plain TensorFlow loads.
@@ -135,5 +144,5 @@ def export(
     from keras_pss.training.finished.export import export as export_run
 
     mode = next((name for name, asked in modes.items() if asked), None)
-    export_run(run, out, mode, overwrite)
+    export_run(run, out, mode, overwrite, merge_cores or False)
     typer.echo(f"SavedModel in {out}")

@@ -96,6 +96,46 @@ int64_t pss_first_invalid(const pss_ids* ids, const int64_t* limits,
 int64_t pss_gather(const pss_ids* ids, const void* table, int64_t table_rows,
                    int64_t bytes, void* out, const pss_parallel* parallel);
 
+/* How a table of codes is packed, each code with a scale that several share:
+ * number c of row r is its code times
+ *
+ *     scales[r / group * ceil(width / block) + c / block].
+ *
+ * Codes of eight bits follow each other. A byte of codes of four bits holds one
+ * of the first half of a row, rounded up, in its lower bits and one of the
+ * second half in its upper bits, so that a row is ceil(width / 2) bytes. The
+ * definitions are in keras_pss/ops/packing.py. */
+typedef struct {
+  int64_t rows, width;  /* rows times width is below 2^62 */
+  int64_t bits;         /* 8 or 4 */
+  int64_t group, block; /* group >= 1, block in [1, width] */
+} pss_layout;
+
+/* A packed table. Its numbers have the type of its scales. */
+typedef struct {
+  pss_layout layout;
+  const int8_t* codes;
+  int64_t num_codes; /* bytes */
+  pss_float type;
+  const void* scales;
+  int64_t num_scales;
+} pss_packed;
+
+/* NULL if the layout fits the arrays, else the rule that they violate. */
+const char* pss_packed_check(const pss_packed* table);
+
+/* Unpacks, for each id, the numbers [id * count, (id + 1) * count) of the
+ * flattened table to `out`, (ids, count), with the type of the scales. Numbers
+ * that are not there are not written; returns the index of the first id with
+ * such numbers, or -1 if there is none. The table is valid. */
+int64_t pss_unpack(const pss_ids* ids, const pss_packed* table, int64_t count,
+                   void* out, const pss_parallel* parallel);
+
+/* `pss_robe_lookup` in a packed memory, whose flattened table begins with it. */
+pss_status pss_robe_lookup_packed(const pss_robe* robe, const pss_ids* ids,
+                                  const pss_packed* memory, void* out,
+                                  const pss_parallel* parallel);
+
 /* Writes the gradient of `table[ids]` to `out`, (table_rows, width): float32
  * sums of the upstream rows of equal ids, in order. Skips out-of-range ids. */
 pss_status pss_scatter(const pss_ids* ids, pss_float type,
@@ -136,6 +176,13 @@ pss_status pss_tensor_train_lookup(const pss_tensor_train* train,
                                    const pss_ids* ids,
                                    const float* const* cores, float* out,
                                    const pss_parallel* parallel);
+
+/* The same for packed cores with float32 scales, whose rows are slices: layouts
+ * of p rows of r q r' numbers. It unpacks the slices that the ids read. */
+pss_status pss_tensor_train_lookup_packed(const pss_tensor_train* train,
+                                          const pss_ids* ids,
+                                          const pss_packed* cores, float* out,
+                                          const pss_parallel* parallel);
 
 /* Writes the gradient of each core, given that of the rows. */
 pss_status pss_tensor_train_gradient(const pss_tensor_train* train,

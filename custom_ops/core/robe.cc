@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lookup.h"
+#include "packed.h"
 #include "parallel.h"
 #include "robe.h"
 #include "tile.h"
@@ -14,15 +15,31 @@
 namespace pss {
 namespace {
 
-template <int L, typename T>
-PSS_INLINE void copy(const T* from, int64_t n, T* to) {
-  std::memcpy(to, from, (L ? L : n) * sizeof(T));
-}
+// A memory of floats. It has the functions of `Packed`.
+template <typename T>
+class Memory {
+ public:
+  using Number = T;
+
+  explicit Memory(const T* numbers) : numbers_(numbers) {}
+
+  PSS_INLINE void ask_for(int64_t start, int64_t length) const {
+    pss::ask_for(numbers_ + start, length);
+  }
+
+  template <int L>
+  PSS_INLINE void read(int64_t start, int64_t n, T* to) const {
+    std::memcpy(to, numbers_ + start, (L ? L : n) * sizeof(T));
+  }
+
+ private:
+  const T* const numbers_;
+};
 
 // Copies the rows of the first n ids of a tile from the memory.
-template <int L, typename T>
-void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
-               const T* memory, T* out) {
+template <int L, typename From, typename T>
+PSS_INLINE void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
+                          const From& memory, T* out) {
   const int64_t pieces = pieces_of(robe), m = robe.memory_size;
   const int64_t d = robe.output_dim, longest = length_of(robe, 0);
   const int64_t last = length_of(robe, pieces - 1);
@@ -31,31 +48,33 @@ void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
     const uint32_t* starts = tile.starts(c);
     T* to = out + c * longest;
     for (int64_t i = 0; i < n; ++i, to += d) {
-      if (i + kAhead < n) ask_for(memory + starts[i + kAhead], length);
+      if (i + kAhead < n) memory.ask_for(starts[i + kAhead], length);
       const int64_t start = starts[i];
       if (start + length <= m) {
-        copy<L>(memory + start, length, to);
+        memory.template read<L>(start, length, to);
       } else {
-        copy<0>(memory + start, m - start, to);
-        copy<0>(memory, start + length - m, to + (m - start));
+        memory.template read<0>(start, m - start, to);
+        memory.template read<0>(0, start + length - m, to + (m - start));
       }
     }
   }
 }
 
-template <typename T>
+template <typename From, typename T>
 void copy_rows(const pss_robe& robe, const Tile& tile, int64_t n,
-               const T* memory, T* out) {
+               const From& memory, T* out) {
   with_length(even_length(robe), [&](auto length) {
     copy_rows<decltype(length)::value>(robe, tile, n, memory, out);
   });
 }
 
 // Reads the rows of a few ids at a time as float32, with their signs.
-template <typename T>
+template <typename From>
 class Rows {
  public:
-  Rows(const pss_robe& robe, const pss_ids& ids, const T* memory)
+  using T = typename From::Number;
+
+  Rows(const pss_robe& robe, const pss_ids& ids, const From& memory)
       : robe_(robe),
         ids_(ids),
         memory_(memory),
@@ -88,7 +107,7 @@ class Rows {
  private:
   const pss_robe& robe_;
   const pss_ids& ids_;
-  const T* memory_;
+  const From& memory_;
   Tile tile_;
   const int64_t most_;
   std::vector<T> copied_;
@@ -96,9 +115,9 @@ class Rows {
 };
 
 // Rows that are plain copies of the memory's elements.
-template <typename T>
-void plain_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
-                T* out, int64_t begin, int64_t end) {
+template <typename From>
+void plain_rows(const pss_robe& robe, const pss_ids& ids, const From& memory,
+                typename From::Number* out, int64_t begin, int64_t end) {
   Tile tile(robe);
   for (int64_t at = begin; at < end; at += kTile) {
     const int64_t n = std::min(kTile, end - at);
@@ -107,11 +126,12 @@ void plain_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
   }
 }
 
-template <typename T>
-void single_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
-                 T* out, int64_t begin, int64_t end) {
+template <typename From>
+void single_rows(const pss_robe& robe, const pss_ids& ids, const From& memory,
+                 typename From::Number* out, int64_t begin, int64_t end) {
+  using T = typename From::Number;
   const int64_t d = robe.output_dim;
-  Rows<T> rows(robe, ids, memory);
+  Rows<From> rows(robe, ids, memory);
   for (int64_t at = begin; at < end; at += rows.most()) {
     const int64_t n = std::min(rows.most(), end - at);
     rows.read(at, n, nullptr);
@@ -124,11 +144,12 @@ void single_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
   }
 }
 
-template <typename T>
-void pooled_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
-                 T* out, int64_t begin, int64_t end) {
+template <typename From>
+void pooled_rows(const pss_robe& robe, const pss_ids& ids, const From& memory,
+                 typename From::Number* out, int64_t begin, int64_t end) {
+  using T = typename From::Number;
   const int64_t d = robe.output_dim;
-  Rows<T> rows(robe, ids, memory);
+  Rows<From> rows(robe, ids, memory);
   std::vector<float> sum(d);
   std::vector<int32_t> of(rows.most());
   const int64_t last_id = split_of(ids, end);
@@ -153,6 +174,19 @@ void pooled_rows(const pss_robe& robe, const pss_ids& ids, const T* memory,
     }
     for (int64_t j = 0; j < d; ++j) out[r * d + j] = from_float<T>(sum[j]);
   }
+}
+
+template <typename From>
+void lookup(const pss_robe& robe, const pss_ids& ids, const From& memory,
+            void* out, const pss_parallel& parallel) {
+  const Ranges ranges(parallel, ids.rows, kTile);
+  for_items(parallel, ranges.count(), [&](int64_t i) {
+    const auto rows = ids.splits            ? pooled_rows<From>
+                      : is_plain(robe, ids) ? plain_rows<From>
+                                            : single_rows<From>;
+    rows(robe, ids, memory, static_cast<typename From::Number*>(out),
+         ranges.begin(i), ranges.end(i));
+  });
 }
 
 }  // namespace
@@ -200,16 +234,28 @@ pss_status pss_robe_lookup(const pss_robe* robe, const pss_ids* ids,
                            pss_float type, const void* memory, void* out,
                            const pss_parallel* parallel) try {
   if (pss_robe_check(robe, ids) != nullptr) return PSS_INVALID;
-  const pss::Ranges ranges(*parallel, ids->rows, pss::kTile);
-  pss::for_items(*parallel, ranges.count(), [&](int64_t i) {
-    pss::with_type(type, [&](auto number) {
-      using T = decltype(number);
-      const auto rows = ids->splits                 ? pss::pooled_rows<T>
-                        : pss::is_plain(*robe, *ids) ? pss::plain_rows<T>
-                                                     : pss::single_rows<T>;
-      rows(*robe, *ids, static_cast<const T*>(memory), static_cast<T*>(out),
-           ranges.begin(i), ranges.end(i));
-    });
+  pss::with_type(type, [&](auto number) {
+    using T = decltype(number);
+    const pss::Memory<T> numbers(static_cast<const T*>(memory));
+    pss::lookup(*robe, *ids, numbers, out, *parallel);
+  });
+  return PSS_OK;
+} catch (const std::bad_alloc&) {
+  return PSS_NO_MEMORY;
+}
+
+pss_status pss_robe_lookup_packed(const pss_robe* robe, const pss_ids* ids,
+                                  const pss_packed* memory, void* out,
+                                  const pss_parallel* parallel) try {
+  const pss_layout& layout = memory->layout;
+  if (pss_robe_check(robe, ids) != nullptr ||
+      pss_packed_check(memory) != nullptr ||
+      robe->memory_size > layout.rows * layout.width) {
+    return PSS_INVALID;
+  }
+  pss::with_type(memory->type, [&](auto number) {
+    const pss::Packed<decltype(number)> numbers(*memory);
+    pss::lookup(*robe, *ids, numbers, out, *parallel);
   });
   return PSS_OK;
 } catch (const std::bad_alloc&) {

@@ -9,6 +9,8 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_gradient_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_tensor_train_lookup_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_tensor_train_gradient_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_packed_robe_lookup_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_packed_tensor_train_lookup_cpu);
 
 #ifdef KERAS_PSS_CUDA
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cuda);

@@ -13,6 +13,7 @@ namespace keras_pss {
 namespace ffi = xla::ffi;
 using Words = ffi::Buffer<ffi::S32>;
 using Floats = ffi::Buffer<ffi::F32>;
+using Codes = ffi::Buffer<ffi::S8>;
 
 inline ffi::Error checked(pss_status status) {
   if (status == PSS_OK) return ffi::Error::Success();
@@ -36,15 +37,32 @@ inline bool id_type(ffi::DataType type, pss_int* out) {
   return false;
 }
 
+// A packed table, given the five numbers of its layout; its scales have a type
+// that the core supports.
+inline const char* read_packed(Codes codes, ffi::AnyBuffer scales,
+                               const int64_t* layout, pss_packed* table) {
+  table->layout = {layout[0], layout[1], layout[2], layout[3], layout[4]};
+  table->codes = codes.typed_data();
+  table->num_codes = codes.element_count();
+  table->scales = scales.untyped_data();
+  table->num_scales = scales.element_count();
+  if (!number_type(scales.element_type(), &table->type)) {
+    return "scales must be float32, bfloat16 or float16";
+  }
+  return pss_packed_check(table);
+}
+
 struct Request {
   pss_robe robe;
   pss_ids ids;
   pss_float type;
 
   // `rows` and `memory` have the same type; either of them can be the input.
+  // With `packed`, a number of elements, `memory` has the scales of codes.
   ffi::Error read(ffi::AnyBuffer memory, ffi::AnyBuffer rows,
                   ffi::AnyBuffer id, Words keys, Floats scales, Words splits,
-                  Floats weights, int64_t output_dim, int64_t block_size) {
+                  Floats weights, int64_t output_dim, int64_t block_size,
+                  int64_t packed = 0) {
     const char* rule = nullptr;
     if (!number_type(memory.element_type(), &type) ||
         rows.element_type() != memory.element_type()) {
@@ -58,7 +76,7 @@ struct Request {
     }
     if (rule == nullptr) {
       const int64_t tables = keys.dimensions()[0];
-      robe.memory_size = memory.element_count();
+      robe.memory_size = packed ? packed : memory.element_count();
       robe.output_dim = output_dim;
       robe.block_size = block_size;
       robe.num_tables = tables;

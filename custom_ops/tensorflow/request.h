@@ -41,18 +41,41 @@ inline absl::Status check_rows(const tensorflow::Tensor& values,
       index.shape().DebugString());
 }
 
-// The tables and ids in the inputs 1 to 5 of both operations.
+// A packed table, given the five numbers of its layout.
+inline absl::Status packed_of(const tensorflow::Tensor& codes,
+                              const tensorflow::Tensor& scales,
+                              const int64_t* layout, pss_packed* table) {
+  const auto type = scales.dtype();
+  table->layout = {layout[0], layout[1], layout[2], layout[3], layout[4]};
+  table->codes = static_cast<const int8_t*>(codes.data());
+  table->num_codes = codes.NumElements();
+  table->type = type == tensorflow::DT_FLOAT      ? PSS_FLOAT32
+                : type == tensorflow::DT_BFLOAT16 ? PSS_BFLOAT16
+                                                  : PSS_FLOAT16;
+  table->scales = scales.data();
+  table->num_scales = scales.NumElements();
+  const char* rule = pss_packed_check(table);
+  if (rule == nullptr) return absl::OkStatus();
+  return tensorflow::errors::InvalidArgument(
+      "Packed table: ", rule, ". Received: codes of shape ",
+      codes.shape().DebugString(), ", scales of shape ",
+      scales.shape().DebugString(), ", layout of ", layout[0], " rows of ",
+      layout[1], " numbers, ", layout[2], " bits, group ", layout[3],
+      ", block ", layout[4]);
+}
+
+// The tables and ids in five inputs of the operations, from `first` on.
 class RobeRequest {
  public:
   absl::Status read(tensorflow::OpKernelContext* context, int64_t memory_size,
-                    int64_t output_dim, int64_t block_size) {
-    const tensorflow::Tensor& ids = context->input(1);
-    const tensorflow::Tensor& keys = context->input(2);
-    const tensorflow::Tensor& scales = context->input(3);
-    const tensorflow::Tensor& splits = context->input(4);
-    const tensorflow::Tensor& weights = context->input(5);
-    for (int i = 1; i < 6; ++i) {
-      const int rank = i == 2 ? 3 : 1;
+                    int64_t output_dim, int64_t block_size, int first = 1) {
+    const tensorflow::Tensor& ids = context->input(first);
+    const tensorflow::Tensor& keys = context->input(first + 1);
+    const tensorflow::Tensor& scales = context->input(first + 2);
+    const tensorflow::Tensor& splits = context->input(first + 3);
+    const tensorflow::Tensor& weights = context->input(first + 4);
+    for (int i = first; i < first + 5; ++i) {
+      const int rank = i == first + 1 ? 3 : 1;
       if (context->input(i).dims() != rank) {
         return tensorflow::errors::InvalidArgument(
             "Input ", i, " must have ", rank, " axes. Received: shape ",

@@ -2,29 +2,12 @@
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/shapes.h"
 
 namespace keras_pss {
 namespace {
 
 using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
-// The output has one row per bag, or one per id without splits.
-absl::Status rows_shape(InferenceContext* c, int ids, int splits,
-                        tensorflow::shape_inference::DimensionHandle* rows) {
-  ShapeHandle id_shape, split_shape;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(ids), 1, &id_shape));
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(splits), 1, &split_shape));
-  const auto size = c->Dim(split_shape, 0);
-  if (!c->ValueKnown(size)) {
-    *rows = c->UnknownDim();
-  } else if (c->Value(size) == 0) {
-    *rows = c->Dim(id_shape, 0);
-  } else {
-    TF_RETURN_IF_ERROR(c->Subtract(size, 1, rows));
-  }
-  return absl::OkStatus();
-}
 
 REGISTER_OP("KerasPss>RobeLookup")
     .Input("memory: T")

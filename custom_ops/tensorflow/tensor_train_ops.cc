@@ -8,12 +8,12 @@
 #include "tensorflow/names.h"
 #include "tensorflow/parallel.h"
 #include "tensorflow/request.h"
+#include "tensorflow/shapes.h"
 
 namespace keras_pss {
 namespace {
 
 using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("KerasPss>TensorTrainLookup")
     .Input("ids: Tid")
@@ -22,16 +22,7 @@ REGISTER_OP("KerasPss>TensorTrainLookup")
     .Attr("Tid: {int32, int64}")
     .Attr("num_cores: int >= 2")
     .Attr("shapes: list(int)")
-    .SetShapeFn([](InferenceContext* c) {
-      ShapeHandle ids;
-      std::vector<int64_t> shapes;
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 1, &ids));
-      TF_RETURN_IF_ERROR(c->GetAttr("shapes", &shapes));
-      int64_t columns = 1;
-      for (size_t j = 2; j < shapes.size(); j += 4) columns *= shapes[j];
-      c->set_output(0, c->Matrix(c->Dim(ids, 0), columns));
-      return absl::OkStatus();
-    })
+    .SetShapeFn([](InferenceContext* c) { return train_shape(c); })
     .Doc(R"doc(
 Rows of a table in the format of a tensor train or tensor ring.
 

@@ -27,6 +27,12 @@ XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
                          "keras_pss_tensor_train_gradient", "Host",
                          keras_pss_tensor_train_gradient_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
+                         "keras_pss_packed_robe_lookup", "Host",
+                         keras_pss_packed_robe_lookup_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
+                         "keras_pss_packed_tensor_train_lookup", "Host",
+                         keras_pss_packed_tensor_train_lookup_cpu);
 
 namespace keras_pss {
 namespace {
@@ -101,12 +107,46 @@ class RobeGradient : public Robe {
   int64_t memory_size_;
 };
 
+std::string array(const std::vector<int64_t>& numbers) {
+  return absl::StrCat("array<i64: ", absl::StrJoin(numbers, ", "), ">");
+}
+
+class PackedRobeLookup : public XlaOpKernel {
+ public:
+  explicit PackedRobeLookup(OpKernelConstruction* context)
+      : XlaOpKernel(context) {
+    std::vector<int64_t> layout;
+    int64_t memory_size, block_size;
+    OP_REQUIRES_OK(context, context->GetAttr("layout", &layout));
+    OP_REQUIRES_OK(context, context->GetAttr("memory_size", &memory_size));
+    OP_REQUIRES_OK(context, context->GetAttr("output_dim", &output_dim_));
+    OP_REQUIRES_OK(context, context->GetAttr("block_size", &block_size));
+    attributes_ = absl::StrCat(
+        "{layout = ", array(layout), ", memory_size = ", memory_size,
+        " : i64, output_dim = ", output_dim_,
+        " : i64, block_size = ", block_size, " : i64}");
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    const int64_t splits = context->InputShape(5).num_elements();
+    const int64_t rows =
+        splits ? splits - 1 : context->InputShape(2).num_elements();
+    const xla::Shape out = xla::ShapeUtil::MakeShape(
+        context->input_xla_type(1), {rows, output_dim_});
+    context->SetOutput(0, called(context, "keras_pss_packed_robe_lookup", out,
+                                 attributes_));
+  }
+
+ private:
+  int64_t output_dim_;
+  std::string attributes_;
+};
+
 class TensorTrain : public XlaOpKernel {
  public:
   explicit TensorTrain(OpKernelConstruction* context) : XlaOpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("shapes", &shapes_));
-    attributes_ = absl::StrCat("{shapes = array<i64: ",
-                               absl::StrJoin(shapes_, ", "), ">}");
+    attributes_ = absl::StrCat("{shapes = ", array(shapes_), "}");
   }
 
  protected:
@@ -119,12 +159,31 @@ class TensorTrainLookup : public TensorTrain {
   using TensorTrain::TensorTrain;
 
   void Compile(XlaOpKernelContext* context) override {
+    lookup(context, "keras_pss_tensor_train_lookup");
+  }
+
+ protected:
+  void lookup(XlaOpKernelContext* context, const std::string& target) {
     int64_t columns = 1;
     for (size_t j = 2; j < shapes_.size(); j += 4) columns *= shapes_[j];
     const xla::Shape out = xla::ShapeUtil::MakeShape(
         xla::F32, {context->InputShape(0).num_elements(), columns});
-    context->SetOutput(0, called(context, "keras_pss_tensor_train_lookup", out,
-                                 attributes_));
+    context->SetOutput(0, called(context, target, out, attributes_));
+  }
+};
+
+class PackedTensorTrainLookup : public TensorTrainLookup {
+ public:
+  explicit PackedTensorTrainLookup(OpKernelConstruction* context)
+      : TensorTrainLookup(context) {
+    std::vector<int64_t> layout;
+    OP_REQUIRES_OK(context, context->GetAttr("layout", &layout));
+    attributes_ = absl::StrCat("{layout = ", array(layout),
+                               ", shapes = ", array(shapes_), "}");
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    lookup(context, "keras_pss_packed_tensor_train_lookup");
   }
 };
 
@@ -157,6 +216,8 @@ REGISTER(RobeLookup);
 REGISTER(RobeGradient);
 REGISTER(TensorTrainLookup);
 REGISTER(TensorTrainGradient);
+REGISTER(PackedRobeLookup);
+REGISTER(PackedTensorTrainLookup);
 #undef REGISTER
 
 }  // namespace

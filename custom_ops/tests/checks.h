@@ -54,6 +54,9 @@ bool same_bits(const std::vector<T>& x, const std::vector<T>& y) {
   return bytes == 0 || std::memcmp(x.data(), y.data(), bytes) == 0;
 }
 
+// Packed tables against floats; see packed_test.cc.
+void test_packed();
+
 // Tensor trains against sums in double precision; see tensor_train_test.cc.
 void test_tensor_trains();
 

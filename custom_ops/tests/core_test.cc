@@ -483,6 +483,7 @@ int main() {
   test_nonsense();
   test_rows();
   test_columns();
+  pss::test_packed();
   pss::test_tensor_trains();
   if (failures) {
     std::fprintf(stderr, "%d checks failed\n", failures);

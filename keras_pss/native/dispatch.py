@@ -9,6 +9,7 @@ from typing import Any
 from keras import backend
 
 from keras_pss.native import library, switch, tracing
+from keras_pss.native.packed_table import PackedTable
 
 FLOATS = ("float32", "bfloat16", "float16")
 INTEGERS = ("int32", "int64")
@@ -51,6 +52,27 @@ def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
     if found is None or found.on_gpu():
         return None
     return found if all(_known(core, ids) for core in cores) else None
+
+
+def packed_kernels(tables: Sequence[PackedTable], ids: Any) -> Any:
+    """The kernels if they support lookups in packed tables, or None.
+
+    It covers `packed_robe_lookup` and `packed_tensor_train_lookup`, of which
+    there are none for GPUs and for tables that devices share.
+    """
+    arrays = [array for table in tables for array in (table.codes, table.scale)]
+    found = kernels(*arrays, ids)
+    if found is None or found.on_gpu():
+        return None
+    return found if all(_known(t, ids) for t in tables) else None
+
+
+def unpack_kernels(table: PackedTable, index: Any) -> Any:
+    """The kernels if `unpack_rows` is the fastest choice, or None.
+
+    XLA gathers and unpacks in one pass by itself.
+    """
+    return None if compiled_by_xla() else packed_kernels([table], index)
 
 
 def table_kernels(values: Any, ids: Any) -> Any:

@@ -20,12 +20,18 @@ from jax.sharding import PartitionSpec as P
 from keras import distribution
 
 from keras_pss.native import switch
+from keras_pss.native.packed_table import PackedTable
 
 Tensor = Any
 Shapes = tuple[tuple[int, int, int, int], ...]
 
 _CALLS = ("robe_lookup", "robe_gradient")
-_CPU_CALLS = ("tensor_train_lookup", "tensor_train_gradient")
+_CPU_CALLS = (
+    "tensor_train_lookup",
+    "tensor_train_gradient",
+    "packed_robe_lookup",
+    "packed_tensor_train_lookup",
+)
 _platforms: set[str] = set()
 
 
@@ -142,6 +148,67 @@ def tensor_train_lookup(
 ) -> Tensor:
     """Rows of a tensor train; see `tensorflow_kernels.tensor_train_lookup`."""
     return _tensor_train(tuple(shapes), ids, *cores)
+
+
+def packed_robe_lookup(
+    memory: PackedTable,
+    ids: Tensor,
+    keys: np.ndarray,
+    scales: Sequence[float],
+    splits: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    memory_size: int,
+    output_dim: int,
+    block_size: int,
+) -> Tensor:
+    """See `tensorflow_kernels.packed_robe_lookup`; without a gradient."""
+    codes, scale = _arrays(memory)
+    none = jnp.zeros(0, jnp.int32)
+    rows = ids.size if splits is None else splits.size - 1
+    return jax.ffi.ffi_call(
+        "keras_pss_packed_robe_lookup",
+        jax.ShapeDtypeStruct((rows, output_dim), scale.dtype),
+        vmap_method="sequential",
+    )(
+        codes,
+        scale,
+        ids,
+        jnp.asarray(keys),
+        jnp.asarray(np.asarray(scales, np.float32)),
+        none if splits is None else splits,
+        none.astype("float32") if weights is None else weights,
+        layout=np.array(memory.layout, np.int64),
+        memory_size=np.int64(memory_size),
+        **_attributes(output_dim, block_size),
+    )
+
+
+def packed_tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[PackedTable],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """See `tensorflow_kernels.packed_tensor_train_lookup`."""
+    codes, scales = zip(*map(_arrays, cores), strict=True)
+    columns = math.prod(width for _, _, width, _ in shapes)
+    return jax.ffi.ffi_call(
+        "keras_pss_packed_tensor_train_lookup",
+        jax.ShapeDtypeStruct((ids.size, columns), "float32"),
+        vmap_method="sequential",
+    )(
+        ids,
+        *codes,
+        *(scale.astype("float32") for scale in scales),
+        layout=np.array([core.layout for core in cores], np.int64).ravel(),
+        shapes=np.array(shapes, np.int64).ravel(),
+    )
+
+
+def _arrays(table: PackedTable) -> tuple[Tensor, Tensor]:
+    """Codes and scales, which are not trained."""
+    codes, scale = (jnp.asarray(x) for x in (table.codes, table.scale))
+    return codes, jax.lax.stop_gradient(scale)
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:

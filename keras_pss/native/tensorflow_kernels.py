@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pss.native import switch, tracing
+from keras_pss.native.packed_table import PackedTable
 
 Tensor = Any
 
@@ -106,6 +107,57 @@ def tensor_train_lookup(
     )
 
 
+def packed_robe_lookup(
+    memory: PackedTable,
+    ids: Tensor,
+    keys: np.ndarray,
+    scales: Sequence[float],
+    splits: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    memory_size: int,
+    output_dim: int,
+    block_size: int,
+) -> Tensor:
+    """`robe_lookup` in a packed memory of `memory_size` numbers."""
+    none = np.zeros(0, np.int32)
+    return _library.keras_pss_packed_robe_lookup(
+        memory.codes,
+        memory.scale,
+        ids,
+        keys,
+        np.asarray(scales, np.float32),
+        none if splits is None else splits,
+        none.astype(np.float32) if weights is None else weights,
+        layout=memory.layout,
+        memory_size=memory_size,
+        output_dim=output_dim,
+        block_size=block_size,
+    )
+
+
+def packed_tensor_train_lookup(
+    ids: Tensor,
+    cores: Sequence[PackedTable],
+    shapes: Sequence[tuple[int, int, int, int]],
+) -> Tensor:
+    """`tensor_train_lookup` with packed cores, float32 `(n, prod(q))`."""
+    return _library.keras_pss_packed_tensor_train_lookup(
+        ids,
+        [core.codes for core in cores],
+        [tf.cast(core.scale, tf.float32) for core in cores],
+        layout=[number for core in cores for number in core.layout],
+        shapes=[size for shape in shapes for size in shape],
+    )
+
+
+def unpack_rows(table: PackedTable, index: Tensor, width: int) -> Tensor:
+    """Rows of `width` consecutive numbers of a packed table, `(n, width)`."""
+    return _library.keras_pss_unpack_rows(
+        table.codes, table.scale, index, layout=table.layout, width=width
+    )
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` for `(n,)` indices in range, with a dense gradient."""
     return _library.keras_pss_gather_rows(table, index)
@@ -159,13 +211,10 @@ def _robe_lookup_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
     )
     by_weight = None
     if weights.shape.num_elements() != 0:
-        # d/dw_i Σ_j w_j E[x_j] · u = E[x_i] · u
         rows = _library.keras_pss_robe_lookup(
             memory, ids, keys, scales, splits[:0], weights[:0], **sizes
         )
-        if splits.shape.num_elements() != 0:
-            upstream = tf.gather(upstream, _rows_of_ids(splits, tf.size(ids)))
-        by_weight = tf.reduce_sum(tf.cast(rows * upstream, tf.float32), axis=1)
+        by_weight = _gradient_by_weight(rows, upstream, splits, ids)
     return [
         tf.reshape(gradient, tf.shape(memory)),
         *[None] * 4,
@@ -182,6 +231,34 @@ def _robe_gradient_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
         block_size=op.get_attr("block_size"),
     )
     return [rows, *[None] * 5]
+
+
+@tf.RegisterGradient("KerasPss>PackedRobeLookup")
+def _packed_robe_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    # Packed tables are not trained, but the weights of bags may be.
+    *memory, ids, keys, scales, splits, weights = op.inputs
+    by_weight = None
+    if weights.shape.num_elements() != 0:
+        names = "layout", "memory_size", "output_dim", "block_size"
+        rows = _library.keras_pss_packed_robe_lookup(
+            *memory, ids, keys, scales, splits[:0], weights[:0],
+            **{name: op.get_attr(name) for name in names},
+        )  # fmt: skip
+        by_weight = _gradient_by_weight(rows, upstream, splits, ids)
+    return [*[None] * 6, by_weight]
+
+
+tf.no_gradient("KerasPss>PackedTensorTrainLookup")
+tf.no_gradient("KerasPss>UnpackRows")
+
+
+def _gradient_by_weight(
+    rows: Tensor, upstream: Tensor, splits: Tensor, ids: Tensor
+) -> Tensor:
+    """d/dw_i Σ_j w_j E[x_j] · u = E[x_i] · u, float32 `(n,)`."""
+    if splits.shape.num_elements() != 0:
+        upstream = tf.gather(upstream, _rows_of_ids(splits, tf.size(ids)))
+    return tf.reduce_sum(tf.cast(rows * upstream, tf.float32), axis=1)
 
 
 @tf.RegisterGradient("KerasPss>TensorTrainLookup")

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from keras import backend, ops
 
+from keras_pss.native.dispatch import compiled_by_xla
 from keras_pss.ops.hash_families import pss1, universal
+from keras_pss.ops.take import take
 
 Tensor = Any
 FAMILIES = ("pss1", "universal")
@@ -160,6 +162,8 @@ def _reduce(x: Tensor, size: int) -> Tensor:
 
 def _reduced(x: Tensor, size: npt.NDArray[np.int64]) -> Tensor:
     """`_reduce` for sizes that broadcast with the words."""
+    if not compiled_by_xla():
+        return _reduced_wide(x, size)
     size1 = (size + 32768) >> 16
     size0 = size - (size1 << 16)
     # The products by 2^31 have up to 62 bits.
@@ -175,6 +179,18 @@ def _reduced(x: Tensor, size: npt.NDArray[np.int64]) -> Tensor:
     low = x - high * 65536 - 32768
     carry = _shifted(low * size0 + k0, 16) + high * size0 + low * size1 + k1
     return high * size1 + _shifted(carry, 16) + k2
+
+
+def _reduced_wide(x: Tensor, size: npt.NDArray[np.int64]) -> Tensor:
+    """`_reduced` by products of 64 bits: a third of the operations.
+
+    XLA computes all operations of a hash in one pass, and JAX and PyTorch may
+    have no such integers or are slower with them.
+    """
+    import tensorflow as tf
+
+    wide = (tf.cast(x, tf.int64) + 2**31) * size
+    return tf.cast(tf.bitwise.right_shift(wide, 32), tf.int32)
 
 
 def _universal_mod_prime(
@@ -196,7 +212,7 @@ def _universal_mod_prime(
     for k in range(len(products)):
         byte = _shifted(words[k // 4], 8 * (k % 4))
         byte = byte - _shifted(byte, 8) * 256
-        term = ops.take(_constant(products[k]), byte, axis=0)
+        term = take(_constant(products[k]), byte)
         total = term if total is None else _add_mod_prime(total, term)
     total = ops.expand_dims(total, -1)
     result = _add_mod_prime(total, _constant(constant))
@@ -206,4 +222,5 @@ def _universal_mod_prime(
 def _add_mod_prime(a: Tensor, b: Tensor) -> Tensor:
     """(a + b) mod P for a, b in [0, P), without overflowing int32."""
     difference = a - (universal.PRIME - b)
-    return ops.where(difference < 0, difference + universal.PRIME, difference)
+    below = ops.right_shift(difference, 31)  # -1 below 0, else 0
+    return difference + ops.bitwise_and(below, universal.PRIME)

@@ -14,6 +14,7 @@ from keras import backend, ops
 
 from keras_pss.native import tracing
 from keras_pss.ops.sketches import replicas
+from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -54,7 +55,7 @@ def find(sorted_ids: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         list, its position is valid but that of another entry.
     """
     place = ops.minimum(count_below(sorted_ids, ids), sorted_ids.shape[0] - 1)
-    return place, ops.equal(ops.take(sorted_ids, place, axis=0), ids)
+    return place, ops.equal(take(sorted_ids, place), ids)
 
 
 def find_wide(
@@ -72,7 +73,7 @@ def find_wide(
     size = sorted_ids[0].shape[0]
 
     def smaller(entry: Tensor) -> Tensor:
-        own_low, own_high = (ops.take(x, entry, axis=0) for x in sorted_ids)
+        own_low, own_high = (take(x, entry) for x in sorted_ids)
         return ops.logical_or(
             own_high < high,
             ops.logical_and(
@@ -82,7 +83,7 @@ def find_wide(
 
     place = ops.minimum(_search(smaller, size, low), size - 1)
     found = (
-        ops.equal(ops.take(x, place, axis=0), word)
+        ops.equal(take(x, place), word)
         for x, word in zip(sorted_ids, ids, strict=True)
     )
     hit = ops.logical_and(*found)
@@ -104,9 +105,7 @@ def count_below(sorted_ids: Tensor, ids: Tensor) -> Tensor:
 
 def _binary_search(sorted_ids: Tensor, ids: Tensor) -> Tensor:
     size = sorted_ids.shape[0]
-    return _search(
-        lambda entry: ops.take(sorted_ids, entry, axis=0) < ids, size, ids
-    )
+    return _search(lambda entry: take(sorted_ids, entry) < ids, size, ids)
 
 
 def _search(

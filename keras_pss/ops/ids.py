@@ -269,6 +269,22 @@ def _message(
     )
 
 
+def nan_where_invalid(rows: Tensor, valid: Tensor) -> Tensor:
+    """Rows of shape `valid.shape + (k,)`, with NaN where not valid."""
+
+    def replaced() -> Tensor:
+        return ops.where(ops.expand_dims(valid, -1), rows, np.nan)
+
+    if backend.backend() != "tensorflow" or not tracing.exporting(rows):
+        return replaced()
+    import tensorflow as tf
+
+    # A server raises the error of `asserted` before; only an XLA program that
+    # contains the exported graph cannot, and reads the rows here. To replace
+    # none of them takes as long as a cheap lookup.
+    return tf.cond(tf.reduce_all(valid), lambda: rows, replaced)
+
+
 def asserted(ids: Tensor, given: Tensor, valid: Tensor, message: str) -> Tensor:
     """The ids with a control dependency on an assertion that `valid` holds."""
     import tensorflow as tf

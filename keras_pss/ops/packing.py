@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
+from keras_pss.native.packed_table import Layout
 from keras_pss.ops import rounding
+from keras_pss.ops.take import take
 
 Tensor = Any
 # Variables or arrays of a packed table by suffix: "table", "scale".
@@ -44,6 +46,9 @@ class Packing(Protocol):
 
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Packed arrays of a float table, by suffix."""
+
+    def layout(self, held: Held, width: int) -> Layout | None:
+        """The layout of integer codes, for kernels; None for floats."""
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         """Float rows of shape `index.shape + (width,)`."""
@@ -90,16 +95,22 @@ class Int8:
             codes[begin : begin + len(part)] = np.rint(part / repeated)
         return {"table": codes, "scale": scales}
 
+    def layout(self, held: Held, width: int) -> Layout:
+        rows = held["table"].shape[0]
+        return Layout(rows, width, 8, rows_of_a_scale(width), width)
+
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
+        index = ops.convert_to_tensor(index)
         group = rows_of_a_scale(width)
-        scale = ops.take(held["scale"], index // group, axis=0)
-        packed = ops.take(held["table"], index, axis=0)
+        scale = take(held["scale"], _over(index, group))
+        packed = take(held["table"], index)
         return ops.cast(packed, scale.dtype) * ops.expand_dims(scale, -1)
 
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
+        index = ops.convert_to_tensor(index)
         numbers = rows_of_a_scale(width) * width
-        scale = ops.take(held["scale"], index // numbers, axis=0)
-        packed = ops.take(ops.reshape(held["table"], (-1,)), index, axis=0)
+        scale = take(held["scale"], _over(index, numbers))
+        packed = take(ops.reshape(held["table"], (-1,)), index)
         return ops.cast(packed, scale.dtype) * scale
 
     def whole(self, held: Held, width: int) -> Tensor:
@@ -187,13 +198,17 @@ class Int4:
             codes[begin : begin + len(part)] = rounding.paired(found)
         return {"table": codes, "scale": scales}
 
+    def layout(self, held: Held, width: int) -> Layout:
+        rows, width = held["table"].shape[0], self._row_width(width)
+        return Layout(rows, width, 4, self._group(width), self._block(width))
+
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._row_width(width) != width:
             return ops.expand_dims(self.elements(held, width, index), -1)
         index = ops.convert_to_tensor(index)
         group, block = self._group(width), self._block(width)
-        scale = ops.take(_value(held["scale"]), _over(index, group), axis=0)
-        packed = ops.take(_value(held["table"]), index, axis=0)
+        scale = take(_value(held["scale"]), _over(index, group))
+        packed = take(_value(held["table"]), index)
         codes = ops.cast(rounding.unpaired(packed, width), scale.dtype)
         return codes * _of_numbers(scale, block, width)
 
@@ -205,10 +220,10 @@ class Int4:
         column = index - row * width
         blocks, half = -(-width // block), rounding.paired_width(width)
         place = _over(row, group) * blocks + _over(column, block)
-        scale = ops.take(ops.reshape(held["scale"], (-1,)), place, axis=0)
+        scale = take(ops.reshape(held["scale"], (-1,)), place)
         upper = column >= half
         place = row * half + ops.where(upper, column - half, column)
-        both = ops.take(ops.reshape(held["table"], (-1,)), place, axis=0)
+        both = take(ops.reshape(held["table"], (-1,)), place)
         codes = rounding.half_byte(both, upper)
         return ops.cast(codes, scale.dtype) * scale
 
@@ -235,6 +250,11 @@ class OwnGrid:
 
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
         return rounding.pack(values, self.storage)
+
+    def layout(self, held: Held, width: int) -> Layout | None:
+        bits = {"float16": 0, "int8": 8, "int4": 4}[self.storage]
+        rows = held["table"].shape[0]
+        return Layout(rows, width, bits, 1, width) if bits else None
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         return rounding.unpack_rows(

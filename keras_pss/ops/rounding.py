@@ -25,6 +25,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.ops import hashing
+from keras_pss.ops.take import take
 
 Tensor = Any
 STORAGES = ("float16", "int8", "int4")  # widest first
@@ -248,10 +249,10 @@ def unpack_rows(
         Tensor of shape `index.shape + (width,)`.
     """
     # `.value`, or TensorFlow would read the whole variable.
-    packed = ops.take(table.value, index, axis=0)
+    packed = take(table.value, index)
     if storage == "float16":
         return ops.cast(packed, "float32")
     if storage == "int4":
         packed = unpaired(packed, width)
-    scale = ops.expand_dims(ops.take(scale.value, index, axis=0), -1)
+    scale = ops.expand_dims(take(scale.value, index), -1)
     return ops.cast(packed, "float32") * scale

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_pss.files import complete_folder
-from keras_pss.layers.base.tables import TableLayer
-from keras_pss.layers.base.walk import every, outermost
 from keras_pss.serving.endpoints import PROBABILITY, endpoints
+from keras_pss.serving.merged_cores import merged_cores
 
 if TYPE_CHECKING:
     from keras_pss.data.storage.log_encoding import LogEncoding
@@ -32,6 +31,7 @@ def export_saved_model(
     overwrite: bool = False,
     raw: "keras.Model | LogEncoding | None" = None,
     output_name: str = PROBABILITY,
+    merge_cores: bool | str | int = False,
 ) -> Path:
     """Writes a SavedModel with named signatures.
 
@@ -76,6 +76,11 @@ def export_saved_model(
             `serve_raw`.
         output_name: Name of the only output, if its shape is (batch, 1).
             Default: `"probability"`.
+        merge_cores: Whether to multiply neighbouring cores of tensor trains
+            and rings beforehand, which makes the file larger and lookups
+            cheaper: the largest size of the products of each layer, as bytes
+            (`"64MB"`) or a number of parameters; True is `"64MB"`. Default:
+            False.
 
     Returns:
         The path of the folder.
@@ -84,7 +89,7 @@ def export_saved_model(
         ValueError: If the folder already exists, if it holds something other
             than a SavedModel, or if Keras does not run on TensorFlow. Also if
             `raw` does not give the inputs of the model, or `preprocessing`
-            raises one.
+            raises one; and if `merge_cores` finds nothing to merge.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -99,9 +104,12 @@ def export_saved_model(
         from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
         scorer = RawScorer(model, raw)
-    with complete_folder(
-        path, overwrite, "a SavedModel", _is_saved_model, "path"
-    ) as folder:
+    with (
+        merged_cores(model, merge_cores),
+        complete_folder(
+            path, overwrite, "a SavedModel", _is_saved_model, "path"
+        ) as folder,
+    ):
         _write(model, scorer, output_name, folder)
     return path
 
@@ -122,10 +130,10 @@ def _write(
         # hot rows stay.
         model.export(path, format="tf_saved_model", verbose=False)
         return
+    # The archive holds the variables that its functions read, and no others.
+    # With `track`, Keras 3.15 writes each of them twice, and a server loads
+    # both.
     archive = keras.export.ExportArchive()
-    # The archive also tracks the variables that its functions read.
-    for part in outermost(model, lambda layer: not _only_trains(layer)):
-        archive.track(part)
     if scorer is not None:
         # One by one: a whole model's call would be traced once more.
         for layer in scorer.preprocessing.layers:
@@ -133,12 +141,3 @@ def _write(
     for name, function in endpoints(model, scorer, output_name).items():
         archive.add_endpoint(name, function)
     archive.write_out(path, verbose=False)
-
-
-def _only_trains(layer: keras.layers.Layer) -> bool:
-    """Whether a layer has tables that only training steps read."""
-    return any(
-        table.training
-        for part in every(layer, TableLayer)
-        for table in part.tables().values()
-    )

@@ -30,6 +30,9 @@ def calls(monkeypatch):
         "robe_lookup",
         "tensor_train_lookup",
         "gather_rows",
+        "packed_robe_lookup",
+        "packed_tensor_train_lookup",
+        "unpack_rows",
         "sum_equal",
         "check_ids",
     ):

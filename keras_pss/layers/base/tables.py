@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from keras import constraints, initializers, ops, regularizers
 
 from keras_pss import keras_internals
@@ -29,7 +28,9 @@ from keras_pss.layers.base.packable import (
 from keras_pss.layers.initial_values.stored import zeros_if_refused
 from keras_pss.ops import gather, sparse_gradient
 from keras_pss.ops.dtypes import itemsize
+from keras_pss.ops.ids import nan_where_invalid
 from keras_pss.ops.packing import Int4, Int8, Packing
+from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -298,7 +299,7 @@ class TableLayer(Packable, keras.layers.Layer):
         if self.quantization_mode is None:
             return gather.rows(table, index, self._sparse(table))
         how, width = self._read_as(name)
-        return how.rows(self._held(name), width, index)
+        return gather.packed_rows(how, self._held(name), width, index)
 
     def gather_elements(self, name: str, index: Tensor) -> Tensor:
         """Float elements of the flattened table `name`, of `index.shape`."""
@@ -306,7 +307,7 @@ class TableLayer(Packable, keras.layers.Layer):
         if self.quantization_mode is None:
             return gather.elements(table, index, self._sparse(table))
         how, width = self._read_as(name)
-        return how.elements(self._held(name), width, index)
+        return gather.packed_elements(how, self._held(name), width, index)
 
     def _read_as(self, name: str) -> tuple[Packing, int]:
         """The packing of a table, and its width before it was packed."""
@@ -320,20 +321,22 @@ class TableLayer(Packable, keras.layers.Layer):
             for suffix in ("table", "scale")
         }
 
-    def dense_table(self, name: str) -> Any:
+    def kernel_table(self, name: str) -> Any:
         """Table `name` if kernels may read it, else None.
 
-        Kernels read neither packed tables nor tables with sparse gradients.
+        They read the variable of a table with a dense gradient, and packed
+        tables of integers, as a `PackedTable`.
         """
+        if self.quantization_mode is not None:
+            how, width = self._read_as(name)
+            return gather.packed_table(how, self._held(name), width)
         table = getattr(self, f"{name}_table", None)
-        if self.quantization_mode is not None or self._sparse(table):
-            return None
-        return table
+        return None if self._sparse(table) else table
 
     def gather_index(self, name: str, index: Tensor) -> Tensor:
         """Int32 rows of index table `name`, `index.shape + (width,)`."""
         table = getattr(self, f"{name}_table")
-        return ops.cast(ops.take(table, index, axis=0), "int32")
+        return ops.cast(take(table, index), "int32")
 
     def whole_table(self, name: str) -> Tensor:
         """The whole table `name` as floats."""
@@ -424,6 +427,4 @@ class TableLayer(Packable, keras.layers.Layer):
 def cast_rows(rows: Tensor, valid: Tensor | None, dtype: str) -> Tensor:
     """Casts rows to a dtype, with NaN in the rows of out-of-range ids."""
     rows = ops.cast(rows, dtype)
-    if valid is None:
-        return rows
-    return ops.where(ops.expand_dims(valid, -1), rows, np.nan)
+    return rows if valid is None else nan_where_invalid(rows, valid)

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -13,7 +16,8 @@ from keras_pss.layers.base.checks import one_of
 from keras_pss.layers.base.compressed_embedding import CompressedEmbedding
 from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
-from keras_pss.ops.methods import tensor_train
+from keras_pss.ops import gather
+from keras_pss.ops.methods import merged_cores, tensor_train
 
 Tensor = Any
 
@@ -25,12 +29,38 @@ ROWS_OF_AN_ID = 4
 CORE_INITIALIZERS = ("uniform", "sampled_gaussian")
 
 
+@dataclass(frozen=True)
+class MergedCores:
+    """Cores some of which are products of a layer's cores.
+
+    Keras does not see the variables, which belong to an export alone.
+
+    Attributes:
+        cores: Variables of shapes `(p, r q r')`.
+        shapes: The shapes `(p, r, q, r')`.
+    """
+
+    cores: list[Any]
+    shapes: list[core_shapes.Core]
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """Rows of ids, `(n, prod(q))`."""
+        return tensor_train.rows(
+            self.shapes,
+            ids,
+            self.cores,
+            lambda k, digits: gather.rows(self.cores[k], digits),
+        )
+
+
 class CoreEmbedding(CompressedEmbedding):
     """Base of the layers whose rows are products of slices of cores."""
 
     sized_by = "rank"
     # Whether the last core is connected to the first.
     ring = False
+    # What lookups read in an export instead of the cores, or None.
+    _merged: "MergedCores | None" = None
 
     def _set_cores(
         self,
@@ -152,18 +182,69 @@ class CoreEmbedding(CompressedEmbedding):
         if self._is_small_for(ids.shape[0]):
             return False
         # A kernel does so by itself.
-        cores = [self.dense_table(f"core{k}") for k in range(self.num_cores)]
+        cores = [self.kernel_table(name) for name in self._names()]
         return tensor_train.kernels(self._cores, ids, cores) is None
 
+    def _names(self) -> list[str]:
+        return [f"core{k}" for k in range(self.num_cores)]
+
+    def merge_cores(self, most: int) -> bool:
+        """Lets lookups read products of cores, until `split_cores`.
+
+        The layer must be built and not quantized. It is neither trained nor
+        saved meanwhile.
+
+        Args:
+            most: Integer, the largest number of parameters of the products.
+
+        Returns:
+            Whether products within that size make lookups cheaper. Otherwise
+            nothing changes.
+        """
+        split = merged_cores.best_split(self._cores, most)
+        if not split.size:
+            return False
+        own = [getattr(self, f"{name}_table") for name in self._names()]
+        products = merged_cores.merged(
+            [ops.convert_to_numpy(ops.cast(c, "float32")) for c in own],
+            self._cores,
+            split,
+        )
+        cores, shapes = [], []
+        for product, (begin, end) in zip(
+            products, pairwise(split.ends), strict=True
+        ):
+            shapes.append(merged_cores.merged_shape(self._cores[begin:end]))
+            if end - begin == 1:
+                cores.append(own[begin])
+                continue
+            cores.append(
+                keras.Variable(
+                    product,
+                    trainable=False,
+                    dtype=self.variable_dtype,
+                    autocast=False,
+                    name=f"cores{begin}_to_{end - 1}_table",
+                )
+            )
+        self._merged = MergedCores(cores, shapes)
+        return True
+
+    def split_cores(self) -> None:
+        """Undoes `merge_cores`."""
+        self._merged = None
+
     def lookup(self, ids: Tensor) -> Tensor:
-        names = [f"core{k}" for k in range(self.num_cores)]
+        if self._merged is not None:
+            return self._merged.rows(ids)
+        names = self._names()
         if self._is_small_for(ids.shape[0]):
             cores = [self.whole_table(name) for name in names]
             return tensor_train.take_rows(cores, self._cores, ids)
         return tensor_train.rows(
             self._cores,
             ids,
-            [self.dense_table(name) for name in names],
+            [self.kernel_table(name) for name in names],
             lambda k, digits: self.gather_rows(names[k], digits),
         )
 

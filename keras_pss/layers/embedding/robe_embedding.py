@@ -264,7 +264,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         return robe.rows(
             self._tables,
             ids,
-            owner.dense_table("memory"),
+            owner.kernel_table("memory"),
             partial(owner.gather_elements, "memory"),
         )
 
@@ -294,7 +294,7 @@ class ROBEEmbedding(Holder, CompressedEmbedding):
         weights: Tensor | None,
     ) -> Tensor | None:
         owner = self if self.memory is None else self.memory
-        memory = owner.dense_table("memory")
+        memory = owner.kernel_table("memory")
         if memory is None or not robe.sums_at_once(self._tables, ids, memory):
             return None
         begins = splits()

@@ -105,7 +105,7 @@ class ROBEGroup(TableGroup):
         return robe.rows(
             self._tables,
             ids,
-            self.dense_table("memory"),
+            self.kernel_table("memory"),
             partial(self.gather_elements, "memory"),
         )
 

@@ -31,8 +31,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_pss.native.packed_table import Layout
 from keras_pss.ops import rounding
 from keras_pss.ops.packing import Form, Held
+from keras_pss.ops.take import take
 
 Tensor = Any
 # Largest number of a 4-bit grid, in root mean squares of the table.
@@ -118,6 +120,13 @@ class OneScale:
             codes = rounding.paired(codes)
         return {"table": codes, "scale": scale}
 
+    def layout(self, held: Held, width: int) -> Layout:
+        rows = held["table"].shape[0]
+        if self._splits_rows(width):
+            width = 2  # consecutive numbers share a byte
+        bits = 8 if self.storage == "int8" else 4
+        return Layout(rows, width, bits, rows, width)
+
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._splits_rows(width):
             # Number w r + c, w = 2 m + 1, is in byte m r + (r + c) / 2, which
@@ -126,7 +135,7 @@ class OneScale:
             from_row = row + ops.cast(ops.arange(width), row.dtype)
             byte = row * (width // 2) + ops.right_shift(from_row, 1)
             return self._halves(held, byte, from_row)
-        packed = ops.take(_value(held["table"]), index, axis=0)
+        packed = take(_value(held["table"]), index)
         if self.storage == "int4":
             packed = rounding.unpaired(packed, width)
         return ops.cast(packed, "float32") * _value(held["scale"])
@@ -135,7 +144,7 @@ class OneScale:
         index = ops.convert_to_tensor(index)
         codes = ops.reshape(held["table"], (-1,))
         if self.storage == "int8":
-            packed = ops.take(codes, index, axis=0)
+            packed = take(codes, index)
         elif self._splits_rows(width):
             return self._halves(held, ops.right_shift(index, 1), index)
         else:
@@ -143,14 +152,14 @@ class OneScale:
             column = index - row * width
             upper = column >= half
             place = row * half + ops.where(upper, column - half, column)
-            packed = rounding.half_byte(ops.take(codes, place, axis=0), upper)
+            packed = rounding.half_byte(take(codes, place), upper)
         return ops.cast(packed, "float32") * _value(held["scale"])
 
     def _halves(self, held: Held, byte: Tensor, index: Tensor) -> Tensor:
         """Numbers in one half of a byte: the upper one where `index` is odd."""
         codes = ops.reshape(held["table"], (-1,))
         upper = ops.equal(ops.bitwise_and(index, 1), 1)
-        packed = rounding.half_byte(ops.take(codes, byte, axis=0), upper)
+        packed = rounding.half_byte(take(codes, byte), upper)
         return ops.cast(packed, "float32") * _value(held["scale"])
 
     def whole(self, held: Held, width: int) -> Tensor:
@@ -169,11 +178,14 @@ class Unpacked:
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
         return {"table": values.astype(np.float32)}
 
+    def layout(self, held: Held, width: int) -> None:
+        return None
+
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
-        return ops.take(_value(held["table"]), index, axis=0)
+        return take(_value(held["table"]), index)
 
     def elements(self, held: Held, width: int, index: Tensor) -> Tensor:
-        return ops.take(ops.reshape(held["table"], (-1,)), index, axis=0)
+        return take(ops.reshape(held["table"], (-1,)), index)
 
     def whole(self, held: Held, width: int) -> Tensor:
         return ops.convert_to_tensor(held["table"])

@@ -17,7 +17,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_pss.native.dispatch import core_kernels
+from keras_pss.native.dispatch import core_kernels, packed_kernels
+from keras_pss.native.packed_table import PackedTable
 from keras_pss.ops import gather
 
 Tensor = Any
@@ -78,7 +79,8 @@ def rows(
         shapes: The shapes `(p, r, q, r')` of the cores.
         ids: Integers of shape `(n,)` in `[0, prod(p))`.
         cores: For each core the tensor or variable of shape `(p, r q r')`, if
-            kernels may read it and return a dense gradient; otherwise None.
+            kernels may read it and return a dense gradient, or a
+            `PackedTable`; otherwise None.
         slices: Function of the number of a core and of digits `(n,)` that
             returns slices of the core, `(n, r q r')`.
     """
@@ -86,10 +88,12 @@ def rows(
     if found is None:
         parts = [slices(k, d) for k, d in enumerate(digits(ids, _p(shapes)))]
         return contract(parts, shapes)
-    floats = [ops.cast(ops.convert_to_tensor(c), "float32") for c in cores]
-    return ops.cast(
-        found.tensor_train_lookup(ids, floats, shapes), cores[0].dtype
-    )
+    if _packed(cores):
+        rows = found.packed_tensor_train_lookup(ids, cores, shapes)
+    else:
+        floats = [ops.cast(ops.convert_to_tensor(c), "float32") for c in cores]
+        rows = found.tensor_train_lookup(ids, floats, shapes)
+    return ops.cast(rows, cores[0].dtype)
 
 
 def kernels(
@@ -102,7 +106,13 @@ def kernels(
         return None
     if math.prod(_p(shapes)) > LARGEST_TABLE:
         return None
+    if _packed(cores):
+        return packed_kernels(cores, ids)
     return core_kernels(cores, ids)
+
+
+def _packed(cores: Sequence[Any]) -> bool:
+    return all(isinstance(core, PackedTable) for core in cores)
 
 
 def _p(shapes: Sequence[tuple[int, int, int, int]]) -> list[int]:

@@ -32,6 +32,7 @@ class Export:
         mode: How to quantize the tables, `"int8"` or `"int4"`. Default: None,
             tables with a storage of their own are packed.
         overwrite: Whether to replace a SavedModel. Default: False.
+        merge_cores: As in `export_saved_model`. Default: False.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Export:
     precision: str
     mode: str | None = None
     overwrite: bool = False
+    merge_cores: bool | str | int = False
 
 
 def in_process() -> bool:
@@ -72,7 +74,13 @@ def export_here(task: Export) -> None:
             if hasattr(layer, "memory_report"):
                 layer.quantize(task.mode)
     raw = raw_rows(Path(task.encoder))
-    export_saved_model(model, task.out, overwrite=task.overwrite, raw=raw)
+    export_saved_model(
+        model,
+        task.out,
+        overwrite=task.overwrite,
+        raw=raw,
+        merge_cores=task.merge_cores,
+    )
 
 
 def _export_by_process(task: Export) -> None:

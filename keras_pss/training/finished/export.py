@@ -12,6 +12,7 @@ def export(
     out: Path | str,
     mode: str | None = None,
     overwrite: bool = False,
+    merge_cores: bool | str | int = False,
 ) -> None:
     """Writes a SavedModel of a run's model, which takes raw rows as well.
 
@@ -23,9 +24,11 @@ def export(
         mode: How to quantize the tables, `"int8"` or `"int4"`. Default: None,
             tables that were trained for fewer bits are packed without loss.
         overwrite: Whether to replace a SavedModel.
+        merge_cores: As in `serving.export_saved_model`. Default: False.
 
     Raises:
-        ValueError: If the run is not finished, or `out` exists.
+        ValueError: If the run is not finished, or `out` exists; and if
+            `merge_cores` finds nothing to merge.
         ChildProcessError: If TensorFlow's process fails.
     """
     run = Path(run)
@@ -37,5 +40,6 @@ def export(
             precision=precision_of(run),
             mode=mode,
             overwrite=overwrite,
+            merge_cores=merge_cores,
         )
     )

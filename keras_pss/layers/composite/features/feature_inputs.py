@@ -53,7 +53,7 @@ class Bag:
         """The `(b, 1, d)` vectors, with NaN for an out-of-range id."""
         if self.valid is None:
             return vectors
-        return ops.where(self.valid[:, None, None], vectors, np.nan)
+        return ids_ops.nan_where_invalid(vectors, self.valid[:, None])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from keras import ops
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
 from keras_pss.ops import counting, hot_ids
+from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -96,7 +97,7 @@ class HotTable(TableLayer):
         else:
             upper = ops.reshape(counting.signed(self.upper_table), (-1,))
             place, hit = hot_ids.find_wide((held, upper), (ids, high))
-        return ops.take(slots, place, axis=0), hit
+        return take(slots, place), hit
 
     def lookup(self, slots: Tensor) -> Tensor:
         """Rows of shape `(n, output_dim)` for `(n,)` slots."""

@@ -33,7 +33,7 @@ class PopularRows(StoredRows):
     A class beside a `TableLayer`, whose constructor calls `_set_bands`.
     """
 
-    dense_table: Any
+    kernel_table: Any
     embeddings_initializer: Any
     gather_index: Any
     output_dim: int
@@ -163,8 +163,8 @@ class PopularRows(StoredRows):
             parts.append(_where(inside, rows))
         if self._tail is not None:
             memory = None
-            if self.storage == "float32":
-                memory = self.dense_table("memory")
+            if self.storage == "float32" or self.quantization_mode is not None:
+                memory = self.kernel_table("memory")
             rows = self._tail.rows(
                 ids, memory, partial(self.stored_elements, "memory")
             )
