@@ -24,8 +24,12 @@ from keras_pss.native import switch
 Tensor = Any
 Shapes = tuple[tuple[int, int, int, int], ...]
 
-_CALLS = ("robe_lookup", "robe_gradient")
-_CPU_CALLS = ("tensor_train_lookup", "tensor_train_gradient")
+_CALLS = (
+    "robe_lookup",
+    "robe_gradient",
+    "tensor_train_lookup",
+    "tensor_train_gradient",
+)
 _platforms: set[str] = set()
 
 
@@ -37,7 +41,7 @@ def load(path: Path, cuda: bool) -> None:
     library = ctypes.CDLL(str(path))
     platforms = {"cpu": "cpu", **({"cuda": "CUDA"} if cuda else {})}
     for suffix, platform in platforms.items():
-        for name in _CALLS + (_CPU_CALLS if suffix == "cpu" else ()):
+        for name in _CALLS:
             symbol = getattr(library, f"keras_pss_{name}_{suffix}")
             jax.ffi.register_ffi_target(
                 f"keras_pss_{name}",
