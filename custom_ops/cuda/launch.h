@@ -12,7 +12,11 @@
 
 namespace pss {
 
+#ifdef PSS_EMULATED
+constexpr int kThreads = 64;  // switching between them takes most of the time
+#else
 constexpr int kThreads = 256;
+#endif
 
 #define PSS_RETURN_IF_ERROR(CALL)                       \
   do {                                                  \
@@ -96,8 +100,12 @@ __device__ inline uint64_t id_at(const pss_ids& ids, int64_t i) {
 
 // The dynamic shared memory of a thread block.
 __device__ inline uint32_t* shared_words() {
+#ifdef PSS_EMULATED
+  return static_cast<uint32_t*>(emulated::shared_memory);
+#else
   extern __shared__ uint32_t words[];
   return words;
+#endif
 }
 
 }  // namespace pss

@@ -1,7 +1,8 @@
 /* Lookups and their gradients on CUDA devices: the C interface of the kernels.
  *
  * The structs are those of core/lookup.h, which defines what is computed. Here
- * every pointer, in a struct or passed directly, is to device memory. Functions
+ * every pointer, in a struct or passed directly, is to device memory, except
+ * those of a tensor train's shapes and where a function says so. Functions
  * only enqueue work on `stream`, a cudaStream_t, and return a cudaError_t, 0 on
  * success. No value of an id or a split can make a kernel read or write out of
  * bounds of the arrays passed to it.
@@ -56,6 +57,34 @@ size_t pss_cuda_scatter_scratch(const pss_ids* ids, int64_t table_rows);
 int pss_cuda_scatter(const pss_ids* ids, pss_float type, const void* upstream,
                      int64_t table_rows, int64_t width, void* out,
                      void* scratch, size_t scratch_bytes, void* stream);
+
+/* Bytes of scratch memory that pss_cuda_tensor_train_lookup needs on the device,
+ * aligned to 16; 0 if it needs none or if the arguments are invalid. */
+size_t pss_cuda_tensor_train_lookup_scratch(const pss_tensor_train* train,
+                                            const pss_ids* ids);
+
+/* Writes the rows of the ids to `out`, (count, product of q), like
+ * pss_tensor_train_lookup. `cores` is an array on the host. */
+int pss_cuda_tensor_train_lookup(const pss_tensor_train* train,
+                                 const pss_ids* ids, const float* const* cores,
+                                 float* out, void* scratch,
+                                 size_t scratch_bytes, void* stream);
+
+/* The same for pss_cuda_tensor_train_gradient. */
+size_t pss_cuda_tensor_train_gradient_scratch(const pss_tensor_train* train,
+                                              const pss_ids* ids,
+                                              int deterministic);
+
+/* Writes the gradient of each core, given that of the rows. Unless
+ * `deterministic`, the order of additions varies. `cores` and `gradients` are
+ * arrays on the host. */
+int pss_cuda_tensor_train_gradient(const pss_tensor_train* train,
+                                   const pss_ids* ids,
+                                   const float* const* cores,
+                                   const float* upstream,
+                                   float* const* gradients, int deterministic,
+                                   void* scratch, size_t scratch_bytes,
+                                   void* stream);
 
 #ifdef __cplusplus
 }

@@ -65,7 +65,7 @@ __device__ Numbers<T, N> load(const T* __restrict__ memory, uint32_t m,
 template <typename T, bool kPlain, int N>
 __global__ void __launch_bounds__(kThreads)
     single_rows(Robe robe, pss_ids ids, const T* __restrict__ memory,
-                T* __restrict__ out, int64_t total, Tile tile) {
+                T* __restrict__ out, int64_t total, RobeTile tile) {
   Hashes hashes(robe, tile);
   for (int64_t begin = int64_t{blockIdx.x} * tile.size; begin < total;
        begin += int64_t{gridDim.x} * tile.size) {
@@ -156,7 +156,7 @@ cudaError_t look_up(const pss_robe& robe, const pss_ids& ids, const T* memory,
   PSS_RETURN_IF_ERROR(count_processors(&processors));
   uint32_t most = 16384;
   while (most > 1024 && total / most < 4 * processors) most /= 2;
-  const Tile tile = Tile::of(robe, most);
+  const RobeTile tile = RobeTile::of(robe, most);
   const bool plain = !robe.sign_words && !robe.scales && !ids.weights;
   const auto kernel =
       plain ? single_rows<T, true, N> : single_rows<T, false, N>;

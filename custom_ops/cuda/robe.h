@@ -120,11 +120,11 @@ __device__ inline Place place_of(const Robe& robe, const Span& span,
 
 // The number of elements that a thread block processes at once, and the numbers
 // of their hashes.
-struct Tile {
+struct RobeTile {
   // The largest tile of at most `most` elements whose hashes leave enough
   // shared memory for several thread blocks on a multiprocessor.
-  static Tile of(const pss_robe& robe, uint32_t most) {
-    Tile tile = {most, 0, 0};
+  static RobeTile of(const pss_robe& robe, uint32_t most) {
+    RobeTile tile = {most, 0, 0};
     for (;; tile.size /= 2) {
       const int64_t rows = tile.size / robe.output_dim + 2;
       const auto words = [&](int64_t length) {
@@ -147,7 +147,7 @@ struct Tile {
 // The hashes of a tile, in shared memory.
 class Hashes {
  public:
-  __device__ Hashes(const Robe& robe, const Tile& tile)
+  __device__ Hashes(const Robe& robe, const RobeTile& tile)
       : robe_(robe),
         starts_(shared_words()),
         factors_(starts_ + tile.starts),

@@ -57,7 +57,7 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads)
     add_single(Robe robe, pss_ids ids, const T* __restrict__ upstream,
                float* __restrict__ sums, int entries, uint32_t tables,
-               int64_t tiles, Tile part) {
+               int64_t tiles, RobeTile part) {
   __shared__ Chains chains;
   Hashes hashes(robe, part);
   const int64_t stride = robe.tables.by();
@@ -163,7 +163,7 @@ cudaError_t add_rows(const pss_robe& robe, const pss_ids& ids,
     entries /= 2;
   }
   const int64_t tiles = tables * ((batch + entries - 1) / entries);
-  const Tile part = Tile::of(robe, 8192);
+  const RobeTile part = RobeTile::of(robe, 8192);
   return launch(add_single<T>, tiles, part.bytes(), stream, Robe(robe), ids,
                 upstream, sums, entries, static_cast<uint32_t>(tables), tiles,
                 part);

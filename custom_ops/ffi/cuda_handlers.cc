@@ -5,12 +5,14 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/lookup.h"
 #include "cuda/deterministic.h"
 #include "cuda/lookup.h"
 #include "ffi/handlers.h"
 #include "ffi/request.h"
+#include "ffi/train_request.h"
 
 namespace keras_pss {
 namespace {
@@ -66,6 +68,48 @@ ffi::Error robe_gradient_cuda(void* stream, ffi::ScratchAllocator allocator,
       gradient->untyped_data(), deterministic(), scratch, bytes, stream));
 }
 
+ffi::Error tensor_train_lookup_cuda(void* stream,
+                                    ffi::ScratchAllocator allocator,
+                                    ffi::AnyBuffer ids,
+                                    ffi::RemainingArgs cores,
+                                    ffi::Result<Floats> rows, Sizes shapes) {
+  TrainRequest request;
+  ffi::Error error = request.read(ids, cores, shapes);
+  if (error.failure()) return error;
+  if (!request.fits(*rows)) return TrainRequest::refused(kRows);
+  const size_t bytes =
+      pss_cuda_tensor_train_lookup_scratch(&request.train, &request.ids);
+  void* scratch;
+  error = lend(allocator, bytes, &scratch);
+  if (error.failure()) return error;
+  return done(pss_cuda_tensor_train_lookup(
+      &request.train, &request.ids, request.cores.data(), rows->typed_data(),
+      scratch, bytes, stream));
+}
+
+ffi::Error tensor_train_gradient_cuda(void* stream,
+                                      ffi::ScratchAllocator allocator,
+                                      Floats upstream, ffi::AnyBuffer ids,
+                                      ffi::RemainingArgs cores,
+                                      ffi::RemainingRets found, Sizes shapes) {
+  TrainRequest request;
+  ffi::Error error = request.read(ids, cores, shapes);
+  if (error.failure()) return error;
+  if (!request.fits(upstream)) return TrainRequest::refused(kRows);
+  std::vector<float*> gradients;
+  error = gradients_of(cores, found, &gradients);
+  if (error.failure()) return error;
+  const size_t bytes = pss_cuda_tensor_train_gradient_scratch(
+      &request.train, &request.ids, deterministic());
+  void* scratch;
+  error = lend(allocator, bytes, &scratch);
+  if (error.failure()) return error;
+  return done(pss_cuda_tensor_train_gradient(
+      &request.train, &request.ids, request.cores.data(),
+      upstream.typed_data(), gradients.data(), deterministic(), scratch, bytes,
+      stream));
+}
+
 auto on_stream() {
   return ffi::Ffi::Bind().Ctx<ffi::PlatformStream<void*>>();
 }
@@ -96,3 +140,19 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     keras_pss_robe_gradient_cuda, keras_pss::robe_gradient_cuda,
     keras_pss::robe_arguments(keras_pss::with_scratch()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    keras_pss_tensor_train_lookup_cuda, keras_pss::tensor_train_lookup_cuda,
+    keras_pss::with_scratch()
+        .Arg<xla::ffi::AnyBuffer>()
+        .RemainingArgs()
+        .Ret<keras_pss::Floats>()
+        .Attr<keras_pss::Sizes>("shapes"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    keras_pss_tensor_train_gradient_cuda,
+    keras_pss::tensor_train_gradient_cuda,
+    keras_pss::with_scratch()
+        .Arg<keras_pss::Floats>()
+        .Arg<xla::ffi::AnyBuffer>()
+        .RemainingArgs()
+        .RemainingRets()
+        .Attr<keras_pss::Sizes>("shapes"));

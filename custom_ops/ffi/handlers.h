@@ -15,6 +15,8 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_packed_tensor_train_lookup_cpu);
 #ifdef KERAS_PSS_CUDA
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_gradient_cuda);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_tensor_train_lookup_cuda);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_tensor_train_gradient_cuda);
 #endif  // KERAS_PSS_CUDA
 
 #endif  // KERAS_PSS_FFI_HANDLERS_H_

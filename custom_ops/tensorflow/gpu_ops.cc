@@ -7,6 +7,7 @@
 #include "cuda/deterministic.h"
 #include "cuda/lookup.h"
 #include "tensorflow/kernels.h"
+#include "tensorflow/train_kernels.h"
 #include "xla/stream_executor/stream.h"
 
 namespace keras_pss {
@@ -84,7 +85,34 @@ struct Gpu {
   }
 };
 
+struct TrainGpu {
+  static absl::Status lookup(OpKernelContext* context,
+                             const TrainRequest& request, float* rows) {
+    const size_t bytes =
+        pss_cuda_tensor_train_lookup_scratch(request.train(), request.ids());
+    Tensor scratch;
+    TF_RETURN_IF_ERROR(lend(context, bytes, &scratch));
+    return done(pss_cuda_tensor_train_lookup(
+        request.train(), request.ids(), request.cores(), rows,
+        data_of(scratch), bytes, stream_of(context)));
+  }
+
+  static absl::Status gradient(OpKernelContext* context,
+                               const TrainRequest& request,
+                               const float* upstream,
+                               float* const* gradients) {
+    const size_t bytes = pss_cuda_tensor_train_gradient_scratch(
+        request.train(), request.ids(), deterministic());
+    Tensor scratch;
+    TF_RETURN_IF_ERROR(lend(context, bytes, &scratch));
+    return done(pss_cuda_tensor_train_gradient(
+        request.train(), request.ids(), request.cores(), upstream, gradients,
+        deterministic(), data_of(scratch), bytes, stream_of(context)));
+  }
+};
+
 KERAS_PSS_REGISTER(tensorflow::DEVICE_GPU, Gpu)
+KERAS_PSS_REGISTER_TRAIN(tensorflow::DEVICE_GPU, TrainGpu)
 
 }  // namespace
 }  // namespace keras_pss

@@ -44,13 +44,8 @@ def robe_kernels(memory: Any, ids: Any) -> Any:
 
 
 def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
-    """The kernels if `tensor_train_lookup` supports these cores and ids.
-
-    There are none of it for GPUs.
-    """
+    """The kernels if `tensor_train_lookup` supports these cores and ids."""
     found = kernels(*cores, ids)
-    if found is None or found.on_gpu():
-        return None
     return found if all(_known(core, ids) for core in cores) else None
 
 

@@ -25,10 +25,13 @@ from keras_pss.native.packed_table import PackedTable
 Tensor = Any
 Shapes = tuple[tuple[int, int, int, int], ...]
 
-_CALLS = ("robe_lookup", "robe_gradient")
-_CPU_CALLS = (
+_CALLS = (
+    "robe_lookup",
+    "robe_gradient",
     "tensor_train_lookup",
     "tensor_train_gradient",
+)
+_CPU_CALLS = (
     "packed_robe_lookup",
     "packed_tensor_train_lookup",
 )

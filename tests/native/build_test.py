@@ -209,7 +209,10 @@ def test_bazel_and_cmake_build_the_same_sources():
 @needs_compiler
 @pytest.mark.slow
 def test_the_core_on_its_own_and_under_sanitizers(tmp_path):
-    """The core's own tests: plain loops, nonsense, and what sanitizers see."""
+    """The core's own tests: plain loops, nonsense, and what sanitizers see.
+
+    The CUDA kernels are compared with the core as well, emulated on the CPU.
+    """
     for sanitize in ("", "address,undefined"):
         folder = tmp_path / (sanitize or "plain")
         options = ["-DKERAS_PSS_TESTS=ON", f"-DKERAS_PSS_SANITIZE={sanitize}"]
@@ -217,11 +220,13 @@ def test_the_core_on_its_own_and_under_sanitizers(tmp_path):
         for command in (
             ["cmake", "-S", SOURCES, "-B", folder, *options],
             ["cmake", "--build", folder, "-j2"],
-            [folder / "core_test"],
         ):
             run = subprocess.run(command, capture_output=True, text=True)
             assert run.returncode == 0, run.stdout + run.stderr
-        assert "all checks passed" in run.stdout
+        for command in [folder / "core_test"], [folder / "cuda_test", "12"]:
+            run = subprocess.run(command, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+            assert "all checks passed" in run.stdout
 
 
 @pytest.mark.slow
@@ -232,8 +237,9 @@ def test_the_cuda_code_compiles_and_links(cache):
     file = build.build("jax", cuda=True)
     assert library.has_cuda(file)
     symbols = ctypes.CDLL(str(file))
-    for name in ("robe_lookup", "robe_gradient"):
-        assert getattr(symbols, f"keras_pss_{name}_cuda")
+    for name in ("robe", "tensor_train"):
+        assert getattr(symbols, f"keras_pss_{name}_lookup_cuda")
+        assert getattr(symbols, f"keras_pss_{name}_gradient_cuda")
     # Without a GPU, CUDA's own word for it and no crash.
     symbols.pss_cuda_error.restype = ctypes.c_char_p
     assert b"no CUDA-capable device" in symbols.pss_cuda_error(100)
