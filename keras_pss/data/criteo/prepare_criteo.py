@@ -31,8 +31,9 @@ def prepare(
         sources: A path or a list of paths in order: plain, `.gz`, `.xz` or
             `.zst`.
         out: Path of a new folder.
-        ids, min_count, hash_buckets, split, test_fraction,
-            validation_fraction, split_seed: As in `schema`.
+        ids, min_count, hash_buckets: As in `schema`.
+        split, test_fraction, validation_fraction, split_seed: As in
+            `schema`.
         **options: `rows_per_shard`, `strict`, `overwrite`, `progress`,
             `parquet`, `engine` and `beam_options` of
             `keras_pss.data.prepare`.
@@ -46,9 +47,10 @@ def prepare(
 
     Example:
 
-    >>> data = prepare("train.txt", "criteo", min_count=10)
-    >>> data.cardinalities[:3]
-    [1446, 554, 175781]
+    ```python
+    data = criteo.prepare("train.txt", "criteo", min_count=10)
+    data.cardinalities[:3]  # [1446, 554, 175781]
+    ```
     """
     schema = preset.schema(
         ids,

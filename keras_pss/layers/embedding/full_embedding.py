@@ -28,8 +28,12 @@ class FullEmbedding(CompressedEmbedding):
     Adagrad or RMSprop applies them.
 
     Args:
-        input_dim, output_dim, embeddings_initializer, embeddings_regularizer,
-            embeddings_constraint, mask_zero: As in `keras.layers.Embedding`.
+        input_dim: Integer n, the number of ids.
+        output_dim: Integer d, the length of a row.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint:
+            As in `keras.layers.Embedding`.
+        mask_zero: Boolean, whether id 0 is padding, as in
+            `keras.layers.Embedding`. Defaults to False.
         weights: Initial rows, an array of shape `(input_dim, output_dim)` or a
             list that contains it. The layer's config does not include them.
             Defaults to None.
