@@ -40,8 +40,9 @@ from keras_pss_cli import (
 )
 from keras_pss_cli import compare as comparing
 from keras_pss_cli import compress as compressing
-from keras_pss_cli import finished_runs as serving
+from keras_pss_cli import finished_runs as finished
 from keras_pss_cli import plan as planning
+from keras_pss_cli import serve as serving
 from keras_pss_cli import train as training
 from keras_pss_cli.wording import in_options, options_of
 
@@ -60,9 +61,10 @@ for command in (
     data_service.data_service,
     comparing.compare,
     compressing.compress,
-    serving.evaluate,
-    serving.predict,
-    serving.export,
+    finished.evaluate,
+    finished.predict,
+    finished.export,
+    serving.serve,
     kernels.build_ops,
 ):
     app.command()(command)

@@ -98,6 +98,7 @@ ALLOWED = {
         "layers",
         "messages",
         "models",
+        "on_demand",
         "ops",
         "version",
     },

@@ -1,0 +1,1 @@
+"""A REST server for SavedModels in the form of TensorFlow Serving."""
