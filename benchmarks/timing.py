@@ -14,6 +14,7 @@ def in_turns(
     rounds: int,
     least_ms: float = 25,
     most_seconds: float = math.inf,
+    before_round: Callable[[], Any] = lambda: None,
 ) -> dict[str, float]:
     """Milliseconds per call of each function, the median over the rounds.
 
@@ -25,6 +26,8 @@ def in_turns(
         rounds: Number of turns of each function.
         least_ms: Approximate minimum duration of a turn.
         most_seconds: Time after which no round but the first begins.
+        before_round: Function that is called before each round. Default: one
+            that does nothing.
     """
     calls = {}
     for name, way in ways.items():
@@ -36,6 +39,7 @@ def in_turns(
     for turn in range(rounds):
         if turn and time.perf_counter() - start > most_seconds:
             break
+        before_round()
         for name, way in ways.items():
             times[name].append(_turn(way, calls[name]))
     return {name: statistics.median(found) for name, found in times.items()}
