@@ -1,18 +1,15 @@
-"""Lookups in tables: whole rows, or single elements.
+"""Lookups in float tables: whole rows, or single elements.
 
-packing.py defines how packed tables are read; here kernels do it where there
-are any.
+Packed tables are read in packing.py only.
 """
 
 from typing import Any
 
-from keras import ops
+from keras import backend, ops
 
-from keras_pss.native.dispatch import row_kernels, unpack_kernels
-from keras_pss.native.packed_table import PackedTable
+from keras_pss.native import tracing
+from keras_pss.native.dispatch import row_kernels
 from keras_pss.ops import sparse_gradient
-from keras_pss.ops.packing import Held, Packing
-from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -58,53 +55,19 @@ def elements(table: Any, index: Tensor, sparse: bool = False) -> Tensor:
     return ops.squeeze(_taken(ops.reshape(table, (-1, 1)), index), -1)
 
 
-def packed_table(how: Packing, held: Held, width: int) -> PackedTable | None:
-    """A packed table of integers as kernels read it; None for floats.
+def take(array: Any, index: Tensor) -> Tensor:
+    """`array[index]` along the first axis, for indices in range.
+
+    `ops.take` is for negative indices as well, which takes TensorFlow three
+    more operations, as long together as the rest.
 
     Args:
-        how: Its format.
-        held: Its variables or arrays by suffix.
-        width: Columns of the table before it was packed.
+        array: Variable or tensor.
+        index: Integers of any shape, in [0, length of the first axis).
     """
-    layout = how.layout(held, width)
-    if layout is None:
-        return None
-    return PackedTable(held["table"], held["scale"], layout)
+    if backend.backend() != "tensorflow" or tracing.under_xla():
+        return ops.take(array, index, axis=0)
+    import tensorflow as tf
 
-
-def packed_rows(how: Packing, held: Held, width: int, index: Tensor) -> Tensor:
-    """Float rows of a packed table, of shape `index.shape + (width,)`.
-
-    Args:
-        how, held, width: See `packed_table`.
-        index: Integers of any shape, in range.
-    """
-    rows = _unpacked(packed_table(how, held, width), width, index)
-    return how.rows(held, width, index) if rows is None else rows
-
-
-def packed_elements(
-    how: Packing, held: Held, width: int, index: Tensor
-) -> Tensor:
-    """Float elements of the flattened packed table, of shape `index.shape`.
-
-    Args: See `packed_rows`.
-    """
-    found = _unpacked(packed_table(how, held, width), 1, index)
-    if found is None:
-        return how.elements(held, width, index)
-    return ops.squeeze(found, -1)
-
-
-def _unpacked(
-    table: PackedTable | None, width: int, index: Tensor
-) -> Tensor | None:
-    """Rows of `width` numbers by a kernel, or None if there is none."""
-    if table is None:
-        return None
-    index = ops.convert_to_tensor(index)
-    found = unpack_kernels(table, index)
-    if found is None:
-        return None
-    rows = found.unpack_rows(table, ops.reshape(index, (-1,)), width)
-    return ops.reshape(rows, (*ops.shape(index), width))
+    # Gathering from a variable itself would make its gradient sparse.
+    return tf.gather(ops.convert_to_tensor(array), index)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from keras import backend, ops
 
 from keras_pss.native.dispatch import compiled_by_xla
+from keras_pss.ops.gather import take
 from keras_pss.ops.hash_families import pss1, universal
-from keras_pss.ops.take import take
 
 Tensor = Any
 FAMILIES = ("pss1", "universal")

@@ -13,8 +13,8 @@ import numpy as np
 from keras import backend, ops
 
 from keras_pss.native import tracing
+from keras_pss.ops.gather import take
 from keras_pss.ops.sketches import replicas
-from keras_pss.ops.take import take
 
 Tensor = Any
 

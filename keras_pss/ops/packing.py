@@ -2,7 +2,10 @@
 
 Each format defines the arrays of a packed table, packs it on the host, and
 reads rows, single elements or the whole table. Only the numbers that are
-looked up are unpacked.
+looked up are unpacked, by kernels where there are any.
+
+The file is long because the formats, which share their helpers, stand beside
+each other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from keras_pss.native.packed_table import Layout
+from keras_pss.native.dispatch import unpack_kernels
+from keras_pss.native.packed_table import Layout, PackedTable
 from keras_pss.ops import rounding
-from keras_pss.ops.take import take
+from keras_pss.ops.gather import take
 
 Tensor = Any
 # Variables or arrays of a packed table by suffix: "table", "scale".
@@ -266,6 +270,56 @@ class OwnGrid:
 
     def whole(self, held: Held, width: int) -> Tensor:
         raise NotImplementedError
+
+
+def table_of(how: Packing, held: Held, width: int) -> PackedTable | None:
+    """A packed table of integers as kernels read it; None for floats.
+
+    Args:
+        how: Its format.
+        held: Its variables or arrays by suffix.
+        width: Columns of the table before it was packed.
+    """
+    layout = how.layout(held, width)
+    if layout is None:
+        return None
+    return PackedTable(held["table"], held["scale"], layout)
+
+
+def rows(how: Packing, held: Held, width: int, index: Tensor) -> Tensor:
+    """Float rows of a packed table, of shape `index.shape + (width,)`.
+
+    Args:
+        how, held, width: See `table_of`.
+        index: Integers of any shape, in range.
+    """
+    found = _unpacked(table_of(how, held, width), width, index)
+    return how.rows(held, width, index) if found is None else found
+
+
+def elements(how: Packing, held: Held, width: int, index: Tensor) -> Tensor:
+    """Float elements of the flattened packed table, of shape `index.shape`.
+
+    Args: See `rows`.
+    """
+    found = _unpacked(table_of(how, held, width), 1, index)
+    if found is None:
+        return how.elements(held, width, index)
+    return ops.squeeze(found, -1)
+
+
+def _unpacked(
+    table: PackedTable | None, width: int, index: Tensor
+) -> Tensor | None:
+    """Rows of `width` numbers by a kernel, or None if there is none."""
+    if table is None:
+        return None
+    index = ops.convert_to_tensor(index)
+    found = unpack_kernels(table, index)
+    if found is None:
+        return None
+    flat = found.unpack_rows(table, ops.reshape(index, (-1,)), width)
+    return ops.reshape(flat, (*ops.shape(index), width))
 
 
 def _value(variable: Any) -> Any:

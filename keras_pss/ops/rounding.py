@@ -25,7 +25,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.ops import hashing
-from keras_pss.ops.take import take
+from keras_pss.ops.gather import take
 
 Tensor = Any
 STORAGES = ("float16", "int8", "int4")  # widest first

@@ -26,11 +26,10 @@ from keras_pss.layers.base.packable import (
     policy_of,
 )
 from keras_pss.layers.initial_values.stored import zeros_if_refused
-from keras_pss.ops import gather, sparse_gradient
+from keras_pss.ops import gather, packing, sparse_gradient
 from keras_pss.ops.dtypes import itemsize
 from keras_pss.ops.ids import nan_where_invalid
 from keras_pss.ops.packing import Int4, Int8, Packing
-from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -299,7 +298,7 @@ class TableLayer(Packable, keras.layers.Layer):
         if self.quantization_mode is None:
             return gather.rows(table, index, self._sparse(table))
         how, width = self._read_as(name)
-        return gather.packed_rows(how, self._held(name), width, index)
+        return packing.rows(how, self._held(name), width, index)
 
     def gather_elements(self, name: str, index: Tensor) -> Tensor:
         """Float elements of the flattened table `name`, of `index.shape`."""
@@ -307,7 +306,7 @@ class TableLayer(Packable, keras.layers.Layer):
         if self.quantization_mode is None:
             return gather.elements(table, index, self._sparse(table))
         how, width = self._read_as(name)
-        return gather.packed_elements(how, self._held(name), width, index)
+        return packing.elements(how, self._held(name), width, index)
 
     def _read_as(self, name: str) -> tuple[Packing, int]:
         """The packing of a table, and its width before it was packed."""
@@ -329,14 +328,14 @@ class TableLayer(Packable, keras.layers.Layer):
         """
         if self.quantization_mode is not None:
             how, width = self._read_as(name)
-            return gather.packed_table(how, self._held(name), width)
+            return packing.table_of(how, self._held(name), width)
         table = getattr(self, f"{name}_table", None)
         return None if self._sparse(table) else table
 
     def gather_index(self, name: str, index: Tensor) -> Tensor:
         """Int32 rows of index table `name`, `index.shape + (width,)`."""
         table = getattr(self, f"{name}_table")
-        return ops.cast(take(table, index), "int32")
+        return ops.cast(gather.take(table, index), "int32")
 
     def whole_table(self, name: str) -> Tensor:
         """The whole table `name` as floats."""

@@ -33,8 +33,8 @@ from keras import ops
 
 from keras_pss.native.packed_table import Layout
 from keras_pss.ops import rounding
+from keras_pss.ops.gather import take
 from keras_pss.ops.packing import Form, Held
-from keras_pss.ops.take import take
 
 Tensor = Any
 # Largest number of a 4-bit grid, in root mean squares of the table.

@@ -8,8 +8,7 @@ from keras import ops
 
 from keras_pss.layers.base.checks import LARGEST_DIM, positive_int
 from keras_pss.layers.base.tables import Table, TableLayer
-from keras_pss.ops import counting, hot_ids
-from keras_pss.ops.take import take
+from keras_pss.ops import counting, gather, hot_ids
 
 Tensor = Any
 
@@ -97,7 +96,7 @@ class HotTable(TableLayer):
         else:
             upper = ops.reshape(counting.signed(self.upper_table), (-1,))
             place, hit = hot_ids.find_wide((held, upper), (ids, high))
-        return take(slots, place), hit
+        return gather.take(slots, place), hit
 
     def lookup(self, slots: Tensor) -> Tensor:
         """Rows of shape `(n, output_dim)` for `(n,)` slots."""

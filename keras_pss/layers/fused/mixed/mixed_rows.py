@@ -20,7 +20,6 @@ from keras_pss.ops import gather
 from keras_pss.ops.fitting import low_rank
 from keras_pss.ops.fitting.trained_table import TrainedTable, shared_row
 from keras_pss.ops.fitting.variables import copy_rows
-from keras_pss.ops.take import take
 
 Tensor = Any
 
@@ -202,7 +201,7 @@ class MixedRows:
         parts = ops.concatenate(found) if found[1:] else found[0]
         of_columns, of_matrices = self._places
         parts = ops.reshape(
-            take(parts, of_columns.reshape(-1)),
+            gather.take(parts, of_columns.reshape(-1)),
             (*of_columns.shape, -1),
         )  # (F, K, n)
         matrices = gather.rows(
