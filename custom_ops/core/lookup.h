@@ -107,6 +107,15 @@ pss_status pss_sum_equal(const pss_ids* ids, pss_float type, const void* rows,
                          int64_t width, void* out,
                          const pss_parallel* parallel);
 
+/* Writes the distinct ids to `distinct`, (size) with size >= count, in the order
+ * in which they appear; the index of each id among them to `place`, (count); and
+ * their number to `found`. The rest of `distinct` is filled with the first id.
+ * If the share of distinct ids among the first `sample` is not below `most`, no
+ * duplicates are looked for: `distinct` has all ids, and `found` is count. */
+pss_status pss_distinct(const pss_ids* ids, int64_t sample, double most,
+                        int64_t size, void* distinct, int32_t* place,
+                        int32_t* found);
+
 /* Copies columns between matrices with entries of `bytes` each: column j of
  * `from`, (rows, count), to column columns[j] of `to`, (rows, width). If
  * `gather` is not 0, copies column columns[j] of `from`, (rows, width), to

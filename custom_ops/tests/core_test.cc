@@ -380,6 +380,46 @@ void test_rows() {
   check(pss_first_invalid(&input, open.data(), 2) == -1, "an open table");
 }
 
+void test_distinct() {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = between(random, 0, 700), most = between(random, 1, 900);
+    const int64_t sample = between(random, 0, 800);
+    const int64_t size = n + between(random, 0, 20);
+    std::vector<int64_t> ids(n), distinct(size), wanted;
+    for (auto& id : ids) id = between(random, -most, most);
+    std::map<int64_t, int32_t> seen;
+    for (int64_t i = 0; i < std::min(sample, n); ++i) seen[ids[i]] = 0;
+    const bool few =
+        double(seen.size()) < 0.5 * double(std::min(sample, n));
+    seen.clear();
+    std::vector<int32_t> place(n);
+    int32_t found = -1;
+    const pss_ids input{PSS_INT64, ids.data(), n, nullptr, nullptr, n};
+    check(pss_distinct(&input, sample, 0.5, size, distinct.data(),
+                       place.data(), &found) == PSS_OK,
+          "distinct ids");
+    bool ok = true;
+    for (int64_t i = 0; i < n; ++i) {
+      if (!few || !seen.count(ids[i])) {
+        seen[ids[i]] = static_cast<int32_t>(wanted.size());
+        wanted.push_back(ids[i]);
+      }
+      ok = ok && place[i] == seen[ids[i]];
+    }
+    ok = ok && found == static_cast<int32_t>(wanted.size());
+    for (int64_t i = 0; ok && i < size; ++i) {
+      ok = distinct[i] == (i < found ? wanted[i] : n ? ids[0] : 0);
+    }
+    check(ok, "distinct ids in order");
+  }
+  const int32_t id = 3;
+  int32_t none = 0;
+  const pss_ids input{PSS_INT32, &id, 1, nullptr, nullptr, 1};
+  check(pss_distinct(&input, 1, 0.5, 0, nullptr, &none, &none) == PSS_INVALID,
+        "no room for distinct ids");
+}
+
 void test_columns() {
   std::mt19937_64 random(4);
   for (int64_t width : {1, 2, 7}) {
@@ -448,6 +488,7 @@ int main() {
   test_nonsense();
   test_rows();
   test_columns();
+  test_distinct();
   pss::test_tensor_trains();
   if (failures) {
     std::fprintf(stderr, "%d checks failed\n", failures);

@@ -32,6 +32,7 @@ def kernels(*values: Any) -> Any:
         module is None
         or not module.usable(*values)
         or tracing.exporting(*values)
+        or tracing.vectorizing()
     ):
         return None
     return module
@@ -51,6 +52,14 @@ def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
     if found is None or found.on_gpu():
         return None
     return found if all(_known(core, ids) for core in cores) else None
+
+
+def id_kernels(ids: Any) -> Any:
+    """The kernels if `distinct_ids` supports these ids; none for GPUs."""
+    found = kernels(ids)
+    if found is None or found.on_gpu() or not _known(None, ids):
+        return None
+    return found
 
 
 def table_kernels(values: Any, ids: Any) -> Any:
@@ -81,6 +90,11 @@ def check_kernels() -> Any:
 def compiled_by_xla() -> bool:
     """Whether XLA compiles the current trace."""
     return backend.backend() != "tensorflow" or tracing.under_xla()
+
+
+def vectorized() -> bool:
+    """Whether TensorFlow traces a function to vectorize it."""
+    return tracing.vectorizing()
 
 
 def _known(values: Any, ids: Any) -> bool:

@@ -25,7 +25,11 @@ Tensor = Any
 Shapes = tuple[tuple[int, int, int, int], ...]
 
 _CALLS = ("robe_lookup", "robe_gradient")
-_CPU_CALLS = ("tensor_train_lookup", "tensor_train_gradient")
+_CPU_CALLS = (
+    "tensor_train_lookup",
+    "tensor_train_gradient",
+    "distinct_ids",
+)
 _platforms: set[str] = set()
 
 
@@ -142,6 +146,26 @@ def tensor_train_lookup(
 ) -> Tensor:
     """Rows of a tensor train; see `tensorflow_kernels.tensor_train_lookup`."""
     return _tensor_train(tuple(shapes), ids, *cores)
+
+
+def distinct_ids(
+    ids: Tensor, sample: int, most: float, chunks: int, least: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct ids in chunks; see `tensorflow_kernels.distinct_ids`."""
+    # The same as custom_ops/tensorflow/chunks.h.
+    count = max(1, min(chunks, ids.size // least))
+    shapes = (count, -(-ids.size // count)), (ids.size,), ()
+    distinct, place, found = jax.ffi.ffi_call(
+        "keras_pss_distinct_ids",
+        [
+            jax.ShapeDtypeStruct(shape, dtype)
+            for shape, dtype in zip(
+                shapes, (ids.dtype, jnp.int32, jnp.int32), strict=True
+            )
+        ],
+        vmap_method="sequential",
+    )(ids, sample=np.int64(sample), most=np.float32(most))
+    return distinct, place, found
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:

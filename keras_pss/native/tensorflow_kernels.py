@@ -106,6 +106,27 @@ def tensor_train_lookup(
     )
 
 
+def distinct_ids(
+    ids: Tensor, sample: int, most: float, chunks: int, least: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct ids in the order in which they appear, in chunks.
+
+    Args:
+        ids: Ids `(n,)`.
+        sample: How many of the first ids decide whether many repeat.
+        most: If at least this share of them is distinct, all ids are returned.
+        chunks: The largest number of chunks.
+        least: The least number of ids in a chunk, if there are several.
+
+    Returns:
+        The distinct ids `(chunks, rows)`, filled up with the first id; the
+        index of each id among them, int32 `(n,)`; and their number, int32.
+    """
+    return _library.keras_pss_distinct_ids(
+        ids, sample=sample, most=most, most_chunks=chunks, least_rows=least
+    )
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` for `(n,)` indices in range, with a dense gradient."""
     return _library.keras_pss_gather_rows(table, index)
