@@ -124,6 +124,30 @@ void pss_copy_columns(const void* from, void* to, const int64_t* columns,
                       int64_t count, int64_t width, int64_t rows,
                       int64_t bytes, int gather, const pss_parallel* parallel);
 
+/* Two tables whose rows are multiplied: id i reads row i / second_rows of the
+ * first and row i % second_rows of the second one. */
+typedef struct {
+  int64_t first_rows;  /* all four are in [1, 2^31) */
+  int64_t second_rows;
+  int64_t terms;
+  int64_t rank;
+} pss_pair_tables;
+
+/* Writes the sum over terms of the products of the two rows, (terms, rank) each,
+ * of each id to `out`, (count, rank). An id outside of the tables reads their
+ * first or last rows. */
+pss_status pss_pair_sums(const pss_pair_tables* tables, const pss_ids* ids,
+                         const float* first, const float* second, float* out,
+                         const pss_parallel* parallel);
+
+/* Writes the gradient of each table, given that of the sums. */
+pss_status pss_pair_sums_gradient(const pss_pair_tables* tables,
+                                  const pss_ids* ids, const float* first,
+                                  const float* second, const float* upstream,
+                                  float* first_gradient,
+                                  float* second_gradient,
+                                  const pss_parallel* parallel);
+
 /* A table in the format of a tensor train or tensor ring: an element is the
  * product of one slice of each core, or its trace. The definition is in
  * keras_pss/ops/methods/tensor_train.py. */

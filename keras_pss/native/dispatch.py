@@ -44,7 +44,8 @@ def robe_kernels(memory: Any, ids: Any) -> Any:
 
 
 def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
-    """The kernels if `tensor_train_lookup` supports these cores and ids.
+    """The kernels if `tensor_train_lookup` supports these cores and ids, or
+    `pair_sums` these two tables.
 
     There are none of it for GPUs.
     """

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from kernels import BACKEND, both_ways, numbers
+from slopes import assert_close, slopes
 
 import keras_pss
 from keras_pss.native import dispatch
@@ -80,20 +81,6 @@ def compiled(function):
     )
 
 
-def slopes(function, weights):
-    """Gradients of a scalar function of a list of tensors."""
-    if BACKEND == "jax":
-        import jax
-
-        return jax.grad(function)(weights)
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        y = function(weights)
-    return tape.gradient(y, weights)
-
-
 def of_weights(layer, weights, ids):
     """Rows, as a function of the layer's weights."""
     pairs = zip(layer.trainable_variables, weights, strict=True)
@@ -138,8 +125,7 @@ def test_rows_and_gradients_are_those_of_all_ids(case, monkeypatch):
     assert len(asked) == 2  # with the kernels alone
     np.testing.assert_allclose(rows, wanted, atol=1e-6)
     for x, y in zip(found, whole, strict=True):
-        scale = np.abs(y).max()
-        np.testing.assert_allclose(x, y, rtol=0, atol=5e-6 * scale)
+        assert_close(x, y, 5e-6)
 
 
 def test_the_loop_ends_after_the_distinct_ids():
@@ -175,7 +161,7 @@ def test_second_derivatives(monkeypatch):
     found, wanted = both_ways(lambda: compiled(lambda ids: second(ids))(ids))
     assert asked
     for x, y in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(x, y, rtol=0, atol=1e-5 * np.abs(y).max())
+        assert_close(x, y, 1e-5)
 
 
 def test_a_mapped_gradient_and_forward_mode_on_jax():
