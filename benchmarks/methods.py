@@ -1,12 +1,14 @@
 """Milliseconds of a lookup and its gradient, by method.
 
-    python benchmarks/methods.py [--ids uniform|zipf] [--methods tt robe ...]
-        [--tables float int8 int4] [--seconds 30] [--out results.jsonl]
+    python benchmarks/methods.py [--ids uniform|zipf] [--data FOLDER]
+        [--methods tt robe ...] [--tables float int8 int4] [--seconds 30]
+        [--out results.jsonl]
 
 One table of 10 million rows of 16 numbers, compressed 300 times (or as little
 as a method needs, where it cannot), and a batch of 53,248 ids: 2,048 examples
 of 26 columns. Ids are uniform, or follow Zipf's law with exponent 1.05 and are
-scattered over the table. Measures by method:
+scattered over the table; with --data, they are those of the first examples of a
+log of 26 columns that `keras-pss prepare` wrote. Measures by method:
 
     graph       the lookup in a TensorFlow graph, with the kernels there are
     both        the lookup and its gradient in a TensorFlow graph
@@ -35,6 +37,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import logged_ids
 import numpy as np
 import timing
 
@@ -68,7 +71,7 @@ def main() -> None:
             line: dict[str, Any] = {
                 "method": method,
                 "tables": tables,
-                "ids": arguments.ids,
+                "ids": "log" if arguments.data else arguments.ids,
                 "ms": {},
             }
             for backend in arguments.backends:
@@ -88,6 +91,8 @@ def _child(
     command += ["--tables", tables, "--ids", arguments.ids]
     command += ["--rounds", str(arguments.rounds)]
     command += ["--seconds", str(arguments.seconds)]
+    if arguments.data:
+        command += ["--data", str(arguments.data)]
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run(
         command,
@@ -126,7 +131,7 @@ def measure(arguments: Any) -> None:
     from keras_pss.training.environment import machine, versions
 
     layer, budget = layer_of(arguments.worker, *arguments.tables)
-    ids = ids_of(arguments.ids)
+    ids = ids_of(arguments.ids, arguments.data)
     upstream = np.random.default_rng(1).normal(size=(*ids.shape, DIM))
     upstream = upstream.astype(np.float32)
     tensorflow = keras.backend.backend() == "tensorflow"
@@ -143,6 +148,7 @@ def measure(arguments: Any) -> None:
         json.dumps(
             {
                 "budget": budget,
+                "distinct": len(np.unique(ids)),
                 "parameters": layer.count_params(),
                 "load": os.getloadavg()[0],
                 "ms": {n: max(0.0, ms - overhead) for n, ms in times.items()},
@@ -178,17 +184,19 @@ def layer_of(method: str, tables: str = "float") -> tuple[Any, str]:
     raise ValueError(f"no budget for {method}")
 
 
-def ids_of(kind: str) -> np.ndarray:
+def ids_of(kind: str, data: Path | None = None) -> np.ndarray:
     """Ids of a batch, int32 (EXAMPLES, COLUMNS)."""
+    if data is not None:
+        return logged_ids.of_batch(data, EXAMPLES, ROWS)
     random = np.random.default_rng(0)
     shape = (EXAMPLES, COLUMNS)
     if kind == "uniform":
         return random.integers(0, ROWS, shape, np.int32)
-    odd, power = 7_368_787, 1.05
+    power = 1.05
     total = (ROWS ** (1 - power) - 1) / (1 - power)  # ∫ x^-power dx, 1 to ROWS
     drawn = 1 + total * random.random(shape) * (1 - power)
     ranks = np.minimum(drawn ** (1 / (1 - power)), ROWS).astype(np.int64) - 1
-    return (ranks * odd % ROWS).astype(np.int32)
+    return (ranks * logged_ids.ODD % ROWS).astype(np.int32)
 
 
 def _steps(
@@ -279,6 +287,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--ids", choices=("uniform", "zipf"), default="zipf")
+    parser.add_argument("--data", type=Path, help="folder of a prepared log")
     parser.add_argument(
         "--methods", nargs="+", default=METHODS, choices=METHODS
     )

@@ -2,11 +2,14 @@
 
 The table is that of TT-Rec's setting at Criteo's scale: 10,000,000 rows of 16
 numbers, compressed 300x. Ids are uniform or follow Zipf's law, whose frequent
-ids are scattered over the table. The ways take turns in one process; one JSON
-line for each stream of ids has the milliseconds of each.
+ids are scattered over the table; with --data, they are those of the first rows
+of a log of 26 columns that `keras-pss prepare` wrote. The ways take turns in
+one process; one JSON line for each stream of ids has the milliseconds of each.
+("duplicates too": without kernels, each id by itself even if it repeats.)
 
     python benchmarks/tensor_train.py
     python benchmarks/tensor_train.py --ids 2048 --layer ring
+    python benchmarks/tensor_train.py --data prepared
 
 tensorly-torch (with the same cores) is measured where it is installed.
 """
@@ -16,10 +19,12 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+import logged_ids
 import numpy as np
 import tensorflow as tf
 from timing import commit, in_turns
@@ -31,8 +36,12 @@ ROWS, WIDTH = 10_000_000, 16
 LAYERS = {"train": keras_pss.TTEmbedding, "ring": keras_pss.TensorRingEmbedding}
 
 
-def streams(count: int) -> dict[str, np.ndarray]:
+def streams(count: int, data: Path | None) -> dict[str, np.ndarray]:
     """Ids of each kind, int32 `(count,)`."""
+    if data is not None:
+        examples = -(-count // 26)
+        ids = logged_ids.of_batch(data, examples, ROWS)
+        return {"log": ids.ravel()[:count]}
     random = np.random.default_rng(0)
     weights = np.arange(1, ROWS + 1) ** -1.05
     ranks = np.searchsorted(
@@ -40,8 +49,7 @@ def streams(count: int) -> dict[str, np.ndarray]:
     )
     return {
         "uniform": random.integers(0, ROWS, count).astype("int32"),
-        # An odd number that has no factor in common with the rows.
-        "zipf": (ranks * 7_368_787 % ROWS).astype("int32"),
+        "zipf": (ranks * logged_ids.ODD % ROWS).astype("int32"),
     }
 
 
@@ -56,10 +64,13 @@ def keras_ways(
     def lookup() -> Any:
         return layer(ids)
 
-    def both() -> Any:
+    def both(function: Any = layer) -> Any:
         with tf.GradientTape() as tape:
-            rows = layer(ids)
+            rows = function(ids)
         return tape.gradient(rows, cores, upstream)
+
+    def of_all(ids: Any) -> Any:
+        return layer.mapped(layer.lookup, ids)
 
     def traced(function: Any, jit: bool) -> Callable[[], Any]:
         compiled = tf.function(function, jit_compile=jit)
@@ -75,6 +86,13 @@ def keras_ways(
             found[f"kernels: {suffix}"] = traced(function, jit)
             with native.disabled():
                 found[f"keras.ops: {suffix}"] = traced(function, jit)
+    with native.disabled():
+        found["keras.ops, duplicates too: lookup"] = traced(
+            lambda: of_all(ids), False
+        )
+        found["keras.ops, duplicates too: both"] = traced(
+            lambda: both(of_all), False
+        )
     return found
 
 
@@ -117,6 +135,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--ids", type=int, default=53_248)
+    parser.add_argument("--data", type=Path, help="folder of a prepared log")
     parser.add_argument("--layer", choices=LAYERS, default="train")
     parser.add_argument("--budget", default="300x")
     parser.add_argument("--rounds", type=int, default=9)
@@ -126,7 +145,7 @@ def main() -> None:
         raise SystemExit("No kernels: run `keras-pss build-ops` first.")
     layer = LAYERS[args.layer].from_budget(ROWS, WIDTH, args.budget)
     layer.build()
-    for name, ids in streams(args.ids).items():
+    for name, ids in streams(args.ids, args.data).items():
         ways = keras_ways(layer, ids, args.xla)
         if args.layer == "train":
             ways |= torch_ways(layer, ids)

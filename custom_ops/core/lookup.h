@@ -147,6 +147,15 @@ pss_status pss_sum_equal(const pss_ids* ids, pss_float type, const void* rows,
                          int64_t width, void* out,
                          const pss_parallel* parallel);
 
+/* Writes the distinct ids to `distinct`, (size) with size >= count, in the order
+ * in which they appear; the index of each id among them to `place`, (count); and
+ * their number to `found`. The rest of `distinct` is filled with the first id.
+ * If the share of distinct ids among the first `sample` is not below `most`, no
+ * duplicates are looked for: `distinct` has all ids, and `found` is count. */
+pss_status pss_distinct(const pss_ids* ids, int64_t sample, double most,
+                        int64_t size, void* distinct, int32_t* place,
+                        int32_t* found);
+
 /* Copies columns between matrices with entries of `bytes` each: column j of
  * `from`, (rows, count), to column columns[j] of `to`, (rows, width). If
  * `gather` is not 0, copies column columns[j] of `from`, (rows, width), to
@@ -154,6 +163,30 @@ pss_status pss_sum_equal(const pss_ids* ids, pss_float type, const void* rows,
 void pss_copy_columns(const void* from, void* to, const int64_t* columns,
                       int64_t count, int64_t width, int64_t rows,
                       int64_t bytes, int gather, const pss_parallel* parallel);
+
+/* Two tables whose rows are multiplied: id i reads row i / second_rows of the
+ * first and row i % second_rows of the second one. */
+typedef struct {
+  int64_t first_rows;  /* all four are in [1, 2^31) */
+  int64_t second_rows;
+  int64_t terms;
+  int64_t rank;
+} pss_pair_tables;
+
+/* Writes the sum over terms of the products of the two rows, (terms, rank) each,
+ * of each id to `out`, (count, rank). An id outside of the tables reads their
+ * first or last rows. */
+pss_status pss_pair_sums(const pss_pair_tables* tables, const pss_ids* ids,
+                         const float* first, const float* second, float* out,
+                         const pss_parallel* parallel);
+
+/* Writes the gradient of each table, given that of the sums. */
+pss_status pss_pair_sums_gradient(const pss_pair_tables* tables,
+                                  const pss_ids* ids, const float* first,
+                                  const float* second, const float* upstream,
+                                  float* first_gradient,
+                                  float* second_gradient,
+                                  const pss_parallel* parallel);
 
 /* A table in the format of a tensor train or tensor ring: an element is the
  * product of one slice of each core, or its trace. The definition is in

@@ -10,6 +10,7 @@
 #include "lookup.h"
 #include "owners.h"
 #include "parallel.h"
+#include "spread.h"
 #include "visit.h"
 
 namespace pss {
@@ -111,12 +112,6 @@ void copy_columns(const char* from, char* to, const int64_t* columns,
                   bytes);
     }
   }
-}
-
-// Hashes ids evenly over all 64-bit integers.
-inline uint64_t spread(int64_t id) {
-  uint64_t x = static_cast<uint64_t>(id) * 0x9E3779B97F4A7C15ull;
-  return (x ^ (x >> 32)) * 0xD6E8FEB86659FD93ull;
 }
 
 template <typename T, typename Id>

@@ -5,6 +5,9 @@
 
 #include "xla/ffi/api/ffi.h"
 
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_distinct_ids_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_pair_sums_cpu);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_pair_sums_gradient_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_lookup_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_robe_gradient_cpu);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(keras_pss_tensor_train_lookup_cpu);

@@ -1,11 +1,13 @@
-// ROBE and tensor trains under XLA: FFI calls of the same core. (Rows of tables
-// have no call: XLA's code is as fast.)
+// ROBE, tensor trains, sums of pairs and distinct ids under XLA: FFI calls of the
+// same core. (Rows of tables have no call: XLA's code is as fast.)
 
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "ffi/handlers.h"
+#include "tensorflow/chunks.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -17,6 +19,13 @@ namespace xla::ffi {
 const XLA_FFI_Api* GetXlaFfiApi();
 }
 
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_distinct_ids",
+                         "Host", keras_pss_distinct_ids_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_pair_sums",
+                         "Host", keras_pss_pair_sums_cpu);
+XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(),
+                         "keras_pss_pair_sums_gradient", "Host",
+                         keras_pss_pair_sums_gradient_cpu);
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_lookup",
                          "Host", keras_pss_robe_lookup_cpu);
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), "keras_pss_robe_gradient",
@@ -206,12 +215,93 @@ class TensorTrainGradient : public TensorTrain {
   }
 };
 
+class DistinctIds : public XlaOpKernel {
+ public:
+  explicit DistinctIds(OpKernelConstruction* context) : XlaOpKernel(context) {
+    int64_t sample;
+    float most;
+    OP_REQUIRES_OK(context, context->GetAttr("sample", &sample));
+    OP_REQUIRES_OK(context, context->GetAttr("most", &most));
+    OP_REQUIRES_OK(context, context->GetAttr("most_chunks", &most_chunks_));
+    OP_REQUIRES_OK(context, context->GetAttr("least_rows", &least_rows_));
+    attributes_ = absl::StrFormat("{sample = %d : i64, most = %.9e : f32}",
+                                  sample, most);
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    const int64_t n = context->InputShape(0).num_elements();
+    const Chunks chunks(n, most_chunks_, least_rows_);
+    const xla::XlaOp all = called(
+        context, "keras_pss_distinct_ids",
+        xla::ShapeUtil::MakeTupleShape(
+            {xla::ShapeUtil::MakeShape(context->input_xla_type(0),
+                                       {chunks.count, chunks.rows}),
+             xla::ShapeUtil::MakeShape(xla::S32, {n}),
+             xla::ShapeUtil::MakeShape(xla::S32, {})}),
+        attributes_);
+    for (int k = 0; k < 3; ++k) {
+      context->SetOutput(k, xla::GetTupleElement(all, k));
+    }
+  }
+
+ private:
+  int64_t most_chunks_, least_rows_;
+  std::string attributes_;
+};
+
+class Pair : public XlaOpKernel {
+ public:
+  explicit Pair(OpKernelConstruction* context) : XlaOpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("terms", &terms_));
+    attributes_ = absl::StrCat("{terms = ", terms_, " : i64}");
+  }
+
+ protected:
+  int64_t terms_;
+  std::string attributes_;
+};
+
+class PairSums : public Pair {
+ public:
+  using Pair::Pair;
+
+  void Compile(XlaOpKernelContext* context) override {
+    const xla::Shape out = xla::ShapeUtil::MakeShape(
+        xla::F32, {context->InputShape(0).num_elements(),
+                   context->InputShape(1).dim_size(1) / terms_});
+    context->SetOutput(
+        0, called(context, "keras_pss_pair_sums", out, attributes_));
+  }
+};
+
+class PairSumsGradient : public Pair {
+ public:
+  using Pair::Pair;
+
+  void Compile(XlaOpKernelContext* context) override {
+    std::vector<xla::Shape> shapes;
+    for (int k = 2; k < 4; ++k) {
+      shapes.push_back(xla::ShapeUtil::MakeShape(
+          xla::F32, context->InputShape(k).dim_sizes()));
+    }
+    const xla::XlaOp both =
+        called(context, "keras_pss_pair_sums_gradient",
+               xla::ShapeUtil::MakeTupleShape(shapes), attributes_);
+    for (int k = 0; k < 2; ++k) {
+      context->SetOutput(k, xla::GetTupleElement(both, k));
+    }
+  }
+};
+
 // Registers kernels of XLA's CPU device only: the calls are implemented for no
 // other device. (REGISTER_XLA_OP would be too late for a library that is loaded
 // after TensorFlow has started to compute.)
 #define REGISTER(OP)                                           \
   REGISTER_KERNEL_BUILDER(                                     \
       Name("KerasPss>" #OP).Device(tensorflow::DEVICE_CPU_XLA_JIT), OP)
+REGISTER(DistinctIds);
+REGISTER(PairSums);
+REGISTER(PairSumsGradient);
 REGISTER(RobeLookup);
 REGISTER(RobeGradient);
 REGISTER(TensorTrainLookup);

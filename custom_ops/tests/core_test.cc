@@ -327,6 +327,109 @@ void test_rows() {
   check(pss_first_invalid(&input, open.data(), 2) == -1, "an open table");
 }
 
+void test_distinct() {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = between(random, 0, 700), most = between(random, 1, 900);
+    const int64_t sample = between(random, 0, 800);
+    const int64_t size = n + between(random, 0, 20);
+    std::vector<int64_t> ids(n), distinct(size), wanted;
+    for (auto& id : ids) id = between(random, -most, most);
+    std::map<int64_t, int32_t> seen;
+    for (int64_t i = 0; i < std::min(sample, n); ++i) seen[ids[i]] = 0;
+    const bool few =
+        double(seen.size()) < 0.5 * double(std::min(sample, n));
+    seen.clear();
+    std::vector<int32_t> place(n);
+    int32_t found = -1;
+    const pss_ids input{PSS_INT64, ids.data(), n, nullptr, nullptr, n};
+    check(pss_distinct(&input, sample, 0.5, size, distinct.data(),
+                       place.data(), &found) == PSS_OK,
+          "distinct ids");
+    bool ok = true;
+    for (int64_t i = 0; i < n; ++i) {
+      if (!few || !seen.count(ids[i])) {
+        seen[ids[i]] = static_cast<int32_t>(wanted.size());
+        wanted.push_back(ids[i]);
+      }
+      ok = ok && place[i] == seen[ids[i]];
+    }
+    ok = ok && found == static_cast<int32_t>(wanted.size());
+    for (int64_t i = 0; ok && i < size; ++i) {
+      ok = distinct[i] == (i < found ? wanted[i] : n ? ids[0] : 0);
+    }
+    check(ok, "distinct ids in order");
+  }
+  const int32_t id = 3;
+  int32_t none = 0;
+  const pss_ids input{PSS_INT32, &id, 1, nullptr, nullptr, 1};
+  check(pss_distinct(&input, 1, 0.5, 0, nullptr, &none, &none) == PSS_INVALID,
+        "no room for distinct ids");
+}
+
+void test_pair_sums() {
+  std::mt19937_64 random(6);
+  std::uniform_real_distribution<float> real(-1, 1);
+  for (int round = 0; round < 60; ++round) {
+    const pss_pair_tables tables{between(random, 1, 40), between(random, 1, 40),
+                                 between(random, 1, 6), between(random, 1, 9)};
+    const int64_t n1 = tables.first_rows, n2 = tables.second_rows;
+    const int64_t rank = tables.rank, width = tables.terms * rank;
+    const int64_t n = between(random, 0, 3000);
+    std::vector<int32_t> ids(n);
+    for (auto& id : ids) {
+      id = static_cast<int32_t>(between(random, -3, n1 * n2 + 3));
+    }
+    std::vector<float> x(n1 * width), y(n2 * width), up(n * rank);
+    for (auto* values : {&x, &y, &up}) {
+      for (float& value : *values) value = real(random);
+    }
+    std::vector<double> rows(n * rank), dx(x.size()), dy(y.size());
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t id =
+          std::min(std::max<int64_t>(ids[i], 0), n1 * n2 - 1);
+      for (int64_t t = 0; t < width; ++t) {
+        const int64_t a = id / n2 * width + t, b = id % n2 * width + t;
+        rows[i * rank + t % rank] += double(x[a]) * y[b];
+        dx[a] += double(up[i * rank + t % rank]) * y[b];
+        dy[b] += double(up[i * rank + t % rank]) * x[a];
+      }
+    }
+    const pss_ids input{PSS_INT32, ids.data(), n, nullptr, nullptr, n};
+    std::vector<float> found[2], by_x[2], by_y[2];
+    for (int k = 0; k < 2; ++k) {
+      found[k].resize(rows.size());
+      by_x[k].resize(x.size());
+      by_y[k].resize(y.size());
+      const pss_parallel parallel = threads(k ? 3 : 1);
+      check(pss_pair_sums(&tables, &input, x.data(), y.data(),
+                          found[k].data(), &parallel) == PSS_OK &&
+                pss_pair_sums_gradient(&tables, &input, x.data(), y.data(),
+                                       up.data(), by_x[k].data(),
+                                       by_y[k].data(), &parallel) == PSS_OK,
+            "pair sums");
+    }
+    check(same_bits(found[0], found[1]) && same_bits(by_x[0], by_x[1]) &&
+              same_bits(by_y[0], by_y[1]),
+          "bits of pair sums");
+    const auto near = [](const std::vector<float>& a,
+                         const std::vector<double>& b) {
+      for (size_t i = 0; i < a.size(); ++i) {
+        if (!(std::fabs(a[i] - b[i]) < 1e-3)) return false;
+      }
+      return true;
+    };
+    check(near(found[0], rows) && near(by_x[0], dx) && near(by_y[0], dy),
+          "values of pair sums");
+  }
+  const pss_pair_tables none{0, 1, 1, 1};
+  const pss_parallel parallel = threads(1);
+  const pss_ids input{PSS_INT32, nullptr, 0, nullptr, nullptr, 0};
+  check(pss_pair_sums(&none, &input, nullptr, nullptr, nullptr, &parallel) ==
+            PSS_INVALID,
+        "no rows");
+}
+
 void test_columns() {
   std::mt19937_64 random(4);
   for (int64_t width : {1, 2, 7}) {
@@ -398,6 +501,8 @@ int main() {
   test_rows();
   test_columns();
   pss::test_packed();
+  test_distinct();
+  test_pair_sums();
   pss::test_tensor_trains();
   if (failures) {
     std::fprintf(stderr, "%d checks failed\n", failures);

@@ -33,6 +33,7 @@ def kernels(*values: Any) -> Any:
         module is None
         or not module.usable(*values)
         or tracing.exporting(*values)
+        or tracing.vectorizing()
     ):
         return None
     return module
@@ -70,6 +71,20 @@ def unpack_kernels(table: PackedTable, index: Any) -> Any:
     return None if compiled_by_xla() else packed_kernels([table], index)
 
 
+def pair_kernels(tables: Sequence[Any], ids: Any) -> Any:
+    """The kernels if `pair_sums` supports two tables; none for GPUs."""
+    found = core_kernels(tables, ids)
+    return None if found is None or found.on_gpu() else found
+
+
+def id_kernels(ids: Any) -> Any:
+    """The kernels if `distinct_ids` supports these ids; none for GPUs."""
+    found = kernels(ids)
+    if found is None or found.on_gpu() or not _known(None, ids):
+        return None
+    return found
+
+
 def table_kernels(values: Any, ids: Any) -> Any:
     """The kernels if they are the fastest choice for rows of a table, or None.
 
@@ -98,6 +113,11 @@ def check_kernels() -> Any:
 def compiled_by_xla() -> bool:
     """Whether XLA compiles the current trace."""
     return backend.backend() != "tensorflow" or tracing.under_xla()
+
+
+def vectorized() -> bool:
+    """Whether TensorFlow traces a function to vectorize it."""
+    return tracing.vectorizing()
 
 
 def _known(values: Any, ids: Any) -> bool:

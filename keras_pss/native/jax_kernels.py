@@ -34,6 +34,9 @@ _CALLS = (
 _CPU_CALLS = (
     "packed_robe_lookup",
     "packed_tensor_train_lookup",
+    "pair_sums",
+    "pair_sums_gradient",
+    "distinct_ids",
 )
 _platforms: set[str] = set()
 
@@ -212,6 +215,31 @@ def _arrays(table: PackedTable) -> tuple[Tensor, Tensor]:
     """Codes and scales, which are not trained."""
     codes, scale = (jnp.asarray(x) for x in (table.codes, table.scale))
     return codes, jax.lax.stop_gradient(scale)
+
+
+def pair_sums(ids: Tensor, first: Tensor, second: Tensor, terms: int) -> Tensor:
+    """Sums of products of rows; see `tensorflow_kernels.pair_sums`."""
+    return _pair_sums(terms, ids, first, second)
+
+
+def distinct_ids(
+    ids: Tensor, sample: int, most: float, chunks: int, least: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct ids in chunks; see `tensorflow_kernels.distinct_ids`."""
+    # The same as custom_ops/tensorflow/chunks.h.
+    count = max(1, min(chunks, ids.size // least))
+    shapes = (count, -(-ids.size // count)), (ids.size,), ()
+    distinct, place, found = jax.ffi.ffi_call(
+        "keras_pss_distinct_ids",
+        [
+            jax.ShapeDtypeStruct(shape, dtype)
+            for shape, dtype in zip(
+                shapes, (ids.dtype, jnp.int32, jnp.int32), strict=True
+            )
+        ],
+        vmap_method="sequential",
+    )(ids, sample=np.int64(sample), most=np.float32(most))
+    return distinct, place, found
 
 
 def _call(name: str, shape: tuple[int, ...], first: Tensor, *rest: Any) -> Any:
@@ -423,4 +451,60 @@ def _tensor_train_gradient_backward(
 _tensor_train.defvjp(_tensor_train_forward, _tensor_train_backward)
 _tensor_train_gradient.defvjp(
     _tensor_train_gradient_forward, _tensor_train_gradient_backward
+)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pair_sums(
+    terms: int, ids: Tensor, first: Tensor, second: Tensor
+) -> Tensor:
+    return jax.ffi.ffi_call(
+        "keras_pss_pair_sums",
+        jax.ShapeDtypeStruct((ids.size, first.shape[1] // terms), "float32"),
+        vmap_method="sequential",
+    )(ids, first, second, terms=np.int64(terms))
+
+
+def _pair_sums_forward(terms: int, *args: Tensor) -> tuple[Tensor, Any]:
+    return _pair_sums(terms, *args), args
+
+
+def _pair_sums_backward(
+    terms: int, args: tuple[Tensor, ...], upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    return None, *_pair_sums_gradient(terms, upstream, *args)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pair_sums_gradient(
+    terms: int, upstream: Tensor, ids: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    by_first, by_second = jax.ffi.ffi_call(
+        "keras_pss_pair_sums_gradient",
+        [jax.ShapeDtypeStruct(x.shape, "float32") for x in (first, second)],
+        vmap_method="sequential",
+    )(upstream, ids, first, second, terms=np.int64(terms))
+    return by_first, by_second
+
+
+def _pair_sums_gradient_forward(
+    terms: int, *args: Tensor
+) -> tuple[tuple[Tensor, Tensor], Any]:
+    return _pair_sums_gradient(terms, *args), args
+
+
+def _pair_sums_gradient_backward(
+    terms: int, args: tuple[Tensor, ...], along: tuple[Tensor, Tensor]
+) -> tuple[Tensor | None, ...]:
+    # The sums are linear in each table: the derivative along (a, b) is that of
+    # Σ (a V + U b), and a table's gradient depends on the other table alone.
+    upstream, ids, first, second = args
+    rows = _pair_sums(terms, ids, along[0], second)
+    rows += _pair_sums(terms, ids, first, along[1])
+    return rows, None, *_pair_sums_gradient(terms, upstream, ids, *along)
+
+
+_pair_sums.defvjp(_pair_sums_forward, _pair_sums_backward)
+_pair_sums_gradient.defvjp(
+    _pair_sums_gradient_forward, _pair_sums_gradient_backward
 )

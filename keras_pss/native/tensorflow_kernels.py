@@ -158,6 +158,40 @@ def unpack_rows(table: PackedTable, index: Tensor, width: int) -> Tensor:
     )
 
 
+def pair_sums(ids: Tensor, first: Tensor, second: Tensor, terms: int) -> Tensor:
+    """Sums of products of rows of two tables, `(n, r)`.
+
+    Args:
+        ids: Ids `(n,)`; an id outside of the tables has their first or last
+            rows.
+        first: U, float32 `(n1, terms r)`.
+        second: V, float32 `(n2, terms r)`.
+        terms: The number of products in a sum.
+    """
+    return _library.keras_pss_pair_sums(ids, first, second, terms=terms)
+
+
+def distinct_ids(
+    ids: Tensor, sample: int, most: float, chunks: int, least: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct ids in the order in which they appear, in chunks.
+
+    Args:
+        ids: Ids `(n,)`.
+        sample: How many of the first ids decide whether many repeat.
+        most: If at least this share of them is distinct, all ids are returned.
+        chunks: The largest number of chunks.
+        least: The least number of ids in a chunk, if there are several.
+
+    Returns:
+        The distinct ids `(chunks, rows)`, filled up with the first id; the
+        index of each id among them, int32 `(n,)`; and their number, int32.
+    """
+    return _library.keras_pss_distinct_ids(
+        ids, sample=sample, most=most, most_chunks=chunks, least_rows=least
+    )
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]` for `(n,)` indices in range, with a dense gradient."""
     return _library.keras_pss_gather_rows(table, index)
@@ -292,6 +326,33 @@ def _tensor_train_second(op: Any, *weights: Tensor) -> list[Tensor | None]:
         for j in range(len(cores))
     ]
     return [tf.add_n(rows), None, *by_core]
+
+
+@tf.RegisterGradient("KerasPss>PairSums")
+def _pair_sums_gradient(op: Any, upstream: Tensor) -> list[Tensor | None]:
+    terms = op.get_attr("terms")
+    return [
+        None,
+        *_library.keras_pss_pair_sums_gradient(
+            upstream, *op.inputs, terms=terms
+        ),
+    ]
+
+
+@tf.RegisterGradient("KerasPss>PairSumsGradient")
+def _pair_sums_second(
+    op: Any, by_first: Tensor, by_second: Tensor
+) -> list[Tensor | None]:
+    # The sums are linear in each table: the derivative along (a, b) is that of
+    # Σ (a V + U b), and a table's gradient depends on the other table alone.
+    upstream, ids, first, second = op.inputs
+    terms = op.get_attr("terms")
+    rows = pair_sums(ids, by_first, second, terms)
+    rows += pair_sums(ids, first, by_second, terms)
+    slopes = _library.keras_pss_pair_sums_gradient(
+        upstream, ids, by_first, by_second, terms=terms
+    )
+    return [rows, None, *slopes]
 
 
 @tf.RegisterGradient("KerasPss>GatherRows")

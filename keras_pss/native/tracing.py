@@ -15,7 +15,7 @@ _EXPORTERS = (
     "keras_pss.serving",
     _SAVERS[0],
 )
-
+_VECTORIZERS = ("tensorflow.python.ops.parallel_for",)
 
 # For each live TensorFlow graph, whether it is being exported.
 _exported: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
@@ -54,6 +54,19 @@ def saving() -> bool:
     beside the signatures that a user asks for.
     """
     return _called_from(_SAVERS)
+
+
+def vectorizing() -> bool:
+    """Whether TensorFlow traces a function to vectorize it.
+
+    `tf.vectorized_map` and Jacobians do. They know neither kernels nor
+    operations whose results have an unknown number of rows.
+    """
+    if backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.executing_eagerly() and _called_from(_VECTORIZERS)
 
 
 def _called_from(modules: tuple[str, ...]) -> bool:

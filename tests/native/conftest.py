@@ -29,6 +29,8 @@ def calls(monkeypatch):
     for name in (
         "robe_lookup",
         "tensor_train_lookup",
+        "pair_sums",
+        "distinct_ids",
         "gather_rows",
         "packed_robe_lookup",
         "packed_tensor_train_lookup",

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from kernels import BACKEND, both_ways, numbers
+from slopes import assert_close, slopes
 
 import keras_pss
 from keras_pss import native
@@ -49,27 +50,6 @@ def rows_of(shapes, ids, cores):
     )
 
 
-def slopes(function, values):
-    """Gradients of a scalar function of a list of arrays."""
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        x = [tf.constant(value) for value in values]
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x)
-    import jax
-
-    return jax.grad(function)([jax.numpy.asarray(value) for value in values])
-
-
-def assert_close(found, wanted, step):
-    found, wanted = (ops.convert_to_numpy(x) for x in (found, wanted))
-    scale = max(np.abs(wanted).max(), 1e-30)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=step * scale)
-
-
 @settings(max_examples=25 if BACKEND == "tensorflow" else 2, deadline=None)
 @given(trains())
 def test_rows_and_gradients_are_those_of_the_definition(given_):
@@ -94,20 +74,9 @@ def test_second_derivatives(calls):
     def slope(cores):
         """Sum of a gradient's squares, which depends on all cores."""
 
-        def cubes(cores):
-            return ops.sum(rows_of(SHAPES, ids, cores) ** 3)
-
-        if BACKEND == "tensorflow":
-            import tensorflow as tf
-
-            with tf.GradientTape() as tape:
-                tape.watch(cores)
-                y = cubes(cores)
-            found = tape.gradient(y, cores)
-        else:
-            import jax
-
-            found = jax.grad(cubes)(cores)
+        found = slopes(
+            lambda cores: ops.sum(rows_of(SHAPES, ids, cores) ** 3), cores
+        )
         return sum(ops.sum(g**2) for g in found)
 
     found, wanted = both_ways(lambda: slopes(slope, cores_of(SHAPES)))

@@ -41,6 +41,7 @@ from keras_pss.layers.initial_values.stored import (
 )
 from keras_pss.ops import ids as ids_ops
 from keras_pss.ops import wide_ids
+from keras_pss.ops.methods.chain import Chain
 from keras_pss.ops.methods.distinct import each_once
 from keras_pss.optimizers.slots import Optimizer
 
@@ -474,10 +475,15 @@ class CompressedEmbedding(FitsTables, TableLayer):
         """Whether a row of `ids` costs more than to find those that repeat."""
         return False
 
+    def chain(self) -> Chain | None:
+        """`lookup` in stages, if rows of repeated ids are computed once under
+        XLA, too: for rows that cost thousands of operations."""
+        return None
+
     def rows(self, ids: Tensor) -> Tensor:
         """`lookup`, which computes the rows of repeated ids once if it pays."""
         if self.computes_once(ids):
-            return each_once(self.lookup, ids)
+            return each_once(self.chain() or self.lookup, ids)
         return self.lookup(ids)
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ from keras_pss.layers.initial_values.stored import weights_are_fitted
 from keras_pss.ops import hashing
 from keras_pss.ops.fitting import last_layer
 from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.methods.chain import Chain, result
 
 Tensor = Any
 
@@ -216,20 +218,29 @@ class DeepHashEmbedding(CompressedEmbedding):
     def computes_once(self, ids: Tensor) -> bool:
         return True
 
+    def chain(self) -> Chain:
+        """The dense layers, with the activation before each but the first."""
+        layers = range(len(self.hidden_units) + 1)
+        names = [f"{kind}{k}" for k in layers for kind in ("kernel", "bias")]
+
+        def stage(k: int, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+            kernel, bias = weights[2 * k : 2 * k + 2]
+            x = self.activation(x) if k else self._encoded(x)
+            return ops.matmul(ops.cast(x, kernel.dtype), kernel) + bias
+
+        return Chain(
+            tuple(partial(stage, k) for k in layers),
+            tuple(self.whole_table(name) for name in names),
+        )
+
     def lookup(self, ids: Tensor) -> Tensor:
-        return self._dense(self._features(ids), len(self.hidden_units))
+        return self.chain()(ids)
 
     def _features(self, ids: Tensor) -> Tensor:
         """The inputs of the last layer."""
-        x = self._encoded(ids)
-        for k in range(len(self.hidden_units)):
-            x = self.activation(self._dense(x, k))
-        return x
-
-    def _dense(self, x: Tensor, k: int) -> Tensor:
-        kernel = self.whole_table(f"kernel{k}")
-        x = ops.matmul(ops.cast(x, kernel.dtype), kernel)
-        return x + self.whole_table(f"bias{k}")
+        chain = self.chain()
+        x = result(chain.stages[:-1], chain.weights, ids)
+        return self.activation(x) if self.hidden_units else self._encoded(ids)
 
     def build(self, input_shape: Any = None) -> None:
         if isinstance(self.embeddings_initializer, PretrainedTable):

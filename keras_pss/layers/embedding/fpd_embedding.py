@@ -13,6 +13,7 @@ from keras_pss.layers.base.tables import Table
 from keras_pss.layers.initial_values import draws, table_scale
 from keras_pss.ops.fitting import block_terms
 from keras_pss.ops.fitting.trained_table import TrainedTable
+from keras_pss.ops.methods import pair_sums
 
 Tensor = Any
 
@@ -171,21 +172,22 @@ class FPDEmbedding(CompressedEmbedding):
         return {"first": first, "second": ids - first * self._side}
 
     def latent(self, ids: Tensor) -> Tensor:
-        index = self.address(ids)
-        product = self.gather_rows("first", index["first"]) * self.gather_rows(
-            "second", index["second"]
-        )
-        # (n, p r) -> (n, p, r) -> (n, r)
-        return ops.sum(
-            ops.reshape(product, (-1, self.terms, self.rank)), axis=1
-        )
+        def gathered() -> tuple[Tensor, Tensor]:
+            first, second = self.address(ids).items()
+            return self.gather_rows(*first), self.gather_rows(*second)
+
+        return pair_sums.rows(ids, self._dense_tables(), self.terms, gathered)
+
+    def _dense_tables(self) -> tuple[Any, Any]:
+        return self.dense_table("first"), self.dense_table("second")
 
     def project(self, latent: Tensor) -> Tensor:
         matrix = self.whole_table("projection")
         return ops.matmul(latent, ops.cast(matrix, latent.dtype))
 
     def computes_once(self, ids: Tensor) -> bool:
-        return True
+        # A kernel's rows cost less than to find those that repeat.
+        return pair_sums.kernels(ids, self._dense_tables()) is None
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.project(self.latent(ids))
