@@ -1,8 +1,8 @@
 """CUDA kernels against the `keras.ops` path on the same GPU, and the CPU.
 
 They need a GPU and `keras-pss build-ops --cuda`, and run where
-`KERAS_PSS_NATIVE=gpu` is set. With `KERAS_PSS_GPU_TESTS=dry`, the kernels of the
-CPU are compared in their place: this tries the tests' own code.
+`KERAS_PSS_NATIVE=gpu` is set. With `KERAS_PSS_GPU_TESTS=dry`, the kernels of
+the CPU are compared in their place: this tries the tests' own code.
 """
 
 import os
