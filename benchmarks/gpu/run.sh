@@ -80,7 +80,7 @@ stage_build() {
   core=$!
   for framework in jax tensorflow; do
     has $framework || continue
-    "$PYTHON" -c "from keras_pss.native import build
+    KERAS_BACKEND=$framework "$PYTHON" -c "from keras_pss.native import build
 print(build.build('$framework', cuda=${DRY:+not }True))" || ops=failed
   done
   wait $core && [ -z "$ops" ]

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu`, the script for a machine with a GPU, where there is none."""
+"""`benchmarks/gpu`: the script for machines with a GPU, where there is none."""
 
 import json
 import os
