@@ -134,7 +134,7 @@ build 240
 core 60
 tests_jax 120 jax
 memcheck 60 compute-sanitizer
-robe_jax 120 jax
+robe_jax 170 jax
 robe_torch 60 torch
 train_jax 60 jax
 train_torch 60 torch
