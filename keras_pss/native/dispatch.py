@@ -42,12 +42,6 @@ def robe_kernels(memory: Any, ids: Any) -> Any:
     return kernels(memory, ids) if _known(memory, ids) else None
 
 
-def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
-    """The kernels if `tensor_train_lookup` supports these cores and ids."""
-    found = kernels(*cores, ids)
-    return found if all(_known(core, ids) for core in cores) else None
-
-
 def table_kernels(values: Any, ids: Any) -> Any:
     """The kernels if they are the fastest choice for rows of a table, or None.
 
@@ -65,6 +59,12 @@ def row_kernels(values: Any, ids: Any) -> Any:
     """
     found = None if compiled_by_xla() else kernels()
     return found if _known(values, ids) else None
+
+
+def train_kernels(cores: Sequence[Any], ids: Any) -> Any:
+    """The kernels if `tensor_train_lookup` supports these cores and ids."""
+    found = kernels(*cores, ids)
+    return found if all(_known(core, ids) for core in cores) else None
 
 
 def check_kernels() -> Any:

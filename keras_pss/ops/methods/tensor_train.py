@@ -17,7 +17,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_pss.native.dispatch import core_kernels
+from keras_pss.native.dispatch import train_kernels
 from keras_pss.ops import gather
 
 Tensor = Any
@@ -102,7 +102,7 @@ def kernels(
         return None
     if math.prod(_p(shapes)) > LARGEST_TABLE:
         return None
-    return core_kernels(cores, ids)
+    return train_kernels(cores, ids)
 
 
 def _p(shapes: Sequence[tuple[int, int, int, int]]) -> list[int]:
