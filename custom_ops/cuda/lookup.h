@@ -58,8 +58,8 @@ int pss_cuda_scatter(const pss_ids* ids, pss_float type, const void* upstream,
                      int64_t table_rows, int64_t width, void* out,
                      void* scratch, size_t scratch_bytes, void* stream);
 
-/* Bytes of scratch memory that pss_cuda_tensor_train_lookup needs on the device,
- * aligned to 16; 0 if it needs none or if the arguments are invalid. */
+/* Bytes of scratch memory that pss_cuda_tensor_train_lookup needs on the
+ * device, aligned to 16; 0 if it needs none or the arguments are invalid. */
 size_t pss_cuda_tensor_train_lookup_scratch(const pss_tensor_train* train,
                                             const pss_ids* ids);
 

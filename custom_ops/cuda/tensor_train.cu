@@ -12,11 +12,12 @@ namespace pss {
 namespace {
 
 // Floats of shared memory that a tile may use, so that several thread blocks
-// fit on a multiprocessor of any device; and those of a copied slice.
+// fit on a multiprocessor; and those of a copied slice. They are the same for
+// any device, and thus the order of additions.
 constexpr int64_t kSharedFloats = 10240;
 constexpr int64_t kSliceFloats = 4096;
 
-// The order of additions follows from the sizes alone, on any device.
+// Floats of work memory outside of shared memory, of all thread blocks.
 constexpr int64_t kOutsideFloats = int64_t{1} << 27;
 
 __global__ void __launch_bounds__(kThreads)
@@ -144,8 +145,8 @@ cudaError_t sort_ids(const Train& train, const pss_ids& ids, const Pairs& pairs,
                      void* stream) {
   PSS_RETURN_IF_ERROR(
       launch(number_ids, blocks_for(ids.count), 0, stream,
-             Divisor(train.last().rows), Divisor(train.core[train.count - 2].rows),
-             train.below, train.rows, ids, pairs.keys, pairs.values));
+             Divisor(train.last().rows),
+             Divisor(train.core[train.count - 2].rows), train.below, train.rows, ids, pairs.keys, pairs.values));
   return sort(pairs, stream);
 }
 

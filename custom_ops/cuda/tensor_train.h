@@ -1,9 +1,9 @@
 // Tensor trains and rings in device code.
 //
-// A prefix of level k is the first k digits of an id. Its matrix, the product of
-// the slices of the first k cores, has `height[k]` rows and r_k columns; a row
-// of the table is the last step, its product with a slice of the last core (see
-// core/tensor_train.h).
+// A prefix of level k is the first k digits of an id. Its matrix, the product
+// of the slices of the first k cores, has `height[k]` rows and r_k columns; a
+// row of the table is the last step, its product with a slice of the last core
+// (see core/tensor_train.h).
 //
 // Ids are sorted by (i_{D-1}, i_1 .. i_{D-2}, i_D). A thread block computes a
 // tile, up to 32 consecutive places of that order: a prefix or id that occurs

@@ -1,12 +1,5 @@
 // Gradients of tensor trains and rings on CUDA devices: the matrices are
-// computed again, tile by tile.
-//
-// Tiles are divided into chunks of consecutive ones. If the order of additions
-// may vary, every tile is a chunk and adds to the gradients by atomic additions.
-// If not, the number of chunks follows from the sizes alone, and a chunk, which
-// one thread block computes, adds to its own copies of the gradients; these are
-// then added in the order of the chunks. Core D - 1 needs no copies, since ids
-// are sorted by its digit: only a slice that begins in an earlier chunk has one.
+// computed again, tile by tile. How they are added up is in cuda/train_sums.h.
 
 #include <cuda_runtime.h>
 
@@ -14,6 +7,7 @@
 
 #include "cuda/lookup.h"
 #include "cuda/tensor_train.h"
+#include "cuda/train_sums.h"
 
 namespace pss {
 namespace {
@@ -21,65 +15,9 @@ namespace {
 constexpr int64_t kChunks = 256;
 constexpr int64_t kCopyFloats = int64_t{1} << 26;  // of all chunks
 
-// Where a chunk adds to.
-struct Sums {
-  float* gradient[kCores];
-  float* copies;        // (chunks, copy), or NULL with atomic additions
-  int64_t copy;         // floats of a chunk
-  int64_t at[kCores];   // the copy of each core's gradient, and of a slice
-  int32_t* begun;       // the digit of that slice by chunk, or -1
-};
-
-template <bool kAtomic>
-__device__ void add(float* to, float x) {
-  if constexpr (kAtomic) {
-    atomicAdd(to, x);
-  } else {
-    *to += x;
-  }
-}
-
-// The gradients of slices, as seen from one chunk.
-template <bool kAtomic>
-class Slopes {
- public:
-  // All threads of the block call it.
-  __device__ Slopes(const Train& train, const Sums& sums, const Pairs& pairs,
-                    int64_t chunk, int64_t begin)
-      : train_(train), sums_(sums), chunk_(chunk) {
-    if constexpr (kAtomic) return;
-    // The slice of core D - 1 that an earlier chunk began with.
-    const uint32_t each = train.last().rows * train.below;
-    const uint32_t middle = pairs.sorted_keys[begin] / each;
-    if (begin > 0 && pairs.sorted_keys[begin - 1] / each == middle) {
-      begun_ = static_cast<int>(middle);
-    }
-    if (threadIdx.x == 0) sums.begun[chunk] = begun_;
-  }
-
-  __device__ float* at(int core, int digit) const {
-    const int64_t slice = train_.core[core].slice();
-    if (!kAtomic && core != train_.count - 2) {
-      return copy(core) + digit * slice;
-    }
-    if (!kAtomic && digit == begun_) return copy(core);
-    return sums_.gradient[core] + digit * slice;
-  }
-
- private:
-  __device__ float* copy(int core) const {
-    return sums_.copies + chunk_ * sums_.copy + sums_.at[core];
-  }
-
-  const Train& train_;
-  const Sums& sums_;
-  const int64_t chunk_;
-  int begun_ = -1;
-};
-
 // Calls visit(i, e) for the elements e of `count` slices i of one size, in
-// parallel; without atomic additions, an element e of all slices has one thread,
-// since slices may be the same.
+// parallel; without atomic additions, an element e of all slices has one
+// thread, since slices may be the same.
 template <bool kAtomic, typename Visit>
 __device__ void each_element(int count, int size, const Visit& visit) {
   if constexpr (kAtomic) {
@@ -112,7 +50,8 @@ __device__ void sum_upstream(const Train& train, const TrainTile& tile,
 // slices of the last core.
 template <bool kAtomic>
 __device__ void last_gradient(const Train& train, const TrainTile& tile,
-                              const TrainWork& work, const Slopes<kAtomic>& slopes) {
+                              const TrainWork& work,
+                              const Slopes<kAtomic>& slopes) {
   const TrainCore& last = train.last();
   const int dim = train.output_dim, columns = dim / last.width;
   const int matrix = train.matrix(train.count - 1);
@@ -148,7 +87,8 @@ __device__ void last_gradient(const Train& train, const TrainTile& tile,
 // of the level below, which take their place.
 template <bool kAtomic>
 __device__ void level_gradient(const Train& train, const TrainTile& tile,
-                               const TrainWork& work, const Slopes<kAtomic>& slopes,
+                               const TrainWork& work,
+                               const Slopes<kAtomic>& slopes,
                                int level, const float* upstream) {
   const TrainCore& core = train.core[level - 1];
   const int height = train.height[level - 1], columns = core.columns();
@@ -179,7 +119,7 @@ __device__ void level_gradient(const Train& train, const TrainTile& tile,
 template <bool kAtomic>
 __global__ void __launch_bounds__(kThreads)
     train_gradient(Train train, TrainLayout layout, Pairs pairs,
-                   const float* __restrict__ upstream, Sums sums,
+                   const float* __restrict__ upstream, TrainSums sums,
                    float* outside, int64_t tiles, int64_t chunks) {
   __shared__ TrainTile tile;
   const TrainWork work(layout, outside);
@@ -208,35 +148,6 @@ __global__ void __launch_bounds__(kThreads)
         add<kAtomic>(slopes.at(0, tile.digit[0][prefix]) + element,
                      matrices[prefix * size + element]);
       });
-    }
-  }
-}
-
-// Sums the copies of a core's gradient in the order of the chunks.
-__global__ void __launch_bounds__(kThreads)
-    add_copies(Sums sums, int core, int64_t size, int64_t chunks) {
-  const float* copies = sums.copies + sums.at[core];
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < size;
-       i += int64_t{gridDim.x} * kThreads) {
-    float sum = 0;
-#pragma unroll 8
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      sum += copies[chunk * sums.copy + i];
-    }
-    sums.gradient[core][i] = sum;
-  }
-}
-
-// Adds the slices of core D - 1 that began in an earlier chunk.
-__global__ void __launch_bounds__(kThreads)
-    add_begun(Sums sums, int core, int64_t slice, int64_t chunks) {
-  const float* copies = sums.copies + sums.at[core];
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < slice;
-       i += int64_t{gridDim.x} * kThreads) {
-    for (int64_t chunk = 1; chunk < chunks; ++chunk) {
-      if (sums.begun[chunk] < 0) continue;
-      sums.gradient[core][sums.begun[chunk] * slice + i] +=
-          copies[chunk * sums.copy + i];
     }
   }
 }
@@ -310,7 +221,7 @@ struct Gradient {
 
   Train train;
   TrainLayout layout;
-  Sums sums = {};
+  TrainSums sums = {};
   Pairs pairs = {};
   int64_t tiles = 0, chunks = 0, blocks = 0;
   float* outside = nullptr;

@@ -12,7 +12,7 @@
 #include "cuda/lookup.h"
 #include "ffi/handlers.h"
 #include "ffi/request.h"
-#include "ffi/train_request.h"
+#include "ffi/train_call.h"
 
 namespace keras_pss {
 namespace {
@@ -73,10 +73,10 @@ ffi::Error tensor_train_lookup_cuda(void* stream,
                                     ffi::AnyBuffer ids,
                                     ffi::RemainingArgs cores,
                                     ffi::Result<Floats> rows, Sizes shapes) {
-  TrainRequest request;
+  TrainCall request;
   ffi::Error error = request.read(ids, cores, shapes);
   if (error.failure()) return error;
-  if (!request.fits(*rows)) return TrainRequest::refused(kRows);
+  if (!request.fits(*rows)) return TrainCall::refused(kRows);
   const size_t bytes =
       pss_cuda_tensor_train_lookup_scratch(&request.train, &request.ids);
   void* scratch;
@@ -92,10 +92,10 @@ ffi::Error tensor_train_gradient_cuda(void* stream,
                                       Floats upstream, ffi::AnyBuffer ids,
                                       ffi::RemainingArgs cores,
                                       ffi::RemainingRets found, Sizes shapes) {
-  TrainRequest request;
+  TrainCall request;
   ffi::Error error = request.read(ids, cores, shapes);
   if (error.failure()) return error;
-  if (!request.fits(upstream)) return TrainRequest::refused(kRows);
+  if (!request.fits(upstream)) return TrainCall::refused(kRows);
   std::vector<float*> gradients;
   error = gradients_of(cores, found, &gradients);
   if (error.failure()) return error;

@@ -7,7 +7,7 @@
 #include "ffi/handlers.h"
 #include "ffi/parallel.h"
 #include "ffi/request.h"
-#include "ffi/train_request.h"
+#include "ffi/train_call.h"
 
 namespace keras_pss {
 namespace {
@@ -15,10 +15,10 @@ namespace {
 ffi::Error tensor_train_lookup(ffi::ThreadPool pool, ffi::AnyBuffer ids,
                                ffi::RemainingArgs cores,
                                ffi::Result<Floats> rows, Sizes shapes) {
-  TrainRequest train;
+  TrainCall train;
   const ffi::Error error = train.read(ids, cores, shapes);
   if (error.failure()) return error;
-  if (!train.fits(*rows)) return TrainRequest::refused(kRows);
+  if (!train.fits(*rows)) return TrainCall::refused(kRows);
   const pss_parallel parallel = pool_of(pool);
   return checked(pss_tensor_train_lookup(&train.train, &train.ids,
                                          train.cores.data(),
@@ -28,10 +28,10 @@ ffi::Error tensor_train_lookup(ffi::ThreadPool pool, ffi::AnyBuffer ids,
 ffi::Error tensor_train_gradient(ffi::ThreadPool pool, Floats upstream,
                                  ffi::AnyBuffer ids, ffi::RemainingArgs cores,
                                  ffi::RemainingRets found, Sizes shapes) {
-  TrainRequest train;
+  TrainCall train;
   const ffi::Error error = train.read(ids, cores, shapes);
   if (error.failure()) return error;
-  if (!train.fits(upstream)) return TrainRequest::refused(kRows);
+  if (!train.fits(upstream)) return TrainCall::refused(kRows);
   std::vector<float*> gradients;
   const ffi::Error other = gradients_of(cores, found, &gradients);
   if (other.failure()) return other;

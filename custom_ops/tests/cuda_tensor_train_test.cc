@@ -66,6 +66,10 @@ void test_invalid(std::mt19937_64& random, TrainCase c) {
         std::max<int64_t>(c.wide ? c.ids[i] : c.narrow[i], 0), c.rows - 1);
     clamped.narrow[i] = static_cast<int32_t>(clamped.ids[i]);
   }
+  if (c.ids.size() > 1) {  // the first that is outside
+    c.ids[1] = c.narrow[1] = static_cast<int32_t>(c.rows);
+    clamped.ids[1] = clamped.narrow[1] = static_cast<int32_t>(c.rows - 1);
+  }
   c.finish();
   clamped.finish();
   check(same_bits(on_device(c, true), on_device(clamped, true)),

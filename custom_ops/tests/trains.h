@@ -83,8 +83,8 @@ inline void draw(std::mt19937_64& random, TrainCase* c) {
 }
 
 // Adds the rows of one id and the gradients of its slices.
-inline void add_id(const TrainCase& c, int64_t id, const float* upstream, double* row,
-            std::vector<Numbers>* gradients) {
+inline void add_id(const TrainCase& c, int64_t id, const float* upstream,
+                   double* row, std::vector<Numbers>* gradients) {
   const int64_t count = static_cast<int64_t>(c.shapes.size());
   std::vector<int64_t> at(count);
   for (int64_t k = count - 1; k >= 0; --k) {
@@ -136,7 +136,9 @@ inline void add_id(const TrainCase& c, int64_t id, const float* upstream, double
     }
     slope = below;
   }
-  for (size_t i = 0; i < slope.size(); ++i) (*gradients)[0][at[0] + i] += slope[i];
+  for (size_t i = 0; i < slope.size(); ++i) {
+    (*gradients)[0][at[0] + i] += slope[i];
+  }
 }
 
 // The rows and gradients of all ids.

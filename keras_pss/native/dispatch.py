@@ -44,12 +44,6 @@ def robe_kernels(memory: Any, ids: Any) -> Any:
     return kernels(memory, ids) if _known(memory, ids) else None
 
 
-def core_kernels(cores: Sequence[Any], ids: Any) -> Any:
-    """The kernels if `tensor_train_lookup` supports these cores and ids."""
-    found = kernels(*cores, ids)
-    return found if all(_known(core, ids) for core in cores) else None
-
-
 def packed_kernels(tables: Sequence[PackedTable], ids: Any) -> Any:
     """The kernels if they support lookups in packed tables, or None.
 
@@ -73,7 +67,7 @@ def unpack_kernels(table: PackedTable, index: Any) -> Any:
 
 def pair_kernels(tables: Sequence[Any], ids: Any) -> Any:
     """The kernels if `pair_sums` supports two tables; none for GPUs."""
-    found = core_kernels(tables, ids)
+    found = train_kernels(tables, ids)
     return None if found is None or found.on_gpu() else found
 
 
@@ -102,6 +96,12 @@ def row_kernels(values: Any, ids: Any) -> Any:
     """
     found = None if compiled_by_xla() else kernels()
     return found if _known(values, ids) else None
+
+
+def train_kernels(cores: Sequence[Any], ids: Any) -> Any:
+    """The kernels if `tensor_train_lookup` supports these cores and ids."""
+    found = kernels(*cores, ids)
+    return found if all(_known(core, ids) for core in cores) else None
 
 
 def check_kernels() -> Any:

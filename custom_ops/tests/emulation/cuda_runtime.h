@@ -3,8 +3,8 @@
 //
 // A thread block runs in one thread of the CPU, which switches between the
 // threads of the block where these wait for each other. Between two barriers
-// each of them runs alone, in the order that `emulated::order` gives, so that
-// results which depend on the order of threads show.
+// each of them runs alone, and warps and thread blocks run one after the other,
+// in the order that `emulated::order` gives: what depends on it differs.
 
 #ifndef KERAS_PSS_TESTS_EMULATION_CUDA_RUNTIME_H_
 #define KERAS_PSS_TESTS_EMULATION_CUDA_RUNTIME_H_
@@ -29,8 +29,8 @@ struct Index3 {
 
 namespace emulated {
 
-// 0: the threads of a block in order; 1: from the last to the first; others:
-// seeds of random orders, one for each stretch between barriers.
+// 0: threads, warps and blocks in order; 1: from the last to the first; others:
+// seeds of random orders, another between each two barriers.
 extern unsigned order;
 
 extern Index3 thread, block, grid;

@@ -92,33 +92,47 @@ bool release(unsigned begin, unsigned end, State state) {
   return any;
 }
 
-void run_block(unsigned count, std::mt19937* random) {
+std::vector<unsigned> turns_of(unsigned count, std::mt19937* random) {
   std::vector<unsigned> turns(count);
   std::iota(turns.begin(), turns.end(), 0u);
   if (order == 1) std::reverse(turns.begin(), turns.end());
+  if (order > 1) std::shuffle(turns.begin(), turns.end(), *random);
+  return turns;
+}
+
+// Runs the threads of a warp until they have returned or wait for the block;
+// whether any of them ran.
+bool run_warp(unsigned begin, unsigned end, std::mt19937* random) {
+  bool ran = false;
   for (;;) {
-    if (order > 1) std::shuffle(turns.begin(), turns.end(), *random);
+    bool again = false;
+    for (const unsigned i : turns_of(end - begin, random)) {
+      if (threads[begin + i]->state != State::kReady) continue;
+      resume(begin + i);
+      ran = again = true;
+    }
+    if (!release(begin, end, State::kAtWarp) && !again) return ran;
+  }
+}
+
+void run_block(unsigned count, std::mt19937* random) {
+  const unsigned warps = (count + kLanes - 1) / kLanes;
+  for (;;) {
     bool ran = false;
-    for (const unsigned i : turns) {
-      if (threads[i]->state != State::kReady) continue;
-      resume(i);
-      ran = true;
+    // One warp after the other, each as far as it gets: that one is ahead of
+    // another must not matter.
+    for (const unsigned warp : turns_of(warps, random)) {
+      const unsigned begin = warp * kLanes;
+      ran = run_warp(begin, std::min(begin + kLanes, count), random) || ran;
     }
-    bool released = release(0, count, State::kAtBlock);
-    for (unsigned i = 0; i < count; i += kLanes) {
-      const unsigned end = std::min(i + kLanes, count);
-      released = release(i, end, State::kAtWarp) || released;
-    }
-    if (released) continue;
-    const bool done =
-        std::all_of(turns.begin(), turns.end(), [](unsigned i) {
-          return threads[i]->state == State::kReturned;
-        });
-    if (done) return;
-    if (!ran) {
+    if (release(0, count, State::kAtBlock)) continue;
+    if (ran) continue;
+    for (unsigned i = 0; i < count; ++i) {
+      if (threads[i]->state == State::kReturned) continue;
       std::fprintf(stderr, "Threads wait for each other at two barriers.\n");
       std::abort();
     }
+    return;
   }
 }
 
@@ -132,7 +146,7 @@ void run(unsigned blocks, unsigned count, size_t shared,
   while (threads.size() < count) {
     threads.emplace_back(std::make_unique<Thread>());
   }
-  for (unsigned b = 0; b < blocks; ++b) {
+  for (const unsigned b : turns_of(blocks, &random)) {
     block = {b, 0, 0};
     // A new array for each block, of this size and full of NaN, so that
     // sanitizers and tests find what kernels must not read.

@@ -17,7 +17,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_pss.native.dispatch import core_kernels, packed_kernels
+from keras_pss.native.dispatch import packed_kernels, train_kernels
 from keras_pss.native.packed_table import PackedTable
 from keras_pss.ops import gather
 
@@ -108,7 +108,7 @@ def kernels(
         return None
     if _packed(cores):
         return packed_kernels(cores, ids)
-    return core_kernels(cores, ids)
+    return train_kernels(cores, ids)
 
 
 def _packed(cores: Sequence[Any]) -> bool:

@@ -1,7 +1,7 @@
 // Converts XLA's buffers to the structs of tensor trains.
 
-#ifndef KERAS_PSS_FFI_TRAIN_REQUEST_H_
-#define KERAS_PSS_FFI_TRAIN_REQUEST_H_
+#ifndef KERAS_PSS_FFI_TRAIN_CALL_H_
+#define KERAS_PSS_FFI_TRAIN_CALL_H_
 
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@ namespace keras_pss {
 
 using Sizes = ffi::Span<const int64_t>;
 
-struct TrainRequest {
+struct TrainCall {
   pss_tensor_train train;
   pss_ids ids;
   std::vector<const float*> cores;
@@ -67,12 +67,12 @@ inline ffi::Error gradients_of(ffi::RemainingArgs cores,
                                ffi::RemainingRets found,
                                std::vector<float*>* out) {
   constexpr char kShapes[] = "gradients must have the shapes of the cores";
-  if (found.size() != cores.size()) return TrainRequest::refused(kShapes);
+  if (found.size() != cores.size()) return TrainCall::refused(kShapes);
   for (size_t k = 0; k < found.size(); ++k) {
     auto gradient = found.get<Floats>(k);
     if (gradient.has_error() ||
         (*gradient)->element_count() != cores.get<Floats>(k)->element_count()) {
-      return TrainRequest::refused(kShapes);
+      return TrainCall::refused(kShapes);
     }
     out->push_back((*gradient)->typed_data());
   }
@@ -81,4 +81,4 @@ inline ffi::Error gradients_of(ffi::RemainingArgs cores,
 
 }  // namespace keras_pss
 
-#endif  // KERAS_PSS_FFI_TRAIN_REQUEST_H_
+#endif  // KERAS_PSS_FFI_TRAIN_CALL_H_
