@@ -33,7 +33,7 @@ HUGE = (3, 1000, 300_000, 2**25 + 7)
 OPEN = (3, 1000, None, 2**25 + 7)
 LARGE = (3, 1000, 20_000)  # of methods that store something for each id
 METHODS: dict[str, tuple[tuple[int | None, ...], Any, dict[str, Any]]] = {
-    "full": ((3, 1000, 2**24 + 9), None, {}),
+    "full": ((3, 1000, 300_000), "1x", {}),
     "robe": (OPEN, 4000, {}),
     "hash": (OPEN, 20_000, {}),
     "tt": (HUGE, "1000x", {}),
@@ -60,9 +60,7 @@ def model_of(method: str, packed: str | None = None) -> keras.Model:
         arguments["counts"] = [
             np.arange(n, 0, -1)[: max(n - 1, 1)] for n in sizes if n
         ]
-    tables = keras_pss.EmbeddingCollection(
-        list(sizes), 2 if method == "full" else 8, method, **arguments
-    )
+    tables = keras_pss.EmbeddingCollection(list(sizes), 8, method, **arguments)
     model = keras_pss.models.DLRM(
         tables, 4, bottom_units=(16,), top_units=(16,)
     )
