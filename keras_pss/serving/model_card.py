@@ -138,7 +138,7 @@ def _columns(
                 "if it is missing"
             )
         elif feature.ids == "hash":
-            entry["rule"] = "farmhash64(text) modulo ids"
+            entry["rule"] = f"{encoding.hash_family} of the text, modulo ids"
         else:
             entry["rule"] = "place in the vocabulary; 0 if unknown or missing"
         found.append(entry)

@@ -13,7 +13,12 @@ from keras_pss.serving.export_model import FORMATS, export_model
 from keras_pss.serving.formats import litert, onnx, openvino
 from keras_pss.serving.warm_up import FILE, SIZES, _prediction_log
 
-pytestmark = pytest.mark.tf_only
+pytestmark = [
+    pytest.mark.tf_only,
+    # Converters use what NumPy and Python deprecate.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
 MODULES = {"litert": litert, "onnx": onnx, "openvino": openvino}
 METHODS = (
     "full",
@@ -49,16 +54,6 @@ def model_of(method="robe", sizes=(3, 50, None), budget=400, **more):
 @pytest.fixture(scope="module")
 def robe():
     return model_of()
-
-
-@pytest.fixture(autouse=True)
-def _converters_warn():
-    """Converters use what NumPy and Python deprecate."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def score(form, path):

@@ -93,7 +93,9 @@ def test_a_quantized_export_takes_raw_rows(run, rows, tmp_path):
     assert 0 < np.abs(found - wanted).max() < 0.05
 
 
-@pytest.mark.filterwarnings("ignore")  # of converters
+# Converters use what NumPy and Python deprecate.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("form", [litert, onnx, openvino])
 def test_other_formats_take_ids_and_raw_numbers(run, rows, form, tmp_path):
     frame, wanted = rows

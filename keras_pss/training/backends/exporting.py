@@ -10,13 +10,11 @@ from pathlib import Path
 
 import keras
 
-from keras_pss.data.movielens.likes_ids import LikesIds
-from keras_pss.data.storage.open_folder import load_encoder
 from keras_pss.serving.export_model import SAVED_MODEL, export_model
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training.build_model import dtype_policy
-from keras_pss.training.finished.raw_rows import raw_rows
+from keras_pss.training.finished.raw_rows import encoding_of, raw_rows
 
 logger = logging.getLogger(__name__)
 _PROCESS = "keras_pss.training.backends.export_process"
@@ -82,14 +80,11 @@ def export_here(task: Export) -> None:
         raw = raw_rows(encoder)
         export_saved_model(model, task.out, overwrite=task.overwrite, raw=raw)
         return
-    likes = encoder.is_file() and LikesIds.are_in(encoder)
     export_model(
         model,
         task.out,
         task.format,
-        encoding=load_encoder(encoder)
-        if encoder.exists() and not likes
-        else None,
+        encoding=encoding_of(encoder),
         raw=raw_rows(encoder) if task.format == SAVED_MODEL else None,
         overwrite=task.overwrite,
     )
