@@ -26,7 +26,7 @@ import numpy as np
 from timing import commit
 
 import keras_pss
-from keras_pss.serving.export_model import FORMATS, export_model
+from keras_pss.serving.export_formats import FORMATS, export_model
 from keras_pss.training.environment import machine, versions
 
 HUGE = (3, 1000, 300_000, 2**25 + 7)

@@ -28,7 +28,7 @@ from timing import commit, in_turns
 
 import keras_pss
 from keras_pss.planning.presets import PRESETS
-from keras_pss.serving.export_model import FORMATS, export_model
+from keras_pss.serving.export_formats import FORMATS, export_model
 from keras_pss.training.environment import machine, versions
 
 KAGGLE = PRESETS["criteo-kaggle"]

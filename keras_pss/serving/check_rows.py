@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_pss.layers.base.walk import every
 from keras_pss.layers.composite.embedding_collection import EmbeddingCollection
+from keras_pss.layers.composite.frequency_filter import FrequencyFilter
 
 if TYPE_CHECKING:
     from keras_pss.serving.formats.portable import NumberRules
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 ROWS = 256
 PADDING = -1
 OPEN = 2**31 - 1  # ids of an open vocabulary are below it
-_CATEGORICAL = "categorical"
+CATEGORICAL = "categorical"
+_HEAD = 5  # rows whose ids are not shuffled
 # Around the largest integers that float16, bfloat16 and float32 hold exactly.
 _EDGES = (2**8, 2**11, 2**24, 2**25, 2**30)
 
@@ -31,20 +33,26 @@ def id_limits(model: keras.Model) -> dict[str, list[int]]:
         ids one number.
     """
     found: dict[str, list[int]] = {}
+    # A filter takes the rare ids as well, which the collection has not.
+    before = {
+        id(layer.embeddings): layer.input_dims
+        for layer in every(model, FrequencyFilter)
+    }
     for layer in every(model, EmbeddingCollection):
-        if not isinstance(layer.input_dims, Mapping):
-            sizes = [n or OPEN for n in layer.input_dims]
-            _narrow(found, _CATEGORICAL, sizes)
+        dims = before.get(id(layer), layer.input_dims)
+        if not isinstance(dims, Mapping):
+            _narrow(found, CATEGORICAL, [n or OPEN for n in dims])
             continue
         single = []
         for name, feature in layer.features.items():
-            size = layer.input_dims[feature.table].input_dim or OPEN
+            table = dims[feature.table]
+            size = getattr(table, "input_dim", table) or OPEN
             if feature.length is None:
                 single.append(size)
             else:
                 _narrow(found, name, [size])
         if single:
-            _narrow(found, _CATEGORICAL, single)
+            _narrow(found, CATEGORICAL, single)
     return found
 
 
@@ -90,11 +98,12 @@ def check_rows(model: keras.Model, seed: int = 0) -> dict[str, np.ndarray]:
                 f"arrays of valid inputs. Received: an input {x.name!r}"
             )
         sizes = limits[x.name]
-        lists = x.name != _CATEGORICAL
+        lists = x.name != CATEGORICAL
         columns = [_ids(n, random) for n in (sizes * width if lists else sizes)]
         ids = np.stack(columns, 1)
         if lists:
             lengths = random.integers(0, width + 1, (ROWS, 1))
+            lengths[:_HEAD] = width
             ids = np.where(np.arange(width) < lengths, ids, PADDING)
         rows[x.name] = ids.astype(x.dtype)
     return rows
@@ -111,8 +120,8 @@ def _ids(size: int, random: np.random.Generator) -> np.ndarray:
     even = random.integers(0, size, rest - rest // 2)
     found = np.concatenate([known, small, even])
     # The largest ids of different columns meet in the first rows alone.
-    head, tail = found[:5], random.permutation(found[5:])
-    return np.concatenate([head, tail])
+    tail = random.permutation(found[_HEAD:])
+    return np.concatenate([found[:_HEAD], tail])
 
 
 def raw_numbers(rules: "NumberRules", seed: int = 0) -> np.ndarray:

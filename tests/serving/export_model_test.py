@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import keras_pss
-from keras_pss.serving import export_model as exporting
+from keras_pss.serving import export_formats as exporting
 from keras_pss.serving.check_rows import ROWS, check_rows, id_limits
-from keras_pss.serving.export_model import FORMATS, export_model
+from keras_pss.serving.export_formats import FORMATS, export_model
 from keras_pss.serving.formats import litert, onnx, openvino
 from keras_pss.serving.warm_up import FILE, SIZES, _prediction_log
 
@@ -212,6 +212,17 @@ def test_rows_of_the_check_reach_all_ids():
     assert lists.max() == 2**26 - 1
     assert set((lists >= 0).sum(1)) == set(range(6))
     assert (rows["viewed_weights"] >= 0).all()
+
+
+def test_rows_of_the_check_have_rare_ids():
+    tables = keras_pss.EmbeddingCollection([3, 40], 4, "full")
+    tables = keras_pss.FrequencyFilter(tables, input_dims=[3, 2**25])
+    model = keras_pss.models.DCN(tables, num_dense=1, hidden_units=(4,))
+    assert id_limits(model) == {"categorical": [3, 2**25]}
+    named = keras_pss.EmbeddingCollection({"a": 5, "b": 6}, 4, "full")
+    named = keras_pss.FrequencyFilter(named, input_dims={"a": 50, "b": 6})
+    model = keras_pss.models.DCN(named, hidden_units=(4,))
+    assert id_limits(model) == {"categorical": [50, 6]}
 
 
 def test_warm_up_requests_are_valid(robe, tmp_path):

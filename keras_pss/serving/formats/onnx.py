@@ -32,10 +32,6 @@ def write(function: Any, folder: Path, largest: int) -> None:
         warnings.simplefilter("ignore")
         import tf2onnx
 
-        # What Keras' own export does: tf2onnx names types of NumPy 1.
-        from keras.src.export.tf2onnx_lib import patch_tf2onnx
-
-        patch_tf2onnx()
         with contextlib.redirect_stdout(io.StringIO()):
             tf2onnx.convert.from_function(
                 function,

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_pss.ops.dense_transform import transform_dense
+from keras_pss.serving.check_rows import CATEGORICAL, PADDING
 from keras_pss.serving.endpoints import input_spec, named, traced
 from keras_pss.serving.signature_names import signature_names
 
@@ -79,6 +80,22 @@ class NumberRules:
         )
 
 
+def _marked(probability: Any, ids: Any, sizes: list[int], least: int) -> Any:
+    """NaN for the rows with an out-of-range id.
+
+    Layers have NaN in place of such an embedding, but the ReLU of some
+    runtimes makes 0 of NaN.
+    """
+    import tensorflow as tf
+
+    # Signs, since some runtimes compare integers as float32. The second
+    # difference may overflow for negative ids, which are wrong anyway.
+    bound = tf.constant(sizes, ids.dtype)
+    wrong = (ids - least < 0) | (ids - bound >= 0)
+    count = tf.reduce_sum(tf.cast(wrong, tf.float32), axis=-1)
+    return tf.where(count > 0, float("nan"), probability)
+
+
 @dataclass(frozen=True)
 class Portable:
     """A model as a function of dense tensors, for any format.
@@ -101,6 +118,7 @@ class Portable:
         model: keras.Model,
         encoding: "LogEncoding | None",
         output_name: str,
+        limits: dict[str, list[int]],
     ) -> "Portable":
         """A Functional model, with the transform of numbers inside.
 
@@ -109,6 +127,7 @@ class Portable:
             encoding: The log that the model was trained on. Default: None,
                 the function takes the numbers that the model takes.
             output_name: Name of the output.
+            limits: Numbers of ids as `check_rows.id_limits` gives them.
 
         Raises:
             ValueError: If an input is ragged or sparse, or the model has not
@@ -146,6 +165,12 @@ class Portable:
                 given[names[x.name]] for x in keras.tree.flatten(model.input)
             ]
             packed = keras.tree.pack_sequence_as(model.input, values)
-            return named(model(packed, training=False), output_name)
+            found = named(model(packed, training=False), output_name)
+            for name, sizes in limits.items():
+                least = 0 if name == CATEGORICAL else PADDING
+                found[output_name] = _marked(
+                    found[output_name], given[names[name]], sizes, least
+                )
+            return found
 
         return cls(traced(call, specs), by_name, rules)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from keras_pss.serving.export_model import SAVED_MODEL, export_model
+from keras_pss.serving.export_formats import SAVED_MODEL, export_model
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training.build_model import dtype_policy

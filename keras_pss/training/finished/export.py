@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_pss.serving.export_model import SAVED_MODEL, check_format
+from keras_pss.serving.export_formats import SAVED_MODEL, check_format
 from keras_pss.training.backends.exporting import Export, export_file
 from keras_pss.training.finished.finished_run import precision_of
 from keras_pss.training.run import ENCODER_FILE, MODEL_FILE

@@ -206,8 +206,9 @@ def _write_portable(
 ) -> float:
     """Writes and checks another format; the largest difference."""
     module = import_module(f"keras_pss.serving.formats.{format}")
-    portable = Portable.of(model, encoding, output_name)
-    largest = max((max(n) for n in id_limits(model).values()), default=0) - 1
+    limits = id_limits(model)
+    portable = Portable.of(model, encoding, output_name, limits)
+    largest = max((max(n) for n in limits.values()), default=0) - 1
     try:
         module.write(portable.function, folder, largest)
     except Exception as error:
