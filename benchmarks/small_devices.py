@@ -43,9 +43,9 @@ def model_of(method: str) -> keras.Model:
     if method == "auto":
         # Zipf's law, with as many occurrences as the log has rows.
         more["counts"] = [
-            np.maximum(46_000_000 / np.log(n + 1) / np.arange(1, n), 1).astype(
-                np.int64
-            )
+            np.maximum(
+                46_000_000 / np.log(n + 1) / np.arange(1, n + 1), 1
+            ).astype(np.int64)
             for n in KAGGLE
         ]
     tables = keras_pss.EmbeddingCollection(

@@ -1,6 +1,7 @@
 """Exports a model in any format, compared with Keras before it is there."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -118,18 +119,53 @@ def export_model(
     path = Path(path)
     check_format(format)
     saved_model.check_backend()
+    _check_model(model)
     given = dict(rows) if rows is not None else check_rows(model)
+    task = _Task(model, path, format, encoding, raw, given, output_name)
     write = _write_saved_model if format == SAVED_MODEL else _write_portable
     with complete_folder(
         path, overwrite, "an export", _is_export, "path"
     ) as folder:
-        difference = write(
-            model, folder, format, encoding, raw, given, output_name, path
-        )
+        difference = write(task, folder)
+        checked = len(next(iter(given.values()))), difference
         model_card.write(
-            folder, model, format, encoding, output_name, difference, raw
+            folder, model, format, encoding, output_name, checked, raw
         )
     return path
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The arguments of `export_model`."""
+
+    model: keras.Model
+    path: Path
+    format: str
+    encoding: "LogEncoding | None"
+    raw: keras.Model | None
+    rows: Rows
+    output_name: str
+
+    def names(self) -> dict[str, str]:
+        """Names in signatures by the names of the inputs."""
+        return signature_names([x.name for x in self.model.inputs])
+
+    def by_signature(self) -> Rows:
+        """The rows by the names of the inputs in signatures."""
+        names = self.names()
+        return {names[name]: x for name, x in self.rows.items()}
+
+
+def _check_model(model: keras.Model) -> None:
+    inputs = list(getattr(model, "inputs", None) or [])
+    plain = not any(x.ragged or x.sparse for x in inputs)
+    if not inputs or not plain or model.output_shape != (None, 1):
+        raise ValueError(
+            "`model` must be a Functional model with dense inputs and one "
+            "output of shape (batch, 1). `export_saved_model` exports others, "
+            "unchecked. Received: a model with outputs of shape "
+            f"{getattr(model, 'output_shape', None)}"
+        )
 
 
 def _is_export(folder: Path) -> bool:
@@ -139,26 +175,16 @@ def _is_export(folder: Path) -> bool:
     return names <= known
 
 
-def _write_saved_model(
-    model: keras.Model,
-    folder: Path,
-    format: str,
-    encoding: "LogEncoding | None",
-    raw: keras.Model | None,
-    rows: Rows,
-    output_name: str,
-    path: Path,
-) -> float:
+def _write_saved_model(task: _Task, folder: Path) -> float:
     """Writes and checks a SavedModel; the largest difference."""
     import tensorflow as tf
 
-    scorer = None if raw is None else _scorer(model, raw)
-    saved_model.write(model, scorer, output_name, folder)
+    model, encoding = task.model, task.encoding
+    scorer = None if task.raw is None else _scorer(model, task.raw)
+    saved_model.write(model, scorer, task.output_name, folder)
     served = tf.saved_model.load(str(folder)).signatures
-    names = signature_names([x.name for x in model.inputs])
-    default = {names[name]: x for name, x in rows.items()}
-    wanted = _probabilities(model, rows)
-    requests = {SERVING_DEFAULT: default}
+    wanted = _probabilities(model, task.rows)
+    requests = {SERVING_DEFAULT: task.by_signature()}
     expected = {SERVING_DEFAULT: wanted}
     parse = None
     if scorer is not None and encoding is not None:
@@ -167,6 +193,7 @@ def _write_saved_model(
         expected[SERVE_RAW] = np.ravel(scorer(columns))
         parse, source = raw_examples(scorer.preprocessing), SERVE_RAW
     elif SERVE_EXAMPLES in served and scorer is None:
+        names = task.names()
         inputs = {names[x.name]: x for x in model.inputs}
         parse, source = Examples(inputs), SERVING_DEFAULT
     if parse is not None:
@@ -176,13 +203,12 @@ def _write_saved_model(
     difference = 0.0
     for name, inputs in requests.items():
         given = {k: tf.constant(x) for k, x in inputs.items()}
-        found = served[name](**given)[output_name].numpy()
-        difference = max(
-            difference,
-            _compared(f"{format} ({name})", found, expected[name]),
-        )
+        found = served[name](**given)[task.output_name].numpy()
+        different = _compared(task.format, name, found, expected[name])
+        difference = max(difference, different)
     # TensorFlow Serving takes the name of the folder as the version.
-    model_name = path.resolve().parent.name if path.name.isdigit() else ""
+    versioned = task.path.name.isdigit()
+    model_name = task.path.resolve().parent.name if versioned else ""
     warm_up.write(folder, requests, model_name)
     return difference
 
@@ -194,34 +220,25 @@ def _scorer(model: keras.Model, raw: keras.Model) -> "RawScorer":
     return RawScorer(model, raw)
 
 
-def _write_portable(
-    model: keras.Model,
-    folder: Path,
-    format: str,
-    encoding: "LogEncoding | None",
-    raw: keras.Model | None,
-    rows: Rows,
-    output_name: str,
-    path: Path,
-) -> float:
+def _write_portable(task: _Task, folder: Path) -> float:
     """Writes and checks another format; the largest difference."""
+    model, format, rows = task.model, task.format, task.rows
     module = import_module(f"keras_pss.serving.formats.{format}")
     limits = id_limits(model)
-    portable = Portable.of(model, encoding, output_name, limits)
+    portable = Portable.of(model, task.encoding, task.output_name, limits)
     largest = max((max(n) for n in limits.values()), default=0) - 1
     try:
         module.write(portable.function, folder, largest)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise _refused(format, lines[0][:300]) from error
-    names = signature_names([x.name for x in model.inputs])
-    given = {names[name]: x for name, x in rows.items()}
-    wanted = rows
+    given, wanted = task.by_signature(), rows
     if portable.rules is not None:
         numbers = raw_numbers(portable.rules)[: len(rows[_DENSE])]
-        del given[names[_DENSE]]
+        del given[task.names()[_DENSE]]
         given[NUMBERS] = numbers
-        wanted = {**rows, _DENSE: _dense(portable.rules, encoding, numbers)}
+        dense = _dense(portable.rules, task.encoding, numbers)
+        wanted = {**rows, _DENSE: dense}
     try:
         score = module.load(folder)
         found = score(given)
@@ -230,8 +247,8 @@ def _write_portable(
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise _refused(format, lines[0][:300]) from error
     expected = _probabilities(model, wanted)
-    _compared(format, alone, expected[:1])
-    return _compared(format, found, expected)
+    _compared(format, "one row", alone, expected[:1])
+    return _compared(format, "a batch", found, expected)
 
 
 def _probabilities(model: keras.Model, rows: Rows) -> np.ndarray:
@@ -273,8 +290,16 @@ def _raw_columns(encoding: "LogEncoding", count: int) -> Rows:
     return {name: rounded(x) for name, x in drawn.items()}
 
 
-def _compared(what: str, found: np.ndarray, wanted: np.ndarray) -> float:
+def _compared(
+    format: str, what: str, found: np.ndarray, wanted: np.ndarray
+) -> float:
     """The largest difference of probabilities.
+
+    Args:
+        format: The format.
+        what: The signature or the form of the request, for the error.
+        found: Probabilities of the export, (batch,).
+        wanted: Those of Keras, (batch,).
 
     Raises:
         ValueError: If it is too large.
@@ -285,18 +310,18 @@ def _compared(what: str, found: np.ndarray, wanted: np.ndarray) -> float:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise _refused(
-            what,
-            f"{wrong.sum()} of {wrong.size} probabilities differ from Keras', "
-            f"the first {found[first]:.6f} instead of {wanted[first]:.6f}, "
+            format,
+            f"in {what}, {wrong.sum()} of {wrong.size} probabilities differ "
+            f"from Keras', the first {found[first]:.6f} instead of {wanted[first]:.6f}, "
             "probably since its runtime rounds integers",
         )
     return float(difference.max())
 
 
-def _refused(what: str, reason: str) -> ValueError:
-    others = [name for name in FORMATS if not what.startswith(name)]
+def _refused(format: str, reason: str) -> ValueError:
+    others = [name for name in FORMATS if name != format]
     return ValueError(
-        f"`format` {what} cannot hold this model exactly: {reason}. "
+        f"`format` {format} cannot hold this model exactly: {reason}. "
         f"Nothing was written. Try another format: {', '.join(others)}. "
-        f"Received: format={what.split()[0]!r}"
+        f"Received: format={format!r}"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_pss.serving.check_rows import ROWS, id_limits
+from keras_pss.serving.check_rows import id_limits
 from keras_pss.serving.formats.portable import NUMBERS, NumberRules
 from keras_pss.serving.signature_names import signature_names
 
@@ -34,7 +34,7 @@ def write(
     format: str,
     encoding: "LogEncoding | None",
     output_name: str,
-    difference: float,
+    checked: tuple[int, float],
     raw: keras.Model | None,
 ) -> None:
     """Writes `model_card.json` and `README.md` of an export.
@@ -45,7 +45,7 @@ def write(
         format: Name of the format.
         encoding: The log of the model, or None.
         output_name: Name of the output.
-        difference: Largest difference of the check.
+        checked: Number of rows of the check, and the largest difference.
         raw: The model of raw columns that the export holds, or None.
     """
     saved = format == "tf_saved_model"
@@ -62,8 +62,8 @@ def write(
             "shape": ["batch"],
         },
         "checked": {
-            "rows": ROWS,
-            "largest_difference_from_keras": difference,
+            "rows": checked[0],
+            "largest_difference_from_keras": checked[1],
         },
         "versions": _versions(),
     }

@@ -123,32 +123,22 @@ class Portable:
         """A Functional model, with the transform of numbers inside.
 
         Args:
-            model: The model.
+            model: A Functional model with dense inputs and one output of
+                shape (batch, 1).
             encoding: The log that the model was trained on. Default: None,
                 the function takes the numbers that the model takes.
             output_name: Name of the output.
             limits: Numbers of ids as `check_rows.id_limits` gives them.
-
-        Raises:
-            ValueError: If an input is ragged or sparse, or the model has not
-                one output of shape (batch, 1).
         """
-        inputs = list(getattr(model, "inputs", None) or [])
-        plain = not any(x.ragged or x.sparse for x in inputs)
-        if not inputs or not plain or model.output_shape != (None, 1):
-            raise ValueError(
-                "`model` must be a Functional model with dense inputs and one "
-                "output of shape (batch, 1) to be exported to another format "
-                "than tf_saved_model. Received: a model with outputs of shape "
-                f"{getattr(model, 'output_shape', None)}"
-            )
+        inputs = model.inputs
         names = signature_names([x.name for x in inputs])
         by_name = {names[x.name]: x for x in inputs}
+        dense = names.get(_DENSE)
         rules = None
-        if encoding is not None and encoding.schema.dense:
+        if dense and encoding is not None and encoding.schema.dense:
             rules = NumberRules.of(encoding)
         specs = {
-            (NUMBERS if rules and name == _DENSE else name): input_spec(x, name)
+            (NUMBERS if rules and name == dense else name): input_spec(x, name)
             for name, x in by_name.items()
         }
         if rules:
@@ -160,7 +150,7 @@ class Portable:
         def call(given: dict[str, Any]) -> Any:
             given = dict(given)
             if rules is not None:
-                given[_DENSE] = rules(given.pop(NUMBERS))
+                given[dense] = rules(given.pop(NUMBERS))
             values = [
                 given[names[x.name]] for x in keras.tree.flatten(model.input)
             ]
