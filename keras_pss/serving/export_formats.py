@@ -312,8 +312,9 @@ def _compared(
         raise _refused(
             format,
             f"in {what}, {wrong.sum()} of {wrong.size} probabilities differ "
-            f"from Keras', the first {found[first]:.6f} instead of {wanted[first]:.6f}, "
-            "probably since its runtime rounds integers",
+            f"from Keras', the first {found[first]:.6f} instead of "
+            f"{wanted[first]:.6f}, so its runtime or its converter computes an "
+            "operation in another way",
         )
     return float(difference.max())
 

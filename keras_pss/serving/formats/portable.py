@@ -133,7 +133,7 @@ class Portable:
         inputs = model.inputs
         names = signature_names([x.name for x in inputs])
         by_name = {names[x.name]: x for x in inputs}
-        dense = names.get(_DENSE)
+        dense = names.get(_DENSE, "")
         rules = None
         if dense and encoding is not None and encoding.schema.dense:
             rules = NumberRules.of(encoding)
