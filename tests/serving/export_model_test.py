@@ -113,9 +113,9 @@ def test_a_runtime_that_rounds_ids_is_refused(tmp_path):
     model = model_of("qr", HUGE, "1000x")
     with pytest.raises(
         ValueError,
-        match=r"openvino cannot hold this model exactly: it computes .*Divide"
-        r".* in float32, which is exact up to 16,777,216, and ids go up to "
-        r"33,554,438. Nothing was written. Try another format: tf_saved_model",
+        match=r"openvino cannot hold this model exactly: it computes Divide.*"
+        r"of integers in float32, which does not give the exact quotient of "
+        r"all ids. Nothing was written. Try another format: tf_saved_model",
     ):
         export_model(model, tmp_path / "m", "openvino")
     assert not list(tmp_path.iterdir())
@@ -255,8 +255,7 @@ def _dtype(signature, key):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_method_at_a_small_size(form, tmp_path):
-    """Beyond 2^24 ids, benchmarks/export_matrix.py says what is refused."""
+def test_every_method_is_equal_or_refused(form, tmp_path):
     sizes = 3, 500, 20_000
     counts = [np.arange(n, 1, -1) for n in sizes]
     for method in METHODS:
@@ -264,7 +263,13 @@ def test_every_method_at_a_small_size(form, tmp_path):
         counted = method in ("mixed_dimension", "popularity")
         more = {"counts": counts} if counted else {}
         model = model_of(method, sizes, budget, **more)
-        path = export_model(model, tmp_path / method, form)
+        try:
+            path = export_model(model, tmp_path / method, form)
+        except ValueError as error:
+            # It divides integers as floats.
+            assert form == "openvino", error
+            assert "cannot hold this model exactly" in str(error)
+            continue
         rows = check_rows(model, seed=7)
         wanted = model.predict(rows, batch_size=ROWS, verbose=0)[:, 0]
         np.testing.assert_allclose(

@@ -25,6 +25,7 @@ _ROUNDED = {
     "NotEqual",
 }
 _EXACT = 2**24
+_DIVIDES = {"Divide", "FloorMod", "Mod"}
 
 
 def write(function: Any, folder: Path, largest: int) -> None:
@@ -37,7 +38,7 @@ def write(function: Any, folder: Path, largest: int) -> None:
         largest: The largest id that the model takes.
 
     Raises:
-        ValueError: If an operation on ids would round the largest ones.
+        ValueError: If an operation on ids would round them.
         Exception: What OpenVINO raises if it lacks an operation.
     """
     import openvino
@@ -57,6 +58,11 @@ def write(function: Any, folder: Path, largest: int) -> None:
     flat.get_concrete_function()
     model = openvino.convert_model(flat)
     rounded = _rounded(model)
+    if rounded & _DIVIDES:
+        raise ValueError(
+            f"it computes {', '.join(sorted(rounded & _DIVIDES))} of integers "
+            "in float32, which does not give the exact quotient of all ids"
+        )
     if rounded and largest > _EXACT:
         raise ValueError(
             f"it computes {', '.join(sorted(rounded))} of integers in float32, "
