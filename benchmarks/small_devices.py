@@ -5,8 +5,8 @@
 DLRM for Criteo Kaggle's 33.8 million ids, with random weights, is exported as a
 SavedModel and for LiteRT, ONNX Runtime and OpenVINO, as `keras-pss export` does
 it. A request of 1 and of 128 rows, with one thread, takes turns in one process:
-the SavedModel's signature in TensorFlow, and the other runtimes; the fastest turn
-counts, so that other load on the machine matters least. The largest
+the SavedModel's signature in TensorFlow, and the other runtimes. The fastest
+turn counts, so that other load on the machine matters least. The largest
 difference between their probabilities and Keras' is that over 8,192 rows. One
 JSON line a method.
 """
