@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_pss.data.storage.log_encoding import LogEncoding
-from keras_pss.features import Dense, MultiCategorical
+from keras_pss.features import Dense, MultiCategorical, TimeFeature
 from keras_pss.serving.raw_rows.column_values import column_values
 from keras_pss.serving.raw_rows.raw_inputs import raw_inputs
 
@@ -66,10 +66,12 @@ def sample_columns(
                 _joined([draw() or "0" for _ in range(n)], of)
                 for n in lists[column]
             ]
+        elif any(isinstance(feature, TimeFeature) for feature in readers):
+            values = _times(schema.timestamp, rows, random)
+            if raw.dtype == "string":
+                values = [str(value) for value in values]
         elif raw.kind in ("number", "numbers"):
             values = _numbers(readers, raw.shape, rows, random)
-        elif not readers:
-            values = _times(schema.timestamp, rows, random)
         else:
             draw = _texts(encoding, readers, random)
             values = [draw() for _ in range(rows)]
