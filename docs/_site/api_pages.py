@@ -129,7 +129,9 @@ def public(package: str, tree: ast.Module) -> dict[str, str]:
                 if exported and not is_module(f"{node.module}.{alias.name}"):
                     found[name] = str(node.module)
         elif isinstance(node, ast.ClassDef | ast.FunctionDef):
-            if name_is_public(node.name) and (not listed or node.name in listed):
+            if name_is_public(node.name) and (
+                not listed or node.name in listed
+            ):
                 found[node.name] = package
     return {n: home for n, home in found.items() if name_is_public(n)}
 
