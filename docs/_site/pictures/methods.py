@@ -169,8 +169,8 @@ def tensor(ring: bool) -> str:
     what = "trace of the product" if ring else "product"
     return picture(
         name,
-        f"Each digit of the id selects a slice of a core; the row is the {what} "
-        "of the slices.",
+        "Each digit of the id selects a slice of a core; the row is the "
+        f"{what} of the slices.",
         an_id(),
         text(240, 32, "i = (i₁, i₂, i₃), its digits in a mixed radix"),
         *parts,
