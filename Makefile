@@ -2,7 +2,9 @@
 # make test: what must hold, within minutes.
 # make test-slow: the rest, which takes minutes a test.
 # make test-beam: preparation on Apache Beam, in an environment of its own.
-# CI runs these three.
+# make docs: the documentation site, in site/.
+# make test-docs: its links, and its pages in a browser.
+# CI runs these but for the demo.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +18,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 # the tests and the package anew where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-beam test-fast lint clean
+.PHONY: demo test test-slow test-beam test-fast docs test-docs lint clean
 
 demo: $(VENV)/.demo
 	$(BUILD_OPS) || true
@@ -45,6 +47,15 @@ BEAM ?= $(VENV)/beam
 test-beam: $(BEAM)/.test
 	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(BEAM)/bin/python -m pytest \
 	    -m "not slow and not real_data" tests/data/beam_test.py
+
+# The documentation has an environment of its own as well: most who change the
+# code need neither its packages nor a browser.
+DOCS ?= $(VENV)/docs
+docs: $(DOCS)/.test
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict
+
+test-docs: docs
+	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(DOCS)/bin/python -m pytest tests/site
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
@@ -96,15 +107,24 @@ $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	touch $@
 
 SITE = import sysconfig; print(sysconfig.get_path("purelib"))
-$(BEAM)/.test: $(VENV)/.test
-	$(BIN)/python -m venv --clear --without-pip $(BEAM)
-	to=$$($(BEAM)/bin/python -c '$(SITE)') && from=$$($(BIN)/python -c '$(SITE)') \
+# PACKAGES of an environment beside that of the others.
+define BESIDE
+	$(BIN)/python -m venv --clear --without-pip $(@D)
+	to=$$($(@D)/bin/python -c '$(SITE)') && from=$$($(BIN)/python -c '$(SITE)') \
 	    && echo "import site; site.addsitedir('$$from')" > $$to/all_others.pth
-	$(BIN)/python -m pip --python $(BEAM)/bin/python install -q \
-	    -c requirements-test.txt apache-beam || { echo "make: Apache Beam" \
-	    "could not be installed. Mend that, or go without test-beam." >&2; \
-	    exit 1; }
+	$(BIN)/python -m pip --python $(@D)/bin/python install -q \
+	    -c requirements-test.txt $(PACKAGES) || { echo "make: $(PACKAGES)" \
+	    "could not be installed. Mend that, or go without." >&2; exit 1; }
 	touch $@
+endef
+
+$(BEAM)/.test: PACKAGES := apache-beam
+$(BEAM)/.test: $(VENV)/.test
+	$(BESIDE)
+
+$(DOCS)/.test: PACKAGES := mkdocs-material 'mkdocstrings[python]' selenium
+$(DOCS)/.test: $(VENV)/.test
+	$(BESIDE)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) $(DEMO) build dist site *.egg-info

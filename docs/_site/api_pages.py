@@ -128,14 +128,11 @@ def public(package: str, tree: ast.Module) -> dict[str, str]:
                 exported = alias.asname == alias.name or name in listed
                 if exported and not is_module(f"{node.module}.{alias.name}"):
                     found[name] = str(node.module)
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
-            if name_is_public(node.name) and (not listed or node.name in listed):
-                found[node.name] = package
-    return {n: home for n, home in found.items() if name_is_public(n)}
-
-
-def name_is_public(name: str) -> bool:
-    return not name.startswith("_")
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef) and (
+            not listed or node.name in listed
+        ):
+            found[node.name] = package
+    return {name: home for name, home in found.items() if name[0] != "_"}
 
 
 def declared(tree: ast.Module) -> set[str]:

@@ -48,7 +48,9 @@ def example(name: str, text: str) -> str:
     title = said.splitlines()[0].rstrip(".") if said else name
     # An indented line of the docstring is a command.
     rest = "\n".join(said.splitlines()[1:])
-    return f"# {title}\n\n{rest}\n\n`examples/{name}`:\n\n````python\n{text}````\n"
+    return (
+        f"# {title}\n\n{rest}\n\n`examples/{name}`:\n\n````python\n{text}````\n"
+    )
 
 
 def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> str:

@@ -7,6 +7,7 @@ which parameters are read, and how they are combined.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from shapes import (
@@ -50,9 +51,7 @@ def robe() -> str:
         for start, color in zip(starts, COLORS, strict=True)
         for k in range(2)
     }
-    arrows = [
-        arrow(52, 88, 110 + CELL * (start + 1), 133) for start in starts
-    ]
+    arrows = [arrow(52, 88, 110 + CELL * (start + 1), 133) for start in starts]
     return picture(
         "ROBE",
         "Four blocks of the row are read at hashed places of one circular "
@@ -84,9 +83,7 @@ def hashed() -> str:
 def sketch() -> str:
     filled = {0: BLUE, 2: ORANGE, 3: GREEN, 6: PURPLE}
     signs = dict(zip(filled, "+−+−", strict=True))
-    arrows = [
-        arrow(52, 88, 212, 40 + CELL * (place + 0.5)) for place in filled
-    ]
+    arrows = [arrow(52, 88, 212, 40 + CELL * (place + 0.5)) for place in filled]
     labels = [
         text(350, 45 + CELL * (place + 0.5), sign, 15)
         for place, sign in signs.items()
@@ -172,8 +169,8 @@ def tensor(ring: bool) -> str:
     what = "trace of the product" if ring else "product"
     return picture(
         name,
-        f"Each digit of the id selects a slice of a core; the row is the {what} "
-        "of the slices.",
+        "Each digit of the id selects a slice of a core; the row is the "
+        f"{what} of the slices.",
         an_id(),
         text(240, 32, "i = (i₁, i₂, i₃), its digits in a mixed radix"),
         *parts,
@@ -277,7 +274,7 @@ def deep_hash() -> str:
     lines = [
         f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" '
         f'stroke="{LINE}" stroke-width=".6"/>'
-        for left, right in zip(places, places[1:], strict=False)
+        for left, right in pairwise(places)
         for x1, y1 in left
         for x2, y2 in right
     ]
