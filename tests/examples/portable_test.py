@@ -1,0 +1,98 @@
+"""Examples of plain Keras learn and compare, on every backend."""
+
+import keras
+import numpy as np
+import pytest
+
+pytest.importorskip("polars")  # of the package's extra `train`
+
+
+def test_quickstart(example, tmp_path, capsys):
+    sizes = "--rows 60000 --users 2000 --items 200 --epochs 2".split()
+    made = example("quickstart", *sizes, "--out", tmp_path)
+    aucs = made["aucs"]
+    assert aucs.keys() == {"full", "robe", "low rank"}
+    assert min(aucs.values()) > 0.6
+    assert max(aucs.values()) < made["test"].bayes_auc
+    some = made["some"]
+    np.testing.assert_array_equal(
+        made["loaded"].predict_on_batch(some),
+        made["model"].predict_on_batch(some),
+    )
+    printed = capsys.readouterr().out
+    assert all(f"{auc:.4f}" in printed for auc in aucs.values())
+
+
+def test_swap_embeddings(example):
+    sizes = "--rows 60000 --users 2000 --items 200".split()
+    made = example("swap_embeddings", *sizes)
+    aucs = made["aucs"]
+    assert aucs["as it is"] > 0.65
+    assert aucs["converted, tuned"] > aucs["converted"] - 0.005
+    assert min(aucs.values()) > 0.6
+    assert made["report"].compression >= 9.9
+    for name in ("users", "items"):
+        for model in (made["small"], made["copy"]):
+            assert type(model.get_layer(name)).__name__ == "ROBEEmbedding"
+
+
+def test_two_tower(example, tmp_path):
+    sizes = "--rows 40000 --users 1000 --items 200 --epochs 10".split()
+    made = example("two_tower", *sizes, "--out", tmp_path)
+    recalls = made["recalls"]
+    popular = recalls["popularity"][9]
+    assert recalls["full"][9] > popular + 0.05
+    assert recalls["robe 2x"][9] > popular + 0.05
+    # One memory for both towers.
+    towers = made["model"].user_tower, made["model"].item_tower
+    first, second = (tower.layers[0].memory for tower in towers)
+    assert first is second
+    assert np.load(tmp_path / "items.npy").shape == (200, 32)
+    assert (tmp_path / "recall.png").stat().st_size > 1000
+
+
+def test_recall_is_that_of_a_search_through_all_items(example, tmp_path):
+    """Sorted, item by item, for a few users."""
+    sizes = "--rows 5000 --users 200 --items 60 --epochs 1".split()
+    made = example("two_tower", *sizes, "--out", tmp_path)
+    scores = np.random.default_rng(0).random((200, 60))
+    found = made["recall"](scores)
+    train = made["train"]
+    hits = []
+    for user, item in zip(made["held_users"], made["held_items"], strict=True):
+        seen = set(train.items[train.users == user].tolist())
+        ranked = [i for i in np.argsort(-scores[user]) if i not in seen]
+        hits.append(ranked.index(item) < 10)
+    assert found[9] == pytest.approx(np.mean(hits))
+
+
+def test_multi_hot(example):
+    sizes = "--rows 50000 --users 1500 --items 150 --epochs 4".split()
+    made = example("multi_hot", *sizes)
+    assert min(made["aucs"].values()) > 0.6
+    # No row of a test user was trained on.
+    assert not made["likes"].users[made["new_user"]].size == 0
+    assert len(made["forms"]) == 1 + (keras.backend.backend() == "tensorflow")
+
+
+def test_movielens_ncf(example, tmp_path):
+    sizes = "--rows 50000 --users 1000 --items 200 --epochs 3".split()
+    made = example("movielens_ncf", *sizes, "--out", tmp_path)
+    results = made["results"]
+    full_size, full_auc = results["full", "1x"]
+    assert full_auc > 0.62
+    for (_, budget), (size, auc) in results.items():
+        assert size <= full_size / float(budget.removesuffix("x"))
+        assert auc > 0.53
+    assert results["robe", "3x"][1] > 0.6
+    assert (tmp_path / "auc.png").stat().st_size > 1000
+
+
+def test_open_vocabulary(example):
+    sizes = "--rows 80000 --users 1000 --items 300".split()
+    made = example("open_vocabulary", *sizes)
+    aucs = made["aucs"]
+    # On the last day the new items are known to the open vocabulary alone.
+    fixed, opened = (aucs[name, 3][1] for name in made["ids"])
+    assert opened > fixed + 0.03
+    assert made["ids"]["open vocabulary"][0].min() >= 0
