@@ -36,7 +36,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("log", nargs="?", type=Path, help="Criteo's file or folder")
 parser.add_argument("--rows", type=int, default=100_000)
 parser.add_argument("--batch-size", type=int, default=1024)
-parser.add_argument("--out", type=Path, default=Path("runs/criteo_dlrm"))
+parser.add_argument("--out", type=Path, default=Path("out/criteo_dlrm"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]

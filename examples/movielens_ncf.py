@@ -37,7 +37,7 @@ parser.add_argument("--rows", type=int, default=150_000)
 parser.add_argument("--users", type=int, default=2_000)
 parser.add_argument("--items", type=int, default=1_000)
 parser.add_argument("--epochs", type=int, default=5)
-parser.add_argument("--out", type=Path, default=Path("runs/movielens_ncf"))
+parser.add_argument("--out", type=Path, default=Path("out/movielens_ncf"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]

@@ -35,7 +35,7 @@ parser.add_argument("log", nargs="?", type=Path, help="a CSV with a header")
 parser.add_argument("--label", default="clicked")
 parser.add_argument("--rows", type=int, default=30_000)
 parser.add_argument("--epochs", type=int, default=2)
-parser.add_argument("--out", type=Path, default=Path("runs/own_csv"))
+parser.add_argument("--out", type=Path, default=Path("out/own_csv"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 options.out.mkdir(parents=True, exist_ok=True)
 

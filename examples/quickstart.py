@@ -33,7 +33,7 @@ parser.add_argument("--rows", type=int, default=200_000)
 parser.add_argument("--users", type=int, default=10_000)
 parser.add_argument("--items", type=int, default=1_000)
 parser.add_argument("--epochs", type=int, default=3)
-parser.add_argument("--out", type=Path, default=Path("runs/quickstart"))
+parser.add_argument("--out", type=Path, default=Path("out/quickstart"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]

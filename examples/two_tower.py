@@ -39,7 +39,7 @@ parser.add_argument("--rows", type=int, default=200_000)
 parser.add_argument("--users", type=int, default=3_000)
 parser.add_argument("--items", type=int, default=1_000)
 parser.add_argument("--epochs", type=int, default=8)
-parser.add_argument("--out", type=Path, default=Path("runs/two_tower"))
+parser.add_argument("--out", type=Path, default=Path("out/two_tower"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]

@@ -8,8 +8,9 @@ pytest.importorskip("polars")  # of the package's extra `train`
 
 
 def test_quickstart(example, tmp_path, capsys):
-    sizes = "--rows 60000 --users 2000 --items 200 --epochs 2".split()
-    made = example("quickstart", *sizes, "--out", tmp_path)
+    made = example(
+        "quickstart", "--rows 40000 --users 1000 --items 200", tmp_path
+    )
     aucs = made["aucs"]
     assert aucs.keys() == {"full", "robe", "low rank"}
     assert min(aucs.values()) > 0.6
@@ -24,8 +25,9 @@ def test_quickstart(example, tmp_path, capsys):
 
 
 def test_swap_embeddings(example):
-    sizes = "--rows 60000 --users 2000 --items 200".split()
-    made = example("swap_embeddings", *sizes)
+    made = example(
+        "swap_embeddings", "--rows 40000 --users 1000 --items 200 --epochs 3"
+    )
     aucs = made["aucs"]
     assert aucs["as it is"] > 0.65
     assert aucs["converted, tuned"] > aucs["converted"] - 0.005
@@ -37,47 +39,49 @@ def test_swap_embeddings(example):
 
 
 def test_two_tower(example, tmp_path):
-    sizes = "--rows 40000 --users 1000 --items 200 --epochs 10".split()
-    made = example("two_tower", *sizes, "--out", tmp_path)
+    made = example(
+        "two_tower",
+        "--rows 40000 --users 1000 --items 200 --epochs 8",
+        tmp_path,
+    )
     recalls = made["recalls"]
     popular = recalls["popularity"][9]
     assert recalls["full"][9] > popular + 0.05
     assert recalls["robe 2x"][9] > popular + 0.05
-    # One memory for both towers.
     towers = made["model"].user_tower, made["model"].item_tower
     first, second = (tower.layers[0].memory for tower in towers)
     assert first is second
     assert np.load(tmp_path / "items.npy").shape == (200, 32)
     assert (tmp_path / "recall.png").stat().st_size > 1000
-
-
-def test_recall_is_that_of_a_search_through_all_items(example, tmp_path):
-    """Sorted, item by item, for a few users."""
-    sizes = "--rows 5000 --users 200 --items 60 --epochs 1".split()
-    made = example("two_tower", *sizes, "--out", tmp_path)
-    scores = np.random.default_rng(0).random((200, 60))
-    found = made["recall"](scores)
+    # Recall by sorting all items of each user.
+    scores = np.random.default_rng(0).random((1000, 200))
     train = made["train"]
     hits = []
     for user, item in zip(made["held_users"], made["held_items"], strict=True):
-        seen = set(train.items[train.users == user].tolist())
-        ranked = [i for i in np.argsort(-scores[user]) if i not in seen]
+        met = set(train.items[train.users == user].tolist())
+        ranked = [i for i in np.argsort(-scores[user]) if i not in met]
         hits.append(ranked.index(item) < 10)
-    assert found[9] == pytest.approx(np.mean(hits))
+    assert made["recall"](scores)[9] == pytest.approx(np.mean(hits))
 
 
 def test_multi_hot(example):
-    sizes = "--rows 50000 --users 1500 --items 150 --epochs 4".split()
-    made = example("multi_hot", *sizes)
+    made = example(
+        "multi_hot", "--rows 40000 --users 1500 --items 150 --epochs 4"
+    )
     assert min(made["aucs"].values()) > 0.6
-    # No row of a test user was trained on.
-    assert not made["likes"].users[made["new_user"]].size == 0
     assert len(made["forms"]) == 1 + (keras.backend.backend() == "tensorflow")
+    # A row's own item is not in its history.
+    item, history = made["test"][0]["item"], made["test"][0]["history"]
+    assert not (history == item[:, None]).any()
+    assert ((history >= 0).sum(1) >= 2).all()
 
 
 def test_movielens_ncf(example, tmp_path):
-    sizes = "--rows 50000 --users 1000 --items 200 --epochs 3".split()
-    made = example("movielens_ncf", *sizes, "--out", tmp_path)
+    made = example(
+        "movielens_ncf",
+        "--rows 40000 --users 1000 --items 200 --epochs 3",
+        tmp_path,
+    )
     results = made["results"]
     full_size, full_auc = results["full", "1x"]
     assert full_auc > 0.62
@@ -89,10 +93,10 @@ def test_movielens_ncf(example, tmp_path):
 
 
 def test_open_vocabulary(example):
-    sizes = "--rows 80000 --users 1000 --items 300".split()
-    made = example("open_vocabulary", *sizes)
-    aucs = made["aucs"]
-    # On the last day the new items are known to the open vocabulary alone.
-    fixed, opened = (aucs[name, 3][1] for name in made["ids"])
+    made = example("open_vocabulary", "--rows 60000 --users 1000 --items 200")
+    # On the last day, only the open vocabulary knows the new items.
+    fixed, opened = (made["aucs"][name, 3][1] for name in made["ids"])
     assert opened > fixed + 0.03
-    assert made["ids"]["open vocabulary"][0].min() >= 0
+    hashes = made["ids"]["open vocabulary"][0]
+    assert len(np.unique(hashes)) == len(np.unique(made["users"]))
+    assert hashes.min() >= 0
