@@ -58,10 +58,10 @@ def generate_likes(
 ) -> SyntheticLikes:
     """Draws interactions of users with items, and which of them are likes.
 
-    Users and items have latent vectors p and q of 4 normal numbers. User u
-    meets n_u different items, drawn one after the other with
+    A user has a latent vector p of 4 normal numbers, an item a unit vector q.
+    User u meets n_u different items, drawn one after the other with
 
-        P(i | u) ∝ (k_i)^-z exp(1.5 <p_u, q_i> / sqrt(4)),
+        P(i | u) ∝ (k_i)^-z exp(1.5 <p_u, q_i>),
 
     where k_i is the rank of the item's popularity and z the Zipf exponent, and
     likes each with a probability whose log odds are a sum of the same affinity
@@ -112,6 +112,8 @@ def generate_likes(
     random = np.random.default_rng(seed)
     tastes = random.standard_normal((num_users, FACTORS), np.float32)
     kinds = random.standard_normal((num_items, FACTORS), np.float32)
+    # Of one length, or those of long vectors would be met more often.
+    kinds /= np.linalg.norm(kinds, axis=1, keepdims=True)
     ranks = random.permutation(num_items)
     popularity = -zipf_exponent * np.log1p(ranks)  # log of (k_i)^-z
     counts = _activity(random, rows, num_users, num_items)
@@ -119,7 +121,7 @@ def generate_likes(
     step = max(1, _PAIRS // num_items)
     for start in range(0, num_users, step):
         some = slice(start, start + step)
-        affinities = tastes[some] @ kinds.T / np.sqrt(np.float32(FACTORS))
+        affinities = tastes[some] @ kinds.T
         met = _met(random, popularity + TASTE * affinities, counts[some])
         items.append(met)
         owners = np.repeat(np.arange(len(affinities)), counts[some])
