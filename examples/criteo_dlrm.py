@@ -4,9 +4,9 @@
 # From the text of the log to a table of test AUCs: full tables, ROBE, and
 # `auto`, which chooses the rows by the counts of the ids.
 #
-# Give the path of `train.txt` (Criteo Kaggle) or of a folder with files such as
-# `day_0.gz` (Criteo Terabyte); without one, rows of the same format are
-# generated, whose best possible AUC is known.
+# Give the path of `train.txt` (Criteo Kaggle), or those of files such as
+# `day_0.gz` (Criteo Terabyte) in order; without one, rows of the same format
+# are generated, whose best possible AUC is known.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'`, and for the kernels
 #   `keras-pss build-ops`
@@ -33,7 +33,7 @@ from keras_pss.data import criteo, synthetic
 from keras_pss.metrics import Metrics
 
 parser = argparse.ArgumentParser()
-parser.add_argument("log", nargs="?", type=Path, help="Criteo's file or folder")
+parser.add_argument("logs", nargs="*", type=Path, help="files of Criteo's")
 parser.add_argument("--rows", type=int, default=100_000)
 parser.add_argument("--batch-size", type=int, default=1024)
 parser.add_argument("--out", type=Path, default=Path("out/criteo_dlrm"))
@@ -47,13 +47,13 @@ options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %%
 options.out.mkdir(parents=True, exist_ok=True)
-log = options.log
-if log is None:
-    log = options.out / f"clicks_{options.rows}.tsv"
-    made = synthetic.generate(log, rows=options.rows, overwrite=True)
+logs = options.logs
+if not logs:
+    logs = [options.out / f"clicks_{options.rows}.tsv"]
+    made = synthetic.generate(logs[0], rows=options.rows, overwrite=True)
     print(f"best possible AUC {made.bayes_auc:.4f}")
-folder = options.out / f"data_{log.stem}"
-data = criteo.load(folder) if folder.exists() else criteo.prepare(log, folder)
+folder = options.out / f"data_{len(logs)}_{logs[0].stem}"
+data = criteo.load(folder) if folder.exists() else criteo.prepare(logs, folder)
 print(f"{sum(data.tables.values()):,} ids in {len(data.tables)} tables")
 
 # %% [markdown]

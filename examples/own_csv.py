@@ -35,6 +35,7 @@ parser.add_argument("log", nargs="?", type=Path, help="a CSV with a header")
 parser.add_argument("--label", default="clicked")
 parser.add_argument("--rows", type=int, default=30_000)
 parser.add_argument("--epochs", type=int, default=2)
+parser.add_argument("--batch-size", type=int, default=512)
 parser.add_argument("--out", type=Path, default=Path("out/own_csv"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 options.out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,7 @@ for method, budget in (("full", "1x"), ("auto", "10x")):
         model="deepfm",
         method=method,
         budget=budget,
-        batch_size=512,
+        batch_size=options.batch_size,
         epochs=options.epochs,
     )
     run = options.out / f"run_{method}"

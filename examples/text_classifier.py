@@ -1,11 +1,12 @@
 # %% [markdown]
 # # A text classifier whose token embedding is compressed
 #
-# This generates sentences about several topics, builds a vocabulary of them, and
-# trains a small BERT of KerasHub from random weights to tell the topic: with
-# its own token embedding, and with a compressed one in its place. With `full`
-# among the methods, the trained model is converted to each of the others as
-# well. Nothing is downloaded. docs/text.md has the results of several methods.
+# This generates sentences about several topics, builds a vocabulary of them,
+# and trains a small BERT of KerasHub from random weights to tell the topic:
+# with its own token embedding, and with a compressed one in its place. With
+# `full` among the methods, the trained model is converted to each of the others
+# as well. Nothing is downloaded. docs/text.md has the results of several
+# methods.
 #
 # - Install, in a clone: `pip install '.[tensorflow,text]'`
 # - Run: `python examples/text_classifier.py`, minutes on two CPU cores

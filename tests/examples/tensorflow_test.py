@@ -13,7 +13,7 @@ pytestmark = pytest.mark.tf_only
 
 
 def test_own_csv(example, tmp_path, capsys):
-    made = example("own_csv", "--rows 6000 --epochs 1", tmp_path)
+    made = example("own_csv", "--rows 8000 --batch-size 64", tmp_path)
     assert made["aucs"]["full"] > 0.75
     assert made["aucs"]["auto"] > made["aucs"]["full"] - 0.05
     served = np.array(made["served_scores"])[:, 0]
@@ -33,7 +33,9 @@ def test_own_csv_takes_a_file_again(example, tmp_path):
     log.write_text("\n".join(lines) + "\n")
     for _ in range(2):
         made = example(
-            "own_csv", f"{log} --label bought --epochs 2", tmp_path / "out"
+            "own_csv",
+            f"{log} --label bought --batch-size 64",
+            tmp_path / "out",
         )
     assert made["aucs"]["auto"] > 0.75
     served = np.array(made["served_scores"])[:, 0]
