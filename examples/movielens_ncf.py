@@ -10,7 +10,7 @@
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
 # - Run: `python examples/movielens_ncf.py`, about a minute on two CPU cores, or
-#   `python examples/movielens_ncf.py ml-1m/ratings.dat`, a few minutes
+#   `python examples/movielens_ncf.py ml-1m/ratings.dat`
 #
 # ```text
 # EXPECTED

@@ -1,6 +1,7 @@
 """Synthetic likes of items by users, in the form of MovieLens' ratings."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class SyntheticLikes(Interactions):
         """Expected AUC of the true probabilities, which no model exceeds."""
         return expected_auc(self.logits)
 
-    def _part(self, rows: RowMask) -> "SyntheticLikes":
+    def _part(self, rows: RowMask) -> Self:
         return replace(super()._part(rows), logits=self.logits[rows])
 
 
