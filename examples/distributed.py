@@ -87,7 +87,7 @@ def build(method):
     tables = keras_pss.EmbeddingCollection(
         [options.users, options.items], 16, method, "10x"
     )
-    model = keras_pss.models.DeepFM(tables)
+    model = keras_pss.models.NeuralCF(tables, hidden_units=(64, 32))
     model.compile("adam", "binary_crossentropy")
     return model
 
@@ -113,8 +113,9 @@ for method in ("full", "robe"):
             verbose=0,
         )
         with devices.whole(model):
-            x = {"categorical": test.ids()}
-            scores = model.predict_on_batch(x)
+            scores = keras.ops.convert_to_numpy(
+                model({"categorical": test.ids()})
+            )
         aucs[method, devices.count] = Metrics.of(test.labels, scores).auc
         sent = model.count_params() if devices.count > 1 else 0
         print(

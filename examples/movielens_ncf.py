@@ -113,7 +113,7 @@ for method, budget in [
         ],
         verbose=0,
     )
-    scores = model.predict_on_batch(inputs(test))
+    scores = keras.ops.convert_to_numpy(model(inputs(test)))
     auc = Metrics.of(test.labels, scores).auc
     gauc = GroupAUC.of(test.labels, scores, test.users).gauc
     results[method, budget] = parameters, auc

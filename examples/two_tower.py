@@ -162,8 +162,8 @@ for name, tables in models.items():
         epochs=options.epochs,
         verbose=0,
     )
-    user = model.user_tower.predict_on_batch(np.arange(options.users))
-    item = model.item_tower.predict_on_batch(np.arange(options.items))
+    user = ops.convert_to_numpy(model.user_tower(np.arange(options.users)))
+    item = ops.convert_to_numpy(model.item_tower(np.arange(options.items)))
     recalls[name] = recall(user @ item.T)
     show(name, model.count_params())
 
