@@ -10,11 +10,17 @@
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'`, and for the kernels
 #   `keras-pss build-ops`
-# - Run: `python examples/criteo_dlrm.py`, about a minute on two CPU cores, or
+# - Run: `python examples/criteo_dlrm.py`, about 30 seconds of CPU time, or
 #   `python examples/criteo_dlrm.py train.txt --batch-size 4096`
 #
 # ```text
-# EXPECTED
+# best possible AUC 0.7995
+# 84,111 ids in 26 tables
+# tables            parameters  test AUC
+# full 1x            1,345,776    0.6740
+# robe 10x             134,577    0.6704
+# auto 10x             134,577    0.6774
+# auto 100x             13,457    0.6703
 # ```
 
 # %%

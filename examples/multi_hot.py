@@ -6,10 +6,14 @@
 # users whom it has never seen. The bag and the candidate item share a table.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/multi_hot.py`, about a minute on two CPU cores
+# - Run: `python examples/multi_hot.py`, about 20 seconds of CPU time
 #
 # ```text
-# EXPECTED
+# table                 parameters  AUC of new users
+# full              1x       8,000            0.7175
+# robe              4x       2,000            0.7204
+# mixed_dimension   4x       1,548            0.7174
+# 3 forms of 100 bags: the same vectors
 # ```
 
 # %%

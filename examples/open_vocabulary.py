@@ -7,10 +7,16 @@
 # is built, nothing grows, and new items are learned as soon as they occur.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/open_vocabulary.py`, about a minute on two CPU cores
+# - Run: `python examples/open_vocabulary.py`, about 10 seconds of CPU time
 #
 # ```text
-# EXPECTED
+# ids                    parameters  day     AUC  new items
+# vocabulary of day 0        41,297    1  0.6855     0.6516
+# vocabulary of day 0        41,297    2  0.6998     0.6787
+# vocabulary of day 0        41,297    3  0.7051     0.6817
+# open vocabulary            33,601    1  0.6755     0.6374
+# open vocabulary            33,601    2  0.7108     0.6998
+# open vocabulary            33,601    3  0.7401     0.7416
 # ```
 
 # %%

@@ -7,10 +7,15 @@
 # generated.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/quickstart.py`, about a minute on two CPU cores
+# - Run: `python examples/quickstart.py`, about 15 seconds of CPU time
 #
 # ```text
-# EXPECTED
+# embeddings    parameters  test AUC
+# full             177,601    0.7474
+# robe              19,201    0.7384
+# low rank          12,633    0.7493
+# the true probabilities      0.8508
+# likes: 0.341 0.496
 # ```
 
 # %%

@@ -10,10 +10,15 @@
 #    in place of the embeddings. The copy is trained from scratch.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/swap_embeddings.py`, about a minute on two CPU cores
+# - Run: `python examples/swap_embeddings.py`, about 15 seconds of CPU time
 #
 # ```text
-# EXPECTED
+# model                   parameters  test AUC
+# as it is                    97,601    0.7442
+# converted                   11,201    0.6794
+# converted, tuned            11,201    0.7123
+# trained from scratch        11,201    0.7299
+# ...
 # ```
 
 # %%

@@ -12,10 +12,14 @@
 # through all items.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/two_tower.py`, about two minutes on two CPU cores
+# - Run: `python examples/two_tower.py`, about 35 seconds of CPU time
 #
 # ```text
-# EXPECTED
+# embeddings        parameters  recall@10  recall@100
+# popularity             1,000      0.138       0.425
+# full                 136,384      0.275       0.710
+# robe 2x               72,384      0.282       0.716
+# robe 10x              21,184      0.189       0.550
 # ```
 
 # %%
