@@ -80,7 +80,7 @@ ON_JAX = KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 # What must hold on every backend.
 PORTABLE := tests/ops tests/layers tests/callbacks tests/models tests/native \
     tests/optimizers tests/golden_test.py tests/convert/torch_tables_test.py \
-    tests/training/backends_test.py
+    tests/training/backends_test.py tests/examples/portable_test.py
 
 # Kernels where there is a compiler; everything works without them, slower.
 BUILD_OPS = if command -v $(firstword $(CXX) g++) > /dev/null; \

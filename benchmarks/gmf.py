@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 import keras_pss
-from keras_pss.data.movielens import Interactions, Split
+from keras_pss.data.movielens import Interactions, LikesSplit
 from keras_pss.layers.embedding.methods import method_class
 
 # Inverse L2 strengths (C) of the baseline; the best on validation is used.
@@ -119,7 +119,7 @@ class BestEpoch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def run(settings: Settings, split: Split) -> dict[str, Any]:
+def run(settings: Settings, split: LikesSplit) -> dict[str, Any]:
     """Trains each candidate and tests the best one on validation, once.
 
     Returns:
@@ -196,7 +196,7 @@ def build(
     return model
 
 
-def train(model: GMF, settings: Settings, split: Split) -> BestEpoch:
+def train(model: GMF, settings: Settings, split: LikesSplit) -> BestEpoch:
     """Trains with early stopping."""
     best = BestEpoch(split.validation, settings.patience)
     callbacks = [best]
@@ -243,7 +243,7 @@ def auc(model: GMF, rows: Interactions) -> float:
     return float(roc_auc_score(rows.labels, scores[:, 0]))
 
 
-def floor(split: Split) -> dict[str, float]:
+def floor(split: LikesSplit) -> dict[str, float]:
     """AUCs of the baseline without interactions: logistic regression."""
     from scipy import sparse
 

@@ -48,7 +48,7 @@ from rich.progress import (
 )
 
 from keras_pss.data import movielens
-from keras_pss.data.movielens import Split
+from keras_pss.data.movielens import LikesSplit
 from keras_pss.layers.embedding.methods import METHODS
 from keras_pss.training.environment import machine, versions
 
@@ -77,7 +77,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-_split: Split  # set in each worker process
+_split: LikesSplit  # set in each worker process
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +111,7 @@ class Interactions:
             test=self._part(place <= held),
         )
 
-    def _part(self, rows: RowMask) -> "Interactions":
+    def _part(self, rows: RowMask) -> Self:
         return replace(
             self,
             users=self.users[rows],

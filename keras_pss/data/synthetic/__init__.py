@@ -2,7 +2,8 @@
 
 Logs of any size are written as a stream. Their cardinalities, which can be
 scaled, and skew follow the real log, and the AUC of the true probabilities,
-which no model exceeds in expectation, is known.
+which no model exceeds in expectation, is known. `generate_likes` draws likes of
+items by users instead, in memory.
 """
 
 import lzma
@@ -16,6 +17,12 @@ from typing import IO, Any
 from keras_pss.data.criteo.tsv_writer import format_rows
 from keras_pss.data.readers.threads import WORKERS, ordered_map
 from keras_pss.data.synthetic.bayes import BayesScore
+from keras_pss.data.synthetic.synthetic_likes import (
+    SyntheticLikes as SyntheticLikes,
+)
+from keras_pss.data.synthetic.synthetic_likes import (
+    generate_likes as generate_likes,
+)
 from keras_pss.data.synthetic.world import BLOCK_ROWS, RawRows, World
 from keras_pss.files import (
     complete_file,
