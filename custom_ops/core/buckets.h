@@ -1,8 +1,6 @@
-// Sorts work by the range of the output that it updates.
-//
-// A gradient adds many short pieces at random positions. After sorting them by
-// ranges of the output, one thread owns each range (no atomics, the same sums
-// for any number of threads), and the range stays in the cache.
+// Sorts work into buckets, so that one thread does the work of each (no
+// atomics, the same sums for any number of threads) while its data stay in the
+// cache.
 
 #ifndef KERAS_PSS_CORE_BUCKETS_H_
 #define KERAS_PSS_CORE_BUCKETS_H_
@@ -66,20 +64,6 @@ class Buckets {
   std::vector<int64_t> begin_;
   std::vector<int32_t> found_;
 };
-
-// Ranges of 2^shift elements of the output: small enough for the cache and
-// enough for all threads, but not so many that the counting sort gets slow.
-inline int shift_of_ranges(const pss_parallel& parallel, int64_t size,
-                           int64_t least, int64_t bytes) {
-  const int64_t fits = (int64_t{128} << 10) / std::max<int64_t>(bytes, 1);
-  const int64_t shared = parallel.threads > 1 ? size / (4 * parallel.threads)
-                                              : size;
-  const int64_t wanted = std::max(
-      {std::min(fits, shared), least, size / 2048, int64_t{1}});
-  int shift = 0;
-  while ((int64_t{1} << shift) < wanted) ++shift;
-  return shift;
-}
 
 }  // namespace pss
 

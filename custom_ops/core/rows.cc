@@ -8,6 +8,7 @@
 
 #include "buckets.h"
 #include "lookup.h"
+#include "owners.h"
 #include "parallel.h"
 #include "visit.h"
 
@@ -59,26 +60,37 @@ template <typename T, typename Id>
 void scatter(const Id* ids, int64_t count, const T* upstream,
              int64_t table_rows, int64_t width, void* out,
              const pss_parallel& parallel) {
-  const int shift =
-      shift_of_ranges(parallel, table_rows, 1, width * sizeof(float));
-  const int64_t parts = table_rows ? ((table_rows - 1) >> shift) + 1 : 0;
-  const Buckets buckets(parallel, count, parts,
-                        [&](int64_t i, const auto& put) {
-                          const bool valid = ids[i] >= 0 && ids[i] < table_rows;
-                          if (valid) put(ids[i] >> shift);
-                        });
-  for_items(parallel, parts, [&](int64_t part) {
-    const int64_t begin = part << shift;
-    const int64_t end = std::min(table_rows, (part + 1) << shift);
-    Sums<T> sums(out, begin * width, end * width);
+  const int64_t size = table_rows * width;
+  const int64_t owners = owners_of<T>(parallel, size, count * width);
+  for_items(parallel, owners, [&](int64_t owner) {
+    const int64_t begin = table_rows * owner / owners;
+    const int64_t rows = table_rows * (owner + 1) / owners - begin;
+    Sums<T> sums(out, begin * width, (begin + rows) * width,
+                 outlasts_cache(size * sizeof(T)));
+    float* const to = sums.data();
+    const auto row_of = [=](int64_t i) {
+      return static_cast<uint64_t>(ids[i]) - static_cast<uint64_t>(begin);
+    };
     with_length(width, [&](auto length) {
-      constexpr int L = decltype(length)::value;
-      const int32_t* last = buckets.end(part);
-      for (const int32_t* i = buckets.begin(part); i != last; ++i) {
-        if (last - i > kAhead) ask_for(upstream + i[kAhead] * width, width);
-        add<L>(upstream + *i * width, width,
-               sums.data() + (ids[*i] - begin) * width);
-      }
+      select(
+          count,
+          [&](int64_t first, int64_t n, uint8_t* inside) {
+            for (int64_t i = 0; i < n; ++i) {
+              inside[i] = row_of(first + i) < static_cast<uint64_t>(rows);
+            }
+          },
+          [&](int64_t first, const int32_t* found, int64_t n) {
+            for (int64_t k = 0; k < n; ++k) {
+              if (k + kAhead < n) {
+                const int64_t next = first + found[k + kAhead];
+                ask_for(upstream + next * width, width);
+                ask_for(to + row_of(next) * width, width);
+              }
+              const int64_t i = first + found[k];
+              add<decltype(length)::value>(upstream + i * width, width,
+                                           to + row_of(i) * width);
+            }
+          });
     });
     sums.store();
   });

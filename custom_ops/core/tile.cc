@@ -1,6 +1,7 @@
 #include "tile.h"
 
 #include "number.h"
+#include "visit.h"
 
 namespace pss {
 namespace {
@@ -32,6 +33,20 @@ PSS_CLONES bool split_ids(const int64_t* __restrict id, int64_t n,
   for (int64_t i = 0; i < n; ++i) {
     low[i] = static_cast<uint32_t>(id[i]);
     high[i] = static_cast<uint32_t>(static_cast<uint64_t>(id[i]) >> 32);
+    any |= high[i];
+  }
+  if (any == 0) return false;
+  for (int64_t i = 0; i < n; ++i) high[i] = mixed_high(high[i]);
+  return true;
+}
+
+// The same for 32-bit ids.
+PSS_CLONES bool split_ids(const int32_t* __restrict id, int64_t n,
+                          uint32_t* __restrict low, uint32_t* __restrict high) {
+  uint32_t any = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    low[i] = static_cast<uint32_t>(id[i]);
+    high[i] = shifted(low[i], 31);
     any |= high[i];
   }
   if (any == 0) return false;
@@ -77,19 +92,17 @@ Tile::Tile(const pss_robe& robe)
 
 void Tile::load(const pss_ids& ids, int64_t begin, int64_t n,
                 const int32_t* row) {
-  if (ids.type == PSS_INT32) {
-    const int32_t* from = static_cast<const int32_t*>(ids.ids) + begin;
-    std::copy(from, from + n, id_.begin());
-  } else {
-    const int64_t* from = static_cast<const int64_t*>(ids.ids) + begin;
-    std::copy(from, from + n, id_.begin());
-  }
-  bool has_high = split_ids(id_.data(), n, low_.data(), high_.data());
+  bool has_high = with_ids(ids, [&](const auto* id) {
+    return split_ids(id + begin, n, low_.data(), high_.data());
+  });
   hash(pieces_, words_, has_high, begin, n, row);
   const bool shares = robe_.block_size > robe_.output_dim;
   if (shares) {
     // Consecutive ids share a block: the starts hash the block's number, the
     // signs hash the id.
+    with_ids(ids, [&](const auto* id) {
+      std::copy(id + begin, id + begin + n, id_.begin());
+    });
     divide(n);
     has_high = split_ids(id_.data(), n, low_.data(), high_.data());
   }

@@ -10,6 +10,7 @@
 
 #include "lookup.h"
 #include "number.h"
+#include "zeros.h"
 
 namespace pss {
 
@@ -88,7 +89,7 @@ constexpr int64_t kAhead = 16;
 template <typename T>
 class Sums {
  public:
-  Sums(void* out, int64_t begin, int64_t end)
+  Sums(void* out, int64_t begin, int64_t end, bool)
       : out_(static_cast<T*>(out) + begin), sums_(end - begin) {}
   float* data() { return sums_.data(); }
   void store() {
@@ -103,9 +104,9 @@ class Sums {
 template <>
 class Sums<float> {
  public:
-  Sums(void* out, int64_t begin, int64_t end)
+  Sums(void* out, int64_t begin, int64_t end, bool streamed)
       : out_(static_cast<float*>(out) + begin) {
-    std::fill(out_, out_ + (end - begin), 0.0f);
+    zero(out_, end - begin, streamed);
   }
   float* data() { return out_; }
   void store() {}
