@@ -19,10 +19,10 @@ namespace pss {
 // The number of ranges for an output of `size` numbers of type T, to which
 // `added` numbers are added. There is at most one for each thread, and none so
 // small that waking a thread costs more than it does; but 16-bit outputs need
-// float32 sums beside them, of at most 16 MiB for each range.
+// float32 sums beside them, of at most 32 MiB for each range.
 template <typename T>
 int64_t owners_of(const pss_parallel& parallel, int64_t size, int64_t added) {
-  const int64_t useful = (size + added) >> 15;
+  const int64_t useful = std::min(size, (size + added) >> 15);
   const int64_t most = std::min<int64_t>(parallel.threads, 32);
   const int64_t sums = sizeof(T) < sizeof(float) ? size >> 22 : 0;
   return std::max<int64_t>({1, sums, std::min(most, useful)});
@@ -41,7 +41,7 @@ void select(int64_t size, const Flag& flag, const Visit& visit) {
     const int64_t n = std::min(kBlock, size - first);
     flag(first, n, inside);
     int64_t count = 0;
-    for (int64_t i = 0; i < n; ++i) {  // no branch, which could not be predicted
+    for (int64_t i = 0; i < n; ++i) {  // a branch could not be predicted
       found[count] = static_cast<int32_t>(i);
       count += inside[i];
     }

@@ -16,6 +16,7 @@
 #include "core/lookup.h"
 #include "core/number.h"
 #include "core/pss1.h"
+#include "core/zeros.h"
 #include "tests/checks.h"
 
 using pss::between;
@@ -248,6 +249,38 @@ void test_robe() {
   }
 }
 
+// Memories whose sums of 16 bits are divided among more owners than threads.
+void test_large_memories() {
+  std::mt19937_64 random(5);
+  for (pss_float type : {PSS_FLOAT32, PSS_BFLOAT16}) {
+    Case c;
+    do {
+      c = Case();
+      draw(random, &c);
+    } while (c.rows < 100 || c.z > c.d || c.type != type);
+    c.m = (int64_t{3} << 22) + 7;
+    c.finish();
+    if (type == PSS_FLOAT32) test_case<float>(c, random);
+    if (type == PSS_BFLOAT16) test_case<pss::BFloat16>(c, random);
+  }
+}
+
+void test_zeros() {
+  std::mt19937_64 random(6);
+  for (int k = 0; k < 200; ++k) {
+    const int64_t size = between(random, 0, 200);
+    const int64_t begin = between(random, 0, size);
+    const int64_t n = between(random, 0, size - begin);
+    std::vector<float> values(size, 7.0f);
+    pss::zero(values.data() + begin, n, k % 2);
+    bool ok = true;
+    for (int64_t i = 0; i < size; ++i) {
+      ok = ok && values[i] == (i >= begin && i < begin + n ? 0.0f : 7.0f);
+    }
+    check(ok, "zeros");
+  }
+}
+
 // For any ids, splits and sizes, functions return an error or numbers, and
 // never read or write out of bounds (which the sanitizers would report).
 void test_nonsense() {
@@ -445,6 +478,8 @@ void test_numbers() {
 int main() {
   test_numbers();
   test_robe();
+  test_large_memories();
+  test_zeros();
   test_nonsense();
   test_rows();
   test_columns();
