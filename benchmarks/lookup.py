@@ -17,17 +17,19 @@ The variants, each a compiled function of its backend, take turns:
     xla           the keras.ops path under jit_compile=True
     jax, jax native                         the same in jax.jit
     embedding     keras.layers.Embedding on all n rows, TensorFlow graph
-    embedding_bag torch.nn.EmbeddingBag on all n rows
+    embedding_bag torch.nn.EmbeddingBag on all n rows; also with one thread
 
-Two lower bounds are measured as well: `copy`, NumPy's copy of an array with the
+Lower bounds are measured as well: `copy`, NumPy's copy of an array with the
 output's size to another array, and `new copy`, each framework's copy of it to a
-new tensor. `forward` computes the rows; `dense` and `sparse` compute the rows
-and the gradient of the memory (or table) for a given upstream gradient. The
+new tensor; for both passes, two such copies and as many zeros as the memory has
+numbers. `forward` computes the rows; `dense` and `sparse` compute the rows and
+the gradient of the memory (or table) for a given upstream gradient. The
 overhead of a call (an empty function of the same backend) is measured and
 subtracted.
 
-Each backend runs in a separate process. Prints a table and writes JSON lines;
-`--plot FILE` plots those of `table2`.
+Each backend runs in a separate process; they take turns as well. Memory that a
+call frees is kept for the next one, as in `keras-pss train`. Prints a table and
+writes JSON lines; `--plot FILE` plots those of `table2`.
 """
 
 import argparse
@@ -51,6 +53,7 @@ KAGGLE = (
 LARGEST_MEMORY = 1 << 28  # parameters: 1 GB, and as much for the gradient
 LARGEST_TABLE = 1 << 29
 PASSES = ("forward", "dense", "sparse")
+TURN = "turn\n"  # what a process says before each of its rounds
 
 
 def cases(grid: str) -> Iterator[dict[str, Any]]:
@@ -99,34 +102,60 @@ def main() -> None:
             measure(arguments.worker, case, arguments.rounds)
         return
     results = []
-    for backend in arguments.backends:
-        command = [sys.executable, __file__, "--worker", backend]
-        command += ["--grid", arguments.grid]
-        command += ["--rounds", str(arguments.rounds)]
-        environment = {
+    for text in _lines_of_workers(arguments):
+        line = json.loads(text)
+        results.append(line)
+        _show(line)
+        if arguments.out:
+            with arguments.out.open("a") as file:
+                file.write(text)
+    if arguments.plot:
+        plot(results, arguments.plot)
+
+
+def _lines_of_workers(arguments: argparse.Namespace) -> Iterator[str]:
+    """The results of all backends, whose processes compute one at a time."""
+    workers = {b: _start(b, arguments) for b in arguments.backends}
+    said = {b: workers[b].stdout.readline() for b in workers}
+    while said:
+        for backend, text in list(said.items()):
+            worker = workers[backend]
+            if not text:
+                del said[backend]
+                if worker.wait():
+                    sys.exit(
+                        f"{backend} failed. Run with --verbose to see the "
+                        "error."
+                    )
+                continue
+            if text == TURN:
+                worker.stdin.write("\n")
+                worker.stdin.flush()
+            else:
+                yield text
+            said[backend] = worker.stdout.readline()
+
+
+def _start(backend: str, arguments: argparse.Namespace) -> Any:
+    command = [sys.executable, __file__, "--worker", backend]
+    command += ["--grid", arguments.grid, "--rounds", str(arguments.rounds)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if arguments.verbose else subprocess.DEVNULL,
+        text=True,
+        env={
             **os.environ,
             "KERAS_BACKEND": backend,
             "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=None if arguments.verbose else subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        ) as process:
-            assert process.stdout is not None
-            for text in process.stdout:
-                line = json.loads(text)
-                results.append(line)
-                _show(line)
-                if arguments.out:
-                    with arguments.out.open("a") as file:
-                        file.write(text)
-        if process.returncode:
-            sys.exit(f"{backend} failed. Run with --verbose to see the error.")
-    if arguments.plot:
-        plot(results, arguments.plot)
+        },
+    )
+
+
+def _wait_for_turn() -> None:
+    print(TURN, end="", flush=True)
+    sys.stdin.readline()
 
 
 def _arguments() -> argparse.Namespace:
@@ -168,13 +197,15 @@ def _show(line: dict[str, Any]) -> None:
             for p in PASSES
             if p in times
         ]
-        print(f"  {name:14} " + "  ".join(cells), flush=True)
+        print(f"  {name:16} " + "  ".join(cells), flush=True)
 
 
 def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
     """Prints one JSON line: all variants of a backend for a case."""
+    from keras_pss.training.allocator import keep_freed_memory
     from keras_pss.training.environment import machine, versions
 
+    keep_freed_memory()
     random = np.random.default_rng(0)
     shape = (case["batch"], len(case["rows"]))
     ids = (random.random(shape) * np.array(case["rows"])).astype(np.int32)
@@ -186,7 +217,7 @@ def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
     copy = np.empty_like(upstream)
     ways["copy"] = lambda: np.copyto(copy, upstream)
     ways["call"] = call
-    times = timing.in_turns(ways, rounds)
+    times = timing.in_turns(ways, rounds, before_round=_wait_for_turn)
     found: dict[str, dict[str, float]] = {}
     for name, ms in times.items():
         if "|" in name:
@@ -233,19 +264,19 @@ def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
 
     assert native.available(), "build the kernels: keras-pss build-ops"
     ways: dict[str, Callable[[], Any]] = {}
-    x, up = tf.constant(ids), tf.constant(upstream)
+    x, up = tf.constant(ids), tf.constant(upstream.reshape(-1, case["dim"]))
 
     def add(name: str, step: str, layer: Any, inputs: Any, jit: bool) -> None:
+        # XLA copies rows of one table, (batch, 1, d), if a function returns
+        # them, since it assigns another layout to the axis of length 1.
         def forward(x: Any) -> Any:
-            return layer(x)
+            return tf.reshape(layer(x), (-1, case["dim"]))
 
         def both(x: Any) -> Any:
             with tf.GradientTape() as tape:
-                rows = layer(x)
+                rows = forward(x)
             weights = [v.value for v in layer.trainable_variables]
-            return rows, tape.gradient(
-                rows, weights, tf.reshape(up, rows.shape)
-            )
+            return rows, tape.gradient(rows, weights, up)
 
         function = forward if step == "forward" else both
         compiled = tf.function(function, jit_compile=jit)
@@ -273,6 +304,14 @@ def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
         add("embedding", "sparse", table, at, False)
     copy = tf.function(lambda x: tf.raw_ops.DeepCopy(x=x))
     ways["new copy|forward"] = lambda: copy(up)
+
+    def limit(x: Any, y: Any) -> Any:
+        zeros = tf.fill([memory_of(case)], 0 * x[0, 0])  # not a constant
+        return [tf.raw_ops.DeepCopy(x=z) for z in (x, y)], zeros
+
+    copies = tf.function(limit)
+    other = tf.identity(up)
+    ways["new copy|dense"] = lambda: copies(up, other)
     empty = tf.function(lambda x: tf.shape(x))
     return ways, lambda: empty(x)
 
@@ -285,11 +324,13 @@ def _jax(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
     assert native.available(), "build the kernels: keras-pss build-ops"
     ways: dict[str, Callable[[], Any]] = {}
     layer = _layer(case)
-    x, up = jax.numpy.asarray(ids), jax.numpy.asarray(upstream)
+    x = jax.numpy.asarray(ids)
+    up = jax.numpy.asarray(upstream.reshape(-1, case["dim"]))
     memory = layer.memory_table.value
 
     def rows(memory: Any, x: Any) -> Any:
-        return layer.stateless_call([memory], [], x)[0]
+        found = layer.stateless_call([memory], [], x)[0]
+        return found.reshape(-1, case["dim"])
 
     def both(memory: Any, x: Any, up: Any) -> Any:
         found, pull = jax.vjp(lambda memory: rows(memory, x), memory)
@@ -340,9 +381,19 @@ def _torch(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
         bag.weight.grad = None
         bag(at).backward(up)
 
-    ways["new copy|forward"] = lambda: up.clone()
-    ways["embedding_bag|forward"] = forward
-    ways["embedding_bag|sparse"] = both
+    def on(threads: int, function: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            torch.set_num_threads(threads)
+            return function()
+
+        return call
+
+    most = torch.get_num_threads()
+    ways["new copy|forward"] = on(1, up.clone)
+    # On a busy machine, waiting for OpenMP's other threads can take longer.
+    for name, threads in ("embedding_bag", most), ("embedding_bag, 1", 1):
+        ways[f"{name}|forward"] = on(threads, forward)
+        ways[f"{name}|sparse"] = on(threads, both)
     return ways, lambda: None
 
 

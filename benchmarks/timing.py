@@ -9,7 +9,10 @@ from typing import Any
 
 
 def in_turns(
-    ways: Mapping[str, Callable[[], Any]], rounds: int, least_ms: float = 25
+    ways: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    least_ms: float = 25,
+    before_round: Callable[[], Any] = lambda: None,
 ) -> dict[str, float]:
     """Milliseconds per call of each function, the median over the rounds.
 
@@ -20,6 +23,8 @@ def in_turns(
         ways: Functions by name; each returns when its work is done.
         rounds: Number of turns of each function.
         least_ms: Approximate minimum duration of a turn.
+        before_round: Function that is called before each round. Default: one
+            that does nothing.
     """
     calls = {}
     for name, way in ways.items():
@@ -28,6 +33,7 @@ def in_turns(
         calls[name] = max(1, round(least_ms / _turn(way, 1)))
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
+        before_round()
         for name, way in ways.items():
             times[name].append(_turn(way, calls[name]))
     return {name: statistics.median(found) for name, found in times.items()}
