@@ -1,6 +1,7 @@
 """Milliseconds of a lookup and its gradient, with and without kernels.
 
-    python benchmarks/lookup.py [--grid criteo|table2] [--out results.jsonl]
+    python benchmarks/lookup.py [--grid criteo|table2] [--cores 1]
+        [--out results.jsonl]
 
 There are two grids. `criteo`: one ROBE memory for the 26 tables of Criteo
 Kaggle (33.8 million rows, d = 16), Z = 16, at 1000x, with batches of 2,048 and
@@ -28,12 +29,16 @@ overhead of a call (an empty function of the same backend) is measured and
 subtracted.
 
 Each backend runs in a separate process; they take turns as well. Memory that a
-call frees is kept for the next one, as in `keras-pss train`. Prints a table and
-writes JSON lines; `--plot FILE` plots those of `table2`.
+call frees is kept for the next one, as in `keras-pss train`. With `--cores 1`,
+ratios hold on a machine that others use, too: no thread waits for another one.
+Prints a table and writes JSON lines; `--plot FILE` plots those of `table2`.
+
+The file is long because the variants of three frameworks stand side by side.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -50,7 +55,6 @@ KAGGLE = (
     8351593, 3194, 27, 14992, 5461306, 10, 5652, 2173, 4, 7046547, 18, 15,
     286181, 105, 142572,
 )  # fmt: skip
-LARGEST_MEMORY = 1 << 28  # parameters: 1 GB, and as much for the gradient
 LARGEST_TABLE = 1 << 29
 PASSES = ("forward", "dense", "sparse")
 TURN = "turn\n"  # what a process says before each of its rounds
@@ -98,8 +102,12 @@ def memory_of(case: dict[str, Any]) -> int:
 def main() -> None:
     arguments = _arguments()
     if arguments.worker:
+        if arguments.cores:  # before a framework counts them
+            mine = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, mine[: arguments.cores])
         for case in cases(arguments.grid):
-            measure(arguments.worker, case, arguments.rounds)
+            if memory_of(case) <= arguments.most:
+                measure(arguments.worker, case, arguments)
         return
     results = []
     for text in _lines_of_workers(arguments):
@@ -139,6 +147,8 @@ def _lines_of_workers(arguments: argparse.Namespace) -> Iterator[str]:
 def _start(backend: str, arguments: argparse.Namespace) -> Any:
     command = [sys.executable, __file__, "--worker", backend]
     command += ["--grid", arguments.grid, "--rounds", str(arguments.rounds)]
+    command += ["--cores", str(arguments.cores), "--most", str(arguments.most)]
+    command += ["--ways", *arguments.ways]
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -173,6 +183,25 @@ def _arguments() -> argparse.Namespace:
         "--rounds", type=int, default=15, help="number of turns (default: 15)"
     )
     parser.add_argument(
+        "--most",
+        type=float,
+        default=1 << 28,
+        help="number of parameters of the largest memory (default: 2^28, 1 GB "
+        "and as much for the gradient)",
+    )
+    parser.add_argument(
+        "--ways",
+        nargs="*",
+        default=[],
+        help="variants that are measured (default: all)",
+    )
+    parser.add_argument(
+        "--cores",
+        type=int,
+        default=0,
+        help="cores that each process may use (default: 0, all)",
+    )
+    parser.add_argument(
         "--backends",
         nargs="+",
         default=["tensorflow", "jax", "torch"],
@@ -200,7 +229,9 @@ def _show(line: dict[str, Any]) -> None:
         print(f"  {name:16} " + "  ".join(cells), flush=True)
 
 
-def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
+def measure(
+    backend: str, case: dict[str, Any], arguments: argparse.Namespace
+) -> None:
     """Prints one JSON line: all variants of a backend for a case."""
     from keras_pss.training.allocator import keep_freed_memory
     from keras_pss.training.environment import machine, versions
@@ -210,14 +241,15 @@ def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
     shape = (case["batch"], len(case["rows"]))
     ids = (random.random(shape) * np.array(case["rows"])).astype(np.int32)
     upstream = random.normal(size=(*shape, case["dim"])).astype(np.float32)
-    memory = memory_of(case)
-    if memory > LARGEST_MEMORY:
-        return
     ways, call = WAYS[backend](case, ids, upstream)
+    if arguments.ways:
+        ways = {
+            k: w for k, w in ways.items() if k.split("|")[0] in arguments.ways
+        }
     copy = np.empty_like(upstream)
     ways["copy"] = lambda: np.copyto(copy, upstream)
     ways["call"] = call
-    times = timing.in_turns(ways, rounds, before_round=_wait_for_turn)
+    times = timing.in_turns(ways, arguments.rounds, before_round=_wait_for_turn)
     found: dict[str, dict[str, float]] = {}
     for name, ms in times.items():
         if "|" in name:
@@ -225,10 +257,11 @@ def measure(backend: str, case: dict[str, Any], rounds: int) -> None:
             found.setdefault(way, {})[step] = ms - times["call"]
     line = {
         "case": case,
-        "memory": memory,
+        "memory": memory_of(case),
         "backend": backend,
         "copy": times["copy"],
         "call": times["call"],
+        "cores": len(os.sched_getaffinity(0)),
         "ms": found,
         "machine": machine(),
         "versions": versions(),
@@ -256,8 +289,23 @@ def _layer(case: dict[str, Any], gradient: str = "dense") -> Any:
     return layer
 
 
-def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
+@functools.lru_cache(1)
+def _full_table(rows: int, dim: int) -> Any:
     import keras
+
+    table = keras.layers.Embedding(rows, dim)
+    table.build()
+    return table
+
+
+@functools.lru_cache(1)
+def _full_bag(rows: int, dim: int) -> Any:
+    import torch
+
+    return torch.nn.EmbeddingBag(rows, dim, mode="sum", sparse=True)
+
+
+def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
     import tensorflow as tf
 
     from keras_pss import native
@@ -296,10 +344,9 @@ def _tensorflow(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
     sparse = _layer(case, "sparse")
     add("native", "sparse", sparse, x, False)
     if sum(case["rows"]) * case["dim"] <= LARGEST_TABLE * 2:
-        table = keras.layers.Embedding(sum(case["rows"]), case["dim"])
+        table = _full_table(sum(case["rows"]), case["dim"])
         first = np.cumsum([0, *case["rows"]])[:-1]
         at = tf.constant((ids + first).astype(np.int32))
-        table.build()
         add("embedding", "forward", table, at, False)
         add("embedding", "sparse", table, at, False)
     copy = tf.function(lambda x: tf.raw_ops.DeepCopy(x=x))
@@ -369,9 +416,7 @@ def _torch(case: dict[str, Any], ids: Any, upstream: Any) -> Ways:
     at = torch.tensor((ids + first).reshape(-1, 1))
     up = torch.tensor(upstream.reshape(-1, case["dim"]))
     ways: dict[str, Callable[[], Any]] = {}
-    bag = torch.nn.EmbeddingBag(
-        sum(case["rows"]), case["dim"], mode="sum", sparse=True
-    )
+    bag = _full_bag(sum(case["rows"]), case["dim"])
 
     def forward() -> Any:
         with torch.no_grad():

@@ -70,7 +70,9 @@ def main() -> None:
                     for name, arrays in ARRAYS.items()
                 }
             cells = [f"{name} {ms:.2f}" for name, ms in times.items()]
-            cells += [f"limit {k} {v:.2f}" for k, v in line.get("limit", {}).items()]
+            cells += [
+                f"limit {k} {v:.2f}" for k, v in line.get("limit", {}).items()
+            ]
             print(f"{what}, {size:,} parameters: " + ", ".join(cells))
             if arguments.out:
                 with arguments.out.open("a") as file:
@@ -160,7 +162,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--budgets", nargs="+", default=["1000x", "100x", "10x"])
+    parser.add_argument(
+        "--budgets", nargs="+", default=["1000x", "100x", "10x"]
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
         "--out", type=Path, help="file that results are appended to"
