@@ -1,7 +1,7 @@
 """Milliseconds that an optimizer takes for a memory, alone and in a step.
 
     [KERAS_BACKEND=jax] python benchmarks/optimizer_passes.py
-        [--budgets 1000x 100x 10x] [--out results.jsonl]
+        [--budgets 1000x 100x 10x] [--what alone step] [--out results.jsonl]
 
 For ROBE memories of the 26 tables of Criteo Kaggle (33.8 million rows, d = 16),
 at three compressions, with Keras' SGD, Adam and Adagrad:
@@ -52,7 +52,8 @@ def main() -> None:
     keep_freed_memory()
     for budget in arguments.budgets:
         size = sum(KAGGLE) * DIM // int(budget[:-1])
-        for what, ways in ("alone", _alone(size)), ("step", _steps(budget)):
+        for what in arguments.what:
+            ways = _alone(size) if what == "alone" else _steps(budget)
             times = timing.in_turns(ways, arguments.rounds, least_ms=0)
             line = {
                 "what": what,
@@ -165,6 +166,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--budgets", nargs="+", default=["1000x", "100x", "10x"]
     )
+    parser.add_argument("--what", nargs="+", default=["alone", "step"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
         "--out", type=Path, help="file that results are appended to"
