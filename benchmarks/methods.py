@@ -113,7 +113,7 @@ def _show(line: dict[str, Any]) -> None:
     if line["tables"] != "float":
         name += f" {line['tables']}"
     print(f"{name:20} {line.get('budget', ''):>6} " + "".join(cells))
-    if "copy" in ms:
+    if ms.get("copy"):  # 0 where the call's overhead exceeds it
         shares = {
             name: f"{each / ms['copy']:.1f}x" for name, each in ms.items()
         }
