@@ -3,6 +3,7 @@
     python benchmarks/methods.py [--ids uniform|zipf] [--data FOLDER]
         [--methods tt robe ...] [--tables float int8 int4] [--seconds 30]
         [--out results.jsonl]
+    python benchmarks/methods.py --markdown results.jsonl
 
 One table of 10 million rows of 16 numbers, compressed 300 times (or as little
 as a method needs, where it cannot), and a batch of 53,248 ids: 2,048 examples
@@ -62,6 +63,9 @@ def main() -> None:
     if arguments.worker:
         measure(arguments)
         return
+    if arguments.markdown:
+        print(markdown(arguments.markdown))
+        return
     print(
         f"{'method':20} {'budget':>6} "
         + "".join(f"{c:>13}" for c in COLUMNS_SHOWN)
@@ -114,7 +118,7 @@ def _show(line: dict[str, Any]) -> None:
     if line["tables"] != "float":
         name += f" {line['tables']}"
     print(f"{name:20} {line.get('budget', ''):>6} " + "".join(cells))
-    if "copy" in ms:
+    if ms.get("copy"):  # 0 where the call's overhead exceeds it
         shares = {
             name: f"{each / ms['copy']:.1f}x" for name, each in ms.items()
         }
@@ -122,6 +126,28 @@ def _show(line: dict[str, Any]) -> None:
         print(f"{'':27} " + "".join(times), line.get("failed", ""), flush=True)
     elif "failed" in line:
         print(line["failed"])
+
+
+def markdown(results: Path) -> str:
+    """A table of multiples of the copy, from the JSON lines of `--out`."""
+    shown = COLUMNS_SHOWN[1:]
+    table = ["| ids | method | budget | " + " | ".join(shown) + " |"]
+    table.append("|---|---|--:|" + "--:|" * len(shown))
+    for line in map(json.loads, results.read_text().splitlines()):
+        copy = line["ms"].get("copy")
+        if not copy:
+            continue
+        times = [line["ms"].get(name) for name in shown]
+        cells = ["" if ms is None else f"{ms / copy:.1f}" for ms in times]
+        name = f"`{line['method']}`"
+        if line["tables"] != "float":
+            name += f" {line['tables']}"
+        table.append(
+            f"| {line['ids']} | {name} | {line['budget']} | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return "\n".join(table)
 
 
 def measure(arguments: Any) -> None:
@@ -299,6 +325,9 @@ def _arguments() -> argparse.Namespace:
         choices=["tensorflow", "jax"],
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="file results are appended to")
+    parser.add_argument(
+        "--markdown", type=Path, help="print a table of a file of results"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--verbose", action="store_true")

@@ -17,6 +17,10 @@ _EXPORTERS = (
 )
 _VECTORIZERS = ("tensorflow.python.ops.parallel_for",)
 
+# Graphs traced by these modules are converted for runtimes that lack some of
+# TensorFlow's operations.
+_CONVERTERS = ("keras_pss.serving.formats", "keras_pss.serving.export_formats")
+
 # For each live TensorFlow graph, whether it is being exported.
 _exported: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
@@ -67,6 +71,16 @@ def vectorizing() -> bool:
     import tensorflow as tf
 
     return not tf.executing_eagerly() and _called_from(_VECTORIZERS)
+
+
+def converting() -> bool:
+    """Whether a TensorFlow graph is traced for another runtime.
+
+    Such a graph has the operations that all runtimes have, and no branches.
+    """
+    import tensorflow as tf
+
+    return not tf.executing_eagerly() and _called_from(_CONVERTERS)
 
 
 def _called_from(modules: tuple[str, ...]) -> bool:

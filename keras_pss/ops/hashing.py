@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import backend, ops
 
+from keras_pss.native import tracing
 from keras_pss.native.dispatch import compiled_by_xla
 from keras_pss.ops.gather import take
 from keras_pss.ops.hash_families import pss1, universal
@@ -162,7 +163,7 @@ def _reduce(x: Tensor, size: int) -> Tensor:
 
 def _reduced(x: Tensor, size: npt.NDArray[np.int64]) -> Tensor:
     """`_reduce` for sizes that broadcast with the words."""
-    if not compiled_by_xla():
+    if not compiled_by_xla() and not tracing.converting():
         return _reduced_wide(x, size)
     size1 = (size + 32768) >> 16
     size0 = size - (size1 << 16)
@@ -222,5 +223,4 @@ def _universal_mod_prime(
 def _add_mod_prime(a: Tensor, b: Tensor) -> Tensor:
     """(a + b) mod P for a, b in [0, P), without overflowing int32."""
     difference = a - (universal.PRIME - b)
-    below = ops.right_shift(difference, 31)  # -1 below 0, else 0
-    return difference + ops.bitwise_and(below, universal.PRIME)
+    return ops.where(difference < 0, difference + universal.PRIME, difference)

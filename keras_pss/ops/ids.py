@@ -282,6 +282,8 @@ def nan_where_invalid(rows: Tensor, valid: Tensor) -> Tensor:
 
     if backend.backend() != "tensorflow" or not tracing.exporting(rows):
         return replaced()
+    if tracing.converting():
+        return replaced()
     import tensorflow as tf
 
     # A server raises the error of `asserted` before; only an XLA program that

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from keras_pss.native import tracing
 from keras_pss.native.dispatch import (
     check_kernels,
     compiled_by_xla,
@@ -195,5 +196,7 @@ def _wrapped(start: Tensor, step: Any, memory_size: int) -> Tensor:
         step = ops.convert_to_tensor(step.astype("int32"))
     # start + step can exceed 2^31 - 1; start - m + step is always below m.
     at = start - memory_size + step
+    if backend.backend() != "tensorflow" or tracing.converting():
+        return ops.where(at < 0, at + memory_size, at)
     # The sign's bits select m: faster in a graph than `where`.
     return at + ops.bitwise_and(ops.right_shift(at, 31), memory_size)
