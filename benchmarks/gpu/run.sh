@@ -6,7 +6,7 @@
 #     benchmarks/gpu/run.sh [--out FOLDER] [--seconds N] [STAGE ...]
 #     benchmarks/gpu/run.sh --dry-run   # without a GPU, at tiny sizes
 #
-# It needs nvcc, g++, CMake and a Python with Keras, NumPy, pytest and hypothesis
+# It needs nvcc, g++, CMake and a Python with Keras, pytest-xdist and hypothesis
 # ($PYTHON; default: .venv/bin/python or python3), and JAX, TensorFlow or PyTorch:
 # what is missing is left out, and said. FOLDER (default: $OUT, or
 # build/gpu/results) gets stages.txt, log.txt, environment.txt, results.jsonl and
