@@ -42,6 +42,8 @@ def write(function: Any, folder: Path, largest: int) -> None:
                     "Less": (_kept, []),
                     "Greater": (_kept, []),
                     "Log1p": (_log1p, []),
+                    # tf2onnx multiplies by 0 and 1, where NaN stays NaN.
+                    "SelectV2": (_where, []),
                 },
                 output_path=str(folder / FILE),
             )
@@ -49,6 +51,12 @@ def write(function: Any, folder: Path, largest: int) -> None:
 
 def _kept(graph: Any, node: Any, name: str, args: Any) -> Any:
     """Leaves an operation as it is: ONNX compares integers from opset 9 on."""
+    return node
+
+
+def _where(graph: Any, node: Any, name: str, args: Any) -> Any:
+    """Chooses by a condition, with the broadcasting that both share."""
+    node.type = "Where"
     return node
 
 
