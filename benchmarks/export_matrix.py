@@ -27,6 +27,7 @@ from timing import commit
 
 import keras_pss
 from keras_pss.serving.export_formats import FORMATS, export_model
+from keras_pss.serving.model_card import runtimes
 from keras_pss.training.environment import machine, versions
 
 HUGE = (3, 1000, 300_000, 2**25 + 7)
@@ -113,7 +114,7 @@ def main() -> None:
                     "seconds": round(time.perf_counter() - start, 1),
                     "commit": commit(),
                     "machine": machine(),
-                    "versions": versions(),
+                    "versions": versions() | runtimes(),
                 }
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")

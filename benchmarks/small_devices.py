@@ -30,6 +30,7 @@ from timing import commit, in_turns
 import keras_pss
 from keras_pss.planning.presets import PRESETS
 from keras_pss.serving.export_formats import FORMATS, export_model
+from keras_pss.serving.model_card import runtimes
 from keras_pss.training.environment import machine, versions
 
 KAGGLE = PRESETS["criteo-kaggle"]
@@ -136,7 +137,7 @@ def main() -> None:
                 **measured(method, arguments.rounds),
                 "commit": commit(),
                 "machine": machine(),
-                "versions": versions(),
+                "versions": versions() | runtimes(),
             }
         )
         print(line, flush=True)

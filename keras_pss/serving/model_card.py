@@ -65,7 +65,7 @@ def write(
             "rows": checked[0],
             "largest_difference_from_keras": checked[1],
         },
-        "versions": _versions(),
+        "versions": runtimes(),
     }
     if raw is not None and saved:
         card["raw_columns"] = [
@@ -83,7 +83,8 @@ def write(
     (folder / README).write_text(_readme(card, saved), "utf-8")
 
 
-def _versions() -> dict[str, str]:
+def runtimes() -> dict[str, str]:
+    """Versions of what converts and runs exports, by package."""
     found = {}
     for name in _PACKAGES:
         try:

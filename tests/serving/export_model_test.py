@@ -11,6 +11,7 @@ from keras_pss.serving import export_formats as exporting
 from keras_pss.serving.check_rows import ROWS, check_rows, id_limits
 from keras_pss.serving.export_formats import FORMATS, export_model
 from keras_pss.serving.formats import litert, onnx, openvino
+from keras_pss.serving.formats.portable import NumberRules
 from keras_pss.serving.warm_up import FILE, SIZES, _prediction_log
 
 pytestmark = [
@@ -87,6 +88,64 @@ def test_an_export_equals_keras(robe, form, tmp_path):
     assert (
         "`categorical` | int32 | (batch, 3)" in (path / "README.md").read_text()
     )
+
+
+@pytest.mark.parametrize("form", MODULES)
+def test_named_tables_lists_and_weights(form, tmp_path):
+    tables = keras_pss.EmbeddingCollection(
+        {"user": 5000, "item": 900, "day": 7},
+        4,
+        "robe",
+        budget=600,
+        features={
+            "user": "user",
+            "viewed": keras_pss.FeatureConfig("item", 5, weighted=True),
+            "item": "item",
+            "day": "day",
+        },
+    )
+    model = keras_pss.models.DCN(tables, hidden_units=(4,))
+    path = export_model(model, tmp_path / "m", form)
+    rows = check_rows(model, seed=7)
+    wanted = model.predict(rows, batch_size=ROWS, verbose=0)[:, 0]
+    call = score(form, path)
+    np.testing.assert_allclose(call(rows), wanted, atol=1e-5)
+    for wrong in (900, -2):
+        ids = rows["viewed"].copy()
+        ids[1, 0] = wrong
+        found = call({**rows, "viewed": ids})
+        assert np.flatnonzero(np.isnan(found)).tolist() == [1]
+
+
+@pytest.mark.parametrize("form", ["litert", "onnx"])
+def test_logarithms_of_raw_numbers(form, tmp_path):
+    import tensorflow as tf
+
+    from keras_pss.serving.endpoints import traced
+
+    rules = NumberRules(
+        ("a", "b"),
+        np.array([3, 0.5], "f4"),
+        np.array([-1e38, -2], "f4"),
+        np.array([1e38, 2], "f4"),
+        np.array([True, False]),
+        np.array([1, 0], "f4"),
+        np.array([2, 0], "f4"),
+    )
+    spec = {"numbers": tf.TensorSpec((None, 2), name="numbers")}
+    call = traced(
+        lambda given: {
+            "probability": tf.reduce_sum(rules(given["numbers"]), 1)
+        },
+        spec,
+    )
+    MODULES[form].write(call, tmp_path, 0)
+    nan = np.nan
+    numbers = [[0, 0], [nan, nan], [1e6, 9], [1e-4, -9], [2**25 + 1, 1]]
+    found = MODULES[form].load(tmp_path)({"numbers": np.array(numbers, "f4")})
+    logs = np.log1p([0, 3, 1e6, 1e-4, 2**25 + 1])
+    wanted = (logs - 1) / 2 + [0, 0.5, 2, -2, 1]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", MODULES)

@@ -41,6 +41,9 @@ def write(function: Any, folder: Path, largest: int) -> None:
                 custom_op_handlers={
                     "Less": (_kept, []),
                     "Greater": (_kept, []),
+                    "Log1p": (_log1p, []),
+                    # tf2onnx multiplies by 0 and 1, where NaN stays NaN.
+                    "SelectV2": (_where, []),
                 },
                 output_path=str(folder / FILE),
             )
@@ -48,6 +51,21 @@ def write(function: Any, folder: Path, largest: int) -> None:
 
 def _kept(graph: Any, node: Any, name: str, args: Any) -> Any:
     """Leaves an operation as it is: ONNX compares integers from opset 9 on."""
+    return node
+
+
+def _where(graph: Any, node: Any, name: str, args: Any) -> Any:
+    """Chooses by a condition, with the broadcasting that both share."""
+    node.type = "Where"
+    return node
+
+
+def _log1p(graph: Any, node: Any, name: str, args: Any) -> Any:
+    """log(1 + x), which ONNX has not as one operation."""
+    one = graph.make_const(f"{name}_one", np.array(1, np.float32))
+    given = [node.input[0], one.output[0]]
+    graph.insert_new_node_on_input(node, "Add", given)
+    node.type = "Log"
     return node
 
 

@@ -70,7 +70,7 @@ class NumberRules:
         """Dense features float32 (batch, n) of raw numbers."""
         import tensorflow as tf
 
-        there = tf.equal(numbers, numbers)  # NaN is not equal to itself
+        there = (numbers >= 0) | (numbers < 0)  # NaN is neither
         kept = tf.minimum(tf.maximum(numbers, self.low), self.high)
         return transform_dense(
             tf.where(there, kept, self.fill),
