@@ -2,7 +2,8 @@
 # make test: what must hold, within minutes.
 # make test-slow: the rest, which takes minutes a test.
 # make test-beam: preparation on Apache Beam, in an environment of its own.
-# CI runs these three.
+# make test-serving: exported models on KServe, in an environment of its own.
+# CI runs these four.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 # the tests and the package anew where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-beam test-fast lint clean
+.PHONY: demo test test-slow test-beam test-serving test-fast lint clean
 
 demo: $(VENV)/.demo
 	$(BUILD_OPS) || true
@@ -45,6 +46,11 @@ BEAM ?= $(VENV)/beam
 test-beam: $(BEAM)/.test
 	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(BEAM)/bin/python -m pytest \
 	    -m "not slow and not real_data" tests/data/beam_test.py
+
+KSERVE ?= $(VENV)/kserve
+test-serving: $(KSERVE)/.test
+	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(KSERVE)/bin/python -m pytest \
+	    -m "not slow and not real_data" tests/serving/kserve_test.py
 
 # The quick tests on TensorFlow alone.
 test-fast: $(VENV)/.test
@@ -92,19 +98,28 @@ $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c requirements-test.txt \
 	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
 	$(BIN)/python -m pip install -q -c requirements-test.txt --no-deps \
-	    keras-hub regex tokenizers
+	    keras-hub regex tensorflow-serving-api tokenizers
 	touch $@
 
+# What needs an older protobuf than the others do lies before them in an
+# environment of its own: $(call apart,FOLDER,PACKAGES,TARGET).
 SITE = import sysconfig; print(sysconfig.get_path("purelib"))
-$(BEAM)/.test: $(VENV)/.test
-	$(BIN)/python -m venv --clear --without-pip $(BEAM)
-	to=$$($(BEAM)/bin/python -c '$(SITE)') && from=$$($(BIN)/python -c '$(SITE)') \
+define apart
+	$(BIN)/python -m venv --clear --without-pip $(1)
+	to=$$($(1)/bin/python -c '$(SITE)') && from=$$($(BIN)/python -c '$(SITE)') \
 	    && echo "import site; site.addsitedir('$$from')" > $$to/all_others.pth
-	$(BIN)/python -m pip --python $(BEAM)/bin/python install -q \
-	    -c requirements-test.txt apache-beam || { echo "make: Apache Beam" \
-	    "could not be installed. Mend that, or go without test-beam." >&2; \
+	$(BIN)/python -m pip --python $(1)/bin/python install -q \
+	    -c requirements-test.txt $(2) || { echo "make: $(2)" \
+	    "could not be installed. Mend that, or go without $(3)." >&2; \
 	    exit 1; }
-	touch $@
+	touch $(1)/.test
+endef
+
+$(BEAM)/.test: $(VENV)/.test
+	$(call apart,$(BEAM),apache-beam,test-beam)
+
+$(KSERVE)/.test: $(VENV)/.test
+	$(call apart,$(KSERVE),kserve,test-serving)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

@@ -71,14 +71,13 @@ def _measure(arguments: argparse.Namespace) -> None:
                 raise SystemExit(f"the model {name!r} was not exported")
         cold = {name: _cold_start(path) for name, path in models.items()}
         starts: dict[str, list[float]] = {name: [] for name in models}
-        for _ in range(arguments.starts):
+        servers = {}
+        for last in reversed(range(arguments.starts)):
             for name, path in models.items():
-                with _server(path) as (_, _, seconds):
-                    starts[name].append(seconds)
-        servers = {
-            name: stack.enter_context(_server(path))
-            for name, path in models.items()
-        }
+                with ExitStack() as ended:
+                    started = (ended, stack)[not last]
+                    servers[name] = started.enter_context(_server(path))
+                starts[name].append(servers[name][2])
         timed = [name for name in models if name != "no tables"]
         direct = {
             name: stack.enter_context(_direct_process(arguments, models[name]))

@@ -132,7 +132,8 @@ def post(url, body):
     """Status and JSON of an answer, whatever it is."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    return _answer(urllib.request.Request(url, body))
+    kind = {"Content-Type": "application/json"}
+    return _answer(urllib.request.Request(url, body, kind))
 
 
 def get(url):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,15 @@ def test_rows_get_the_probabilities_of_keras(url, shop):
         assert status == 200
         (found,) = answer.values()
         np.testing.assert_allclose(found, shop.wanted, atol=1e-6)
+    strict = [
+        {**row, "price": None if math.isnan(row["price"]) else row["price"]}
+        for row in shop.rows
+    ]
+    assert strict != shop.rows
+    status, answer = post(f"{url}:predict", raw(strict))
+    np.testing.assert_allclose(
+        answer["predictions"], shop.wanted, atol=1e-6
+    )
     status, answer = post(f"{url}/versions/1:predict", raw(shop.rows[3:4]))
     np.testing.assert_allclose(
         answer["predictions"], shop.wanted[3:4], atol=1e-6
@@ -134,7 +144,7 @@ WRONG = {
         "The key 'instances' stands twice",
     ),
     "a list": (lambda row: [row], 400, "A request is an object"),
-    "null": (lambda row: None, 400, "A request is an object"),
+    "nothing": (lambda row: None, 400, "A request is an object"),
     "both": (
         lambda row: {**raw([row]), "inputs": row},
         400,
@@ -162,7 +172,7 @@ WRONG = {
     "missing": (
         lambda row: raw([without(row, "price")]),
         400,
-        "has no ['price']. A missing number is NaN",
+        "has no ['price']. A missing number is null or NaN",
     ),
     "missing later": (
         lambda row: raw([row, without(row, "user")]),
@@ -174,10 +184,16 @@ WRONG = {
         400,
         "alone, but has 'prise'. Did you mean 'price'?",
     ),
-    "null value": (
-        lambda row: raw([{**row, "price": None}]),
+    "null": (
+        lambda row: raw([{**row, "at": None}]),
         400,
-        "dtype float64. Received a null: null. A missing number is NaN",
+        "dtype int64. Received null. A missing number is null or NaN",
+    ),
+    "null text": (
+        lambda row: raw([{**row, "user": None}]),
+        400,
+        'dtype string. Received null. A missing number is null or NaN, and a '
+        'missing text is ""',
     ),
     "text for a number": (
         lambda row: raw([{**row, "price": "1.5"}]),
