@@ -1,6 +1,7 @@
 """The commands that use a finished run."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,23 @@ from keras_pss_cli.common import (
     load,
     progress_bar,
 )
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes."""
+
+    tf_saved_model = "tf_saved_model"
+    litert = "litert"
+    onnx = "onnx"
+    openvino = "openvino"
+
+
+_KINDS = {
+    ExportFormat.tf_saved_model: "SavedModel",
+    ExportFormat.litert: "LiteRT model",
+    ExportFormat.onnx: "ONNX model",
+    ExportFormat.openvino: "OpenVINO model",
+}
 
 
 def evaluate(
@@ -111,6 +129,13 @@ def export(
         Path,
         typer.Option(help="Folder to write; for TensorFlow Serving, NAME/1."),
     ],
+    format: Annotated[
+        ExportFormat,
+        typer.Option(
+            help="What to write. All but tf_saved_model need the packages of "
+            "`pip install 'keras-pss[export]'`."
+        ),
+    ] = ExportFormat.tf_saved_model,
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize the embeddings to int8.")
     ] = False,
@@ -119,7 +144,11 @@ def export(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a run's model as a SavedModel that plain TensorFlow loads.
+    """Export a run's model for a server or a device.
+
+    The export is compared with the model in the runtime of its format; one
+    that would give other probabilities is refused. Its README.md says what
+    each input holds.
 
     Tables that were trained for fewer bits, as a budget in bytes buys them, are
     packed without loss.
@@ -130,10 +159,10 @@ def export(
     check_run(run)
     from keras_pss.files import check_folder
 
-    check_folder(out, overwrite, "a SavedModel")
+    check_folder(out, overwrite, "an export")
     load()
     from keras_pss.training.finished.export import export as export_run
 
     mode = next((name for name, asked in modes.items() if asked), None)
-    export_run(run, out, mode, overwrite)
-    typer.echo(f"SavedModel in {out}")
+    export_run(run, out, mode, overwrite, format.value)
+    typer.echo(f"{_KINDS[format]} in {out}, equal to the Keras model")

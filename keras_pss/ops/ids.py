@@ -230,7 +230,12 @@ def _in_range(ids: Tensor, limit: int | Sequence[int] | None) -> Tensor:
         return ids >= 0
     bound = ops.convert_to_tensor(np.asarray(limit, np.int32))
     # In the ids' dtype: an int64 id must not be truncated before the test.
-    return ops.logical_and(ids >= 0, ids < ops.cast(bound, ids.dtype))
+    bound = ops.cast(bound, ids.dtype)
+    if backend.standardize_dtype(ids.dtype) in EXACT:
+        return ops.logical_and(ids >= 0, ids < bound)
+    # Runtimes of exported graphs, such as OpenVINO, compare integers as
+    # float32, which keeps their signs.
+    return ops.logical_and(ids >= 0, ids - bound < 0)
 
 
 def _rule(limit: int | Sequence[int] | None) -> str:

@@ -34,19 +34,19 @@ def endpoints(
     structure = model.inputs[0] if alone else model.input
     names = signature_names([x.name for x in model.inputs])
     inputs = {names[x.name]: x for x in keras.tree.flatten(structure)}
-    specs = {name: _spec(x, name) for name, x in inputs.items()}
+    specs = {name: input_spec(x, name) for name, x in inputs.items()}
     packed = keras.tree.pack_sequence_as(structure, list(specs.values()))
-    serve = _traced(lambda given: model(given, training=False), packed)
+    serve = traced(lambda given: model(given, training=False), packed)
 
     def default(given: dict[str, Any]) -> Any:
         values = [given[name] for name in inputs]
         found = serve(keras.tree.pack_sequence_as(structure, values))
         return named(found, output_name)
 
-    found = {"serve": serve, SERVING_DEFAULT: _traced(default, specs)}
+    found = {"serve": serve, SERVING_DEFAULT: traced(default, specs)}
     if scorer is not None:
-        raw = {name: _spec(x, name) for name, x in scorer.inputs.items()}
-        found[SERVE_RAW] = _traced(
+        raw = {name: input_spec(x, name) for name, x in scorer.inputs.items()}
+        found[SERVE_RAW] = traced(
             lambda given: named(scorer(given), output_name), raw
         )
         parse, call = raw_examples(scorer.preprocessing), found[SERVE_RAW]
@@ -54,7 +54,7 @@ def endpoints(
         if not Examples.hold(inputs):
             return found
         parse, call = Examples(inputs), found[SERVING_DEFAULT]
-    found[SERVE_EXAMPLES] = _traced(
+    found[SERVE_EXAMPLES] = traced(
         lambda serialized: call(parse(serialized)), _serialized()
     )
     return found
@@ -70,7 +70,7 @@ def named(outputs: Any, name: str) -> Any:
     return {name: tf.cast(outputs[:, 0], tf.float32)}
 
 
-def _traced(call: Callable[[Any], Any], spec: Any) -> Any:
+def traced(call: Callable[[Any], Any], spec: Any) -> Any:
     """A function of one structure of tensors, traced."""
     import tensorflow as tf
 
@@ -88,14 +88,14 @@ def _serialized() -> Any:
     return tf.TensorSpec((None,), tf.string, name=EXAMPLES)
 
 
-def _spec(x: Any, name: str) -> Any:
+def input_spec(x: Any, name: str) -> Any:
     """The spec of an input in the signature, for any batch size."""
     import tensorflow as tf
 
     shape = (None, *x.shape[1:])
-    if x.sparse:
+    if getattr(x, "sparse", False):
         return tf.SparseTensorSpec(shape, x.dtype)
-    if x.ragged:
+    if getattr(x, "ragged", False):
         unknown = [axis for axis, size in enumerate(shape) if size is None]
         rank = max(1, unknown[-1])
         return tf.RaggedTensorSpec(shape, x.dtype, ragged_rank=rank)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_pss.serving.checked import checked
 
@@ -76,6 +77,37 @@ class Examples:
             )
         return {name: self._tensor(name, x) for name, x in found.items()}
 
+    def serialized(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Serialized examples of rows, objects (batch,).
+
+        Args:
+            rows: Arrays by the names of the inputs. Padding at the end of
+                lists of raw columns is left out.
+        """
+        import tensorflow as tf
+
+        count = len(next(iter(rows.values())))
+        examples = [tf.train.Example() for _ in range(count)]
+        for name, values in rows.items():
+            x = self._inputs[name]
+            lists = None in x.shape[1:]
+            for example, row in zip(examples, values, strict=True):
+                feature = example.features.feature[name]
+                found = np.ravel(np.asarray(row, object)).tolist()
+                if x.dtype == "string":
+                    found = [tf.compat.as_bytes(text) for text in found]
+                    kept = _ended(found, b"") if lists else found
+                    feature.bytes_list.value.extend(kept)
+                elif x.dtype in _INT64:
+                    feature.int64_list.value.extend(map(int, found))
+                elif name in self._integers:
+                    if not any(value != value for value in found):
+                        feature.int64_list.value.extend(map(int, found))
+                else:
+                    kept = _ended(found, None) if lists else found
+                    feature.float_list.value.extend(kept)
+        return np.array([x.SerializeToString() for x in examples], object)
+
     def _feature(self, name: str) -> Any:
         """What an example holds for an input."""
         import tensorflow as tf
@@ -127,6 +159,16 @@ class Examples:
             tf.constant(float("nan"), tf.float64), shape=(None, size)
         )
         return numbers[:, 0] if len(self._inputs[name].shape) == 1 else numbers
+
+
+def _ended(values: list[Any], padding: Any) -> list[Any]:
+    """Values without the padding at the end; None stands for NaN."""
+    found = list(values)
+    while found and (
+        found[-1] != found[-1] if padding is None else found[-1] == padding
+    ):
+        found.pop()
+    return found
 
 
 def _filled(value: Any, shape: tuple[int, ...]) -> Any:

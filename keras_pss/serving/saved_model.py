@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 _FILE = "saved_model.pb"
 # Content of a SavedModel; an interrupted removal may leave a part of it.
-_CONTENT = {
+CONTENT = {
     _FILE,
     "assets",
     "assets.extra",
+    "README.md",
+    "model_card.json",
     "fingerprint.pb",
     "keras_metadata.pb",
     "variables",
@@ -87,12 +89,7 @@ def export_saved_model(
             raises one.
     """
     path = Path(path)
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "A SavedModel is exported from Keras' TensorFlow backend. Set "
-            "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
-            f"Received: backend={keras.backend.backend()}"
-        )
+    check_backend()
     scorer = None
     if raw is not None:
         # Logs need packages that models alone do not need.
@@ -102,21 +99,38 @@ def export_saved_model(
     with complete_folder(
         path, overwrite, "a SavedModel", _is_saved_model, "path"
     ) as folder:
-        _write(model, scorer, output_name, folder)
+        write(model, scorer, output_name, folder)
     return path
+
+
+def check_backend() -> None:
+    """Raises a ValueError unless Keras runs on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "A SavedModel is exported from Keras' TensorFlow backend. Set "
+            "KERAS_BACKEND=tensorflow and load the `.keras` file there. "
+            f"Received: backend={keras.backend.backend()}"
+        )
 
 
 def _is_saved_model(folder: Path) -> bool:
     names = {entry.name for entry in folder.iterdir()}
-    return _FILE in names or names <= _CONTENT
+    return _FILE in names or names <= CONTENT
 
 
-def _write(
+def write(
     model: keras.Model,
     scorer: "RawScorer | None",
     output_name: str,
     path: Path,
 ) -> None:
+    """Writes a SavedModel to a folder that is there.
+
+    Args:
+        model, output_name: As in `export_saved_model`.
+        scorer: What scores raw rows, or None.
+        path: The folder.
+    """
     if not getattr(model, "inputs", None):
         # Keras alone knows the calls of a subclassed model, whose counters of
         # hot rows stay.

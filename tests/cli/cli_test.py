@@ -28,6 +28,13 @@ def test_the_way_of_a_user(folder, caplog):
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
+    done = call(
+        *["export", "--run", "run", "--out", "device", "--format", "litert"],
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LiteRT model in device, equal to the Keras model" in done.stdout
+    assert (folder / "device" / "model.tflite").is_file()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_inputs_of_a_model(model, tmp_path):
         ("must be integers in", example(ids=[1, 100], dense=dense[0])),
         ("ids.*required", example(dense=dense[0])),
         ("dense.*required", example(ids=ids[0])),
-        ("values size: 3", example(ids=[1, 2, 3], dense=dense[0])),
+        ("Values size: 3", example(ids=[1, 2, 3], dense=dense[0])),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=match):
             served["serve_examples"](examples=[row])

@@ -58,14 +58,14 @@ def test_overwrite_replaces_a_saved_model_only(model, tmp_path):
 
 
 def test_what_appears_meanwhile_is_kept(model, tmp_path, monkeypatch):
-    path, write = tmp_path / "m", saved_model._write
+    path, write = tmp_path / "m", saved_model.write
 
     def slow(*args):
         write(*args)
         path.mkdir()
         (path / "thesis.txt").write_text("...")
 
-    monkeypatch.setattr(saved_model, "_write", slow)
+    monkeypatch.setattr(saved_model, "write", slow)
     with pytest.raises(ValueError, match=r"`path` must be a new.*already"):
         export_saved_model(model, path)
     assert [p.name for p in tmp_path.rglob("*")] == ["m", "thesis.txt"]
@@ -88,7 +88,7 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
         (path / "half").write_text("")
         raise OSError("disk full")
 
-    monkeypatch.setattr(saved_model, "_write", fail)
+    monkeypatch.setattr(saved_model, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         export_saved_model(model, tmp_path / "m")
     assert not list(tmp_path.iterdir())

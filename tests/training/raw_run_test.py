@@ -5,18 +5,23 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import raw_logs
 import shop_log
 import tensorflow as tf
 
 from keras_pss import data
+from keras_pss.data.encoders.row_encoder import RowEncoder
+from keras_pss.serving.formats import litert, onnx, openvino
 from keras_pss.serving.raw_rows import raw_inputs
 from keras_pss.serving.raw_rows.column_values import column_values
+from keras_pss.serving.raw_rows.sample_columns import sample_columns
 from keras_pss.training import raw_model
 from keras_pss.training.config import RunConfig
+from keras_pss.training.finished.finished_run import load_encoder
 from keras_pss.training.finished.predict import predict
 from keras_pss.training.finished.raw_rows import raw_rows
 from keras_pss.training.run import train
-from keras_pss_cli.finished_runs import export
+from keras_pss_cli.finished_runs import ExportFormat, export
 
 pytestmark = pytest.mark.tf_only
 
@@ -86,6 +91,46 @@ def test_a_quantized_export_takes_raw_rows(run, rows, tmp_path):
     export(run, tmp_path / "m", int8=True)
     found = served(tmp_path / "m", frame)
     assert 0 < np.abs(found - wanted).max() < 0.05
+
+
+# Converters use what NumPy and Python deprecate.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("form", [litert, onnx, openvino])
+def test_other_formats_take_ids_and_raw_numbers(run, rows, form, tmp_path):
+    frame, wanted = rows
+    name = form.__name__.rpartition(".")[2]
+    export(run, tmp_path / "m", ExportFormat(name))
+    schema = shop_log.SCHEMA
+    encoded = RowEncoder(load_encoder(run))(raw_logs.values(frame, schema).rows)
+    del encoded["dense"]
+    numbers = frame.select("price", "rank").fill_null(np.nan).to_numpy()
+    encoded["numbers"] = numbers.astype("float32")
+    assert np.isnan(numbers).any()
+    found = form.load(tmp_path / "m")(encoded)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    card = json.loads((tmp_path / "m" / "model_card.json").read_text())
+    assert card["numbers_are_transformed_in_the_graph"]
+    assert [x["name"] for x in card["numbers"]] == ["price", "rank"]
+    assert card["numbers"][0]["transform"] == "log1p"
+    columns = {x["name"]: x for x in card["inputs"]}["categorical"]["columns"]
+    assert [c["name"] for c in columns] == [f.name for f in schema.single]
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert "takes **raw** numbers, NaN where one is missing" in text
+
+
+def test_an_exported_saved_model_has_warm_up_requests(run, rows, tmp_path):
+    frame, wanted = rows
+    out = tmp_path / "shop" / "1"
+    export(run, out)
+    np.testing.assert_allclose(served(out, frame), wanted, atol=1e-6)
+    assert (out / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    text = (out / "README.md").read_text()
+    assert "`dense` takes **transformed** numbers" in text
+    columns = sample_columns(load_encoder(run), 100)
+    assert {name: x.shape[0] for name, x in columns.items()} == {
+        raw.name: 100 for raw in raw_inputs(shop_log.SCHEMA)
+    }
 
 
 def test_a_run_does_not_fail_for_raw_rows(run, caplog, tmp_path):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import keras
 
+from keras_pss.serving.export_formats import SAVED_MODEL, export_model
 from keras_pss.serving.own_storage import pack
 from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.training.build_model import dtype_policy
-from keras_pss.training.finished.raw_rows import raw_rows
+from keras_pss.training.finished.raw_rows import encoding_of, raw_rows
 
 logger = logging.getLogger(__name__)
 _PROCESS = "keras_pss.training.backends.export_process"
@@ -22,7 +23,7 @@ _LINES = 3  # of a failed process, in the error
 
 @dataclass(frozen=True)
 class Export:
-    """A SavedModel to write.
+    """An export to write.
 
     Attributes:
         model: The `.keras` file.
@@ -31,7 +32,9 @@ class Export:
         precision: Dtype policy of the model.
         mode: How to quantize the tables, `"int8"` or `"int4"`. Default: None,
             tables with a storage of their own are packed.
-        overwrite: Whether to replace a SavedModel. Default: False.
+        overwrite: Whether to replace an export. Default: False.
+        format: As in `export_model`. Default: None, a SavedModel without the
+            card, the warm-up requests and the check, as runs have it.
     """
 
     model: str
@@ -40,6 +43,7 @@ class Export:
     precision: str
     mode: str | None = None
     overwrite: bool = False
+    format: str | None = None
 
 
 def in_process() -> bool:
@@ -71,8 +75,19 @@ def export_here(task: Export) -> None:
         for layer in model.layers:
             if hasattr(layer, "memory_report"):
                 layer.quantize(task.mode)
-    raw = raw_rows(Path(task.encoder))
-    export_saved_model(model, task.out, overwrite=task.overwrite, raw=raw)
+    encoder = Path(task.encoder)
+    if task.format is None:
+        raw = raw_rows(encoder)
+        export_saved_model(model, task.out, overwrite=task.overwrite, raw=raw)
+        return
+    export_model(
+        model,
+        task.out,
+        task.format,
+        encoding=encoding_of(encoder),
+        raw=raw_rows(encoder) if task.format == SAVED_MODEL else None,
+        overwrite=task.overwrite,
+    )
 
 
 def _export_by_process(task: Export) -> None:

@@ -1,7 +1,8 @@
-"""Exports a finished run once more, such as with other tables."""
+"""Exports a finished run in a format of a server or a device."""
 
 from pathlib import Path
 
+from keras_pss.serving.export_formats import SAVED_MODEL, check_format
 from keras_pss.training.backends.exporting import Export, export_file
 from keras_pss.training.finished.finished_run import precision_of
 from keras_pss.training.run import ENCODER_FILE, MODEL_FILE
@@ -12,8 +13,9 @@ def export(
     out: Path | str,
     mode: str | None = None,
     overwrite: bool = False,
+    format: str = SAVED_MODEL,
 ) -> None:
-    """Writes a SavedModel of a run's model, which takes raw rows as well.
+    """Exports a run's model; see `keras_pss.serving.export_model`.
 
     On another backend than TensorFlow, a process of TensorFlow's writes it.
 
@@ -22,13 +24,16 @@ def export(
         out: Folder to write.
         mode: How to quantize the tables, `"int8"` or `"int4"`. Default: None,
             tables that were trained for fewer bits are packed without loss.
-        overwrite: Whether to replace a SavedModel.
+        overwrite: Whether to replace an export.
+        format: `"tf_saved_model"`, `"litert"`, `"onnx"` or `"openvino"`.
 
     Raises:
-        ValueError: If the run is not finished, or `out` exists.
+        ValueError: If the run is not finished, `out` exists, packages of the
+            format are missing, or the format cannot hold the model exactly.
         ChildProcessError: If TensorFlow's process fails.
     """
     run = Path(run)
+    check_format(format)
     export_file(
         Export(
             model=str(run / MODEL_FILE),
@@ -37,5 +42,6 @@ def export(
             precision=precision_of(run),
             mode=mode,
             overwrite=overwrite,
+            format=format,
         )
     )

@@ -178,7 +178,8 @@ class FeatureInputs:
         count = len(self.single)
         known = [None] * count
         if valid is not None:
-            known = [ok[:, 0] for ok in ops.split(valid, count, axis=1)]
+            # LiteRT splits no booleans.
+            known = [valid[:, column] for column in range(count)]
         each = ops.split(ids, count, axis=1)
         return dict(zip(self.single, map(Bag, each, known), strict=True))
 
