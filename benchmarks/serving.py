@@ -108,7 +108,9 @@ def _answers(
 ) -> list[dict[str, Any]]:
     """The times of all models for one size, which take turns."""
     bodies = [
-        json.dumps({"inputs": {k: v.tolist() for k, v in rows.items()}}).encode()
+        json.dumps(
+            {"inputs": {k: v.tolist() for k, v in rows.items()}}
+        ).encode()
         for rows in _batches(arguments, batch)
     ]
     seconds = arguments.seconds / arguments.rounds
@@ -272,7 +274,9 @@ def _batches(
 
 def _python(arguments: argparse.Namespace, *more: Any) -> Any:
     """This script as another process."""
-    words = [f"--{k}={getattr(arguments, k)}" for k in ("budget", "scale", "ids")]
+    words = [
+        f"--{k}={getattr(arguments, k)}" for k in ("budget", "scale", "ids")
+    ]
     return subprocess.Popen(
         [sys.executable, __file__, *words, *map(str, more)],
         stdin=subprocess.PIPE,
@@ -353,7 +357,9 @@ def _environment(arguments: argparse.Namespace) -> dict[str, Any]:
     from keras_pss.training.environment import machine, versions
 
     settings = {
-        k: v for k, v in vars(arguments).items() if k not in ("export", "direct")
+        k: v
+        for k, v in vars(arguments).items()
+        if k not in ("export", "direct")
     }
     return {
         **settings,

@@ -73,7 +73,8 @@ def served_shop(folder):
     wanted = model.predict(raw(tensors), verbose=0)[:, 0]
     assert np.ptp(wanted) > 0.1  # the rows are not alike
     values = [_of_json(x.numpy().tolist()) for x in tensors.values()]
-    rows = [dict(zip(tensors, row, strict=True)) for row in zip(*values)]
+    by_row = zip(*values, strict=True)
+    rows = [dict(zip(tensors, row, strict=True)) for row in by_row]
     return ServedShop(folder / "shop", rows, wanted)
 
 

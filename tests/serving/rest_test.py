@@ -60,9 +60,7 @@ def test_rows_get_the_probabilities_of_keras(url, shop):
     ]
     assert strict != shop.rows
     status, answer = post(f"{url}:predict", raw(strict))
-    np.testing.assert_allclose(
-        answer["predictions"], shop.wanted, atol=1e-6
-    )
+    np.testing.assert_allclose(answer["predictions"], shop.wanted, atol=1e-6)
     status, answer = post(f"{url}/versions/1:predict", raw(shop.rows[3:4]))
     np.testing.assert_allclose(
         answer["predictions"], shop.wanted[3:4], atol=1e-6
@@ -123,7 +121,12 @@ def test_it_says_what_it_serves(url):
         name: [int(dim["size"]) for dim in x["tensor_shape"]["dim"]]
         for name, x in served["inputs"].items()
     }
-    assert shapes == {"user": [-1], "viewed": [-1, -1], "price": [-1], "at": [-1]}
+    assert shapes == {
+        "user": [-1],
+        "viewed": [-1, -1],
+        "price": [-1],
+        "at": [-1],
+    }
     assert list(served["outputs"]) == ["probability"]
 
 
@@ -192,7 +195,7 @@ WRONG = {
     "null text": (
         lambda row: raw([{**row, "user": None}]),
         400,
-        'dtype string. Received null. A missing number is null or NaN, and a '
+        "dtype string. Received null. A missing number is null or NaN, and a "
         'missing text is ""',
     ),
     "text for a number": (
@@ -332,11 +335,13 @@ VALUES = st.recursive(
     | st.floats()
     | st.text(max_size=5)
     | st.sampled_from(["NaN", "", "i1", 10**19, {"b64": "/w=="}]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["user", "price", "b64", "x", "instances"]),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["user", "price", "b64", "x", "instances"]),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=6,
 )

@@ -92,9 +92,7 @@ def as_json(
         return {"predictions": next(iter(values.values()))}
     names = list(values)
     by_row = zip(*values.values(), strict=True)
-    return {
-        "predictions": [dict(zip(names, x, strict=True)) for x in by_row]
-    }
+    return {"predictions": [dict(zip(names, x, strict=True)) for x in by_row]}
 
 
 def _too_many(rows: int, max_rows: int) -> RequestError:

@@ -87,9 +87,7 @@ def serve(
 
 def _bound(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise ValueError(
-            f"`port` must be 0 to 65535. Received: port={port}"
-        )
+        raise ValueError(f"`port` must be 0 to 65535. Received: port={port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
