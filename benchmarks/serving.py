@@ -300,7 +300,8 @@ def _direct_process(
 def _ask(
     process: subprocess.Popen[str], batch: int, seconds: float
 ) -> list[float]:
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(json.dumps([batch, seconds]) + "\n")
     process.stdin.flush()
     found: list[float] = json.loads(process.stdout.readline())

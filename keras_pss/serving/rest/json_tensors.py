@@ -258,10 +258,7 @@ def _kind(value: Any) -> str:
 
 
 def _mistyped(spec: TensorSpec, value: Any, found: str) -> RequestError:
-    if value is None:
-        found = f"null. {_NULL}"
-    else:
-        found = f"{found}: {shown(value)}"
+    found = f"null. {_NULL}" if value is None else f"{found}: {shown(value)}"
     return RequestError(
         f"The input {spec.name!r} has the dtype {spec.dtype}. Received {found}"
     )
