@@ -2,6 +2,7 @@
 # make test: what must hold, within minutes.
 # make test-slow: the rest, which takes minutes a test.
 # make test-beam: preparation on Apache Beam, in an environment of its own.
+# make test-serving: exported models on KServe, in an environment of its own.
 # make docs: the documentation site, in site/.
 # make test-docs: its links, and its pages in a browser.
 # CI runs these but for the demo.
@@ -18,7 +19,8 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 # the tests and the package anew where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-beam test-fast docs test-docs lint clean
+.PHONY: demo test test-slow test-beam test-serving test-fast docs test-docs
+.PHONY: lint clean
 
 demo: $(VENV)/.demo
 	$(BUILD_OPS) || true
@@ -47,6 +49,11 @@ BEAM ?= $(VENV)/beam
 test-beam: $(BEAM)/.test
 	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(BEAM)/bin/python -m pytest \
 	    -m "not slow and not real_data" tests/data/beam_test.py
+
+KSERVE ?= $(VENV)/kserve
+test-serving: $(KSERVE)/.test
+	KERAS_BACKEND=tensorflow $(ONE_THREAD) $(KSERVE)/bin/python -m pytest \
+	    -m "not slow and not real_data" tests/serving/kserve_test.py
 
 # The documentation has an environment of its own as well: most who change the
 # code need neither its packages nor a browser.
@@ -103,7 +110,7 @@ $(VENV)/.test: pyproject.toml requirements-test.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c requirements-test.txt \
 	    -e '.[tensorflow-cpu,jax,torch,native,dev]'
 	$(BIN)/python -m pip install -q -c requirements-test.txt --no-deps \
-	    keras-hub regex tokenizers
+	    keras-hub regex tensorflow-serving-api tokenizers
 	touch $@
 
 SITE = import sysconfig; print(sysconfig.get_path("purelib"))
@@ -124,6 +131,10 @@ $(BEAM)/.test: $(VENV)/.test
 
 $(DOCS)/.test: PACKAGES := mkdocs-material 'mkdocstrings[python]' selenium
 $(DOCS)/.test: $(VENV)/.test
+	$(BESIDE)
+
+$(KSERVE)/.test: PACKAGES := kserve
+$(KSERVE)/.test: $(VENV)/.test
 	$(BESIDE)
 
 clean:

@@ -9,6 +9,7 @@ imports only TensorFlow, gives the same predictions.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ with quiet():  # TensorFlow logs on import, before log levels take effect
     from keras_pss.data import PreparedFolder, criteo, synthetic
     from keras_pss.training.config import RunConfig
     from keras_pss.training.finished.finished_run import load_model
+    from keras_pss.training.finished.raw_model import raw_model
     from keras_pss.training.run import train
 
 RUNS = (("full", "1x"), ("robe", "100x"), ("robe", "1000x"))
@@ -96,6 +98,18 @@ def main() -> None:
     )
     if difference:
         sys.exit("The served predictions differ from the model's.")
+    request, expected = raw_request(log, out / "robe_1000x")
+    (out / "request.json").write_text(json.dumps(request) + "\n")
+    console.print(
+        "\nAnswers over the network, for a row as the log's files hold it:\n\n"
+        f"  {Path(sys.executable).parent / 'keras-pss'} serve --run "
+        f"{out / 'robe_1000x'}\n"
+        "  curl localhost:8501/v1/models/robe_1000x:predict "
+        f"-d @{out / 'request.json'}\n\n"
+        f"Keras' prediction for this row: {expected:.6f}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
@@ -118,6 +132,17 @@ def comparison(reports: list[dict], best: synthetic.SyntheticReport) -> Table:
         "Bayes optimal", f"{best.bayes_auc:.4f}", f"{best.bayes_log_loss:.4f}"
     )
     return table
+
+
+def raw_request(log: Path, run: Path) -> tuple[dict, float]:
+    """A request with the log's first row, and its probability by Keras."""
+    score = raw_model(run)
+    fields = log.read_text().partition("\n")[0].split("\t")[1:]
+    row: dict = dict(zip(score.columns, fields, strict=True))
+    for name in score.columns[:13]:
+        row[name] = float(row[name] or "nan")
+    (expected,) = score({name: [value] for name, value in row.items()})
+    return {"signature_name": "serve_raw", "instances": [row]}, float(expected)
 
 
 def served_difference(data: PreparedFolder, run: Path, out: Path) -> float:

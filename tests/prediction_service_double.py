@@ -51,7 +51,10 @@ class PredictionServiceDouble(
                 )
         try:
             outputs = signature(
-                **{k: tf.constant(v, expected[k].dtype) for k, v in given.items()}
+                **{
+                    k: tf.constant(v, expected[k].dtype)
+                    for k, v in given.items()
+                }
             )
         except tf.errors.InvalidArgumentError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)

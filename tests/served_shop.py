@@ -73,7 +73,8 @@ def served_shop(folder):
     wanted = model.predict(raw(tensors), verbose=0)[:, 0]
     assert np.ptp(wanted) > 0.1  # the rows are not alike
     values = [_of_json(x.numpy().tolist()) for x in tensors.values()]
-    rows = [dict(zip(tensors, row, strict=True)) for row in zip(*values)]
+    by_row = zip(*values, strict=True)
+    rows = [dict(zip(tensors, row, strict=True)) for row in by_row]
     return ServedShop(folder / "shop", rows, wanted)
 
 
@@ -132,7 +133,8 @@ def post(url, body):
     """Status and JSON of an answer, whatever it is."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    return _answer(urllib.request.Request(url, body))
+    kind = {"Content-Type": "application/json"}
+    return _answer(urllib.request.Request(url, body, kind))
 
 
 def get(url):

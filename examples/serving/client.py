@@ -115,11 +115,11 @@ def main():
     )
     given = parser.parse_args()
     rows = json.loads(given.rows.read_text())
-    asks, server = (by_grpc, given.grpc) if given.grpc else (by_rest, given.rest)
+    asks, server = (
+        (by_grpc, given.grpc) if given.grpc else (by_rest, given.rest)
+    )
     try:
-        scores = asks(
-            server, given.model, rows, given.version, given.signature
-        )
+        scores = asks(server, given.model, rows, given.version, given.signature)
     except ServerError as error:
         sys.exit(f"client.py: {error}")
     except OSError as error:

@@ -6,8 +6,8 @@
     python examples/serving/client.py --rest http://localhost:8080 \\
         --model shop --rows rows.json
 
-KServe brings health checks, metrics and the open inference protocol, and runs the
-same process in a container of Kubernetes. Its further options are those of
+KServe brings health checks, metrics and the open inference protocol, and runs
+the same process in a container of Kubernetes. Its further options are those of
 `kserve.model_server.parser`, such as `--http_port`.
 """
 

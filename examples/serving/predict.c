@@ -5,7 +5,8 @@
  * The first line of rows.tsv names the columns, and each further line is a row
  * with the same number of tab-separated fields. Columns that the signature
  * (default: serve_raw) does not have are ignored. An empty number is missing
- * (NaN). It prints the probability of each row on a line.
+ * (NaN). A column that is a list without a separator of its own has spaces
+ * between its elements. It prints the probability of each row on a line.
  *
  * The pip wheels of TensorFlow have the library and its headers:
  *
@@ -265,38 +266,67 @@ static int64_t integer(const Input* input, size_t row, const char* value) {
   return found;
 }
 
+/* The next element of a list, whose end is returned; elements have a space
+   between them. */
+static const char* element_end(const char* value) {
+  return value + strcspn(value, " ");
+}
+
+static int64_t longest_list(const Table* table, int column) {
+  int64_t longest = 1;
+  for (size_t row = 0; row < table->rows; row++) {
+    int64_t count = 1;
+    for (const char* c = cell(table, row, column); *c; c++) count += *c == ' ';
+    if (count > longest) longest = count;
+  }
+  return longest;
+}
+
+static void set(const Input* input, void* data, int64_t at, size_t row,
+                const char* value) {
+  switch (input->dtype) {
+    case TF_STRING: {
+      TF_TString* string = (TF_TString*)data + at;
+      TF_TString_Init(string);
+      TF_TString_Copy(string, value, strlen(value));
+      break;
+    }
+    case TF_DOUBLE:
+      ((double*)data)[at] = number(input, row, value);
+      break;
+    case TF_FLOAT:
+      ((float*)data)[at] = (float)number(input, row, value);
+      break;
+    case TF_INT64:
+      ((int64_t*)data)[at] = integer(input, row, value);
+      break;
+    default:
+      fail("column %s has dtype %d, which this program does not read",
+           input->name, (int)input->dtype);
+  }
+}
+
+/* A column, or a matrix of lists that are padded with empty elements. */
 static TF_Tensor* column_tensor(const Table* table, const Input* input) {
-  int64_t shape[] = {(int64_t)table->rows};
-  if (input->axes != 1)
-    fail("column %s is a list; this program takes one value a row",
-         input->name);
-  size_t size = TF_DataTypeSize(input->dtype);
-  if (input->dtype == TF_STRING) size = sizeof(TF_TString);
-  TF_Tensor* tensor =
-      TF_AllocateTensor(input->dtype, shape, 1, size * table->rows);
+  if (input->axes != 1 && input->axes != 2)
+    fail("column %s has %d axes; this program reads values and lists",
+         input->name, input->axes);
+  int64_t width = input->axes == 2 ? longest_list(table, input->column) : 1;
+  int64_t shape[] = {(int64_t)table->rows, width};
+  size_t size = input->dtype == TF_STRING ? sizeof(TF_TString)
+                                          : TF_DataTypeSize(input->dtype);
+  TF_Tensor* tensor = TF_AllocateTensor(input->dtype, shape, input->axes,
+                                        size * table->rows * (size_t)width);
   if (!tensor) fail("out of memory");
   void* data = TF_TensorData(tensor);
   for (size_t row = 0; row < table->rows; row++) {
-    const char* value = cell(table, row, input->column);
-    switch (input->dtype) {
-      case TF_STRING: {
-        TF_TString* string = (TF_TString*)data + row;
-        TF_TString_Init(string);
-        TF_TString_Copy(string, value, strlen(value));
-        break;
-      }
-      case TF_DOUBLE:
-        ((double*)data)[row] = number(input, row + 1, value);
-        break;
-      case TF_FLOAT:
-        ((float*)data)[row] = (float)number(input, row + 1, value);
-        break;
-      case TF_INT64:
-        ((int64_t*)data)[row] = integer(input, row + 1, value);
-        break;
-      default:
-        fail("column %s has dtype %d, which this program does not read",
-             input->name, (int)input->dtype);
+    const char* at = cell(table, row, input->column);
+    for (int64_t i = 0; i < width; i++) {
+      const char* end = input->axes == 2 ? element_end(at) : at + strlen(at);
+      char* value = text((Message){(const uint8_t*)at, (const uint8_t*)end});
+      set(input, data, (int64_t)row * width + i, row + 1, value);
+      free(value);
+      at = *end ? end + 1 : end;
     }
   }
   return tensor;

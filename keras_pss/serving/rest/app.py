@@ -35,7 +35,13 @@ def app(model: ServedModel, max_bytes: int) -> Starlette:
     """
 
     def checked(request: Request) -> None:
-        name = request.path_params["name"]
+        name, _, verb = request.path_params["name"].partition(":")
+        if verb:
+            raise RequestError(
+                f"Send POST to /v1/models/{model.name}:predict. Received: "
+                f"{request.method} ...:{shown(verb)[1:-1]}",
+                status=405 if verb == "predict" else 404,
+            )
         version = request.path_params.get("version")
         if name != model.name:
             raise RequestError(

@@ -17,7 +17,7 @@ from keras_pss.serving.rest.request_error import RequestError
 from keras_pss.serving.rest.tensor_spec import TensorSpec
 
 INSTANCES, INPUTS = "instances", "inputs"
-_NULL = 'A missing number is NaN, without quotes, and a missing text is "".'
+_NULL = 'A missing number is null or NaN, and a missing text is "".'
 
 
 def arrays(
@@ -214,7 +214,9 @@ def _numbers(
     leaves: list[Any], kinds: set[type], spec: TensorSpec
 ) -> np.ndarray:
     dtype = np.dtype(spec.dtype)
-    allowed = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+    # Strict JSON has no NaN: null stands for it.
+    real = {int, float, type(None)}
+    allowed = {"b": {bool}, "i": {int}, "u": {int}, "f": real}
     allowed_here = allowed[dtype.kind]
     if kinds - allowed_here:
         wrong = next(x for x in leaves if type(x) not in allowed_here)
@@ -250,16 +252,15 @@ def _kind(value: Any) -> str:
         int: "whole number",
         float: "number",
         dict: "object",
-        type(None): "null",
+        type(None): "value",
     }
     return names[type(value)]
 
 
 def _mistyped(spec: TensorSpec, value: Any, found: str) -> RequestError:
-    hint = f" {_NULL}" if value is None else ""
+    found = f"null. {_NULL}" if value is None else f"{found}: {shown(value)}"
     return RequestError(
-        f"The input {spec.name!r} has the dtype {spec.dtype}. Received {found}:"
-        f" {'null' if value is None else shown(value)}.{hint}"
+        f"The input {spec.name!r} has the dtype {spec.dtype}. Received {found}"
     )
 
 

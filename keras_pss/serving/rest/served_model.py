@@ -1,6 +1,7 @@
 """A SavedModel in memory."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,21 @@ from keras_pss.serving.rest.tensor_spec import TensorSpec
 
 logger = logging.getLogger(__name__)
 DEFAULT_SIGNATURE = "serving_default"
+# Lines around the reason, such as that of a graph's node and its stack trace.
+_AROUND = (
+    "Graph execution error",
+    "Detected at node",
+    "<stack traces unavailable>",
+    "Stack trace for op definition",
+    "  File ",
+    "    ",
+    "\t",
+)
+# "2 root error(s) found." and before each of them "  (0) INVALID_ARGUMENT: ".
+_NUMBERED = re.compile(r"^\s*\(\d+\) [A-Z_]+:\s*|^\d+ root error\(s\) found\.")
+_NODE = re.compile(r"^\{\{function_node [^}]*\}\}\s*")
+_ASSERTION = re.compile(r"^assertion failed: \[(.*?)\] \[(.*)\]$")
+_OPERATION = re.compile(r"\s*\[Op:\w+\](\s*name:.*)?$")
 _KEYS = ("signature_name", "instances", "inputs")
 
 
@@ -63,7 +79,7 @@ class ServedModel:
             raise ValueError(
                 f"TensorFlow cannot load the SavedModel in {folder}. It may "
                 "be incomplete, or of a newer version of TensorFlow: "
-                f"{_first_line(error)}"
+                f"{reason(str(error))}"
             ) from error
         self.signatures = {
             key: Signature(
@@ -113,7 +129,12 @@ class ServedModel:
             tf.errors.InvalidArgumentError,
             tf.errors.OutOfRangeError,
         ) as error:
-            raise RequestError(_first_line(error)) from error
+            raise RequestError(reason(error.message)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's message shows the value, which is no UTF-8.
+            raise RequestError(
+                reason(error.object.decode(errors="backslashreplace"))
+            ) from error
         except tf.errors.ResourceExhaustedError as error:
             raise RequestError(
                 "The server has not enough memory for these rows. Send fewer "
@@ -132,7 +153,7 @@ class ServedModel:
             try:
                 signature({k: _zeros(x) for k, x in signature.inputs.items()})
             except tf.errors.OpError as error:
-                logger.debug("Warming up %s: %s", key, _first_line(error))
+                logger.debug("Warming up %s: %s", key, reason(error.message))
 
     def _signature(self, name: Any) -> Signature:
         if not isinstance(name, str) or name not in self.signatures:
@@ -158,8 +179,11 @@ def _zeros(spec: TensorSpec) -> np.ndarray:
     return np.zeros(shape, spec.dtype)
 
 
-def _first_line(error: Exception) -> str:
-    """The message of an operation, without the trace of its graph."""
-    message = getattr(error, "message", None) or str(error)
-    lines = [line for line in message.splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+def reason(message: str) -> str:
+    """What is wrong, of TensorFlow's message, without where in the graph."""
+    for line in message.splitlines():
+        line = _NUMBERED.sub("", line)
+        if line.strip() and not line.startswith(_AROUND):
+            line = _OPERATION.sub("", _NODE.sub("", line)).strip()
+            return _ASSERTION.sub(r"\1 \2", line).replace("\\'", "'")
+    return "TensorFlow refused the values."
