@@ -6,16 +6,20 @@
 # that of one device, which this shows: the same model is trained on one device
 # and on several.
 #
-# It needs no GPU: the CPU is divided into logical devices. On GPUs, leave the
-# cell "Devices" out.
+# It needs no GPU: the CPU is divided into logical devices. On GPUs, leave out
+# the lines that divide it.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'`, or for JAX
 #   `pip install '.[tensorflow-cpu,jax]'`
-# - Run: `python examples/distributed.py`, about half a minute on two CPU cores;
+# - Run: `python examples/distributed.py`, about 20 seconds of CPU time;
 #   on JAX, `KERAS_BACKEND=jax python examples/distributed.py`
 #
 # ```text
-# EXPECTED
+# tables   devices  numbers sent a step  test AUC
+# full           1                    0    0.7387
+# full           2              116,241    0.7389
+# robe           1                    0    0.7111
+# robe           2               15,441    0.7122
 # ```
 
 # %%
