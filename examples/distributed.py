@@ -77,14 +77,13 @@ likes = synthetic.generate_likes(
     bayes_auc=0.85,
 )
 train, _, test = likes.split(last=0.1)
-batches = (
-    tf.data.Dataset.from_tensor_slices(
-        ({"categorical": train.ids()}, train.labels.astype("float32"))
-    )
-    .shuffle(len(train), seed=0)
-    .batch(BATCH)
-    .repeat()
-)
+
+
+def batches():
+    """Batches in the same order for each model."""
+    rows = {"categorical": train.ids()}, train.labels.astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices(rows)
+    return dataset.shuffle(len(train), seed=0).batch(BATCH).repeat()
 
 
 def build(method):
@@ -111,7 +110,7 @@ for method in ("full", "robe"):
             model = build(method)
         devices.fit(
             model,
-            batches,
+            batches(),
             epochs=options.epochs,
             steps_per_epoch=-(-len(train) // BATCH),
             verbose=0,
