@@ -3,8 +3,8 @@
 #
 # Each device has the whole model and a part of each batch, and gradients are
 # summed. A compressed table makes the copies and the sums small. The result is
-# that of one device, which this shows: the same model is trained on one device
-# and on several.
+# that of one device, up to the order in which numbers are added, which this
+# shows: the same model is trained on one device and on several.
 #
 # It needs no GPU: the CPU is divided into logical devices. On GPUs, leave out
 # the lines that divide it.
@@ -16,9 +16,9 @@
 #
 # ```text
 # tables   devices  numbers sent a step  test AUC
-# full           1                    0    0.7387
-# full           2              116,241    0.7389
-# robe           1                    0    0.7111
+# full           1                    0    0.7384
+# full           2              116,241    0.7380
+# robe           1                    0    0.7129
 # robe           2               15,441    0.7122
 # ```
 
