@@ -3,19 +3,23 @@
 #
 # Each device has the whole model and a part of each batch, and gradients are
 # summed. A compressed table makes the copies and the sums small. The result is
-# that of one device, which this shows: the same model is trained on one device
-# and on several.
+# that of one device, up to the order in which numbers are added, which this
+# shows: the same model is trained on one device and on several.
 #
-# It needs no GPU: the CPU is divided into logical devices. On GPUs, leave the
-# cell "Devices" out.
+# It needs no GPU: the CPU is divided into logical devices. On GPUs, leave out
+# the lines that divide it.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'`, or for JAX
 #   `pip install '.[tensorflow-cpu,jax]'`
-# - Run: `python examples/distributed.py`, about half a minute on two CPU cores;
+# - Run: `python examples/distributed.py`, about 20 seconds of CPU time;
 #   on JAX, `KERAS_BACKEND=jax python examples/distributed.py`
 #
 # ```text
-# EXPECTED
+# tables   devices  numbers sent a step  test AUC
+# full           1                    0    0.7384
+# full           2              116,241    0.7380
+# robe           1                    0    0.7129
+# robe           2               15,441    0.7122
 # ```
 
 # %%
@@ -73,14 +77,13 @@ likes = synthetic.generate_likes(
     bayes_auc=0.85,
 )
 train, _, test = likes.split(last=0.1)
-batches = (
-    tf.data.Dataset.from_tensor_slices(
-        ({"categorical": train.ids()}, train.labels.astype("float32"))
-    )
-    .shuffle(len(train), seed=0)
-    .batch(BATCH)
-    .repeat()
-)
+
+
+def batches():
+    """Batches in the same order for each model."""
+    rows = {"categorical": train.ids()}, train.labels.astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices(rows)
+    return dataset.shuffle(len(train), seed=0).batch(BATCH).repeat()
 
 
 def build(method):
@@ -107,7 +110,7 @@ for method in ("full", "robe"):
             model = build(method)
         devices.fit(
             model,
-            batches,
+            batches(),
             epochs=options.epochs,
             steps_per_epoch=-(-len(train) // BATCH),
             verbose=0,

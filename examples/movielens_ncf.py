@@ -9,11 +9,18 @@
 # without one, likes are generated.
 #
 # - Install, in a clone: `pip install '.[tensorflow-cpu]'` (or `[jax,train]`)
-# - Run: `python examples/movielens_ncf.py`, about a minute on two CPU cores, or
+# - Run: `python examples/movielens_ncf.py`, about 30 seconds of CPU time, or
 #   `python examples/movielens_ncf.py ml-1m/ratings.dat`
 #
 # ```text
-# EXPECTED
+# 150,000 ratings, 2,000 users, 1,000 items
+# tables                parameters     AUC    gAUC
+# full              1x      96,000  0.7045  0.6414
+# robe              3x      32,000  0.7037  0.6396
+# robe             10x       9,600  0.6966  0.6408
+# robe             30x       3,200  0.6618  0.6212
+# mixed_dimension  10x       6,064  0.7000  0.6364
+# hash             10x       9,600  0.5908  0.5533
 # ```
 
 # %%

@@ -62,20 +62,25 @@ items = np.array([f"item {n}" for n in likes.item_ids])[likes.items]
 # %% [markdown]
 # ## Ids
 #
-# A hash that is the same on all machines and in all versions: the first eight
-# bytes of BLAKE2b, without the sign. Two of a billion texts have the same one
-# with a probability of one in twenty.
-
+# A hash that is the same on all machines and in all versions: the first 63 bits
+# of BLAKE2b. Two of a billion texts have the same one with a probability of one
+# in twenty. JAX cuts integers to 32 bits unless JAX_ENABLE_X64=1 is set: there,
+# 31 bits.
 
 # %%
+BITS = 31 if keras.backend.backend() == "jax" else 63
+
+
 def hashed(texts):
-    """Texts (n,) to int64 ids (n,) in [0, 2^63)."""
+    """Texts (n,) to int64 ids (n,) in [0, 2^BITS)."""
     distinct, place = np.unique(texts, return_inverse=True)
     ids = [
         int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
         for text in distinct.tolist()
     ]
-    return (np.array(ids, "uint64") >> np.uint64(1)).astype("int64")[place]
+    return (np.array(ids, "uint64") >> np.uint64(64 - BITS)).astype("int64")[
+        place
+    ]
 
 
 def looked_up(texts, vocabulary):
@@ -116,7 +121,7 @@ def vocabulary_model():
 def open_model():
     memory = keras_pss.SharedMemory(options.users * 16)
     tables = [keras_pss.ROBEEmbedding(None, 16, memory=memory) for _ in "ui"]
-    return build(*tables, "int64")
+    return build(*tables, "int64" if BITS > 31 else "int32")
 
 
 # %% [markdown]

@@ -106,7 +106,7 @@ def test_distributed(backend, root):
     assert aucs.keys() == {(m, n) for m in ("full", "robe") for n in (1, 2)}
     for method in ("full", "robe"):
         assert aucs[method, 1] > 0.6
-        assert aucs[method, 2] == pytest.approx(aucs[method, 1], abs=2e-3)
+        assert aucs[method, 2] == pytest.approx(aucs[method, 1], abs=5e-3)
 
 
 def names(root):
