@@ -106,6 +106,20 @@ void lookup(const pss_pair_tables& tables, const std::vector<Pair>& pairs,
   });
 }
 
+// Ranges of 2^shift rows of a gradient: small enough for the cache and enough for
+// all threads, but not so many that sorting into them gets slow.
+int shift_of_ranges(const pss_parallel& parallel, int64_t rows,
+                    int64_t bytes) {
+  const int64_t fits = (int64_t{128} << 10) / std::max<int64_t>(bytes, 1);
+  const int64_t shared =
+      parallel.threads > 1 ? rows / (4 * parallel.threads) : rows;
+  const int64_t wanted =
+      std::max({std::min(fits, shared), rows / 2048, int64_t{1}});
+  int shift = 0;
+  while ((int64_t{1} << shift) < wanted) ++shift;
+  return shift;
+}
+
 // The gradient of one table: to the row `own` of each id, the product of the
 // upstream gradient, repeated for each term, and of the row `other`.
 void gradient(const pss_pair_tables& tables, const std::vector<Pair>& pairs,
@@ -113,7 +127,7 @@ void gradient(const pss_pair_tables& tables, const std::vector<Pair>& pairs,
               int32_t Pair::*own, int32_t Pair::*other, float* out,
               const pss_parallel& parallel) {
   const int64_t rank = tables.rank, width = tables.terms * rank;
-  const int shift = shift_of_ranges(parallel, rows, 1, width * sizeof(float));
+  const int shift = shift_of_ranges(parallel, rows, width * sizeof(float));
   const int64_t parts = ((rows - 1) >> shift) + 1;
   const Buckets buckets(
       parallel, pairs.size(), parts,

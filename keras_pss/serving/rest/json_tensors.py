@@ -215,8 +215,13 @@ def _numbers(
 ) -> np.ndarray:
     dtype = np.dtype(spec.dtype)
     # Strict JSON has no NaN: null stands for it.
-    real = {int, float, type(None)}
-    allowed = {"b": {bool}, "i": {int}, "u": {int}, "f": real}
+    real: set[type] = {int, float, type(None)}
+    allowed: dict[str, set[type]] = {
+        "b": {bool},
+        "i": {int},
+        "u": {int},
+        "f": real,
+    }
     allowed_here = allowed[dtype.kind]
     if kinds - allowed_here:
         wrong = next(x for x in leaves if type(x) not in allowed_here)
