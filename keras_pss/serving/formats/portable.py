@@ -70,7 +70,9 @@ class NumberRules:
         """Dense features float32 (batch, n) of raw numbers."""
         import tensorflow as tf
 
-        there = (numbers >= 0) | (numbers < 0)  # NaN is neither
+        # NaN is neither and not itself; some runtimes err in one of the two.
+        there = (numbers >= 0) | (numbers < 0)
+        there &= tf.equal(numbers, numbers)
         kept = tf.minimum(tf.maximum(numbers, self.low), self.high)
         return transform_dense(
             tf.where(there, kept, self.fill),

@@ -66,7 +66,7 @@ def sample_columns(
                 _joined([draw() or "0" for _ in range(n)], of)
                 for n in lists[column]
             ]
-        elif any(isinstance(feature, TimeFeature) for feature in readers):
+        elif not readers or any(isinstance(f, TimeFeature) for f in readers):
             values = _times(schema.timestamp, rows, random)
             if raw.dtype == "string":
                 values = [str(value) for value in values]
