@@ -151,8 +151,13 @@ TENSORFLOW = (
     "serving/",
     "training/",
     "native/tensorflow_kernels.py",
+    "ops/methods/chain_tensorflow.py",  # loaded on this backend alone
 )
-JAX = ("native/jax_kernels.py", "distribution/on_jax/")
+JAX = (
+    "native/jax_kernels.py",
+    "distribution/on_jax/",
+    "ops/methods/chain_jax.py",  # decorates functions of JAX
+)
 
 
 def modules():
