@@ -179,7 +179,9 @@ class FPDEmbedding(CompressedEmbedding):
         return pair_sums.rows(ids, self._dense_tables(), self.terms, gathered)
 
     def _dense_tables(self) -> tuple[Any, Any]:
-        return self.dense_table("first"), self.dense_table("second")
+        if self.quantization_mode is not None:
+            return None, None
+        return self.kernel_table("first"), self.kernel_table("second")
 
     def project(self, latent: Tensor) -> Tensor:
         matrix = self.whole_table("projection")
