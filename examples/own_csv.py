@@ -161,5 +161,5 @@ raw = {
     else tf.constant(rows[name].to_list(), spec.dtype)
     for name, spec in served.structured_input_signature[1].items()
 }
-(served_scores,) = served(**raw).values()
-print("largest difference:", np.abs(served_scores[:, 0] - scores).max())
+served_scores = served(**raw)["probability"]
+print("largest difference:", np.abs(served_scores - scores).max())

@@ -94,7 +94,7 @@ pytestmark = pytest.mark.tf_only
         ),
         ("evaluate --run run --data nothing.tsv", "does not exist"),
         ("export --run run --out run", "already exists"),
-        ("export --run run --out run --overwrite", "a SavedModel and nothing"),
+        ("export --run run --out run --overwrite", "an export and nothing"),
         ("prepare log.tsv.gz --out data", "--overwrite"),
         ("prepare short.tsv --out d", "expected 40, found 2"),
         (
