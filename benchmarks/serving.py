@@ -24,8 +24,8 @@ and a line for each model and size of a batch with
     direct_rows rows a second, one batch after the other
 
 Ids: `log`, as skewed as Zipf's law (s = 1); `uniform`, which caches hold least
-of. It needs 6 GB of memory and of disk (--scale 0.1: a tenth), takes about
-five minutes, listens on loopback alone, and stops what it has started.
+of. It needs 6 GB of memory and 2.2 GB of disk (--scale 0.1: a tenth), takes a
+few minutes, listens on loopback alone, and stops what it has started.
 """
 
 import argparse
