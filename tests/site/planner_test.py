@@ -56,9 +56,7 @@ def draw(random, number):
     """Tables, a width and a budget, from tiny to the largest."""
     tables = random.choice([1, 1, 2, 3, 8])
     top = random.choice([40, 5_000, 3_000_000, 2**31 - 1])
-    dims = [
-        max(1, int(top ** random.uniform(0, 1))) for _ in range(tables)
-    ]
+    dims = [max(1, int(top ** random.uniform(0, 1))) for _ in range(tables)]
     d = random.choice([1, 2, 3, 4, 8, 12, 16, 30, 64, 128, 1000])
     whole = sum(dims) * d
     ratio = round(10 ** random.uniform(0, 4), random.choice([0, 1, 3]))
