@@ -1,4 +1,4 @@
-"""The built site in Debian's Chromium: the planner, dark mode, narrow screens."""
+"""The built site in Debian's Chromium: planner, dark mode, narrow screens."""
 
 import json
 import os
@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras_pss
 import numpy as np
 import pytest
+
+import keras_pss
 
 pytest.importorskip("selenium")
 from browser import SITE, chromium, failures, requests, served

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from browser import SITE
-from keras_pss.layers.embedding.methods import METHODS
 
 import keras_pss
+from keras_pss.layers.embedding.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 METHOD_PAGES = ROOT / "docs" / "methods"
