@@ -7,8 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import keras_pss
 import pytest
+
+import keras_pss
 from keras_pss.layers.base.budget import Budget, InfeasibleBudget
 from keras_pss.layers.base.checks import LARGEST_DIM
 from keras_pss.layers.base.memory import layers_within
