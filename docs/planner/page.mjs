@@ -113,7 +113,8 @@ function methodRow(plan, picked, auto, choose) {
   const row = element("tr", { className: picked ? "picked" : "" });
   row.append(element("th", { scope: "row" }, radio, label));
   if (plan.refused) {
-    row.append(element("td", { colSpan: 5 }, plan.refused));
+    const why = plan.refused.replace(/\d{4,}/g, (n) => grouped.format(n));
+    row.append(element("td", { colSpan: 5 }, why));
     return row;
   }
   row.append(

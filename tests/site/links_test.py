@@ -1,10 +1,13 @@
 """The built site: every link leads to a file or anchor that exists."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import SITE
+
+ROOT = Path(__file__).parents[2]
 
 
 class Page(HTMLParser):
@@ -66,6 +69,21 @@ def test_a_broken_link_is_found(pages):
     assert broken(path, "../nowhere/", pages) == "no such file"
     assert broken(path, "../planner/#nowhere", pages) == "no such anchor"
     assert broken(path, "../planner/#planner-dim", pages) is None
+
+
+def test_files_of_examples_have_pages(pages):
+    linked = {
+        (SITE / "servers" / link).resolve()
+        for link in pages[SITE / "servers" / "index.html"].links
+    }
+    text = (SITE / "examples/serving/predict.c/index.html").read_text("utf-8")
+    assert "TF_LoadSessionFromSavedModel" in text
+    for path in sorted((ROOT / "examples" / "serving").iterdir()):
+        if path.name != "__pycache__":
+            name = path.name.removesuffix(".py")
+            page = SITE / "examples" / "serving" / name
+            assert (page / "index.html").is_file()
+            assert page in linked, path
 
 
 def test_every_picture_has_a_text(pages):

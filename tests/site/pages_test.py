@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from browser import SITE
-from keras_pss.layers.embedding.methods import METHODS
 
 import keras_pss
+from keras_pss.layers.embedding.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 METHOD_PAGES = ROOT / "docs" / "methods"
@@ -62,7 +62,12 @@ def test_the_reference_has_all_public_names(package):
     for name in names:
         if name in elsewhere:
             assert f">{name}</code>" in text, name
-        elif name not in ("compress_model", "fine_tune", "plan", "memory_report"):
+        elif name not in (
+            "compress_model",
+            "fine_tune",
+            "plan",
+            "memory_report",
+        ):
             assert f".{name}</" in text or f".{name}\n" in text, name
 
 
