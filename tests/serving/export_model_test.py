@@ -317,8 +317,10 @@ def _dtype(signature, key):
 def test_every_method_is_equal_or_refused(form, tmp_path):
     sizes = 3, 500, 20_000
     counts = [np.arange(n, 0, -1) for n in sizes]
-    # MEMCom keeps a number for each id, a quarter of rows of 4.
-    budgets = {"full": "1x", "deep_hash": 60_000, "memcom": "3x"}
+    budgets: dict[str, str | int] = {"full": "1x", "deep_hash": 60_000}
+    # These keep a number for each id, a quarter of rows of 4, and more.
+    for method in ("memcom", "mixed_dimension"):
+        budgets[method] = "3x"
     refused: dict[str, str] = {}
     for method in METHODS:
         budget = budgets.get(method, "4x")
