@@ -58,7 +58,7 @@ def compare(
         str | None,
         option(
             "Comma-separated methods of `train`, robe_fold, or methods with "
-            "options, 'robe[block_size=4]'. full, filter (ids seen 10 times "
+            "options, 'robe\\[block_size=4]'. full, filter (ids seen 10 times "
             "or more), low_rank and hash are always included. Default: all "
             "that a comparison has a row for."
         ),

@@ -132,8 +132,9 @@ def export(
     format: Annotated[
         ExportFormat,
         typer.Option(
-            help="What to write. All but tf_saved_model need the packages of "
-            "`pip install 'keras-pss[export]'`."
+            # Square brackets would be markup of the terminal.
+            help="What to write. All but tf_saved_model need the extra "
+            "`export` of keras-pss."
         ),
     ] = ExportFormat.tf_saved_model,
     int8: Annotated[
