@@ -133,7 +133,7 @@ def export(
         ExportFormat,
         typer.Option(
             help="What to write. All but tf_saved_model need the packages of "
-            "`pip install 'keras-pss[export]'`."
+            "`pip install 'keras-pss\\[export]'`."
         ),
     ] = ExportFormat.tf_saved_model,
     int8: Annotated[
@@ -173,5 +173,6 @@ def export(
     from keras_pss.training.finished.export import export as export_run
 
     mode = next((name for name, asked in modes.items() if asked), None)
-    export_run(run, out, mode, overwrite, format.value, merge_cores or False)
+    merge = False if merge_cores is None else merge_cores
+    export_run(run, out, mode, overwrite, format.value, merge)
     typer.echo(f"{_KINDS[format]} in {out}, equal to the Keras model")
