@@ -18,6 +18,7 @@ from served_shop import get, post
 
 from keras_pss.serving.rest.app import app, described
 from keras_pss.serving.rest.request_error import RequestError
+from keras_pss.serving.rest.serve import serve
 from keras_pss.serving.rest.served_model import ServedModel
 
 pytestmark = pytest.mark.tf_only
@@ -454,3 +455,13 @@ def test_signatures_of_other_programs(tmp_path):
         predict("any", 1.5)
     with pytest.raises(RequestError, match=r"uint8 does not hold: -1$"):
         predict("bytes", 200, -1)
+
+
+def test_a_port_that_is_taken_meanwhile(shop, monkeypatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        # Both are bound, and the other one is the first to listen.
+        monkeypatch.setattr(ServedModel, "warm_up", lambda _: other.listen())
+        with pytest.raises(OSError, match="cannot listen on"):
+            serve(shop.saved_model, port=other.getsockname()[1])
