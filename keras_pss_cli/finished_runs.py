@@ -132,9 +132,8 @@ def export(
     format: Annotated[
         ExportFormat,
         typer.Option(
-            # Square brackets would be markup of the terminal.
-            help="What to write. All but tf_saved_model need the extra "
-            "`export` of keras-pss."
+            help="What to write. All but tf_saved_model need the packages of "
+            "`pip install 'keras-pss\\[export]'`."
         ),
     ] = ExportFormat.tf_saved_model,
     int8: Annotated[
@@ -174,5 +173,6 @@ def export(
     from keras_pss.training.finished.export import export as export_run
 
     mode = next((name for name, asked in modes.items() if asked), None)
-    export_run(run, out, mode, overwrite, format.value, merge_cores or False)
+    merge = False if merge_cores is None else merge_cores
+    export_run(run, out, mode, overwrite, format.value, merge)
     typer.echo(f"{_KINDS[format]} in {out}, equal to the Keras model")

@@ -1,6 +1,7 @@
 """Exports a model in any format, compared with Keras before it is there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -179,7 +180,7 @@ def _is_export(folder: Path) -> bool:
     names = {entry.name for entry in folder.iterdir()}
     files = {"model.tflite", "model.onnx", "model.xml", "model.bin"}
     known = saved_model.CONTENT | files | set(model_card.FILES)
-    return names <= known
+    return saved_model.are_of_export(names, known)
 
 
 def _write_saved_model(task: _Task, folder: Path) -> float:
@@ -236,11 +237,8 @@ def _write_portable(task: _Task, folder: Path) -> float:
     largest = max((max(n) for n in limits.values()), default=0) - 1
     with merged_cores(model, task.merge_cores):
         portable = Portable.of(model, task.encoding, task.output_name, limits)
-        try:
+        with _refusing(format):
             module.write(portable.function, folder, largest)
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise _refused(format, lines[0][:300]) from error
     given, wanted = task.by_signature(), rows
     if portable.rules is not None:
         numbers = raw_numbers(portable.rules)[: len(rows[_DENSE])]
@@ -248,13 +246,10 @@ def _write_portable(task: _Task, folder: Path) -> float:
         given[NUMBERS] = numbers
         dense = _dense(portable.rules, task.encoding, numbers)
         wanted = {**rows, _DENSE: dense}
-    try:
+    with _refusing(format):
         score = module.load(folder)
         found = score(given)
         alone = score({name: x[:1] for name, x in given.items()})
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _refused(format, lines[0][:300]) from error
     expected = _probabilities(model, wanted)
     _compared(format, "one row", alone, expected[:1])
     return _compared(format, "a batch", found, expected)
@@ -326,6 +321,28 @@ def _compared(
             "operation in another way",
         )
     return float(difference.max())
+
+
+@contextmanager
+def _refusing(format: str) -> Iterator[None]:
+    """Names the format where its converter or its runtime fails.
+
+    A full disk or missing memory says nothing of the format, and is raised as
+    it is.
+    """
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except ImportError as error:
+        raise ValueError(
+            f"`format` {format} needs packages that cannot be imported: "
+            f"{error}. Install them again with `pip install "
+            f"'keras-pss[export]'`. Received: format={format!r}"
+        ) from error
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise _refused(format, lines[0][:300]) from error
 
 
 def _refused(format: str, reason: str) -> ValueError:

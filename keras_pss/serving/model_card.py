@@ -25,7 +25,7 @@ _PACKAGES = (
     "onnxruntime",
     "openvino",
 )
-_CATEGORICAL, _DENSE = "categorical", "dense"
+_CATEGORICAL, _DENSE, _WEIGHTS = "categorical", "dense", "_weights"
 
 
 def write(
@@ -119,6 +119,9 @@ def _inputs(
                 entry |= {"name": NUMBERS, "dtype": "float32"}
             entry["columns"] = [{"name": name} for name in rules.names]
             entry["holds"] = "transformed numbers" if saved else "raw numbers"
+        elif x.name.removesuffix(_WEIGHTS) in limits:
+            ids = names[x.name.removesuffix(_WEIGHTS)]
+            entry["holds"] = f"weights of the ids in `{ids}`"
         found.append(entry)
     return found
 

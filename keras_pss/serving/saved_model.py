@@ -123,7 +123,18 @@ def check_backend() -> None:
 
 def _is_saved_model(folder: Path) -> bool:
     names = {entry.name for entry in folder.iterdir()}
-    return _FILE in names or names <= CONTENT
+    return _FILE in names or are_of_export(names, CONTENT)
+
+
+def are_of_export(names: set[str], known: set[str]) -> bool:
+    """Whether a folder with these names is an export, or a part of one.
+
+    Args:
+        names: Names of all that is in the folder.
+        known: What exports hold.
+    """
+    # A folder of documents, say, may hold these two alone.
+    return names <= known and not names <= {"README.md", "assets"}
 
 
 def write(

@@ -2,6 +2,7 @@
 
 import pytest
 import typer
+from rich.text import Text
 
 import keras_pss_cli
 from keras_pss_cli.wording import in_options, options_of
@@ -60,3 +61,11 @@ def test_every_option_is_known_by_its_argument(name):
             parameter.name,
             *(each.lstrip("-").replace("-", "_") for each in parameter.opts),
         )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_its_brackets(name):
+    # Rich takes `[export]` for the name of a style and leaves it out.
+    command = COMMANDS[name]
+    for text in (command.help, *(p.help or "" for p in command.params)):
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")

@@ -12,6 +12,7 @@ from keras_pss.serving.check_rows import ROWS, check_rows, id_limits
 from keras_pss.serving.export_formats import FORMATS, export_model
 from keras_pss.serving.formats import litert, onnx, openvino
 from keras_pss.serving.formats.portable import NumberRules
+from keras_pss.serving.saved_model import export_saved_model
 from keras_pss.serving.warm_up import FILE, SIZES, _prediction_log
 
 pytestmark = [
@@ -214,6 +215,35 @@ def test_missing_packages_are_named(robe, tmp_path, monkeypatch):
     ):
         export_model(robe, tmp_path / "m", "onnx")
     export_model(robe, tmp_path / "m", "litert")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ImportError("no flatbuffers"), r"cannot be imported: no flatbuf.*pip"),
+        (OSError(28, "No space left on device"), r"^\[Errno 28\] No space"),
+    ],
+)
+def test_other_failures_say_nothing_of_the_format(
+    robe, tmp_path, monkeypatch, error, shown
+):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(onnx, "write", fail)
+    with pytest.raises((ValueError, OSError), match=shown):
+        export_model(robe, tmp_path / "m", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_documents_is_no_export(robe, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("my notes")
+    with pytest.raises(ValueError, match="an export and nothing else"):
+        export_model(robe, tmp_path, "litert", overwrite=True)
+    with pytest.raises(ValueError, match="a SavedModel and nothing else"):
+        export_saved_model(robe, tmp_path, overwrite=True)
+    assert page.read_text() == "my notes"
 
 
 def test_wrong_arguments(robe, tmp_path):

@@ -3,18 +3,22 @@
 import base64
 import json
 import math
+import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served_shop import get, post
 
-from keras_pss.serving.rest.app import app
+from keras_pss.serving.rest.app import app, described
+from keras_pss.serving.rest.request_error import RequestError
+from keras_pss.serving.rest.serve import serve
 from keras_pss.serving.rest.served_model import ServedModel
 
 pytestmark = pytest.mark.tf_only
@@ -409,3 +413,55 @@ def test_a_server_says_what_is_no_model(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"no protocol buffer")
     with pytest.raises(ValueError, match="cannot load the SavedModel in"):
         ServedModel(tmp_path, "shop", 1, 10)
+
+
+def test_any_damage_is_told(tmp_path, shop):
+    variables = "variables/variables.data-00000-of-00001"
+    for number, name in enumerate(["saved_model.pb", variables]):
+        folder = tmp_path / str(number)
+        shutil.copytree(shop.saved_model, folder)
+        (folder / name).write_bytes(b"" if number == 0 else b"x")
+        with pytest.raises(ValueError, match=r"cannot load the SavedModel in"):
+            ServedModel(folder, "m", 1, 10)
+
+
+def test_signatures_of_other_programs(tmp_path):
+    def signature(spec):
+        function = tf.function(lambda x: {"y": x}, input_signature=[spec])
+        return function.get_concrete_function()
+
+    specs = {
+        "half": tf.TensorSpec((None,), tf.bfloat16, "x"),
+        "complex": tf.TensorSpec((None,), tf.complex64, "x"),
+        "any": tf.TensorSpec(None, tf.float32, "x"),
+        "bytes": tf.TensorSpec((None,), tf.uint8, "x"),
+    }
+    tf.saved_model.save(
+        tf.Module(), tmp_path, {k: signature(x) for k, x in specs.items()}
+    )
+    model = ServedModel(tmp_path, "m", 1, 10)
+    model.warm_up()
+    shown = described(model)["metadata"]["signature_def"]["signature_def"]
+    shape = shown["any"]["outputs"]["y"]["tensor_shape"]
+    assert shape == {"dim": [], "unknown_rank": True}
+
+    def predict(name, *values):
+        return model.predict({"instances": values, "signature_name": name})
+
+    assert json.dumps(predict("half", 1.5)) == '{"predictions": [1.5]}'
+    with pytest.raises(RequestError, match=r"as JSON: .* complex64"):
+        predict("complex", 1.5)
+    with pytest.raises(RequestError, match=r"as JSON: .* shape \(\.\.\.\)"):
+        predict("any", 1.5)
+    with pytest.raises(RequestError, match=r"uint8 does not hold: -1$"):
+        predict("bytes", 200, -1)
+
+
+def test_a_port_that_is_taken_meanwhile(shop, monkeypatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        # Both are bound, and the other one is the first to listen.
+        monkeypatch.setattr(ServedModel, "warm_up", lambda _: other.listen())
+        with pytest.raises(OSError, match="cannot listen on"):
+            serve(shop.saved_model, port=other.getsockname()[1])

@@ -110,9 +110,9 @@ def described(model: ServedModel) -> dict[str, Any]:
                 "tensor_shape": {
                     "dim": [
                         {"size": str(-1 if size is None else size), "name": ""}
-                        for size in spec.shape
+                        for size in spec.shape or ()
                     ],
-                    "unknown_rank": False,
+                    "unknown_rank": spec.shape is None,
                 },
                 "name": name,
             }

@@ -17,6 +17,22 @@ from keras_pss.serving.rest.request_error import RequestError
 from keras_pss.serving.rest.tensor_spec import TensorSpec
 
 INSTANCES, INPUTS = "instances", "inputs"
+_DTYPES = [
+    "string",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bfloat16",
+    "float16",
+    "float32",
+    "float64",
+]
 _NULL = 'A missing number is null or NaN, and a missing text is "".'
 
 
@@ -164,6 +180,12 @@ def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
 
 def _array(value: Any, spec: TensorSpec) -> np.ndarray:
     """One input, checked level by level, at the speed of C."""
+    if spec.shape is None or spec.dtype not in _DTYPES:
+        raise RequestError(
+            f"The input {spec.name!r} cannot be sent as JSON: it has the dtype "
+            f"{spec.dtype} and the shape {spec.shown_shape}. Give another "
+            '"signature_name".'
+        )
     shape: list[int] = []
     leaves = [value]
     for axis, size in enumerate(spec.shape):
@@ -222,19 +244,20 @@ def _numbers(
         "u": {int},
         "f": real,
     }
-    allowed_here = allowed[dtype.kind]
+    allowed_here = allowed.get(dtype.kind, real)  # NumPy knows no bfloat16
     if kinds - allowed_here:
         wrong = next(x for x in leaves if type(x) not in allowed_here)
         raise _mistyped(spec, wrong, f"a {_kind(wrong)}")
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
-        if min(leaves) < limits.min or max(leaves) > limits.max:
+        low, high = min(leaves), max(leaves)
+        if low < limits.min or high > limits.max:
             raise _mistyped(
                 spec,
-                max(leaves, key=abs),
+                low if low < limits.min else high,
                 f"an integer that {spec.dtype} does not hold",
             )
-    if dtype.kind != "f":
+    if dtype.kind in "biu":
         return np.array(leaves, dtype)
     try:
         exact = np.array(leaves, "float64")

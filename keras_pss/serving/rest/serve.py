@@ -71,7 +71,10 @@ def serve(
         served = ServedModel(folder, name, version, max_rows)
         served.warm_up()
         # Connections wait from here on until the server accepts them.
-        listening.listen(1024)
+        try:
+            listening.listen(1024)
+        except OSError as error:  # Another server was started as well.
+            raise _unavailable(host, port, error) from error
         at = f"[{host}]" if ":" in host else host
         port = listening.getsockname()[1]
         ready(f"http://{at}:{port}/v1/models/{name}")
@@ -97,9 +100,12 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise OSError(
-            f"The server cannot listen on {host}, port {port}: "
-            f"{error.strerror or error}. Choose another `port`; 0 takes a free "
-            "one."
-        ) from error
+        raise _unavailable(host, port, error) from error
     return bound
+
+
+def _unavailable(host: str, port: int, error: OSError) -> OSError:
+    return OSError(
+        f"The server cannot listen on {host}, port {port}: "
+        f"{error.strerror or error}. Choose another `port`; 0 takes a free one."
+    )

@@ -32,6 +32,15 @@ _NUMBERED = re.compile(r"^\s*\(\d+\) [A-Z_]+:\s*|^\d+ root error\(s\) found\.")
 _NODE = re.compile(r"^\{\{function_node [^}]*\}\}\s*")
 _ASSERTION = re.compile(r"^assertion failed: \[(.*?)\] \[(.*)\]$")
 _OPERATION = re.compile(r"\s*\[Op:\w+\](\s*name:.*)?$")
+# What TensorFlow raises for files that are empty, cut off or overwritten.
+_DAMAGES = (
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    tf.errors.OpError,
+)
 _KEYS = ("signature_name", "instances", "inputs")
 
 
@@ -75,13 +84,13 @@ class ServedModel:
         try:
             # Whoever drops it drops the variables of its signatures.
             self._loaded = tf.saved_model.load(str(folder))
-        except (OSError, RuntimeError, tf.errors.OpError) as error:
+        except _DAMAGES as error:
             raise ValueError(
                 f"TensorFlow cannot load the SavedModel in {folder}. It may "
                 "be incomplete, or of a newer version of TensorFlow: "
                 f"{reason(str(error))}"
             ) from error
-        self.signatures = {
+        self.signatures: dict[str, Signature] = {
             key: Signature(
                 function,
                 _specs(function.structured_input_signature[1]),
@@ -152,8 +161,8 @@ class ServedModel:
         for key, signature in self.signatures.items():
             try:
                 signature({k: _zeros(x) for k, x in signature.inputs.items()})
-            except tf.errors.OpError as error:
-                logger.debug("Warming up %s: %s", key, reason(error.message))
+            except (TypeError, ValueError, tf.errors.OpError) as error:
+                logger.debug("Warming up %s: %s", key, reason(str(error)))
 
     def _signature(self, name: Any) -> Signature:
         if not isinstance(name, str) or name not in self.signatures:
@@ -167,13 +176,17 @@ class ServedModel:
 
 def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
     return {
-        name: TensorSpec(name, x.dtype.name, tuple(x.shape))
+        name: TensorSpec(
+            name,
+            x.dtype.name,
+            None if x.shape.rank is None else tuple(x.shape),
+        )
         for name, x in tensors.items()
     }
 
 
 def _zeros(spec: TensorSpec) -> np.ndarray:
-    shape = [1 if size is None else size for size in spec.shape]
+    shape = [1 if size is None else size for size in spec.shape or ()]
     if spec.dtype == "string":
         return np.full(shape, b"", object)
     return np.zeros(shape, spec.dtype)
