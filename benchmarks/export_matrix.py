@@ -58,9 +58,7 @@ def model_of(method: str, packed: str | None = None) -> keras.Model:
     sizes, budget, more = METHODS[method]
     arguments: dict[str, Any] = {"budget": budget} if budget else {}
     if more.get("counts"):
-        arguments["counts"] = [
-            np.arange(n, 0, -1)[: max(n - 1, 1)] for n in sizes if n
-        ]
+        arguments["counts"] = [np.arange(n, 0, -1) for n in sizes if n]
     tables = keras_pss.EmbeddingCollection(list(sizes), 8, method, **arguments)
     model = keras_pss.models.DLRM(
         tables, 4, bottom_units=(16,), top_units=(16,)
