@@ -446,7 +446,8 @@ def test_signatures_of_other_programs(tmp_path):
     assert shape == {"dim": [], "unknown_rank": True}
 
     def predict(name, *values):
-        return model.predict({"instances": values, "signature_name": name})
+        rows = list(values)
+        return model.predict({"instances": rows, "signature_name": name})
 
     assert json.dumps(predict("half", 1.5)) == '{"predictions": [1.5]}'
     with pytest.raises(RequestError, match=r"as JSON: .* complex64"):
