@@ -1,7 +1,6 @@
 """Exports a model in any format, compared with Keras before it is there."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,15 +23,18 @@ from keras_pss.serving.endpoints import (
 from keras_pss.serving.examples import Examples, raw_examples
 from keras_pss.serving.formats.portable import NUMBERS, NumberRules, Portable
 from keras_pss.serving.merged_cores import merged_cores
+from keras_pss.serving.refusals import (
+    FORMATS,
+    SAVED_MODEL,
+    compared,
+    refusing,
+)
 from keras_pss.serving.signature_names import signature_names
 
 if TYPE_CHECKING:
     from keras_pss.data.storage.log_encoding import LogEncoding
     from keras_pss.serving.raw_rows.raw_scorer import RawScorer
 
-SAVED_MODEL = "tf_saved_model"
-FORMATS = (SAVED_MODEL, "litert", "onnx", "openvino")
-TOLERANCE = 1e-5  # of probabilities
 # What a format's module imports, so that the check needs no import.
 _PACKAGES = {
     "litert": ("ai_edge_litert",),
@@ -213,7 +215,7 @@ def _write_saved_model(task: _Task, folder: Path) -> float:
     for name, inputs in requests.items():
         given = {k: tf.constant(x) for k, x in inputs.items()}
         found = served[name](**given)[task.output_name].numpy()
-        different = _compared(task.format, name, found, expected[name])
+        different = compared(task.format, name, found, expected[name])
         difference = max(difference, different)
     # TensorFlow Serving takes the name of the folder as the version.
     versioned = task.path.name.isdigit()
@@ -237,7 +239,7 @@ def _write_portable(task: _Task, folder: Path) -> float:
     largest = max((max(n) for n in limits.values()), default=0) - 1
     with merged_cores(model, task.merge_cores):
         portable = Portable.of(model, task.encoding, task.output_name, limits)
-        with _refusing(format):
+        with refusing(format):
             module.write(portable.function, folder, largest)
     given, wanted = task.by_signature(), rows
     if portable.rules is not None:
@@ -246,13 +248,13 @@ def _write_portable(task: _Task, folder: Path) -> float:
         given[NUMBERS] = numbers
         dense = _dense(portable.rules, task.encoding, numbers)
         wanted = {**rows, _DENSE: dense}
-    with _refusing(format):
+    with refusing(format):
         score = module.load(folder)
         found = score(given)
         alone = score({name: x[:1] for name, x in given.items()})
     expected = _probabilities(model, wanted)
-    _compared(format, "one row", alone, expected[:1])
-    return _compared(format, "a batch", found, expected)
+    compared(format, "one row", alone, expected[:1])
+    return compared(format, "a batch", found, expected)
 
 
 def _probabilities(model: keras.Model, rows: Rows) -> np.ndarray:
@@ -292,63 +294,3 @@ def _raw_columns(encoding: "LogEncoding", count: int) -> Rows:
 
     drawn = sample_columns(encoding, count)
     return {name: rounded(x) for name, x in drawn.items()}
-
-
-def _compared(
-    format: str, what: str, found: np.ndarray, wanted: np.ndarray
-) -> float:
-    """The largest difference of probabilities.
-
-    Args:
-        format: The format.
-        what: The signature or the form of the request, for the error.
-        found: Probabilities of the export, (batch,).
-        wanted: Those of Keras, (batch,).
-
-    Raises:
-        ValueError: If it is too large.
-    """
-    missing = np.isnan(found) != np.isnan(wanted)
-    difference = np.where(np.isnan(found), 0, np.abs(found - wanted))
-    wrong = missing | (difference > TOLERANCE)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise _refused(
-            format,
-            f"in {what}, {wrong.sum()} of {wrong.size} probabilities differ "
-            f"from Keras', the first {found[first]:.6f} instead of "
-            f"{wanted[first]:.6f}, so its runtime or its converter computes an "
-            "operation in another way",
-        )
-    return float(difference.max())
-
-
-@contextmanager
-def _refusing(format: str) -> Iterator[None]:
-    """Names the format where its converter or its runtime fails.
-
-    A full disk or missing memory says nothing of the format, and is raised as
-    it is.
-    """
-    try:
-        yield
-    except (MemoryError, OSError):
-        raise
-    except ImportError as error:
-        raise ValueError(
-            f"`format` {format} needs packages that cannot be imported: "
-            f"{error}. Install them again with `pip install "
-            f"'keras-pss[export]'`. Received: format={format!r}"
-        ) from error
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _refused(format, lines[0][:300]) from error
-
-
-def _refused(format: str, reason: str) -> ValueError:
-    others = [name for name in FORMATS if name != format]
-    return ValueError(
-        f"`format` {format} cannot hold this model exactly: {reason}. "
-        f"Nothing was written. Try another format: {', '.join(others)}. "
-        f"Received: format={format!r}"
-    )
