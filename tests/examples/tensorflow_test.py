@@ -16,7 +16,7 @@ def test_own_csv(example, tmp_path, capsys):
     made = example("own_csv", "--rows 8000 --batch-size 64", tmp_path)
     assert made["aucs"]["full"] > 0.75
     assert made["aucs"]["auto"] > made["aucs"]["full"] - 0.05
-    served = np.array(made["served_scores"])[:, 0]
+    served = np.array(made["served_scores"])
     np.testing.assert_allclose(served, made["scores"], rtol=1e-5)
     assert "largest difference" in capsys.readouterr().out
 
@@ -38,7 +38,7 @@ def test_own_csv_takes_a_file_again(example, tmp_path):
             tmp_path / "out",
         )
     assert made["aucs"]["auto"] > 0.75
-    served = np.array(made["served_scores"])[:, 0]
+    served = np.array(made["served_scores"])
     np.testing.assert_allclose(served, made["scores"], rtol=1e-5)
 
 
