@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 Tensor = Any
 
 
-class Layout(NamedTuple):
+class PackedLayout(NamedTuple):
     """How the codes and scales of a packed table are stored.
 
     Number c of row r is its code times
@@ -42,7 +42,7 @@ class PackedTable:
 
     codes: Any
     scale: Any
-    layout: Layout
+    layout: PackedLayout
 
     @property
     def dtype(self) -> Any:

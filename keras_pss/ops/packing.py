@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_pss.native.dispatch import unpack_kernels
-from keras_pss.native.packed_table import Layout, PackedTable
+from keras_pss.native.packed_table import PackedLayout, PackedTable
 from keras_pss.ops import rounding
 from keras_pss.ops.gather import take
 
@@ -51,7 +51,7 @@ class Packing(Protocol):
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Packed arrays of a float table, by suffix."""
 
-    def layout(self, held: Held, width: int) -> Layout | None:
+    def layout(self, held: Held, width: int) -> PackedLayout | None:
         """The layout of integer codes, for kernels; None for floats."""
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
@@ -99,9 +99,9 @@ class Int8:
             codes[begin : begin + len(part)] = np.rint(part / repeated)
         return {"table": codes, "scale": scales}
 
-    def layout(self, held: Held, width: int) -> Layout:
+    def layout(self, held: Held, width: int) -> PackedLayout:
         rows = held["table"].shape[0]
-        return Layout(rows, width, 8, rows_of_a_scale(width), width)
+        return PackedLayout(rows, width, 8, rows_of_a_scale(width), width)
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         index = ops.convert_to_tensor(index)
@@ -202,9 +202,11 @@ class Int4:
             codes[begin : begin + len(part)] = rounding.paired(found)
         return {"table": codes, "scale": scales}
 
-    def layout(self, held: Held, width: int) -> Layout:
+    def layout(self, held: Held, width: int) -> PackedLayout:
         rows, width = held["table"].shape[0], self._row_width(width)
-        return Layout(rows, width, 4, self._group(width), self._block(width))
+        return PackedLayout(
+            rows, width, 4, self._group(width), self._block(width)
+        )
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._row_width(width) != width:
@@ -255,10 +257,10 @@ class OwnGrid:
     def pack(self, values: np.ndarray) -> dict[str, np.ndarray]:
         return rounding.pack(values, self.storage)
 
-    def layout(self, held: Held, width: int) -> Layout | None:
+    def layout(self, held: Held, width: int) -> PackedLayout | None:
         bits = {"float16": 0, "int8": 8, "int4": 4}[self.storage]
         rows = held["table"].shape[0]
-        return Layout(rows, width, bits, 1, width) if bits else None
+        return PackedLayout(rows, width, bits, 1, width) if bits else None
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         return rounding.unpack_rows(

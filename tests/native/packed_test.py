@@ -203,20 +203,20 @@ def test_what_does_not_fit_a_packed_table_is_refused():
     import tensorflow as tf
 
     from keras_pss.native import tensorflow_kernels
-    from keras_pss.native.packed_table import Layout, PackedTable
+    from keras_pss.native.packed_table import PackedLayout, PackedTable
 
     codes, scale = tf.zeros((5, 4), "int8"), tf.ones((5,))
-    table = PackedTable(codes, scale, Layout(5, 4, 8, 1, 4))
+    table = PackedTable(codes, scale, PackedLayout(5, 4, 8, 1, 4))
     index = tf.constant([0, 5])
     error = tf.errors.InvalidArgumentError
     with pytest.raises(error, match=r"\[0, 5\).*place 1"):
         tensorflow_kernels.unpack_rows(table, index, 4)
     for layout, rule in (
-        (Layout(6, 4, 8, 1, 4), "codes for all"),
-        (Layout(5, 4, 8, 1, 2), "scales for all"),
-        (Layout(5, 4, 7, 1, 4), "8 or 4 bits"),
-        (Layout(5, 4, 8, 0, 4), "group must be"),
-        (Layout(5, 4, 8, 1, 5), "block must be"),
+        (PackedLayout(6, 4, 8, 1, 4), "codes for all"),
+        (PackedLayout(5, 4, 8, 1, 2), "scales for all"),
+        (PackedLayout(5, 4, 7, 1, 4), "8 or 4 bits"),
+        (PackedLayout(5, 4, 8, 0, 4), "group must be"),
+        (PackedLayout(5, 4, 8, 1, 5), "block must be"),
     ):
         wrong = PackedTable(codes, scale, layout)
         with pytest.raises(error, match=rule):

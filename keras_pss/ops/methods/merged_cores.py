@@ -24,7 +24,7 @@ _FLOP = 0.2
 
 
 @dataclass(frozen=True)
-class Split:
+class CoreGroups:
     """A partition of cores into groups of neighbours.
 
     Attributes:
@@ -39,7 +39,7 @@ class Split:
     cost: float = 0.0
 
 
-def best_split(shapes: Sequence[Shape], most: int) -> Split:
+def best_split(shapes: Sequence[Shape], most: int) -> CoreGroups:
     """The partition with the cheapest lookups.
 
     Args:
@@ -53,7 +53,7 @@ def best_split(shapes: Sequence[Shape], most: int) -> Split:
     count = len(shapes)
     # For each number of cores, the partitions than which none is smaller and
     # as cheap.
-    found: list[list[Split]] = [[Split((0,))]]
+    found: list[list[CoreGroups]] = [[CoreGroups((0,))]]
     for end in range(1, count + 1):
         options = []
         for begin in range(end):
@@ -64,7 +64,7 @@ def best_split(shapes: Sequence[Shape], most: int) -> Split:
             if end - begin == 1:
                 size = 0  # the core is there already
             options += [
-                Split((*s.ends, end), s.size + size, s.cost + step)
+                CoreGroups((*s.ends, end), s.size + size, s.cost + step)
                 for s in found[begin]
                 if s.size + size <= most
             ]
@@ -72,8 +72,8 @@ def best_split(shapes: Sequence[Shape], most: int) -> Split:
     return min(found[count], key=lambda split: split.cost)
 
 
-def _undominated(options: list[Split]) -> list[Split]:
-    kept: list[Split] = []
+def _undominated(options: list[CoreGroups]) -> list[CoreGroups]:
+    kept: list[CoreGroups] = []
     for split in sorted(options, key=lambda s: (s.size, s.cost)):
         if not kept or split.cost < kept[-1].cost:
             kept.append(split)
@@ -99,7 +99,7 @@ def merged_shape(shapes: Sequence[Shape]) -> Shape:
 
 
 def merged(
-    cores: Sequence[np.ndarray], shapes: Sequence[Shape], split: Split
+    cores: Sequence[np.ndarray], shapes: Sequence[Shape], split: CoreGroups
 ) -> list[np.ndarray]:
     """The core of each group, float32 arrays `(p, r q r')`.
 

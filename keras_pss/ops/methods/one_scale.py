@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_pss.native.packed_table import Layout
+from keras_pss.native.packed_table import PackedLayout
 from keras_pss.ops import rounding
 from keras_pss.ops.gather import take
 from keras_pss.ops.packing import Form, Held
@@ -120,12 +120,12 @@ class OneScale:
             codes = rounding.paired(codes)
         return {"table": codes, "scale": scale}
 
-    def layout(self, held: Held, width: int) -> Layout:
+    def layout(self, held: Held, width: int) -> PackedLayout:
         rows = held["table"].shape[0]
         if self._splits_rows(width):
             width = 2  # consecutive numbers share a byte
         bits = 8 if self.storage == "int8" else 4
-        return Layout(rows, width, bits, rows, width)
+        return PackedLayout(rows, width, bits, rows, width)
 
     def rows(self, held: Held, width: int, index: Tensor) -> Tensor:
         if self._splits_rows(width):
