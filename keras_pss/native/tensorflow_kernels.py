@@ -1,4 +1,7 @@
-"""The kernels as TensorFlow operations, also under XLA."""
+"""The kernels as TensorFlow operations, also under XLA.
+
+The file is long because each operation stands with its gradient.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

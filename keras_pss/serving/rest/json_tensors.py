@@ -2,6 +2,8 @@
 
 Nothing is converted in silence: NumPy would take `"1.5"` for a number, `true`
 for 1 and 1.5 for the id 1.
+
+The file is long because each rule has an error that names the value.
 """
 
 import base64
